@@ -1,0 +1,31 @@
+# `make demo` and `make test` do all their own set-up in .venv; nothing else needs to be installed but Python >= 3.11.
+PYTHON ?= python3
+BIN := .venv/bin
+READY := .venv/.ready
+
+.PHONY: demo test lint types check clean
+
+demo: $(READY)          ## train, evaluate and predict on generated images, offline; opens nothing, prints where the report is
+	$(BIN)/samtune demo --out demo-run
+
+test: $(READY)          ## the whole test suite
+	$(BIN)/python -m pytest
+
+lint: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(READY)
+	$(BIN)/mypy
+
+check: lint types test  ## what CI runs
+
+# torch first and alone, at its pinned version: any other request would fetch a build with gigabytes of CUDA packages.
+$(READY): pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt torch
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	touch $(READY)
+
+clean:
+	rm -rf .venv build dist demo-run .mypy_cache .ruff_cache .pytest_cache

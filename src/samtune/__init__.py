@@ -1,0 +1,56 @@
+"""samtune: turn a Segment Anything model into a specialist, from a few annotated images and few trained numbers.
+
+    from samtune import Specialist
+    specialist = Specialist.fit("images", "masks")
+
+The names below are imported when first used, so that `samtune --help` need not wait for torch.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from samtune.errors import (
+        ConfigError,
+        DataError,
+        MethodError,
+        MissingExtra,
+        SamTuneError,
+        ShapeError,
+        WeightsError,
+    )
+    from samtune.methods import METHODS, make_method
+    from samtune.sam import Sam
+    from samtune.specialist import Specialist
+
+__version__ = version("samtune")
+
+__all__ = [
+    "METHODS",
+    "ConfigError",
+    "DataError",
+    "MethodError",
+    "MissingExtra",
+    "Sam",
+    "SamTuneError",
+    "ShapeError",
+    "Specialist",
+    "WeightsError",
+    "make_method",
+]
+
+_HOMES = {
+    "METHODS": "samtune.methods",
+    "make_method": "samtune.methods",
+    "Sam": "samtune.sam",
+    "Specialist": "samtune.specialist",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in __all__:
+        raise AttributeError(f"module 'samtune' has no attribute {name!r}")
+    return getattr(import_module(_HOMES.get(name, "samtune.errors")), name)

@@ -1,0 +1,41 @@
+"""The exceptions of samtune.
+
+Every failure that a user can mend is a `SamTuneError`; its text is one sentence that says what must be, what came,
+where, and what to do. The command line prints that sentence and exits with code 2.
+
+    SamTuneError
+    ├── ConfigError      a setting: unknown, out of range, without effect, in conflict with another
+    ├── DataError        images, masks, folders, manifests
+    ├── WeightsError     a base checkpoint or a saved specialist that cannot be had or does not match
+    ├── MethodError      a method that cannot be attached to this model
+    ├── ShapeError       a tensor or image of the wrong shape, handed in from Python
+    └── MissingExtra     an optional dependency that is not installed
+"""
+
+
+class SamTuneError(Exception):
+    """Any error that samtune raises on purpose."""
+
+
+class ConfigError(SamTuneError):
+    """A setting is unknown, out of range, without effect, or in conflict with another."""
+
+
+class DataError(SamTuneError):
+    """Images, masks, a folder or a manifest cannot be used; lists all problems found, not only the first."""
+
+
+class WeightsError(SamTuneError):
+    """A base checkpoint or a saved specialist cannot be had, or does not match what it is loaded into."""
+
+
+class MethodError(SamTuneError):
+    """A method cannot be attached to this model: attached twice, or a site or role is missing."""
+
+
+class ShapeError(SamTuneError):
+    """A tensor or an image handed in from Python has the wrong shape, dtype or range."""
+
+
+class MissingExtra(SamTuneError):  # noqa: N818
+    """An optional dependency is needed for what was asked, and is not installed."""

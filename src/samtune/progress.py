@@ -1,0 +1,35 @@
+"""Progress on stderr: a bar in a terminal, silence elsewhere; and `say`, for the guesses the program must tell."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from typing import TYPE_CHECKING, TypeVar
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+T = TypeVar("T")
+logger = logging.getLogger("samtune")
+
+
+def say(sentence: str) -> None:
+    """Tell the user one sentence: a line on stderr from the command line, a log record from Python."""
+    logger.info(sentence)
+
+
+def track(items: Iterable[T], description: str, total: int | None = None) -> Iterator[T]:
+    """Yield `items` one by one and draw a bar on stderr if that is a terminal.
+
+    Args:
+        items: what to go through.
+        description: what is being done, in a few words.
+        total: how many items; asked of `items` where it knows.
+    """
+    if not sys.stderr.isatty():
+        yield from items
+        return
+    from rich.console import Console
+    from rich.progress import track as rich_track
+
+    yield from rich_track(items, description, total=total, console=Console(stderr=True), transient=True)

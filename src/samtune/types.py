@@ -1,0 +1,131 @@
+"""The plain records that travel between layers; nothing here computes and nothing here imports samtune.
+
+One legend of letters for the whole package: B batch, K classes (background not counted), H W a grid (rows, columns),
+C channels, N tokens, R rank. A *label map* is `uint8 (H, W)`: 0 background, 1..K the classes, 255 (`IGNORE`) pixels
+that count nowhere. Images in memory are `uint8 (H, W, 3)` RGB, 0..255.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import numpy as np
+    from torch import Tensor
+
+IGNORE = 255
+"""The label of pixels that no loss and no metric counts (void areas of the annotation, padding)."""
+
+
+@dataclass(frozen=True)
+class ImageSpec:
+    """How an image becomes the encoder's input: longest side resized, normalised, zero-padded to a square.
+
+    Attributes:
+        side: height and width of the padded square in pixels; a multiple of `patch`.
+        patch: the encoder's patch size in pixels.
+        pixel_mean: subtracted per RGB channel, in units of 0..255.
+        pixel_std: divides per RGB channel, in units of 0..255.
+    """
+
+    side: int = 1024
+    patch: int = 16
+    pixel_mean: tuple[float, float, float] = (123.675, 116.28, 103.53)
+    pixel_std: tuple[float, float, float] = (58.395, 57.12, 57.375)
+
+
+@dataclass(frozen=True)
+class Geometry:
+    """Where an image lies inside the padded square: it fills the top left `resized_hw` of `side` x `side`.
+
+    Attributes:
+        original_hw: rows and columns of the image as it came (after EXIF rotation).
+        resized_hw: rows and columns after the longest side was resized to `side`.
+        side: rows and columns of the padded square.
+    """
+
+    original_hw: tuple[int, int]
+    resized_hw: tuple[int, int]
+    side: int
+
+
+@dataclass(frozen=True)
+class Pair:
+    """One image and its mask on disk.
+
+    Attributes:
+        stem: the name that predictions of this image carry; unique within a dataset.
+        image: the image file.
+        mask: the mask file.
+        group: images of one group (a patient, a slide, a video) never lie on both sides of a split.
+        split: "train", "val" or "test" where a manifest says so, else None.
+    """
+
+    stem: str
+    image: Path
+    mask: Path
+    group: str | None = None
+    split: str | None = None
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """User prompts for the frozen SAM, in pixels of the padded square; P prompts an image.
+
+    Attributes:
+        points_xy: (B, P, N, 2) float, x then y.
+        point_labels: (B, P, N) int: 1 foreground, 0 background.
+        boxes_xyxy: (B, P, 4) float, left top right bottom.
+    """
+
+    points_xy: Tensor | None = None
+    point_labels: Tensor | None = None
+    boxes_xyxy: Tensor | None = None
+
+
+@dataclass(frozen=True)
+class Features:
+    """What the encoder makes of a batch of images.
+
+    Attributes:
+        embedding: (B, C, H, W) the neck's output; H and W are the grid of patches of the padded square.
+        side: what a side network kept of its own, None without one.
+    """
+
+    embedding: Tensor
+    side: Any = None
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """A segmentation at the size of the image it came from.
+
+    Attributes:
+        labels: uint8 (H, W) label map (0 background, 1..K classes; never `IGNORE`).
+        probabilities: float32 (K, H, W), each in 0..1; with K > 1 they and the background's sum to one.
+    """
+
+    labels: np.ndarray
+    probabilities: np.ndarray
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One thing that is wrong with the data, as `doctor` tells it.
+
+    Attributes:
+        kind: a short fixed word, such as "unpaired", "size_differs", "empty_mask".
+        file: the file it is about, or the folder where no single file is at fault.
+        what: what was found, one clause.
+        mend: what to do about it, one clause.
+        stops_training: whether training refuses to start.
+    """
+
+    kind: str
+    file: str
+    what: str
+    mend: str
+    stops_training: bool

@@ -1,0 +1,19 @@
+"""What every test shares."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+REAL_SETS = Path(__file__).parents[2] / "shared" / "data"
+
+
+@pytest.fixture
+def real_sets() -> Path:
+    """The folder of real image sets; the test is skipped where it is absent."""
+    if not REAL_SETS.is_dir():
+        pytest.skip(f"the real image sets are not at {REAL_SETS.name}/ beside the checkout")
+    return REAL_SETS
