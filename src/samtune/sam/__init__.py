@@ -1,0 +1,22 @@
+"""The frozen subject: a Segment Anything model with named places for methods, and its weights' origin."""
+
+from samtune.sam.model import Sam
+from samtune.sam.sites import ROLES, ClassHeads, DecoderPrompts, EncoderPrompts, Side
+from samtune.sam.vit import Block, ImageEncoder
+from samtune.sam.weights import EMBEDDED, META_SIZES, build, digest, load_base
+
+__all__ = [
+    "EMBEDDED",
+    "META_SIZES",
+    "ROLES",
+    "Block",
+    "ClassHeads",
+    "DecoderPrompts",
+    "EncoderPrompts",
+    "ImageEncoder",
+    "Sam",
+    "Side",
+    "build",
+    "digest",
+    "load_base",
+]

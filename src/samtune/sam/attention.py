@@ -1,0 +1,152 @@
+"""Multi-head self-attention on a grid, with SAM's decomposed relative positions and optional prompt keys.
+
+    logits[q, k] = <q, k> / sqrt(d) + <q, R_h[row(q) - row(k)]> + <q, R_w[col(q) - col(k)]>      for image
+    keys logits[q, p] = <q, p> / sqrt(d) + g                                                          for
+    prompt keys
+
+In: the fused projection of a grid of tokens. Out: the heads' values, joined, on the same grid. Exact:
+nothing is approximated, dropped or cached. Source: segment-anything, `modeling/image_encoder.py`
+(`Attention`, `add_decomposed_rel_pos`); the prompt keys are PTSAM's encoder prompts written as a key/value
+prefix.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class PromptKeys:
+    """Extra keys and values that every query of a block sees, the same in each window.
+
+    Attributes:
+        key: (n, C) keys of all heads, joined.
+        value: (n, C) values of all heads, joined.
+        gate: scalar added to the logits of these keys, or None for 0.
+    """
+
+    key: Tensor
+    value: Tensor
+    gate: Tensor | None
+
+
+def relative_table(positions: Tensor, length: int) -> Tensor:
+    """Look up the relative position of each (query, key) coordinate along one axis.
+
+    Args:
+        positions: (L, d) learned table, L = 2 * (trained length) - 1.
+        length: number of rows (or columns) of the grid in use; another length than the trained one is
+            interpolated linearly, as SAM does.
+
+    Returns:
+        (length, length, d), indexed [query, key].
+    """
+    wanted = 2 * length - 1
+    if positions.shape[0] != wanted:
+        table = positions.T[None].float()
+        positions = F.interpolate(table, size=wanted, mode="linear")[0].T.to(positions.dtype)
+    coordinate = torch.arange(length, device=positions.device)
+    return positions[coordinate[:, None] - coordinate[None, :] + length - 1]
+
+
+def relative_bias(query: Tensor, rel_pos_h: Tensor, rel_pos_w: Tensor, grid_hw: tuple[int, int]) -> Tensor:
+    """The decomposed relative-position term of the logits.
+
+    Args:
+        query: (B, heads, H * W, d), not scaled.
+        rel_pos_h: (2 H - 1, d) learned table of rows (other lengths are interpolated).
+        rel_pos_w: (2 W - 1, d) learned table of columns.
+        grid_hw: (H, W).
+
+    Returns:
+        (B, heads, H * W, H * W) to be added to the logits.
+    """
+    height, width = grid_hw
+    batch, heads, tokens, _ = query.shape
+    on_grid = query.reshape(batch, heads, height, width, -1)
+    rows = torch.einsum("bnhwc,hkc->bnhwk", on_grid, relative_table(rel_pos_h, height))
+    columns = torch.einsum("bnhwc,wkc->bnhwk", on_grid, relative_table(rel_pos_w, width))
+    return (rows[..., :, None] + columns[..., None, :]).reshape(batch, heads, tokens, tokens)
+
+
+def attend(
+    qkv: Tensor,
+    num_heads: int,
+    rel_pos: tuple[Tensor, Tensor] | None = None,
+    prompts: PromptKeys | None = None,
+) -> Tensor:
+    """Self-attention of a grid of tokens, each query seeing every token of its own grid and the prompts.
+
+    Args:
+        qkv: (B, H, W, 3 C) fused projection, query then key then value.
+        num_heads: must divide C.
+        rel_pos: learned tables of rows and columns, or None for none.
+        prompts: extra keys and values; the relative-position term is 0 for them.
+
+    Returns:
+        (B, H, W, C), before the output projection.
+    """
+    batch, height, width, channels = qkv.shape
+    fused = qkv.reshape(batch, height * width, 3, num_heads, channels // (3 * num_heads))
+    query, key, value = fused.permute(2, 0, 3, 1, 4).unbind(0)
+    bias = None if rel_pos is None else relative_bias(query, *rel_pos, (height, width))
+    if prompts is not None:
+        key = torch.cat([_heads(prompts.key, num_heads, batch), key], dim=2)
+        value = torch.cat([_heads(prompts.value, num_heads, batch), value], dim=2)
+        bias = _with_prompt_columns(bias, prompts, query, key.shape[2])
+    out = F.scaled_dot_product_attention(query, key, value, attn_mask=bias)
+    return out.transpose(1, 2).reshape(batch, height, width, -1)
+
+
+def _heads(tokens: Tensor, num_heads: int, batch: int) -> Tensor:
+    """(n, C) -> (batch, heads, n, C / heads), the same for each of the batch."""
+    count, channels = tokens.shape
+    return tokens.reshape(count, num_heads, channels // num_heads).transpose(0, 1).expand(batch, -1, -1, -1)
+
+
+def _with_prompt_columns(bias: Tensor | None, prompts: PromptKeys, query: Tensor, num_keys: int) -> Tensor | None:
+    """Put the prompts' columns, 0 or the gate, before the image's columns of the bias."""
+    if bias is None and prompts.gate is None:
+        return None
+    num_prompts = prompts.key.shape[0]
+    columns = query.new_zeros(num_prompts)
+    if prompts.gate is not None:
+        columns = columns + prompts.gate.to(query.dtype)
+    if bias is None:
+        return torch.cat([columns, query.new_zeros(num_keys - num_prompts)])[None, None, None, :]
+    return torch.cat([columns.expand(*bias.shape[:3], num_prompts), bias], dim=-1)
+
+
+def to_windows(tokens: Tensor, window: int) -> tuple[Tensor, tuple[int, int]]:
+    """Cut a grid into windows, padded with zeros at the bottom and right where the window does not divide it.
+
+    SAM does not mask the padding: a padded token is a zero after the norm, so its key is the projection's
+    bias.
+
+    Args:
+        tokens: (B, H, W, C).
+        window: rows and columns of a window.
+
+    Returns:
+        (B * windows, window, window, C) and the padded (H, W).
+    """
+    batch, height, width, channels = tokens.shape
+    pad_h, pad_w = -height % window, -width % window
+    if pad_h or pad_w:
+        tokens = F.pad(tokens, (0, 0, 0, pad_w, 0, pad_h))
+    rows, columns = (height + pad_h) // window, (width + pad_w) // window
+    tokens = tokens.reshape(batch, rows, window, columns, window, channels).transpose(2, 3)
+    return tokens.reshape(-1, window, window, channels), (height + pad_h, width + pad_w)
+
+
+def from_windows(windows: Tensor, padded_hw: tuple[int, int], grid_hw: tuple[int, int]) -> Tensor:
+    """Undo `to_windows`: (B * windows, w, w, C) -> (B, H, W, C), the padding cut away."""
+    window, channels = windows.shape[1], windows.shape[3]
+    rows, columns = padded_hw[0] // window, padded_hw[1] // window
+    grid = windows.reshape(-1, rows, columns, window, window, channels).transpose(2, 3)
+    grid = grid.reshape(-1, *padded_hw, channels)
+    return grid[:, : grid_hw[0], : grid_hw[1]]

@@ -1,0 +1,152 @@
+"""`Sam`: the frozen subject. Pixels in, features, logits out; it knows no method.
+
+The modules, their names and their storage are those of transformers' `SamModel`; see `sites.py` for the
+places where a method may stand.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+
+from samtune.errors import ConfigError
+from samtune.sam.decoder import MaskDecoder
+from samtune.sam.vit import ImageEncoder
+from samtune.types import Features, ImageSpec, Prompt
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+class Sam(nn.Module):
+    """A Segment Anything model: image encoder, prompt encoder, mask decoder.
+
+    Args:
+        library: transformers' `SamModel`, whose modules are taken over.
+        base_name: the name it was loaded by; kept in every adapter.
+        base_sha256: hex digest of the weights (see `weights.digest`), or "" where there are none.
+        side: rows and columns of the padded square; None for the trained size.
+
+    Raises:
+        ConfigError: `side` is not a positive multiple of the patch.
+    """
+
+    head: nn.Module | None
+
+    def __init__(self, library: Any, *, base_name: str, base_sha256: str, side: int | None = None) -> None:
+        super().__init__()
+        config = library.config.vision_config
+        side = config.image_size if side is None else side
+        if side <= 0 or side % config.patch_size:
+            raise ConfigError(
+                f"The image size must be a positive multiple of the patch {config.patch_size}, but {side} "
+                f"came; "
+                f"{config.image_size} is what {base_name} was trained at."
+            )
+        self.spec = ImageSpec(side=side, patch=config.patch_size)
+        self.base_name = base_name
+        self.base_sha256 = base_sha256
+        self.shared_image_embedding: nn.Module = library.shared_image_embedding
+        self.vision_encoder = ImageEncoder(library.vision_encoder)
+        self.prompt_encoder: Any = library.prompt_encoder
+        self.mask_decoder = MaskDecoder(library.mask_decoder)
+        self.register_module("head", None)
+
+    @classmethod
+    def from_pretrained(cls, name: str | Path, side: int | None = None) -> Sam:
+        """Load a base in float32.
+
+        Args:
+            name: a hub id (`facebook/sam-vit-base`, `-large`, `-huge`), a local transformers folder, an
+                original Meta `.pth` file, or `nano`, the embedded one.
+            side: image size in pixels, a multiple of the patch; None for the base's own.
+
+        Raises:
+            WeightsError: the checkpoint cannot be had, or is not a SAM; says what to do.
+            ConfigError: `side` is not a multiple of the patch.
+        """
+        from samtune.sam.weights import load_base
+
+        return load_base(name, side)
+
+    @property
+    def blocks(self) -> list[Any]:
+        """The encoder's blocks, first to last (`vit.Block`)."""
+        return list(self.vision_encoder.blocks)
+
+    @property
+    def decoder(self) -> MaskDecoder:
+        """The mask decoder with its sites."""
+        return self.mask_decoder
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return self.mask_decoder.iou_token.weight.device
+
+    def encode(self, pixels: Tensor) -> Features:
+        """Encode a batch of prepared images.
+
+        Args:
+            pixels: (B, 3, S, S) float, normalised and padded (`samtune.data.to_input`); S any multiple of
+                the patch.
+
+        Returns:
+            The features, embedding (B, C, S / patch, S / patch).
+        """
+        embedding, side = self.vision_encoder(pixels)
+        return Features(embedding, side)
+
+    def decode(self, features: Features) -> Tensor:
+        """Turn features into logits without any user prompt.
+
+        Returns:
+            (B, K, h, w): the head's, where one stands; else the mask decoder's with the learned prompts or
+            class heads that stand there (K classes); else SAM's own unprompted mask (K = 1). With the mask
+            decoder h and w are four times the embedding's grid.
+        """
+        if self.head is not None:
+            return self.head(features)  # type: ignore[no-any-return]
+        dense = self._dense(features.embedding)
+        return self.mask_decoder(dense, self.positions(features.embedding))  # type: ignore[no-any-return]
+
+    def prompt(self, features: Features, prompt: Prompt, *, multimask: bool = False) -> tuple[Tensor, Tensor]:
+        """Segment by user prompts, as stock SAM does.
+
+        Args:
+            features: of B images.
+            prompt: P prompts an image, in pixels of the padded square.
+            multimask: return SAM's three masks instead of the single one.
+
+        Returns:
+            Logits (B, P, 1 or 3, h, w) and predicted IoU (B, P, 1 or 3).
+        """
+        embedding = features.embedding
+        sparse, _ = self.prompt_encoder(
+            self._to_trained(prompt.points_xy, embedding), prompt.point_labels,
+            self._to_trained(prompt.boxes_xyxy, embedding), None,
+        )  # fmt: skip
+        indices = tuple(range(1, self.mask_decoder.mask_tokens.num_embeddings)) if multimask else (0,)
+        return self.mask_decoder.masks(self._dense(embedding), self.positions(embedding), sparse, indices)
+
+    def positions(self, embedding: Tensor) -> Tensor:
+        """The positional encoding (1, C, H, W) of the embedding's grid, at the cells' centres."""
+        height, width = embedding.shape[-2:]
+        rows = (torch.arange(height, device=embedding.device, dtype=torch.float32) + 0.5) / height
+        columns = (torch.arange(width, device=embedding.device, dtype=torch.float32) + 0.5) / width
+        grid = torch.stack(torch.meshgrid(columns, rows, indexing="xy"), dim=-1)
+        return self.shared_image_embedding(grid).permute(2, 0, 1)[None]  # type: ignore[no-any-return]
+
+    def _dense(self, embedding: Tensor) -> Tensor:
+        """Add SAM's no-mask embedding, which stands for "no mask prompt"."""
+        no_mask: Tensor = self.prompt_encoder.no_mask_embed.weight
+        return embedding + no_mask[..., None, None]
+
+    def _to_trained(self, coordinates: Tensor | None, embedding: Tensor) -> Tensor | None:
+        """Rescale pixels to the image size the prompt encoder divides by; it adds the half pixel itself."""
+        if coordinates is None:
+            return None
+        scale: float = self.prompt_encoder.input_image_size / (embedding.shape[-1] * self.spec.patch)
+        return (coordinates + 0.5) * scale - 0.5

@@ -1,0 +1,88 @@
+"""The named places of the frozen SAM where a method may stand; all are empty in a base model.
+
+A method attaches by assignment and nothing else; what each place hands in and expects back:
+
+    block.put("qkv" | "proj" | "mlp_in" | "mlp_out", module)   an nn.Linear (or a subclass): tokens -> one
+    tensor block.put("norm1" | "norm2", module)                       tokens -> tokens, in the layer norm's
+    place block.prompts      `EncoderPrompts`: extra keys and values of this block's attention, the same in
+    each window block.before       tokens -> tokens, ahead of the block
+    block.after_attn   attention output -> attention output, before the residual
+    block.after_mlp    MLP output -> MLP output, before the residual
+    encoder.side       `Side`: sees the patch embedding and every block's output
+    decoder.prompts    `DecoderPrompts`: learned sparse tokens, one set per class
+    decoder.classes    `ClassHeads`: one mask token and one hyper-network per class, in place of SAM's token 0
+    sam.head           Features -> logits (B, K, h, w), in the mask decoder's place
+
+Tokens at a site of the encoder are always (B, H, W, C). A place left None costs nothing.
+"""
+
+from __future__ import annotations
+
+import copy
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor, nn
+
+ROLES = {
+    "qkv": "attn.qkv",
+    "proj": "attn.proj",
+    "mlp_in": "mlp.lin1",
+    "mlp_out": "mlp.lin2",
+    "norm1": "layer_norm1",
+    "norm2": "layer_norm2",
+}
+"""The replaceable modules of an encoder block, by role."""
+
+
+class Side(Protocol):
+    """A network beside the encoder."""
+
+    def __call__(self, index: int, tokens: Tensor, state: Any) -> tuple[Tensor, Any]:
+        """Look at the stream once: index -1 after the patch embedding, then after each block.
+
+        Args:
+            index: -1, then the block's number from 0.
+            tokens: (B, H, W, C) the stream.
+            state: what this returned at the last call; None at the first.
+
+        Returns:
+            The stream, corrected or as it came, and the state; the last state travels in `Features.side`.
+        """
+        ...
+
+
+class EncoderPrompts(nn.Module):
+    """Learned tokens whose keys and values join one block's attention; shape (n, C).
+
+    Attributes:
+        tokens: (n, C) parameter; they pass the block's own first norm and qkv projection.
+        gate: scalar parameter added to the logits of these keys, or None.
+    """
+
+    def __init__(self, num_tokens: int, channels: int, gate: float | None) -> None:
+        super().__init__()
+        self.tokens = nn.Parameter(torch.zeros(num_tokens, channels))
+        self.gate = None if gate is None else nn.Parameter(torch.tensor(float(gate)))
+
+
+class DecoderPrompts(nn.Module):
+    """Learned sparse prompt tokens of the mask decoder, one set per class; shape (K, n, C)."""
+
+    def __init__(self, num_classes: int, num_tokens: int, channels: int) -> None:
+        super().__init__()
+        self.tokens = nn.Parameter(torch.zeros(num_classes, num_tokens, channels))
+
+
+class ClassHeads(nn.Module):
+    """One mask token and one hyper-network per class, each a copy of SAM's own token 0 and its hyper-network.
+
+    Attributes:
+        tokens: (K, C) parameter.
+        hypernetworks: K modules (.., C) -> (.., C / 8).
+    """
+
+    def __init__(self, num_classes: int, token: Tensor, hypernetwork: nn.Module) -> None:
+        super().__init__()
+        self.tokens = nn.Parameter(token.detach().clone().expand(num_classes, -1).clone())
+        self.hypernetworks = nn.ModuleList(copy.deepcopy(hypernetwork) for _ in range(num_classes))

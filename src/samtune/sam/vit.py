@@ -1,0 +1,193 @@
+"""SAM's image encoder over the library's own modules, with the places of `sites.py`.
+
+In: pixels (B, 3, S, S), S any multiple of the patch. Out: the neck's embedding (B, C, S / patch, S / patch).
+The modules, their names and their storage are those of transformers' `SamVisionEncoder`, so that every key
+of a checkpoint stays valid; only the forward pass is ours.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from samtune.errors import MethodError, ShapeError
+from samtune.sam.attention import PromptKeys, attend, from_windows, to_windows
+from samtune.sam.sites import ROLES, EncoderPrompts
+
+
+class Attention(nn.Module):
+    """The attention of one block: fused qkv, relative positions, output projection.
+
+    Args:
+        library: transformers' `SamVisionAttention`, whose modules and parameters are taken over.
+    """
+
+    def __init__(self, library: Any) -> None:
+        super().__init__()
+        self.num_heads: int = library.num_attention_heads
+        self.qkv: nn.Linear = library.qkv
+        self.proj: nn.Linear = library.proj
+        self.use_rel_pos: bool = library.use_rel_pos
+        if self.use_rel_pos:
+            self.rel_pos_h: nn.Parameter = library.rel_pos_h
+            self.rel_pos_w: nn.Parameter = library.rel_pos_w
+
+    def forward(self, tokens: Tensor, prompts: PromptKeys | None = None) -> Tensor:
+        """Attend within each grid of the batch: (B, H, W, C) -> (B, H, W, C)."""
+        rel_pos = (self.rel_pos_h, self.rel_pos_w) if self.use_rel_pos else None
+        mixed: Tensor = self.proj(attend(self.qkv(tokens), self.num_heads, rel_pos, prompts))
+        return mixed
+
+
+class Block(nn.Module):
+    """One encoder block, windowed (`window_size` > 0) or global (0), with its sites.
+
+    Args:
+        library: transformers' `SamVisionLayer`, whose modules are taken over under the same names.
+    """
+
+    before: nn.Module | None
+    after_attn: nn.Module | None
+    after_mlp: nn.Module | None
+    prompts: EncoderPrompts | None
+
+    def __init__(self, library: Any) -> None:
+        super().__init__()
+        self.window_size: int = library.window_size
+        self.layer_norm1: nn.Module = library.layer_norm1
+        self.attn = Attention(library.attn)
+        self.layer_norm2: nn.Module = library.layer_norm2
+        self.mlp: nn.Module = library.mlp
+        for site in ("before", "after_attn", "after_mlp", "prompts"):
+            self.register_module(site, None)
+
+    def at(self, role: str) -> nn.Module:
+        """The module that stands at a role of `sites.ROLES`.
+
+        Raises:
+            MethodError: there is no such role; names those there are.
+        """
+        if role not in ROLES:
+            raise MethodError(
+                f"A role must be one of {', '.join(ROLES)}, but {role!r} came; an encoder block has no such module."
+            )
+        return self.get_submodule(ROLES[role])
+
+    def put(self, role: str, module: nn.Module) -> None:
+        """Let `module` stand at a role.
+
+        Raises:
+            MethodError: there is no such role, or another method stands there already.
+        """
+        standing = self.at(role)
+        if type(standing) not in (nn.Linear, nn.LayerNorm):
+            raise MethodError(
+                f"The role {role!r} must be free, but {type(standing).__name__} stands there already; "
+                "attach one method to a freshly loaded base."
+            )
+        parent, _, name = ROLES[role].rpartition(".")
+        setattr(self.get_submodule(parent), name, module)
+
+    def prompt_keys(self) -> PromptKeys | None:
+        """The keys and values of the block's prompts: norm1 and qkv applied to the prompt tokens.
+
+        Equal to letting the prompts run through the whole block and dropping their outputs, since a prompt's
+        own query and MLP would be thrown away.
+        """
+        if self.prompts is None:
+            return None
+        fused = self.attn.qkv(self.layer_norm1(self.prompts.tokens)[None, None])[0, 0]
+        _, key, value = fused.chunk(3, dim=-1)
+        return PromptKeys(key, value, self.prompts.gate)
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        """(B, H, W, C) -> (B, H, W, C)."""
+        if self.before is not None:
+            tokens = self.before(tokens)
+        mixed = self._attend(self.layer_norm1(tokens))
+        if self.after_attn is not None:
+            mixed = self.after_attn(mixed)
+        tokens = tokens + mixed
+        widened = self.mlp(self.layer_norm2(tokens))
+        if self.after_mlp is not None:
+            widened = self.after_mlp(widened)
+        out: Tensor = tokens + widened
+        return out
+
+    def _attend(self, tokens: Tensor) -> Tensor:
+        if self.window_size == 0:
+            return self.attn(tokens, self.prompt_keys())  # type: ignore[no-any-return]
+        windows, padded_hw = to_windows(tokens, self.window_size)
+        mixed = self.attn(windows, self.prompt_keys())
+        return from_windows(mixed, padded_hw, (tokens.shape[1], tokens.shape[2]))
+
+
+class ImageEncoder(nn.Module):
+    """SAM's Vision Transformer and neck.
+
+    Args:
+        library: transformers' `SamVisionEncoder`, whose modules and parameters are taken over.
+    """
+
+    pos_embed: nn.Parameter | None
+    side: nn.Module | None
+
+    def __init__(self, library: Any) -> None:
+        super().__init__()
+        self.patch: int = library.config.patch_size
+        self.channels: int = library.config.hidden_size
+        self.patch_embed: Any = library.patch_embed
+        self.pos_embed = library.pos_embed
+        self.layers = nn.ModuleList(Block(layer) for layer in library.layers)
+        self.neck: nn.Module = library.neck
+        self.register_module("side", None)
+
+    @property
+    def blocks(self) -> list[Block]:
+        """The encoder blocks, first to last."""
+        return [block for block in self.layers if isinstance(block, Block)]
+
+    def forward(self, pixels: Tensor) -> tuple[Tensor, Any]:
+        """Encode a batch of padded squares.
+
+        Args:
+            pixels: (B, 3, S, S) normalised.
+
+        Returns:
+            The embedding (B, C, S / patch, S / patch) and the side network's last state (None without one).
+
+        Raises:
+            ShapeError: `pixels` is not of that shape or S is not a multiple of the patch.
+        """
+        self._check(pixels)
+        tokens: Tensor = self.patch_embed.projection(pixels).permute(0, 2, 3, 1)
+        if self.pos_embed is not None:
+            tokens = tokens + self._positions((tokens.shape[1], tokens.shape[2]))
+        side: Any = self.side
+        state: Any = None
+        if side is not None:
+            tokens, state = side(-1, tokens, None)
+        for index, block in enumerate(self.layers):
+            tokens = block(tokens)
+            if side is not None:
+                tokens, state = side(index, tokens, state)
+        return self.neck(tokens), state
+
+    def _positions(self, grid_hw: tuple[int, int]) -> Tensor:
+        """The position embedding (1, H, W, C), interpolated where the grid is not the trained one."""
+        assert self.pos_embed is not None
+        if tuple(self.pos_embed.shape[1:3]) == grid_hw:
+            return self.pos_embed
+        planes = self.pos_embed.permute(0, 3, 1, 2)
+        return F.interpolate(planes, size=grid_hw, mode="bicubic", align_corners=False).permute(0, 2, 3, 1)
+
+    def _check(self, pixels: Tensor) -> None:
+        shape = tuple(pixels.shape)
+        if len(shape) != 4 or shape[1] != 3 or shape[2] % self.patch or shape[3] % self.patch:
+            raise ShapeError(
+                f"Pixels must be (B, 3, H, W) with H and W multiples of the patch {self.patch}, but "
+                f"{shape} came; "
+                "prepare images with samtune.data.to_input."
+            )

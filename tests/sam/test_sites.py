@@ -1,0 +1,114 @@
+"""The named places: empty by default, of the promised shapes, and their answers are used."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from samtune.errors import MethodError
+from samtune.sam import ROLES, Sam
+from samtune.types import Features
+from tests.tiny import tiny_library, tiny_sam
+
+
+class Spy(nn.Module):
+    """Keeps the shapes it saw; answers twice what came."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seen: list[tuple[int, ...]] = []
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        self.seen.append(tuple(tokens.shape))
+        return 2 * tokens
+
+
+def embedding(sam: Sam) -> Tensor:
+    pixels = torch.randn(2, 3, 96, 96, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        return sam.encode(pixels).embedding
+
+
+def test_sites_are_empty_and_cost_no_key() -> None:
+    sam = tiny_sam()
+    assert set(sam.state_dict()) == set(tiny_library().state_dict())
+    for block in sam.blocks:
+        assert block.before is block.after_attn is block.after_mlp is block.prompts is None
+    assert not any((sam.vision_encoder.side, sam.decoder.prompts, sam.decoder.classes, sam.head))
+
+
+@pytest.mark.parametrize("index", [0, 1])
+@pytest.mark.parametrize("site", ["before", "after_attn", "after_mlp"])
+def test_places_of_a_block_see_the_grid_and_are_heard(site: str, index: int) -> None:
+    sam, spy = tiny_sam(), Spy()
+    setattr(sam.blocks[index], site, spy)
+    assert not torch.allclose(embedding(sam), embedding(tiny_sam()), atol=1e-3)
+    assert spy.seen == [(2, 6, 6, 32)]
+    setattr(sam.blocks[index], site, nn.Identity())
+    assert torch.equal(embedding(sam), embedding(tiny_sam()))
+
+
+class SideSpy(nn.Module):
+    def __init__(self, factor: float) -> None:
+        super().__init__()
+        self.factor = factor
+        self.calls: list[tuple[int, tuple[int, ...], Any]] = []
+
+    def forward(self, index: int, tokens: Tensor, state: Any) -> tuple[Tensor, Any]:
+        self.calls.append((index, tuple(tokens.shape), state))
+        return tokens * self.factor, index
+
+
+def test_side_is_called_after_the_patches_and_after_each_block() -> None:
+    sam, side = tiny_sam(), SideSpy(1.0)
+    sam.vision_encoder.side = side
+    assert torch.equal(embedding(sam), embedding(tiny_sam()))
+    grid = (2, 6, 6, 32)
+    assert side.calls == [(-1, grid, None), (0, grid, -1), (1, grid, 0)]
+    assert sam.encode(torch.zeros(1, 3, 96, 96)).side == 1
+    sam.vision_encoder.side = SideSpy(1.5)
+    assert not torch.allclose(embedding(sam), embedding(tiny_sam()), atol=1e-3)
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_put_stands_at_the_role_and_a_second_is_refused(role: str) -> None:
+    sam = tiny_sam()
+
+    class Doubled(nn.Module):
+        def __init__(self, inner: nn.Module) -> None:
+            super().__init__()
+            self.inner = inner
+
+        def forward(self, tokens: Tensor) -> Tensor:
+            seen.append(tuple(tokens.shape))
+            return self.inner(tokens) * 2  # type: ignore[no-any-return]
+
+    seen: list[tuple[int, ...]] = []
+    block = sam.blocks[1]
+    module = Doubled(block.at(role))
+    block.put(role, module)
+    assert block.at(role) is module
+    assert not torch.allclose(embedding(sam), embedding(tiny_sam()), atol=1e-3)
+    assert seen == [(2, 6, 6, 48 if role == "mlp_out" else 32)]
+    with pytest.raises(MethodError, match="Doubled stands there already"):
+        block.put(role, nn.Identity())
+
+
+def test_an_unknown_role_names_the_roles() -> None:
+    with pytest.raises(MethodError, match=", ".join(ROLES)):
+        tiny_sam().blocks[0].at("key")
+
+
+def test_head_stands_in_the_decoders_place() -> None:
+    sam = tiny_sam()
+
+    class Head(nn.Module):
+        def forward(self, features: Features) -> Tensor:
+            return features.embedding[:, :5]
+
+    sam.head = Head()
+    features = sam.encode(torch.zeros(1, 3, 96, 96))
+    assert torch.equal(sam.decode(features), features.embedding[:, :5])
