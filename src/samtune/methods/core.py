@@ -1,0 +1,247 @@
+"""The seam: what a method is, and everything that is written once for all of them.
+
+A method is a frozen dataclass whose fields are its hyper-parameters; `attach` puts modules at the sites of a
+frozen `Sam`. What was learned is found by identity of tensors (trainable, plus what the base did not have),
+never by matching names.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, runtime_checkable
+
+import torch
+from torch import Tensor, nn
+
+from samtune.errors import MethodError
+
+if TYPE_CHECKING:
+    from samtune.sam import Sam
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How a method is trained where the user says nothing.
+
+    Attributes:
+        learning_rate: peak of the schedule (AdamW).
+        weight_decay: AdamW's, on matrices only.
+        updates: number of optimiser steps.
+        batch_size: images in an update.
+        loss: a name `samtune.losses.segmentation_loss` knows; "auto" is BCE + Dice for one class,
+            cross-entropy + Dice for more.
+        ema: decay of the running average of the trained tensors that is validated and kept; 0 for none.
+    """
+
+    learning_rate: float = 1e-3
+    weight_decay: float = 0.0
+    updates: int = 300
+    batch_size: int = 4
+    loss: str = "auto"
+    ema: float = 0.0
+
+
+class Method(Protocol):
+    """What each file of this folder offers; a frozen dataclass, its fields are its hyper-parameters."""
+
+    name: ClassVar[str]
+    """Registry key, word of the command line, word in every result file."""
+    source: ClassVar[str]
+    """The paper, and the reference code at a commit where there is one."""
+    starts_as_identity: ClassVar[bool]
+    """Whether, for one class, the adapted model equals the base before the first step."""
+    recipe: ClassVar[Recipe]
+    """The method's own defaults."""
+
+    def attach(self, sam: Sam, *, num_classes: int) -> None:
+        """Put modules at the sites of a frozen `sam` and mark what is to be trained.
+
+        Args:
+            sam: every parameter frozen.
+            num_classes: K, the background not counted.
+
+        Raises:
+            MethodError: a site is taken, or the model lacks what the method needs.
+        """
+        ...
+
+
+@runtime_checkable
+class Foldable(Protocol):
+    """A module that can become plain weights of the base."""
+
+    def folded(self) -> nn.Module:
+        """A plain module with the same output."""
+        ...
+
+
+@runtime_checkable
+class Penalised(Protocol):
+    """A module with a loss of its own, kept since its last forward pass."""
+
+    def penalty(self) -> Tensor:
+        """A scalar to add to the task's loss."""
+        ...
+
+
+@runtime_checkable
+class StartsFromData(Protocol):
+    """A method whose first values come from the training images."""
+
+    def start(self, sam: Sam, embedding: Tensor, labels: Tensor, *, seed: int) -> None:
+        """Set the trained tensors' first values.
+
+        Args:
+            sam: adapted by this method.
+            embedding: (N, C, H, W) features of the training images as the adapted encoder gives them.
+            labels: (N, H, W) uint8 label maps on the embedding's grid.
+            seed: of whatever is drawn.
+        """
+        ...
+
+
+@dataclass(frozen=True)
+class Adaptation:
+    """What `adapt` remembers on the model."""
+
+    method: Method
+    num_classes: int
+    base_tensors: frozenset[int] = field(repr=False)
+    base_parameters: tuple[nn.Parameter, ...] = field(repr=False)  # keeps the identities alive
+
+
+def adapt(sam: Sam, method: Method, *, num_classes: int = 1, seed: int = 0) -> Sam:
+    """Freeze a base and attach a method to it, in place.
+
+    Args:
+        sam: a base as loaded.
+        method: what to attach.
+        num_classes: K, the background not counted; 1..254.
+        seed: of the first values of the method's tensors; the global generator is left as it was.
+
+    Returns:
+        The same `sam`.
+
+    Raises:
+        MethodError: a method is attached already, K is out of range, or the method does not fit this model.
+    """
+    standing = adaptation(sam)
+    if standing is not None:
+        raise MethodError(
+            f"A method must be attached to a base as loaded, but {standing.method.name} is attached already; "
+            f"load the base again before attaching {method.name}."
+        )
+    if not 1 <= num_classes <= 254:
+        raise MethodError(f"The number of classes must be 1..254 without the background, but {num_classes} came.")
+    sam.requires_grad_(False)
+    parameters = tuple(sam.parameters())
+    record = Adaptation(method, num_classes, frozenset(map(id, parameters)), parameters)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        method.attach(sam, num_classes=num_classes)
+    sam.to(sam.device)
+    sam.__dict__["_adaptation"] = record
+    return sam
+
+
+def adaptation(sam: Sam) -> Adaptation | None:
+    """What was attached to this model, or None."""
+    return sam.__dict__.get("_adaptation")
+
+
+def trainable(sam: Sam) -> dict[str, nn.Parameter]:
+    """The parameters that training moves, by name."""
+    return {name: parameter for name, parameter in sam.named_parameters() if parameter.requires_grad}
+
+
+def penalty(sam: Sam) -> Tensor:
+    """The sum of the modules' own losses of the last forward pass; a zero where there is none."""
+    total = torch.zeros((), device=sam.device)
+    for module in sam.modules():
+        if isinstance(module, Penalised):
+            total = total + module.penalty()
+    return total
+
+
+def delta(sam: Sam) -> dict[str, Tensor]:
+    """What distinguishes the adapted model from its base: trained tensors, and any the base did not have.
+
+    Raises:
+        MethodError: no method is attached.
+    """
+    record = adaptation(sam)
+    if record is None:
+        raise MethodError("A delta needs an adapted model, but no method is attached; call adapt first.")
+    state = sam.state_dict(keep_vars=True)
+    return {
+        key: tensor.detach()
+        for key, tensor in state.items()
+        if tensor.requires_grad or id(tensor) not in record.base_tensors
+    }
+
+
+def fold(sam: Sam) -> Sam:
+    """Replace, in place, every foldable module by plain weights with the same output; returns `sam`."""
+    for name, module in list(sam.named_modules()):
+        if isinstance(module, Foldable):
+            parent, _, child = name.rpartition(".")
+            setattr(sam.get_submodule(parent), child, module.folded())
+    return sam
+
+
+def touches_encoder(sam: Sam) -> bool:
+    """Whether the features depend on anything the base did not have or that is trained.
+
+    Answered from the graph of one small forward pass (it works on the meta device too), and by looking for
+    tensors in the encoder that are not the base's; decides whether embeddings may be cached.
+    """
+    record = adaptation(sam)
+    if record is None:
+        return False
+    state = sam.vision_encoder.state_dict(keep_vars=True).values()
+    if any(id(tensor) not in record.base_tensors for tensor in state):
+        return True
+    side = 2 * sam.spec.patch
+    with torch.enable_grad():
+        features = sam.encode(torch.zeros(1, 3, side, side, device=sam.device))
+    return any(tensor.requires_grad for tensor in _tensors((features.embedding, features.side)))
+
+
+def _tensors(value: Any) -> list[Tensor]:
+    """All tensors in nested tuples, lists and dicts."""
+    if isinstance(value, Tensor):
+        return [value]
+    if isinstance(value, dict):
+        value = list(value.values())
+    if isinstance(value, list | tuple):
+        return [tensor for item in value for tensor in _tensors(item)]
+    return []
+
+
+def train_decoder(sam: Sam, num_classes: int) -> None:
+    """Mark the mask decoder for training: one mask token and one hyper-network per class, the rest shared.
+
+    Trained: the two-way transformer, the upscaling, the IoU token (which takes part in the attention), the
+    class tokens and their hyper-networks. Frozen: the IoU head and SAM's own mask tokens and hyper-networks,
+    whose outputs nobody uses. For K = 1 that is 3,505,536 parameters at SAM's sizes. Source: Conv-LoRA's
+    released code; there the unused mask tokens leave the token stream, here they stay in it, frozen, so that
+    one class starts as SAM itself.
+
+    Raises:
+        MethodError: class heads stand there already.
+    """
+    from samtune.sam import ClassHeads
+
+    decoder = sam.decoder
+    if decoder.classes is not None or decoder.prompts is not None:
+        raise MethodError("The mask decoder's places must be free, but a method stands there already.")
+    decoder.classes = ClassHeads(num_classes, decoder.mask_tokens.weight[0], decoder.output_hypernetworks_mlps[0])
+    for module in (
+        decoder.transformer,
+        decoder.upscale_conv1,
+        decoder.upscale_conv2,
+        decoder.upscale_layer_norm,
+        decoder.iou_token,
+        decoder.classes,
+    ):
+        module.requires_grad_(True)

@@ -1,0 +1,117 @@
+"""LoRA: a low-rank update beside frozen linears of the encoder, and the mask decoder trained.
+
+    y = W0 x + b0 + (alpha / R) B A x,     A in R^(R x in), B in R^(out x R), B = 0 at the start
+
+    x --+--> W0, b0 (frozen) --------------+--> y
+        '--> A (R x in) --> B (out x R) ---'   * alpha / R
+
+Cost: R * (in + out) per linear (rank 3 on the fused qkv of ViT-H: 491,520; `samtune methods` tells it for
+any base, plus 3,505,536 of the decoder. Every step runs the encoder forward and backward. After training it
+folds into plain weights. Not to be used when features could be cached instead: `ptsam` and `decoder_only`
+train in a fraction of the time.
+Source: Hu et al., "LoRA", ICLR 2022; placed as in Zhong et al., "Convolution Meets LoRA", ICLR 2024, and its
+code (AutoGluon f34ebb4f): one adapter on the fused qkv of every block, rank 3, alpha 32, A by Kaiming's
+rule, B zero.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from samtune.errors import ConfigError, MethodError
+from samtune.methods.core import Recipe, train_decoder
+from samtune.sam import ROLES
+
+if TYPE_CHECKING:
+    from samtune.sam import Block, Sam
+
+
+@dataclass(frozen=True)
+class LoRA:
+    """Low-rank updates in the encoder and a trained mask decoder.
+
+    Attributes:
+        rank: R, 1 or more.
+        alpha: the update is scaled by alpha / rank.
+        roles: which linears of each block: qkv, proj, mlp_in, mlp_out.
+        decoder: train the mask decoder too, as the paper does; without it the update alone is trained.
+    """
+
+    rank: int = 3
+    alpha: float = 32.0
+    roles: tuple[str, ...] = ("qkv",)
+    decoder: bool = True
+
+    name: ClassVar[str] = "lora"
+    source: ClassVar[str] = "Hu et al., LoRA, ICLR 2022; Zhong et al., ICLR 2024, arXiv 2401.17868; AutoGluon f34ebb4f"
+    starts_as_identity: ClassVar[bool] = True
+    recipe: ClassVar[Recipe] = Recipe(learning_rate=5e-4, weight_decay=1e-2, updates=150, batch_size=4)
+
+    def __post_init__(self) -> None:
+        if self.rank < 1:
+            raise ConfigError(f"lora.rank must be 1 or more, but {self.rank} came.")
+        if not self.roles:
+            raise ConfigError("lora.roles must name at least one linear, but it is empty; the default is qkv.")
+        if len(set(self.roles)) != len(self.roles):
+            raise ConfigError(f"lora.roles must name each linear once, but {', '.join(self.roles)} came.")
+
+    def attach(self, sam: Sam, *, num_classes: int) -> None:
+        """See `Method.attach`; raises `MethodError` for a role that is not a linear of a block."""
+        if num_classes != 1 and not self.decoder:
+            raise MethodError(
+                f"lora without the decoder gives SAM's one mask, but {num_classes} classes came; keep decoder=true."
+            )
+        places = [(block, role) for block in sam.blocks for role in self.roles]
+        for block, role in places:
+            self._check(block, role)
+        for block, role in places:
+            block.put(role, LoRALinear(block.at(role), self.rank, self.alpha))
+        if self.decoder:
+            train_decoder(sam, num_classes)
+
+    def _check(self, block: Block, role: str) -> None:
+        """Refuse a role that is no free linear, before anything is attached."""
+        standing = block.at(role)
+        if not isinstance(standing, nn.Linear):
+            linears = [r for r in ROLES if isinstance(block.at(r), nn.Linear)]
+            raise MethodError(
+                f"lora.roles must name linears ({', '.join(linears)}), but {role!r} is a {type(standing).__name__}."
+            )
+
+
+class LoRALinear(nn.Linear):
+    """A frozen linear with a low-rank update; holds the linear's own weight and bias.
+
+    Args:
+        linear: taken over, not copied.
+        rank: R.
+        alpha: the update is scaled by alpha / rank.
+    """
+
+    def __init__(self, linear: nn.Linear, rank: int, alpha: float) -> None:
+        super().__init__(linear.in_features, linear.out_features, linear.bias is not None, device="meta")
+        self.weight, self.bias = linear.weight, linear.bias
+        self.scale = alpha / rank
+        device = linear.weight.device
+        self.lora_a = nn.Parameter(torch.empty(rank, linear.in_features, device=device))
+        self.lora_b = nn.Parameter(torch.zeros(linear.out_features, rank, device=device))
+        nn.init.kaiming_uniform_(self.lora_a, a=5**0.5)
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        """(..., in) -> (..., out)."""
+        update = F.linear(F.linear(tokens, self.lora_a), self.lora_b)
+        return super().forward(tokens) + self.scale * update
+
+    def folded(self) -> nn.Linear:
+        """The same map as one plain linear with new weights."""
+        plain = nn.Linear(self.in_features, self.out_features, self.bias is not None, device="meta")
+        with torch.no_grad():
+            weight = self.weight + self.scale * (self.lora_b @ self.lora_a)
+        plain.weight = nn.Parameter(weight, requires_grad=False)
+        plain.bias = self.bias
+        return plain

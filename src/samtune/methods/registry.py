@@ -1,0 +1,79 @@
+"""The table of methods: the one place besides a method's own file that knows its name."""
+
+from __future__ import annotations
+
+import difflib
+import types
+import typing
+from dataclasses import fields
+from typing import Any
+
+from samtune.errors import ConfigError
+from samtune.methods.core import Method
+from samtune.methods.decoder_only import DecoderOnly
+from samtune.methods.lora import LoRA
+from samtune.methods.ptsam import PTSAM
+from samtune.methods.ptsam_encoder import PTSAMEncoder
+
+METHODS: dict[str, type[Any]] = {cls.name: cls for cls in (PTSAM, PTSAMEncoder, DecoderOnly, LoRA)}
+"""Every method by the word of the command line."""
+
+
+def make_method(name: str, **values: Any) -> Method:
+    """Build a method from its name and hyper-parameters.
+
+    Args:
+        name: a key of `METHODS`.
+        values: hyper-parameters by the method's field names, as Python or JSON values.
+
+    Raises:
+        ConfigError: the name or a hyper-parameter is unknown (the nearest one is named), or a value has the
+            wrong type.
+    """
+    if name not in METHODS:
+        raise ConfigError(f"The method must be one of {', '.join(METHODS)}, but {name!r} came{_nearest(name, METHODS)}")
+    cls = METHODS[name]
+    hints = typing.get_type_hints(cls)
+    known = {field.name: hints[field.name] for field in fields(cls)}
+    checked = {}
+    for key, value in values.items():
+        if key not in known:
+            offered = ", ".join(known) or "none at all"
+            raise ConfigError(f"The hyper-parameters of {name} are {offered}, but {key!r} came{_nearest(key, known)}")
+        checked[key] = _typed(f"{name}.{key}", value, known[key])
+    method: Method = cls(**checked)
+    return method
+
+
+def method_fields(method: Method) -> dict[str, Any]:
+    """The hyper-parameters of a method as JSON values."""
+    values = {field.name: getattr(method, field.name) for field in fields(method)}  # type: ignore[arg-type]
+    return {key: list(value) if isinstance(value, tuple) else value for key, value in values.items()}
+
+
+def _nearest(word: str, offered: typing.Iterable[str]) -> str:
+    close = difflib.get_close_matches(word, list(offered), n=1)
+    return f"; did you mean {close[0]!r}?" if close else "; check the spelling."
+
+
+def _typed(where: str, value: Any, wanted: Any) -> Any:
+    """`value` as the type the field declares; whole numbers pass for floats, lists for tuples of words."""
+    origin = typing.get_origin(wanted)
+    if origin is typing.Literal:
+        if value in typing.get_args(wanted):
+            return value
+        raise ConfigError(f"{where} must be one of {', '.join(map(str, typing.get_args(wanted)))}, but {value!r} came.")
+    if origin is tuple:
+        words = [value] if isinstance(value, str) else value
+        if isinstance(words, list | tuple) and all(isinstance(word, str) for word in words):
+            return tuple(words)
+        raise ConfigError(f"{where} must be a list of words, but {value!r} came.")
+    if origin in (typing.Union, types.UnionType):
+        if value is None:
+            return None
+        wanted = next(arm for arm in typing.get_args(wanted) if arm is not type(None))
+    if wanted is float and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    if type(value) is wanted:
+        return value
+    raise ConfigError(f"{where} must be of type {wanted.__name__}, but {value!r} came.")

@@ -1,0 +1,316 @@
+"""The contract every method keeps: fourteen points, one test each, over every row of `contract.ROWS`.
+
+`pytest tests/methods -q -k NAME` runs them for one method. The tiny base has one windowed block (its window
+does not divide the grid, so the windows are padded) and one global block.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from samtune.errors import MethodError
+from samtune.methods import (
+    METHODS,
+    Foldable,
+    Recipe,
+    adapt,
+    card_of,
+    delta,
+    fold,
+    load_specialist,
+    make_method,
+    penalty,
+    save,
+    touches_encoder,
+    trainable,
+)
+from tests.methods.contract import ROWS, Row
+from tests.tiny import tiny_sam
+
+if TYPE_CHECKING:
+    from samtune.sam import Sam
+
+SIDE = 96
+every_row = pytest.mark.parametrize("row", ROWS.values(), ids=ROWS.keys())
+
+
+def pixels(batch: int = 2, side: int = SIDE, seed: int = 1) -> Tensor:
+    return torch.randn(batch, 3, side, side, generator=torch.Generator().manual_seed(seed))
+
+
+def forward(sam: Sam, images: Tensor) -> Tensor:
+    return sam.decode(sam.encode(images))
+
+
+def take_steps(sam: Sam, steps: int = 3) -> dict[str, float]:
+    """Train on random masks; returns the largest gradient each tensor ever had (0 where it had none)."""
+    largest = {name: 0.0 for name, _ in sam.named_parameters()}
+    optimiser = torch.optim.AdamW(trainable(sam).values(), lr=1e-2)
+    for step in range(steps):
+        logits = forward(sam, pixels(seed=step))
+        target = (torch.rand(logits.shape, generator=torch.Generator().manual_seed(step)) > 0.5).float()
+        loss = nn.functional.binary_cross_entropy_with_logits(logits, target) + penalty(sam)
+        optimiser.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        for name, parameter in sam.named_parameters():
+            if parameter.grad is not None:
+                largest[name] = max(largest[name], float(parameter.grad.abs().max()))
+        optimiser.step()
+    return largest
+
+
+def has_no_gradient_by_algebra(name: str) -> bool:
+    """A key's bias adds the same number to every logit of a query, which softmax takes away again."""
+    return name.endswith(".k_proj.bias")
+
+
+# The checks that the broken method of the end of this file must fail are functions of a model.
+
+
+def check_base_keys_survive(sam: Sam) -> None:
+    assert set(tiny_sam().state_dict()) <= set(sam.state_dict())
+
+
+def check_base_tensors_are_untouched(sam: Sam) -> None:
+    adapted = sam.state_dict()
+    for key, tensor in tiny_sam().state_dict().items():
+        assert torch.equal(adapted[key], tensor), key
+
+
+def check_gradients(sam: Sam) -> None:
+    names = set(trainable(sam))
+    largest = take_steps(sam)
+    without = {name for name in names if not has_no_gradient_by_algebra(name) and largest[name] == 0.0}
+    assert not without, f"trainable, but never a gradient: {sorted(without)}"
+    astray = {name for name, value in largest.items() if value and name not in names}
+    assert not astray, f"frozen, but a gradient came: {sorted(astray)}"
+
+
+def check_frozen_tensors_stay(sam: Sam) -> None:
+    moved = trainable(sam)
+    before = {name: tensor.clone() for name, tensor in sam.named_parameters() if name not in moved}
+    take_steps(sam)
+    for name, tensor in before.items():
+        assert torch.equal(sam.get_parameter(name), tensor), name
+
+
+def check_identity(sam: Sam, *, declared: bool) -> None:
+    with torch.no_grad():
+        expected, found = forward(tiny_sam(), pixels()), forward(sam, pixels())
+    same = found.shape == expected.shape and bool(((found - expected).abs() <= 1e-6).all())
+    assert same == declared
+
+
+def check_batch_equals_singles(sam: Sam) -> None:
+    images = pixels(3)
+    with torch.no_grad():
+        together = forward(sam, images)
+        alone = torch.cat([forward(sam, image[None]) for image in images])
+    assert torch.allclose(together, alone, atol=1e-5)
+
+
+def test_every_method_has_a_row() -> None:
+    assert {row.method for row in ROWS.values()} == set(METHODS)
+    for name in METHODS:
+        assert ROWS[name].method == name, "the plain row of a method carries its name"
+        assert not ROWS[name].fields, "the plain row of a method has its default fields"
+
+
+@every_row
+def test_point_01_base_keys_are_a_subset_of_the_adapted_keys(row: Row) -> None:
+    check_base_keys_survive(row.adapted())
+
+
+@every_row
+def test_point_02_base_tensors_are_bit_equal_after_attach(row: Row) -> None:
+    check_base_tensors_are_untouched(row.adapted())
+
+
+@every_row
+def test_point_03_identity_at_the_start_is_as_declared(row: Row) -> None:
+    check_identity(row.adapted(), declared=row.build().starts_as_identity)
+
+
+@every_row
+def test_point_04_every_trainable_tensor_gets_a_gradient_and_no_frozen_one(row: Row) -> None:
+    check_gradients(row.adapted())
+
+
+@every_row
+def test_point_05_frozen_tensors_are_bit_equal_after_three_steps(row: Row) -> None:
+    check_frozen_tensors_stay(row.adapted())
+
+
+@every_row
+def test_point_06_saved_and_loaded_gives_bit_equal_outputs(row: Row, tmp_path: Path) -> None:
+    sam = row.adapted()
+    take_steps(sam)
+    sam.eval()
+    save(sam, tmp_path, card_of(sam, ("thing",)))
+    loaded, card = load_specialist(tmp_path, tiny_sam())
+    assert card.method == row.method
+    learned = delta(sam)
+    assert set(learned) >= set(trainable(sam))
+    with torch.no_grad():
+        assert torch.equal(forward(sam, pixels()), forward(loaded, pixels()))
+
+
+@every_row
+def test_point_07_fold_restores_the_bases_keys_and_keeps_the_outputs(row: Row) -> None:
+    sam = row.adapted()
+    take_steps(sam)
+    before_keys = set(sam.state_dict())
+    folds = {name for name, module in sam.named_modules() if isinstance(module, Foldable)}
+    with torch.no_grad():
+        before = forward(sam, pixels())
+        after = forward(fold(sam), pixels())
+    assert float((before - after).abs().max() / before.abs().max()) <= 1e-5
+    base_keys = set(tiny_sam().state_dict())
+    for key in set(sam.state_dict()) - base_keys:
+        assert not any(key.startswith(name + ".") for name in folds), key
+    assert not any(isinstance(module, Foldable) for module in sam.modules())
+    assert folds or set(sam.state_dict()) == before_keys
+    assert {k for k in sam.state_dict() if k.startswith("vision_encoder.") and folds} <= base_keys
+
+
+@every_row
+def test_point_08_same_seed_same_delta(row: Row) -> None:
+    bases = tiny_sam(), tiny_sam()
+    torch.manual_seed(11)
+    expected_next = torch.rand(1)
+    torch.manual_seed(11)
+    one = delta(adapt(bases[0], row.build(), seed=5))
+    assert torch.equal(torch.rand(1), expected_next), "the global generator is left as it was"
+    torch.manual_seed(99)
+    other = delta(adapt(bases[1], row.build(), seed=5))
+    assert list(one) == list(other)
+    assert all(torch.equal(one[key], other[key]) for key in one)
+
+
+@every_row
+def test_point_09_the_encoder_is_in_the_graph_only_where_it_is_touched(row: Row) -> None:
+    sam = row.adapted()
+    assert touches_encoder(sam) == row.touches_encoder
+    assert sam.encode(pixels()).embedding.requires_grad == row.touches_encoder
+    assert forward(sam, pixels()).requires_grad
+
+
+@every_row
+def test_point_10_attaching_twice_is_refused(row: Row) -> None:
+    sam = row.adapted()
+    with pytest.raises(MethodError, match=f"{row.method} is attached already"):
+        adapt(sam, row.build())
+    sam.__dict__.pop("_adaptation")
+    with pytest.raises(MethodError, match=r"already|free"):
+        row.build().attach(sam, num_classes=1)
+
+
+@pytest.mark.parametrize("role", ["query", "norm1"])
+def test_point_10_a_role_the_encoder_lacks_names_the_roles_there_are(role: str) -> None:
+    sam = tiny_sam()
+    with pytest.raises(MethodError, match="qkv, proj, mlp_in, mlp_out") as caught:
+        adapt(sam, make_method("lora", roles=["qkv", role]))
+    assert repr(role) in str(caught.value)
+    check_base_keys_survive(sam)
+    assert set(sam.state_dict()) == set(tiny_sam().state_dict()), "a refused method leaves nothing behind"
+
+
+@every_row
+def test_point_11_runs_under_bf16_autocast(row: Row) -> None:
+    sam = row.adapted()
+    with torch.autocast("cpu", torch.bfloat16):
+        logits = forward(sam, pixels())
+    logits.float().square().mean().backward()  # type: ignore[no-untyped-call]
+    assert logits.isfinite().all()
+    assert all(p.grad is None or p.grad.isfinite().all() for p in trainable(sam).values())
+    with torch.no_grad():
+        exact = forward(sam, pixels())
+    assert (logits.float() - exact).abs().max() <= 0.25 * exact.abs().max(), "the same, but for rounding"
+
+
+@every_row
+def test_point_12_trainable_count_is_the_closed_form(row: Row) -> None:
+    assert sum(parameter.numel() for parameter in trainable(row.adapted()).values()) == row.count
+
+
+@every_row
+def test_point_13_a_batch_equals_singles(row: Row) -> None:
+    sam = row.adapted()
+    take_steps(sam, 1)
+    check_batch_equals_singles(sam.eval())
+
+
+@every_row
+def test_point_14_works_at_a_second_image_size_and_for_three_classes(row: Row) -> None:
+    if not row.more_classes:
+        with pytest.raises(MethodError, match="classes"):
+            row.adapted(num_classes=3)
+        assert forward(row.adapted(side=64), pixels(side=64)).shape == (2, 1, 16, 16)
+        return
+    sam = row.adapted(num_classes=3, side=64)
+    assert forward(sam, pixels(side=64)).shape == (2, 3, 16, 16)
+    check_gradients(sam)
+    check_batch_equals_singles(sam)
+    logits = forward(sam, pixels())
+    assert not torch.equal(logits[:, 0], logits[:, 1]), "after training, classes differ"
+
+
+@dataclass(frozen=True)
+class Broken:
+    """Moves a base tensor, trains one that nobody uses, renames a base key, and mixes the batch."""
+
+    name: ClassVar[str] = "broken"
+    source: ClassVar[str] = "this test"
+    starts_as_identity: ClassVar[bool] = True
+    recipe: ClassVar[Recipe] = Recipe()
+
+    def attach(self, sam: Sam, *, num_classes: int) -> None:
+        block = sam.blocks[0]
+        with torch.no_grad():
+            block.layer_norm2.weight.add_(1.0)
+        block.after_mlp = Mixing(sam.vision_encoder.channels)
+        sam.blocks[1].attn.proj = nn.Sequential(sam.blocks[1].attn.proj)
+
+
+class Mixing(nn.Module):
+    """Adds the mean over the batch; one parameter is used by nobody; a buffer changes a frozen parameter."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.shift = nn.Parameter(torch.ones(channels))
+        self.unused = nn.Parameter(torch.ones(channels))
+        self.frozen = nn.Parameter(torch.ones(channels), requires_grad=False)
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        with torch.no_grad():
+            self.frozen.add_(1.0)
+        return tokens + self.shift * tokens.mean(0, keepdim=True)
+
+
+CHECKS = {
+    "point 1": check_base_keys_survive,
+    "point 2": check_base_tensors_are_untouched,
+    "point 3": lambda sam: check_identity(sam, declared=True),
+    "point 4": check_gradients,
+    "point 5": check_frozen_tensors_stay,
+    "point 13": check_batch_equals_singles,
+}
+
+
+@pytest.mark.parametrize("point", CHECKS)
+def test_a_broken_method_fails_the_contract(point: str) -> None:
+    sam = adapt(tiny_sam(), Broken())
+    with pytest.raises((AssertionError, KeyError)):
+        CHECKS[point](sam)
+
+
+def test_a_method_that_hides_in_the_encoder_is_found_out() -> None:
+    """A trained tensor nobody uses and a buffer beside the graph both count as touching the encoder."""
+    sam = adapt(tiny_sam(), Broken())
+    assert touches_encoder(sam)

@@ -1,0 +1,47 @@
+"""Building methods by name: the nearest name is told, types are checked."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from samtune.errors import ConfigError
+from samtune.methods import METHODS, make_method, method_fields
+
+
+def test_defaults_round_trip_through_json_values() -> None:
+    for name in METHODS:
+        method = make_method(name)
+        assert method.name == name
+        assert method.source
+        assert make_method(name, **method_fields(method)) == method
+
+
+@pytest.mark.parametrize(
+    ("name", "values", "told"),
+    [
+        ("ptsm", {}, "did you mean 'ptsam'"),
+        ("zzzz", {}, "check the spelling"),
+        ("lora", {"rnk": 2}, "did you mean 'rank'"),
+        ("decoder_only", {"rank": 2}, "none at all"),
+        ("lora", {"rank": "2"}, "lora.rank must be of type int"),
+        ("lora", {"rank": True}, "lora.rank must be of type int"),
+        ("lora", {"rank": 2.0}, "lora.rank must be of type int"),
+        ("lora", {"decoder": 1}, "lora.decoder must be of type bool"),
+        ("lora", {"roles": [1]}, "lora.roles must be a list of words"),
+        ("ptsam", {"init": "zeros"}, "one of prototype, points, normal, uniform"),
+        ("ptsam", {"num_tokens": 0}, "num_tokens must be 1 or more"),
+        ("ptsam_encoder", {"encoder_tokens": 0}, "encoder_tokens must be 1 or more"),
+        ("ptsam_encoder", {"gate_start": -3.0}, "no effect without the gate"),
+    ],
+)
+def test_refusals_say_what_to_do(name: str, values: dict[str, Any], told: str) -> None:
+    with pytest.raises(ConfigError, match=told):
+        make_method(name, **values)
+
+
+def test_whole_numbers_pass_for_floats_and_a_word_for_a_list() -> None:
+    assert method_fields(make_method("lora", alpha=16, roles="proj")) == {
+        "rank": 3, "alpha": 16.0, "roles": ["proj"], "decoder": True,
+    }  # fmt: skip

@@ -1,0 +1,158 @@
+"""The specialist on disk: bit-equal round trip, and every mismatch refused with both sides named."""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+import samtune
+from samtune.errors import MethodError, WeightsError
+from samtune.methods import adapt, card_of, delta, load_specialist, make_method, read_card, save
+from tests.tiny import tiny_sam
+
+TENSORS, CONFIG = "adapter_model.safetensors", "adapter_config.json"
+KEY = "mask_decoder.prompts.tokens"
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    sam = adapt(tiny_sam(), make_method("ptsam"), num_classes=2, seed=3)
+    save(sam, tmp_path / "specialist", card_of(sam, ("cell", "debris")))
+    return tmp_path / "specialist"
+
+
+def edit_config(folder: Path, **values: Any) -> None:
+    file = folder / CONFIG
+    file.write_text(json.dumps(json.loads(file.read_text()) | values))
+
+
+def edit_tensors(folder: Path, change: Callable[[dict[str, Tensor]], dict[str, Tensor]]) -> None:
+    save_file(change(load_file(folder / TENSORS)), folder / TENSORS)
+    edit_config(folder, adapter_sha256=hashlib.sha256((folder / TENSORS).read_bytes()).hexdigest())
+
+
+@pytest.mark.parametrize("path", ["run", "specialist"])
+def test_round_trip_is_bit_equal(folder: Path, path: str) -> None:
+    sam = adapt(tiny_sam(), make_method("ptsam"), num_classes=2, seed=3)
+    found, card = load_specialist(folder if path == "specialist" else folder.parent, tiny_sam())
+    expected, got = delta(sam), delta(found)
+    assert list(expected) == [KEY] == list(got)
+    assert torch.equal(expected[KEY], got[KEY])
+    assert not any(parameter.requires_grad for parameter in found.parameters())
+    assert not found.training
+    assert card == read_card(folder)
+    assert card.class_names == ("cell", "debris")
+    assert card.samtune_version == samtune.__version__
+    assert (folder / "README.md").read_text().startswith("---\n")
+    assert sorted(file.name for file in folder.iterdir()) == sorted([TENSORS, CONFIG, "README.md"])
+
+
+def refused(folder: Path, *told: str, **base: Any) -> None:
+    with pytest.raises(WeightsError) as caught:
+        load_specialist(folder, tiny_sam(**base))
+    for words in told:
+        assert words in str(caught.value), str(caught.value)
+
+
+def test_a_damaged_file_is_refused(folder: Path) -> None:
+    content = bytearray((folder / TENSORS).read_bytes())
+    expected = hashlib.sha256(content).hexdigest()[:16]
+    content[-1] ^= 1
+    (folder / TENSORS).write_bytes(content)
+    refused(folder, expected, hashlib.sha256(content).hexdigest()[:16])
+
+
+def test_a_file_that_is_no_safetensors_is_refused(folder: Path) -> None:
+    (folder / TENSORS).write_bytes(b"nothing")
+    edit_config(folder, adapter_sha256=hashlib.sha256(b"nothing").hexdigest())
+    refused(folder, "must be a safetensors file")
+
+
+def test_another_base_is_refused(folder: Path) -> None:
+    refused(folder, tiny_sam().base_sha256[:16], tiny_sam(seed=1).base_sha256[:16], seed=1)
+
+
+def test_another_image_size_is_refused(folder: Path) -> None:
+    refused(folder, "96 pixels", "loaded at 64", side=64)
+
+
+def test_a_missing_tensor_is_refused(folder: Path) -> None:
+    edit_tensors(folder, lambda tensors: {})
+    refused(folder, "exactly the 1 tensors", "0 came", f"missing ['{KEY}']")
+
+
+def test_an_extra_tensor_is_refused(folder: Path) -> None:
+    edit_tensors(folder, lambda tensors: tensors | {"stranger": torch.zeros(1)})
+    refused(folder, "exactly the 1 tensors", "2 came", "unknown ['stranger']")
+
+
+def test_other_classes_are_refused(folder: Path) -> None:
+    edit_config(folder, class_names=["cell", "debris", "dust"])
+    refused(folder, "(3, 8, 16)", "(2, 8, 16)")
+
+
+def test_another_format_version_is_refused(folder: Path) -> None:
+    edit_config(folder, format_version=2)
+    refused(folder, "format version 1", "it has 2")
+
+
+def test_an_unknown_key_is_refused(folder: Path) -> None:
+    edit_config(folder, colour="red")
+    refused(folder, "missing are []", "unknown are ['colour']")
+
+
+def test_a_missing_key_is_refused(folder: Path) -> None:
+    values = json.loads((folder / CONFIG).read_text())
+    del values["threshold"]
+    (folder / CONFIG).write_text(json.dumps(values))
+    refused(folder, "missing are ['threshold']")
+
+
+def test_an_unknown_method_is_refused(folder: Path) -> None:
+    edit_config(folder, method="ptsm")
+    refused(folder, "'ptsm'", "did you mean 'ptsam'")
+
+
+@pytest.mark.parametrize("name", [TENSORS, CONFIG])
+def test_a_missing_file_is_refused(folder: Path, name: str) -> None:
+    (folder / name).unlink()
+    refused(folder, name)
+
+
+def test_a_broken_config_is_refused(folder: Path) -> None:
+    (folder / CONFIG).write_text("{")
+    refused(folder, "is broken")
+
+
+def test_a_card_needs_one_name_per_class() -> None:
+    sam = tiny_sam()
+    with pytest.raises(MethodError, match="no method is attached"):
+        card_of(sam, ("thing",))
+    with pytest.raises(MethodError, match="one name per class"):
+        card_of(adapt(sam, make_method("ptsam")), ("one", "two"))
+
+
+def test_nothing_is_pickled() -> None:
+    for file in Path(samtune.__file__).parent.rglob("*.py"):
+        for node in ast.walk(ast.parse(file.read_text())):
+            where = f"{file.name}:{getattr(node, 'lineno', 0)}"
+            if isinstance(node, ast.Import | ast.ImportFrom):
+                names = [alias.name for alias in node.names] + [getattr(node, "module", None) or ""]
+                assert not {"pickle", "cPickle", "dill", "joblib", "cloudpickle", "shelve"} & set(names), where
+            if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "torch":
+                assert node.attr != "save", where
+            if isinstance(node, ast.Call) and ast.unparse(node.func) == "torch.load":
+                safe = {keyword.arg: ast.unparse(keyword.value) for keyword in node.keywords}
+                assert safe.get("weights_only") == "True", where
+            if isinstance(node, ast.Call) and ast.unparse(node.func) in ("np.load", "numpy.load"):
+                allowed = {keyword.arg: ast.unparse(keyword.value) for keyword in node.keywords}
+                assert allowed.get("allow_pickle", "False") == "False", where
