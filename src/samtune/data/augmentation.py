@@ -1,0 +1,212 @@
+"""Views of one image and its label map: flipped, turned, cropped, and changed in light, both together.
+
+Every view is a function of (seed, index) alone, so embeddings of views can be cached and runs repeated; the
+global random state is neither read nor changed.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import kornia.enhance
+import kornia.geometry.transform
+import numpy as np
+import torch
+
+from samtune.data.resizing import resize_image
+from samtune.data.transforms import (
+    check_image,
+    geometry_of,
+    labels_to_input,
+    normalise,
+    pad_pixels,
+    to_input,
+)
+from samtune.errors import ConfigError, ShapeError
+from samtune.types import IGNORE
+
+if TYPE_CHECKING:
+    from samtune.types import Geometry, ImageSpec
+
+CROP_TRIES = 5
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """How strongly views differ from the image; a zero (False, scale 1) switches that part off.
+
+    Attributes:
+        flip: mirror left-right with probability 1/2, and, with `rotate90`, any of the eight symmetries of
+            the square.
+        rotate90: turn by 0, 90, 180 or 270 degrees, each alike.
+        rotate_deg: turn by a further angle drawn from -rotate_deg..rotate_deg, 0..45; what comes in is
+            types.IGNORE.
+        scale_min: a window of the image's own shape is cut out, its sides a share drawn from scale_min..1 of
+            the image's, and resized like an image of its own; 0 < scale_min <= 1.
+        keep_foreground: a window without any class is drawn again (up to 5 times) if the image has one.
+        brightness: added, drawn from -brightness..brightness in units where white is 1; 0..1.
+        contrast: the distance from the mean is multiplied by 1 - contrast..1 + contrast; 0..1.
+        gamma: the exponent is drawn from 1 / (1 + gamma)..1 + gamma; 0..4.
+        hue: turned by -hue..hue of the whole circle; 0..0.5.
+        saturation: multiplied by 1 - saturation..1 + saturation; 0..1.
+
+    Raises:
+        ConfigError: a field is out of its range.
+    """
+
+    flip: bool = True
+    rotate90: bool = True
+    rotate_deg: float = 0.0
+    scale_min: float = 0.6
+    keep_foreground: bool = True
+    brightness: float = 0.1
+    contrast: float = 0.1
+    gamma: float = 0.1
+    hue: float = 0.02
+    saturation: float = 0.1
+
+    def __post_init__(self) -> None:
+        """Check the ranges."""
+        if not 0 < self.scale_min <= 1:
+            raise ConfigError(f"scale_min must lie in 0 < scale_min <= 1, got {self.scale_min}")
+        limits = {"rotate_deg": 45, "brightness": 1, "contrast": 1, "gamma": 4, "hue": 0.5, "saturation": 1}
+        for name, limit in limits.items():
+            value = getattr(self, name)
+            if not 0 <= value <= limit:
+                raise ConfigError(f"{name} must lie in 0..{limit}, got {value}")
+
+
+class _Draws:
+    """Uniform numbers from a generator of its own, in a fixed order."""
+
+    def __init__(self, seed: int, index: int) -> None:
+        self.generator = torch.Generator().manual_seed((seed * 1_000_003 + index * 7919 + 12345) % (2**63))
+
+    def between(self, low: float, high: float) -> float:
+        return low + (high - low) * float(torch.rand((), generator=self.generator, dtype=torch.float64))
+
+    def below(self, num: int) -> int:
+        return min(num - 1, int(self.between(0, num)))
+
+
+def view(
+    image: np.ndarray,
+    labels: np.ndarray,
+    spec: ImageSpec,
+    *,
+    augmentation: Augmentation | None = None,
+    seed: int = 0,
+    index: int = 0,
+) -> tuple[torch.Tensor, torch.Tensor, Geometry]:
+    """View number `index` of an image and its label map, as encoder input.
+
+    Args:
+        image: uint8 (H, W, 3) RGB.
+        labels: uint8 (H, W).
+        spec: side, mean and std of the encoder.
+        augmentation: strengths; None for the defaults.
+        seed: gives another sequence of views; use another seed for each image, else all share their flips
+            and lights.
+        index: 0 is the image as it is; any other number is a view of its own.
+
+    Returns:
+        pixels float32 (3, side, side), normalised, padding 0; labels uint8 (side, side), types.IGNORE in the
+        padding and wherever the image does not reach; the geometry, whose `original_hw` is that of the
+        window cut out.
+
+    Raises:
+        ShapeError: `image` is not uint8 (H, W, 3) or `labels` not uint8 (H, W) of the same size.
+    """
+    check_image(image)
+    if labels.shape != image.shape[:2] or labels.dtype != np.uint8:
+        raise ShapeError(
+            f"labels must be uint8 of shape {image.shape[:2]} as the image, got {labels.dtype} {labels.shape}"
+        )
+    if index == 0:
+        pixels, geometry = to_input(image, spec)
+        return pixels, labels_to_input(labels, geometry), geometry
+    strengths = augmentation or Augmentation()
+    draws = _Draws(seed, index)
+    rows, columns = _window(labels, strengths, draws)
+    image, labels = _turn(image[rows, columns], labels[rows, columns], strengths, draws)
+    geometry = geometry_of((image.shape[0], image.shape[1]), spec)
+    resized = resize_image(np.ascontiguousarray(image), geometry.resized_hw)
+    content = torch.from_numpy(np.ascontiguousarray(resized.transpose(2, 0, 1))).to(torch.float32) / 255
+    content = _relight(content, strengths, draws)
+    pixels = pad_pixels(normalise(content * 255, spec), spec.side)
+    padded = labels_to_input(np.ascontiguousarray(labels), geometry)
+    if strengths.rotate_deg > 0:
+        pixels, padded = _rotate(pixels, padded, geometry, draws.between(-1, 1) * strengths.rotate_deg)
+    return pixels, padded, geometry
+
+
+def _window(labels: np.ndarray, strengths: Augmentation, draws: _Draws) -> tuple[slice, slice]:
+    """Rows and columns of the window to cut out."""
+    h, w = labels.shape
+    has_class = bool(((labels > 0) & (labels < IGNORE)).any())
+    rows, columns = slice(0, h), slice(0, w)
+    if strengths.scale_min == 1:
+        return rows, columns
+    for _ in range(CROP_TRIES):
+        share = draws.between(strengths.scale_min, 1)
+        new_h, new_w = max(1, round(h * share)), max(1, round(w * share))
+        top, left = draws.below(h - new_h + 1), draws.below(w - new_w + 1)
+        rows, columns = slice(top, top + new_h), slice(left, left + new_w)
+        part = labels[rows, columns]
+        if not (strengths.keep_foreground and has_class) or bool(((part > 0) & (part < IGNORE)).any()):
+            return rows, columns
+    return slice(0, h), slice(0, w)
+
+
+def _turn(
+    image: np.ndarray, labels: np.ndarray, strengths: Augmentation, draws: _Draws
+) -> tuple[np.ndarray, np.ndarray]:
+    """Flip and turn by right angles: exact, no pixel is interpolated."""
+    mirrored, quarters = draws.below(2), draws.below(4)
+    if strengths.flip and mirrored:
+        image, labels = image[:, ::-1], labels[:, ::-1]
+    if strengths.rotate90:
+        image, labels = np.rot90(image, quarters), np.rot90(labels, quarters)
+    return image, labels
+
+
+def _relight(content: torch.Tensor, strengths: Augmentation, draws: _Draws) -> torch.Tensor:
+    """Brightness, contrast, gamma, saturation and hue of float32 (3, h, w) in 0..1."""
+    brightness = draws.between(-strengths.brightness, strengths.brightness)
+    contrast = draws.between(1 - strengths.contrast, 1 + strengths.contrast)
+    gamma = (1 + strengths.gamma) ** draws.between(-1, 1)
+    saturation = draws.between(1 - strengths.saturation, 1 + strengths.saturation)
+    turn = draws.between(-strengths.hue, strengths.hue) * 2 * np.pi
+    mean = content.mean()
+    if strengths.contrast > 0:
+        content = mean + (content - mean) * contrast
+    if strengths.brightness > 0:
+        content = content + brightness
+    content = content.clamp(0, 1)[None]
+    if strengths.gamma > 0:
+        content = kornia.enhance.adjust_gamma(content, gamma)
+    if strengths.saturation > 0:
+        content = kornia.enhance.adjust_saturation(content, saturation)
+    if strengths.hue > 0:
+        content = kornia.enhance.adjust_hue(content, turn)
+    return content[0].clamp(0, 1)
+
+
+def _rotate(
+    pixels: torch.Tensor, labels: torch.Tensor, geometry: Geometry, angle_deg: float
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Turn the image about its own centre within its own frame; outside are 0 and types.IGNORE."""
+    h, w = geometry.resized_hw
+    centre = torch.tensor([[(w - 1) / 2, (h - 1) / 2]])
+    matrix = kornia.geometry.transform.get_rotation_matrix2d(
+        centre, torch.tensor([angle_deg], dtype=torch.float32), torch.ones(1, 2)
+    )
+    warp = kornia.geometry.transform.warp_affine
+    content = warp(pixels[None, :, :h, :w], matrix, (h, w), mode="bilinear", align_corners=True)
+    shifted = labels[None, None, :h, :w].to(torch.float32) + 1
+    turned = warp(shifted, matrix, (h, w), mode="nearest", align_corners=True)[0, 0].round()
+    pixels, labels = pixels.clone(), labels.clone()
+    pixels[:, :h, :w] = content[0]
+    labels[:h, :w] = torch.where(turned == 0, torch.tensor(IGNORE + 1.0), turned).sub(1).to(torch.uint8)
+    return pixels, labels

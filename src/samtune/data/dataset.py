@@ -1,0 +1,198 @@
+"""An opened data set: pairs, their encoding and statistics; pixels are read when asked for."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from samtune.data.images import content_id, read_image
+from samtune.data.options import DataOptions
+from samtune.data.survey import survey
+from samtune.errors import DataError
+from samtune.progress import say, track
+from samtune.types import Pair
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+    from pathlib import Path
+
+    from samtune.data.encodings import MaskEncoding
+    from samtune.types import Problem
+
+MAX_TOLD = 10
+"""A DataError lists this many problems and counts the rest."""
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Images with masks, ready to be read one by one.
+
+    Attributes:
+        pairs: image and mask files, sorted by stem.
+        encoding: how the mask files become label maps.
+        class_names: K names; label k is `class_names[k - 1]`.
+        ignore_label: the value in the mask files that counts nowhere, None without one. In label maps it is
+            types.IGNORE, always.
+        notes: what was guessed, left out or scaled, as sentences.
+        label_counts: int64 (N, K + 2): pixels of background, classes 1..K, ignored, for each pair.
+        sizes_hw: rows and columns of each image, upright.
+    """
+
+    pairs: tuple[Pair, ...]
+    encoding: MaskEncoding
+    class_names: tuple[str, ...]
+    ignore_label: int | None
+    notes: tuple[str, ...]
+    label_counts: np.ndarray = field(repr=False, compare=False)
+    sizes_hw: tuple[tuple[int, int], ...] = field(repr=False)
+    _content_ids: dict[Path, str] = field(default_factory=dict, repr=False, compare=False)
+
+    def __len__(self) -> int:
+        return len(self.pairs)
+
+    @property
+    def num_classes(self) -> int:
+        """K, background not counted."""
+        return len(self.class_names)
+
+    @property
+    def options(self) -> DataOptions:
+        """Options that make `open_dataset` read a further folder (validation, test) with the same classes."""
+        encoding = self.encoding
+        if encoding.kind == "colours":
+            colours: dict[str, tuple[int, int, int]] = {}
+            for value, label in encoding.table:
+                name = {0: "background", 255: "ignore"}.get(label) or self.class_names[label - 1]
+                colours[name] = ((value >> 16) & 255, (value >> 8) & 255, value & 255)
+            return DataOptions(class_names=self.class_names, colours=colours)
+        ids = None
+        if encoding.kind == "ids":
+            by_label = {label: value for value, label in encoding.table}
+            ids = tuple(by_label[label] for label in range(1, self.num_classes + 1))
+        instances = True if encoding.kind == "instances" else None
+        return DataOptions(class_names=self.class_names, ids=ids, ignore_label=self.ignore_label, instances=instances)
+
+    def image(self, index: int) -> np.ndarray:
+        """Image `index` as uint8 (H, W, 3) RGB, upright.
+
+        Raises:
+            DataError: the file can no longer be read.
+        """
+        image = read_image(self.pairs[index].image)
+        self._content_ids.setdefault(self.pairs[index].image, content_id(image))
+        return image
+
+    def labels(self, index: int) -> np.ndarray:
+        """Label map `index` as uint8 (H, W): 0 background, 1..K, types.IGNORE.
+
+        Raises:
+            DataError: the file can no longer be read, or holds values that it did not hold when the set was
+                opened.
+        """
+        return self.encoding.read(self.pairs[index].mask)
+
+    def content_id(self, index: int) -> str:
+        """sha256 of the decoded image: equal for re-encoded or renamed copies; computed once."""
+        path = self.pairs[index].image
+        if path not in self._content_ids:
+            self._content_ids[path] = content_id(read_image(path))
+        return self._content_ids[path]
+
+    def subset(self, indices: Iterable[int]) -> Dataset:
+        """The pairs at `indices`, in that order; classes and encoding stay."""
+        chosen = list(indices)
+        return replace(
+            self,
+            pairs=tuple(self.pairs[i] for i in chosen),
+            label_counts=self.label_counts[chosen] if chosen else self.label_counts[:0],
+            sizes_hw=tuple(self.sizes_hw[i] for i in chosen),
+        )
+
+    def fingerprint(self) -> str:
+        """sha256 over the contents of all images and label maps, whatever their names, order and format."""
+        entries = []
+        for index in track(range(len(self)), "fingerprint of the data"):
+            entries.append(self.content_id(index) + content_id(self.labels(index)))
+        return hashlib.sha256("\n".join([*sorted(entries), *self.class_names]).encode()).hexdigest()
+
+    def foreground_share(self) -> dict[str, float]:
+        """Share of each class among the pixels that count, pooled over all images; NaN if no pixel counts."""
+        sums = self.label_counts.sum(axis=0)
+        total = int(sums[:-1].sum())
+        return {
+            name: float(sums[k] / total) if total else float("nan") for k, name in enumerate(self.class_names, start=1)
+        }
+
+    def describe(self) -> dict[str, Any]:
+        """Numbers for reports and cards; plain JSON types.
+
+        Keys: num, num_classes, class_names, encoding (sentence), encoding_kind, ignore_label, ignored_share
+            (of all
+        pixels), foreground_share (class -> share of the pixels that count), num_with_class (class ->
+        images), num_empty (images without any class), sizes_hw ([[rows, columns, images], ...] by frequency,
+        at most 10), num_sizes, num_groups, notes.
+        """
+        sizes = Counter(self.sizes_hw)
+        counts = self.label_counts
+        total = int(counts.sum())
+        return {
+            "num": len(self),
+            "num_classes": self.num_classes,
+            "class_names": list(self.class_names),
+            "encoding": self.encoding.sentence,
+            "encoding_kind": self.encoding.kind,
+            "ignore_label": self.ignore_label,
+            "ignored_share": float(counts[:, -1].sum() / total) if total else float("nan"),
+            "foreground_share": self.foreground_share(),
+            "num_with_class": {name: int((counts[:, k] > 0).sum()) for k, name in enumerate(self.class_names, start=1)},
+            "num_empty": int((counts[:, 1:-1].sum(axis=1) == 0).sum()),
+            "sizes_hw": [[h, w, num] for (h, w), num in sizes.most_common(10)],
+            "num_sizes": len(sizes),
+            "num_groups": len({pair.group for pair in self.pairs if pair.group is not None}),
+            "notes": list(self.notes),
+        }
+
+
+def open_dataset(images: Path | str, masks: Path | str | None = None, options: DataOptions | None = None) -> Dataset:
+    """Open a folder of images and masks; decodes every mask once, and of the images only the headers.
+
+    Args:
+        images: a folder, a manifest, or one folder that holds both; see `find_pairs`.
+        masks: the folder of masks.
+        options: what the masks alone cannot say.
+
+    Raises:
+        DataError: nothing pairs, a file is damaged, sizes differ, or the encoding is in doubt; all problems
+            are told together, ten of them in full.
+    """
+    result = survey(images, masks, options or DataOptions())
+    stopping = [problem for problem in result.problems if problem.stops_training]
+    if stopping:
+        raise DataError(tell(stopping))
+    encoding = result.inference.encoding
+    if encoding is None:
+        raise DataError(f"{images}: no masks could be read; run samtune doctor on the folder")
+    ignored = [value for value, label in encoding.table if label == 255]
+    for sentence in (encoding.sentence, *result.notes):
+        say(sentence)
+    return Dataset(
+        pairs=result.pairs,
+        encoding=encoding,
+        class_names=result.inference.class_names,
+        ignore_label=ignored[0] if ignored else None,
+        notes=(encoding.sentence, *result.notes),
+        label_counts=np.stack([encoding.count(stats) for stats in result.stats]),
+        sizes_hw=tuple(header.hw for header in result.headers),
+    )
+
+
+def tell(problems: Sequence[Problem]) -> str:
+    """Problems as one message: a line each (file: what; mend), ten at most, then how many more."""
+    lines = [f"{problem.file}: {problem.what}; {problem.mend}" for problem in problems[:MAX_TOLD]]
+    if len(problems) > MAX_TOLD:
+        lines.append(f"... and {len(problems) - MAX_TOLD} more")
+    return lines[0] if len(lines) == 1 else f"the data has {len(problems)} problems:\n  " + "\n  ".join(lines)

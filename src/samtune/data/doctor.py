@@ -1,0 +1,167 @@
+"""What is wrong with a folder of images and masks, all of it at once, each with its file and its mend."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+import cv2
+import numpy as np
+
+from samtune.data.decoding import decode
+from samtune.data.duplicates import duplicate_groups, thumbnail
+from samtune.data.images import content_id, to_rgb
+from samtune.data.options import DataOptions
+from samtune.data.survey import survey, unreadable
+from samtune.errors import DataError
+from samtune.progress import track
+from samtune.types import IGNORE, Problem
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from samtune.data.encodings import MaskEncoding
+    from samtune.data.survey import Survey
+    from samtune.types import ImageSpec, Pair
+
+CELLS_PER_PATCH = 4
+"""The model's mask logits have this many cells along the side of one patch."""
+
+
+@dataclass(frozen=True)
+class Findings:
+    """What the doctor found, or what mending did.
+
+    Attributes:
+        num_pairs: images with a mask (mending: pairs written).
+        num_classes: K; 0 where the masks cannot be read.
+        problems: those that stop training first.
+        notes: what was guessed or done, as sentences.
+    """
+
+    num_pairs: int
+    num_classes: int
+    problems: tuple[Problem, ...]
+    notes: tuple[str, ...]
+
+    @property
+    def stops_training(self) -> bool:
+        """Whether a problem keeps `open_dataset` from opening this data."""
+        return any(problem.stops_training for problem in self.problems)
+
+    def as_json(self) -> dict[str, Any]:
+        """Plain JSON types: num_pairs, num_classes, problems (dicts of Problem), notes."""
+        return {
+            "num_pairs": self.num_pairs,
+            "num_classes": self.num_classes,
+            "problems": [asdict(problem) for problem in self.problems],
+            "notes": list(self.notes),
+        }
+
+
+def inspect(
+    images: Path | str,
+    masks: Path | str | None = None,
+    options: DataOptions | None = None,
+    *,
+    spec: ImageSpec | None = None,
+) -> Findings:
+    """Look at every image and every mask and tell everything that is wrong; changes nothing.
+
+    Args:
+        images: as for `open_dataset`.
+        masks: as for `open_dataset`.
+        options: as for `open_dataset`.
+        spec: the encoder's input, to find objects smaller than one cell of the model's output; None skips
+            that.
+
+    Raises:
+        DataError: a folder or the manifest does not exist or has no known shape.
+    """
+    result = survey(images, masks, options or DataOptions())
+    problems = list(result.problems)
+    told = {problem.file for problem in problems if problem.kind == "unreadable"}
+    thumbnails, identities, readable = [], [], []
+    for pair in track(result.pairs, "reading images", len(result.pairs)):
+        try:
+            image = to_rgb(decode(pair.image), pair.image)
+        except DataError as error:
+            if str(pair.image) not in told:
+                problems.append(unreadable(pair.image, error))
+            continue
+        thumbnails.append(thumbnail(image))
+        identities.append(content_id(image))
+        readable.append(pair)
+    for group in duplicate_groups(thumbnails, identities):
+        problems += _duplicates([readable[i] for i in group], len({identities[i] for i in group}) == 1)
+    jpeg = {problem.file for problem in problems if problem.kind == "jpeg_mask"}
+    problems += [
+        Problem("jpeg_mask", str(s.path), "is a JPEG, which blurs labels", "save masks as PNG", False)
+        for s in result.stats
+        if s.lossy and str(s.path) not in jpeg
+    ]
+    encoding = result.inference.encoding
+    notes = list(result.notes)
+    if encoding is not None:
+        notes.insert(0, encoding.sentence)
+        problems += _mask_problems(result, encoding, spec)
+    problems.sort(key=lambda problem: not problem.stops_training)
+    num_classes = encoding.num_classes if encoding is not None else 0
+    return Findings(len(result.pairs), num_classes, tuple(problems), tuple(notes))
+
+
+def _duplicates(pairs: list[Pair], exact: bool) -> list[Problem]:
+    """A group of like images: told unless group and split already keep them together."""
+    splits = {pair.split for pair in pairs}
+    groups = {pair.group for pair in pairs}
+    names = ", ".join(pair.image.name for pair in pairs[1:5]) + (", ..." if len(pairs) > 5 else "")
+    same = "the same as" if exact else "nearly the same as"
+    if len(splits) > 1:
+        what = f"is {same} {names}, in another part of the split ({', '.join(sorted(str(s) for s in splits))})"
+        mend = "keep such images in one part, or scores will be too good"
+        return [Problem("duplicate_across_split", str(pairs[0].image), what, mend, False)]
+    if len(groups) == 1 and None not in groups and not exact:
+        return []
+    mend = "leave out the copies" if exact else "give them one group in a manifest, so that no split parts them"
+    kind = "duplicate" if exact else "near_duplicate"
+    return [Problem(kind, str(pairs[0].image), f"is {same} {names}", mend, False)]
+
+
+def _mask_problems(result: Survey, encoding: MaskEncoding, spec: ImageSpec | None) -> list[Problem]:
+    """Empty and full masks from the statistics; small objects from the masks themselves."""
+    problems = []
+    for stats in track(result.stats, "looking at objects", len(result.stats)):
+        counts = encoding.count(stats)
+        foreground, background = int(counts[1:-1].sum()), int(counts[0])
+        if foreground == 0:
+            what = "has no object" if not counts[-1] else "has no object besides ignored pixels"
+            mend = "fine if the image has none; else draw it"
+            problems.append(Problem("empty_mask", str(stats.path), what, mend, False))
+        elif background == 0 and encoding.num_classes == 1:
+            what = "is foreground everywhere"
+            problems.append(Problem("full_mask", str(stats.path), what, "check that it is not inverted", False))
+        elif spec is not None:
+            problems += _small_objects(stats.path, encoding, spec)
+    return problems
+
+
+def _small_objects(path: Path, encoding: MaskEncoding, spec: ImageSpec) -> list[Problem]:
+    """Objects (connected pixels of one class) that cover less than one cell of the mask logits."""
+    labels = encoding.read(path)
+    cell = spec.patch / CELLS_PER_PATCH
+    min_area = (cell * max(labels.shape) / spec.side) ** 2
+    small = total = 0
+    for label in np.unique(labels):
+        if label in (0, IGNORE):
+            continue
+        _, _, areas, _ = cv2.connectedComponentsWithStats((labels == label).astype(np.uint8), connectivity=8)
+        small += int((areas[1:, cv2.CC_STAT_AREA] < min_area).sum())
+        total += len(areas) - 1
+    if not small:
+        return []
+    what = (
+        f"has {small} of {total} objects ({100 * small / total:.0f} %) smaller than one cell of the model's "
+        f"output ({min_area:.1f} pixels of this image at side {spec.side})"
+    )
+    mend = "cut the images into tiles or use a larger side; remove them if they are specks"
+    return [Problem("small_objects", str(path), what, mend, False)]

@@ -1,0 +1,67 @@
+"""Whether the ids of a folder of masks are objects (one id each) rather than classes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import cv2
+import numpy as np
+
+from samtune.data.decoding import decode
+from samtune.data.maskstats import grey_of
+from samtune.data.options import MAX_CLASSES
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from samtune.data.maskstats import MaskStats
+    from samtune.data.options import DataOptions
+
+MIN_OBJECTS = {8: 6, 16: 4}
+"""The fullest mask must hold this many ids, by bits of the file, to be suspected of objects."""
+
+
+def are_instances(stats: Sequence[MaskStats], sets: Sequence[set[int]], found: set[int], options: DataOptions) -> bool:
+    """Whether each id is one object.
+
+    So it is where it is said, where there are too many for classes, and where the ids differ from image to
+    image and each is one connected object.
+
+    Args:
+        stats: the statistics of all masks.
+        sets: the values in each mask.
+        found: all ids of the folder, background and ignore label left out.
+        options: `instances` decides where it is given; more than one class meant means classes.
+    """
+    if options.instances is not None:
+        return options.instances
+    if options.num_classes_meant not in (None, 1) or len(found) < 2:
+        return False
+    wide = max(s.bits for s in stats) > 8
+    if wide and len(found) > MAX_CLASSES:
+        return True
+    ids = [values & found for values in sets if values & found]
+    nums = [len(each) for each in ids]
+    if max(nums) < MIN_OBJECTS[16 if wide else 8]:
+        return False
+    occurrences = [sum(value in each for each in ids) / len(ids) for value in found]
+    if len(ids) > 2 and len(found) >= 20 and float(np.median(occurrences)) <= 0.34:
+        return True
+    consecutive = sum(each == set(range(1, len(each) + 1)) for each in ids) / len(ids)
+    varies = max(nums) > 1.25 * min(nums) or (len(ids) == 1 and wide and nums[0] >= 20)
+    return consecutive >= 0.8 and varies and _are_connected(stats, sets, found)
+
+
+def _are_connected(stats: Sequence[MaskStats], sets: Sequence[set[int]], found: set[int]) -> bool:
+    """Whether nearly every id is one connected object in the five masks that hold most ids."""
+    fullest = sorted(range(len(stats)), key=lambda i: -len(sets[i] & found))[:5]
+    single = total = 0
+    for i in fullest:
+        values = grey_of(decode(stats[i].path))
+        if values is None:
+            return False
+        for value in sorted(sets[i] & found)[:60]:
+            num, _ = cv2.connectedComponents((values == value).astype(np.uint8), connectivity=8)
+            single += num == 2
+            total += 1
+    return single >= 0.9 * total

@@ -1,0 +1,124 @@
+"""One pass over a folder of images and masks: pairs, headers, mask values, and everything that is wrong."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from samtune.data.decoding import Header, decode, is_complete, read_header
+from samtune.data.folder import find_pairs
+from samtune.data.images import header_notes
+from samtune.data.inference import Inference, infer_encoding
+from samtune.data.maskstats import MaskStats, survey_mask
+from samtune.errors import DataError
+from samtune.progress import track
+from samtune.types import Pair, Problem
+
+if TYPE_CHECKING:
+    from samtune.data.options import DataOptions
+
+
+@dataclass(frozen=True)
+class Survey:
+    """What one pass found; `pairs`, `headers` and `stats` run in parallel and hold only what could be read.
+
+    Attributes:
+        pairs: the readable pairs, sizes not yet compared.
+        headers: of each image.
+        stats: of each mask.
+        inference: the encoding of the masks.
+        problems: all of them.
+        notes: sentences on what was left out, scaled or guessed; the encoding's own sentence is not among
+            them.
+    """
+
+    pairs: tuple[Pair, ...]
+    headers: tuple[Header, ...]
+    stats: tuple[MaskStats, ...]
+    inference: Inference
+    problems: tuple[Problem, ...]
+    notes: tuple[str, ...]
+
+
+def survey(images: Path | str, masks: Path | str | None, options: DataOptions) -> Survey:
+    """Look at every pair once: image headers, mask values.
+
+    Raises:
+        DataError: a folder or the manifest does not exist or has no known shape.
+    """
+    found = find_pairs(images, masks)
+    problems = list(found.problems)
+    pairs, headers, stats = [], [], []
+    for pair in track(found.pairs, "reading masks", len(found.pairs)):
+        header, mask = _header(pair.image, problems), _mask(pair.mask, problems)
+        if header is not None and mask is not None:
+            pairs.append(pair)
+            headers.append(header)
+            stats.append(mask)
+            if header.hw != mask.hw:
+                problems.append(size_problem(header, mask))
+    if not found.pairs and not any(problem.stops_training for problem in problems):
+        num = sum(problem.kind == "unpaired" for problem in problems)
+        where = str(images) if masks is None else f"{images} and {masks}"
+        examples = ", ".join(sorted({Path(problem.file).name for problem in problems})[:4])
+        what = (
+            f"no image has a mask of the same stem ({num} files without partner: {examples})"
+            if num
+            else "there are no images"
+        )
+        mend = "name each mask like its image, or write a CSV with the columns image,mask"
+        problems.insert(0, Problem("no_pairs", where, what, mend, True))
+    inference = infer_encoding(stats, options)
+    problems += inference.problems
+    notes = [*found.notes, *_told(headers, stats), *inference.notes]
+    return Survey(tuple(pairs), tuple(headers), tuple(stats), inference, tuple(problems), tuple(notes))
+
+
+def unreadable(path: Path, error: DataError) -> Problem:
+    """A file that no decoder takes, as a problem that stops training."""
+    what = str(error).removeprefix(f"{path}: ")
+    return Problem("unreadable", str(path), what, "replace or remove it", True)
+
+
+def _header(path: Path, problems: list[Problem]) -> Header | None:
+    try:
+        header = read_header(path)
+        if not is_complete(path):
+            decode(path)
+    except DataError as error:
+        problems.append(unreadable(path, error))
+        return None
+    return header
+
+
+def _mask(path: Path, problems: list[Problem]) -> MaskStats | None:
+    try:
+        return survey_mask(path)
+    except DataError as error:
+        problems.append(unreadable(path, error))
+        return None
+
+
+def size_problem(header: Header, mask: MaskStats) -> Problem:
+    """An image and a mask of different sizes; says so if the mask fits the image before its EXIF rotation."""
+    (h, w), (mask_h, mask_w) = header.hw, mask.hw
+    what = f"is {mask_h} x {mask_w} (rows x columns) but its image is {h} x {w}"
+    mend = "export the mask at its image's size, or let samtune doctor --fix resize it if the shape agrees"
+    if header.orientation >= 5 and (mask_w, mask_h) == (h, w):
+        what += ": it was drawn before the image's EXIF rotation"
+        mend = "turn the mask like its image, or let samtune doctor --fix do it"
+    return Problem("size_differs", str(mask.path), what, mend, True)
+
+
+def _told(headers: list[Header], stats: list[MaskStats]) -> list[str]:
+    """Sentences on what reading changes, counted over the folder."""
+    counts: dict[str, int] = {}
+    for header in headers:
+        for clause in header_notes(header):
+            counts[clause] = counts.get(clause, 0) + 1
+    notes = [f"{num} image(s) {clause}" for clause, num in counts.items()]
+    paged = sum(s.pages > 1 for s in stats)
+    if paged:
+        notes.append(f"{paged} mask(s) have several pages: only the first is used")
+    return notes

@@ -1,0 +1,139 @@
+"""From image to encoder input: geometry, padding, alignment, views."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from samtune.data import Augmentation, labels_to_input, to_input, view
+from samtune.errors import ConfigError, ShapeError
+from samtune.types import IGNORE, ImageSpec
+from tests.data.folders import picture
+
+SPEC = ImageSpec(side=96, patch=16)
+RAW = ImageSpec(side=96, patch=16, pixel_mean=(0.0, 0.0, 0.0), pixel_std=(1.0, 1.0, 1.0))
+GEOMETRIC = Augmentation(brightness=0, contrast=0, gamma=0, hue=0, saturation=0)
+
+
+def shapes(hw: tuple[int, int]) -> np.ndarray:
+    """0/1 uint8: a blob off the centre and a bar, unlike any of its own turns."""
+    labels = np.zeros(hw, np.uint8)
+    labels[hw[0] // 8 : hw[0] // 2, hw[1] // 6 : hw[1] // 2] = 1
+    labels[hw[0] * 3 // 4 : hw[0] * 7 // 8, hw[1] // 3 :] = 1
+    return labels
+
+
+@pytest.mark.parametrize("hw", [(60, 100), (100, 60), (200, 150), (96, 96), (31, 97), (1, 500)])
+def test_geometry_padding_and_normalisation(hw: tuple[int, int]) -> None:
+    image = np.full((*hw, 3), 200, np.uint8)
+    pixels, geometry = to_input(image, SPEC)
+    h, w = geometry.resized_hw
+    assert pixels.shape == (3, 96, 96)
+    assert pixels.dtype == torch.float32
+    assert max(h, w) == 96
+    assert geometry.original_hw == hw
+    expected = (200 - torch.tensor(SPEC.pixel_mean)) / torch.tensor(SPEC.pixel_std)
+    torch.testing.assert_close(pixels[:, :h, :w], expected[:, None, None].expand(3, h, w))
+    assert (pixels[:, h:] == 0).all()
+    assert (pixels[:, :, w:] == 0).all()
+    labels = labels_to_input(np.ones(hw, np.uint8), geometry)
+    assert (labels[:h, :w] == 1).all()
+    assert int((labels == IGNORE).sum()) == 96 * 96 - h * w
+
+
+@pytest.mark.parametrize("hw", [(60, 100), (300, 211), (96, 50), (37, 41)])
+def test_labels_lie_on_the_image(hw: tuple[int, int]) -> None:
+    labels = shapes(hw)
+    pixels, geometry = to_input(np.dstack([labels * np.uint8(255)] * 3), RAW)
+    h, w = geometry.resized_hw
+    found = labels_to_input(labels, geometry)[:h, :w]
+    assert ((pixels[0, :h, :w] > 127.5) != (found == 1)).float().mean() < 0.01
+    flipped, _ = to_input(np.dstack([labels[::-1, ::-1] * np.uint8(255)] * 3), RAW)
+    torch.testing.assert_close(flipped[0, :h, :w], pixels[0, :h, :w].flip(0, 1), atol=1.01, rtol=0)
+
+
+@pytest.mark.parametrize("rotate_deg", [0.0, 25.0])
+@pytest.mark.parametrize("hw", [(60, 100), (150, 130)])
+def test_image_and_labels_stay_together_in_views(rotate_deg: float, hw: tuple[int, int]) -> None:
+    labels = shapes(hw)
+    image = np.dstack([labels * np.uint8(255)] * 3)
+    strengths = replace(GEOMETRIC, rotate_deg=rotate_deg)
+    for index in range(12):
+        pixels, found, geometry = view(image, labels, RAW, augmentation=strengths, seed=5, index=index)
+        h, w = geometry.resized_hw
+        counted = found != IGNORE
+        assert not counted[h:].any()
+        assert not counted[:, w:].any()
+        assert bool(counted[:h, :w].all()) == (rotate_deg == 0 or index == 0)
+        disagree = ((pixels[0] > 127.5) != (found == 1)) & counted
+        assert disagree.sum() / counted.sum() < 0.02
+
+
+def test_view_0_is_the_image_as_it_is() -> None:
+    image, labels = picture(0, (60, 100)), shapes((60, 100))
+    pixels, geometry = to_input(image, SPEC)
+    first = view(image, labels, SPEC, seed=9, index=0)
+    assert torch.equal(first[0], pixels)
+    assert torch.equal(first[1], labels_to_input(labels, geometry))
+    assert first[2] == geometry
+
+
+def test_views_depend_on_seed_and_index_alone() -> None:
+    image, labels = picture(0, (60, 100)), shapes((60, 100))
+    state = torch.random.get_rng_state()
+    first = view(image, labels, SPEC, seed=1, index=2)
+    assert torch.equal(state, torch.random.get_rng_state())
+    torch.manual_seed(123)
+    np.random.default_rng(5)
+    again = view(image, labels, SPEC, seed=1, index=2)
+    assert torch.equal(first[0], again[0])
+    assert torch.equal(first[1], again[1])
+    others = [view(image, labels, SPEC, seed=s, index=i)[0] for s, i in ((1, 3), (2, 2), (1, 1))]
+    assert not any(torch.equal(first[0], other) for other in others)
+
+
+def test_all_eight_symmetries_occur() -> None:
+    labels = shapes((64, 64))
+    image = np.dstack([labels * np.uint8(255)] * 3)
+    strengths = replace(GEOMETRIC, scale_min=1)
+    seen = {view(image, labels, SPEC, augmentation=strengths, index=i)[1].numpy().tobytes() for i in range(1, 80)}
+    assert len(seen) == 8
+
+
+def test_no_strength_changes_nothing_and_lights_change_pixels_only() -> None:
+    image, labels = picture(0, (60, 100)), shapes((60, 100))
+    none = Augmentation(False, False, 0, 1, True, 0, 0, 0, 0, 0)
+    plain, plain_labels, _ = view(image, labels, SPEC, index=0)
+    pixels, found, _ = view(image, labels, SPEC, augmentation=none, index=4)
+    torch.testing.assert_close(pixels, plain, atol=1e-4, rtol=1e-4)
+    assert torch.equal(found, plain_labels)
+    lights = Augmentation(False, False, 0, 1)
+    pixels, found, geometry = view(image, labels, SPEC, augmentation=lights, index=4)
+    h, w = geometry.resized_hw
+    assert torch.equal(found, plain_labels)
+    assert 0.01 < (pixels - plain)[:, :h, :w].abs().mean() < 1
+    assert (pixels[:, h:] == 0).all()
+
+
+def test_windows_keep_an_object() -> None:
+    labels = np.zeros((100, 100), np.uint8)
+    labels[40:60, 40:60] = 1
+    image = picture(0, (100, 100))
+    strengths = Augmentation(scale_min=0.3)
+    hits = [bool((view(image, labels, SPEC, augmentation=strengths, index=i)[1] == 1).any()) for i in range(1, 30)]
+    assert all(hits)
+
+
+def test_wrong_shapes_and_strengths_are_refused() -> None:
+    with pytest.raises(ShapeError, match="uint8"):
+        to_input(np.zeros((4, 4), np.uint8), SPEC)
+    with pytest.raises(ShapeError, match="labels"):
+        view(picture(), np.zeros((3, 3), np.uint8), SPEC)
+    with pytest.raises(ShapeError, match="labels"):
+        labels_to_input(np.zeros((3, 3), np.uint8), to_input(picture(), SPEC)[1])
+    for wrong in ({"scale_min": 0}, {"hue": 0.6}, {"brightness": -1}, {"rotate_deg": 90}):
+        with pytest.raises(ConfigError):
+            Augmentation(**wrong)
