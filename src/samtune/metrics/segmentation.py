@@ -1,0 +1,240 @@
+"""Scores of a whole set of images, one image at a time in memory.
+
+Two readings of the same counts, because papers and users mean either:
+
+- *per image*: score each image, then average over images. Each image weighs the same, however little there is
+  in it.
+- *pooled*: add up the pixels of all images, then score. Each pixel weighs the same; the "dataset IoU" or
+  "mIoU".
+
+With K > 1 classes both are first averaged over classes: an image's score is the mean over the classes present
+in its target or its prediction, the pooled score the mean over the classes present in any image. Nothing
+present anywhere: 1.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from samtune.errors import DataError, ShapeError
+from samtune.metrics.counts import Counts, count, dice, iou, precision, recall
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
+    from numpy.typing import NDArray
+
+NUM_WORST = 10
+"""How many of the worst images `Scores.worst` names."""
+
+
+@dataclass(frozen=True, eq=False)
+class ImageScore:
+    """The scores of one image.
+
+    Attributes:
+        name: the image's name, unique within an accumulator.
+        counts: pixels per class, (K,) each.
+        iou: mean IoU over the classes present in target or prediction; 1 where there is none.
+        dice: mean Dice over the same classes; 1 where there is none.
+    """
+
+    name: str
+    counts: Counts
+    iou: float
+    dice: float
+
+    def to_dict(self, class_names: Sequence[str]) -> dict[str, str | float | None]:
+        """Return one flat table row: name, iou, dice and, with K > 1, `iou_<class>` (None where absent)."""
+        row: dict[str, str | float | None] = {"name": self.name, "iou": self.iou, "dice": self.dice}
+        if len(class_names) > 1:
+            values, present = iou(self.counts), self.counts.present
+            for index, class_name in enumerate(class_names):
+                row[f"iou_{class_name}"] = float(values[index]) if present[index] else None
+        return row
+
+
+@dataclass(frozen=True)
+class Scores:
+    """The scores of a set of images; all in 0..1, NaN where `num_images` is 0.
+
+    Attributes:
+        num_images: images counted.
+        iou_per_image: mean over images of the image's IoU.
+        iou_per_image_std: population standard deviation of the same over images (divided by n, not n - 1).
+        dice_per_image: mean over images of the image's Dice.
+        dice_per_image_std: population standard deviation of the same over images.
+        iou_pooled: IoU of the pixels of all images together, mean over the classes present in any image.
+        dice_pooled: Dice likewise.
+        precision_pooled: precision likewise.
+        recall_pooled: recall likewise.
+        worst: the ten images of lowest IoU as (name, IoU), worst first, ties by name.
+        per_class: per class name: `num_images` (images with the class in target or prediction),
+            `iou_per_image` and `dice_per_image` (mean over exactly those images, NaN where there are none),
+            `iou_pooled`, `dice_pooled`, `precision_pooled`, `recall_pooled` (over all images; a class that is
+            nowhere scores 1).
+    """
+
+    num_images: int
+    iou_per_image: float
+    iou_per_image_std: float
+    dice_per_image: float
+    dice_per_image_std: float
+    iou_pooled: float
+    dice_pooled: float
+    precision_pooled: float
+    recall_pooled: float
+    worst: tuple[tuple[str, float], ...]
+    per_class: dict[str, dict[str, float]]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the same fields as plain JSON values; NaN becomes None (JSON has no NaN)."""
+        plain: dict[str, Any] = {
+            key: _json(value) for key, value in vars(self).items() if key not in ("worst", "per_class")
+        }
+        plain["worst"] = [[name, value] for name, value in self.worst]
+        plain["per_class"] = {
+            name: {key: _json(value) for key, value in row.items()} for name, row in self.per_class.items()
+        }
+        return plain
+
+
+class SegmentationScores:
+    """Scores of many images, fed one by one; keeps three counts per class and image, never a label map.
+
+    The result does not depend on the order of the images. Several accumulators (one per process) are joined
+    by `merge`.
+    """
+
+    def __init__(self, class_names: Sequence[str]) -> None:
+        """Start with no images.
+
+        Args:
+            class_names: the K foreground classes, in the order of their labels 1..K.
+
+        Raises:
+            ShapeError: there is no class, or a name comes twice.
+        """
+        if not class_names or len(set(class_names)) != len(class_names):
+            raise ShapeError(f"class_names must be one or more different names, not {list(class_names)}.")
+        self.class_names = tuple(class_names)
+        self._rows: dict[str, ImageScore] = {}
+
+    def add(self, name: str, predicted: NDArray[np.uint8], target: NDArray[np.uint8]) -> ImageScore:
+        """Count one image and return its scores.
+
+        Args:
+            name: the image's name; each image counts once.
+            predicted: uint8 (H, W) label map, values 0..K.
+            target: uint8 (H, W) label map, values 0..K or 255 (ignored, counts nowhere).
+
+        Raises:
+            DataError: an image of this name was counted already.
+            ShapeError: the maps differ in shape or hold a label that does not exist.
+        """
+        counts = count(predicted, target, len(self.class_names))
+        present = counts.present
+        row = ImageScore(name, counts, _mean_of_present(iou(counts), present), _mean_of_present(dice(counts), present))
+        self._insert(row)
+        return row
+
+    def rows(self) -> tuple[ImageScore, ...]:
+        """Return the scores of each image, in the order they were added."""
+        return tuple(self._rows.values())
+
+    def result(self) -> Scores:
+        """Return the scores of all images so far; NaN everywhere and `num_images` 0 before the first."""
+        rows = self.rows()
+        ious, dices = [row.iou for row in rows], [row.dice for row in rows]
+        pooled = sum((row.counts for row in rows), start=_zero(len(self.class_names)))
+
+        def over_classes(score: Callable[[Counts], NDArray[np.float64]]) -> float:
+            return _mean_of_present(score(pooled), pooled.present) if rows else math.nan
+
+        worst = sorted((row.iou, row.name) for row in rows)[:NUM_WORST]
+        return Scores(
+            num_images=len(rows),
+            iou_per_image=_mean(ious),
+            iou_per_image_std=_std(ious),
+            dice_per_image=_mean(dices),
+            dice_per_image_std=_std(dices),
+            iou_pooled=over_classes(iou),
+            dice_pooled=over_classes(dice),
+            precision_pooled=over_classes(precision),
+            recall_pooled=over_classes(recall),
+            worst=tuple((name, value) for value, name in worst),
+            per_class=self._per_class(pooled),
+        )
+
+    def _insert(self, row: ImageScore) -> None:
+        if row.name in self._rows:
+            raise DataError(f"each image must be scored once, but {row.name!r} came twice: give it its own name.")
+        self._rows[row.name] = row
+
+    def _per_class(self, pooled: Counts) -> dict[str, dict[str, float]]:
+        rows = self.rows()
+        scores = {
+            "iou_pooled": iou(pooled),
+            "dice_pooled": dice(pooled),
+            "precision_pooled": precision(pooled),
+            "recall_pooled": recall(pooled),
+        }
+        table: dict[str, dict[str, float]] = {}
+        for index, class_name in enumerate(self.class_names):
+            having = [row.counts for row in rows if row.counts.present[index]]
+            table[class_name] = {
+                "num_images": len(having),
+                "iou_per_image": _mean([float(iou(counts)[index]) for counts in having]),
+                "dice_per_image": _mean([float(dice(counts)[index]) for counts in having]),
+            } | {key: float(values[index]) if rows else math.nan for key, values in scores.items()}
+        return table
+
+
+def merge(accumulators: Iterable[SegmentationScores]) -> SegmentationScores:
+    """Join accumulators that counted different images, as if one had counted them all.
+
+    Args:
+        accumulators: one or more, all with the same class names; they are left as they are.
+
+    Raises:
+        ShapeError: there is none, or the class names differ.
+        DataError: an image was counted by two of them (a sampler that pads its last batch does that).
+    """
+    parts = list(accumulators)
+    if not parts:
+        raise ShapeError("merge needs at least one accumulator, and got none.")
+    joined = SegmentationScores(parts[0].class_names)
+    for part in parts:
+        if part.class_names != joined.class_names:
+            raise ShapeError(
+                "accumulators must have the same classes to be merged; "
+                f"came {list(joined.class_names)} and {list(part.class_names)}."
+            )
+        for row in part.rows():
+            joined._insert(row)
+    return joined
+
+
+def _zero(num_classes: int) -> Counts:
+    return Counts(*(np.zeros(num_classes, dtype=np.int64) for _ in range(3)))
+
+
+def _mean_of_present(values: NDArray[np.float64], present: NDArray[np.bool_]) -> float:
+    return float(values[present].mean()) if present.any() else 1.0
+
+
+def _mean(values: list[float]) -> float:
+    return math.fsum(values) / len(values) if values else math.nan
+
+
+def _std(values: list[float]) -> float:
+    centre = _mean(values)
+    return math.sqrt(_mean([(value - centre) ** 2 for value in values])) if values else math.nan
+
+
+def _json(value: float) -> float | None:
+    return None if isinstance(value, float) and math.isnan(value) else value
