@@ -1,0 +1,260 @@
+"""The report page: plain data in, one HTML file out that needs nothing beside it."""
+
+from __future__ import annotations
+
+import base64
+import math
+from dataclasses import dataclass, field
+from importlib.resources import files
+from typing import TYPE_CHECKING, Any, Literal
+
+import cv2
+import jinja2
+import numpy as np
+
+from samtune.overlay import PREDICTION_COLOUR, TRUTH_COLOUR, overlay
+from samtune.report import figures, words
+from samtune.types import IGNORE
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+    from markupsafe import Markup
+    from numpy.typing import NDArray
+
+Standing = Literal["best", "median", "worst"]
+
+MIN_SIDE, MAX_SIDE = 768, 1024
+"""Examples are embedded with their longer side within these, in pixels; contours are drawn at that size."""
+
+JPEG_QUALITY = 85
+
+MAX_HISTORY_ROWS = 200
+"""Of a longer history the table shows every n-th row, each row with a validation score, and the last."""
+
+
+@dataclass(frozen=True)
+class RunFacts:
+    """What was trained.
+
+    Attributes:
+        method: the method's registry name.
+        base: the base model's name.
+        trainable: trained numbers.
+        time_s: training time in seconds.
+        more: further facts as label -> value, shown after these in this order.
+    """
+
+    method: str
+    base: str
+    trainable: int
+    time_s: float
+    more: Mapping[str, str | int | float | bool | None] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class HistoryRow:
+    """One point of the training history.
+
+    Attributes:
+        step: optimiser step, from 0.
+        loss: training loss there, None where only the validation was measured.
+        val_iou: IoU per image on the validation images, None where not measured.
+    """
+
+    step: int
+    loss: float | None
+    val_iou: float | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Example:
+    """One image to show.
+
+    Attributes:
+        name: the image's name.
+        image: uint8 (H, W, 3) RGB.
+        target: uint8 (H, W) annotated label map.
+        predicted: uint8 (H, W) predicted label map.
+        iou: the image's IoU, 0..1.
+        standing: which of best, median and worst it stands for.
+    """
+
+    name: str
+    image: NDArray[np.uint8]
+    target: NDArray[np.uint8]
+    predicted: NDArray[np.uint8]
+    iou: float
+    standing: Standing
+
+
+@dataclass(frozen=True, eq=False)
+class ReportPage:
+    """Everything a page says; any part that is empty is left out of it.
+
+    Attributes:
+        title: the page's heading.
+        facts: what was trained.
+        rows: row name ("specialist", "stock_sam", "probe", or any other) -> `metrics.Scores.to_dict()`.
+        measured_on: which images the rows were measured on, as the end of a sentence: "the 60 images in
+            test/".
+        summary: sentences for the top; empty: `verdict(rows, per_image)` writes them.
+        per_image: row name -> image name -> IoU, for the dots and the list of images that got worse.
+        history: the training history, by step.
+        data: facts about the data as label -> value: numbers of images, mask encoding, sizes.
+        notes: what was guessed or noticed about data and run, one sentence each.
+        examples: images to show, in this order.
+        skipped: files that could not be used, each {"file": ..., "why": ...}.
+    """
+
+    title: str
+    facts: RunFacts
+    rows: Mapping[str, Mapping[str, Any]]
+    measured_on: str = ""
+    summary: Sequence[str] = ()
+    per_image: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    history: Sequence[HistoryRow] = ()
+    data: Mapping[str, str | int | float | bool | None] = field(default_factory=dict)
+    notes: Sequence[str] = ()
+    examples: Sequence[Example] = ()
+    skipped: Sequence[Mapping[str, str]] = ()
+
+
+def choose_examples(iou_by_image: Mapping[str, float], num: int = 3) -> tuple[tuple[str, Standing], ...]:
+    """Choose the images to show: the `num` best, the `num` around the median and the `num` worst, each once.
+
+    With fewer than 3 `num` images all are shown, and each stands for the third of the ranking it is in.
+
+    Args:
+        iou_by_image: image name -> IoU.
+        num: how many of each.
+
+    Returns:
+        (image name, standing): the best from the top, the middle, then the worst from the bottom up; ties by
+        name.
+    """
+    ranked = sorted(iou_by_image, key=lambda name: (-iou_by_image[name], name))
+    third = min(num, math.ceil(len(ranked) / 3))
+    worst = ranked[max(third, len(ranked) - third) :]
+    between = ranked[third : len(ranked) - len(worst)]
+    start = (len(between) - num + 1) // 2 if len(between) > num else 0
+    median = between[start : start + num]
+    parts: tuple[tuple[Standing, list[str]], ...] = (
+        ("best", ranked[:third]),
+        ("median", median),
+        ("worst", worst[::-1]),
+    )
+    return tuple((name, standing) for standing, names in parts for name in names)
+
+
+def write_report(path: Path, page: ReportPage) -> Path:
+    """Write the page as one HTML file with its style, figures and images inside.
+
+    Args:
+        path: the file to write (replaced where it exists), or a folder that gets a `report.html`.
+        page: what to say.
+
+    Returns:
+        The file that was written.
+
+    Raises:
+        ShapeError: an example's label maps do not have its image's size.
+    """
+    file = path / "report.html" if path.is_dir() else path
+    environment = jinja2.Environment(
+        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    environment.filters.update(decimals=words.decimals, plain=words.plain, duration=words.duration)
+    source = files("samtune.report").joinpath("page.html.jinja").read_text(encoding="utf-8")
+    html = environment.from_string(source).render(
+        page=page,
+        sentences=tuple(page.summary) or words.verdict(page.rows, page.per_image),
+        labels=words.ROW_LABELS,
+        main=_main_row(page),
+        strips=figures.strips(page.per_image) if any(page.per_image.values()) else None,
+        curves=_curves(page.history),
+        history=_thinned(page.history),
+        regressions=_regressions(page),
+        examples=[_embedded(example) for example in page.examples],
+        truth_rgb=TRUTH_COLOUR,
+        prediction_rgb=PREDICTION_COLOUR,
+    )
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(html, encoding="utf-8", errors="replace")
+    return file
+
+
+def _main_row(page: ReportPage) -> Mapping[str, Any] | None:
+    """Return the specialist's scores, or the first row's where there is none of that name."""
+    return page.rows.get(words.SPECIALIST) or next(iter(page.rows.values()), None)
+
+
+def _regressions(page: ReportPage) -> list[tuple[str, float, float]]:
+    """Return (name, stock IoU, specialist IoU) of up to ten images that got worse, the largest loss first."""
+    differences = words.paired(page.per_image, words.SPECIALIST, words.STOCK)
+    lost = sorted((value, name) for name, value in differences.items() if value < -words.SAME)[:10]
+    mine, stock = page.per_image.get(words.SPECIALIST, {}), page.per_image.get(words.STOCK, {})
+    return [(name, stock[name], mine[name]) for _, name in lost]
+
+
+def _curves(history: Sequence[HistoryRow]) -> list[tuple[str, Markup]]:
+    """Return (what a screen reader says, figure) for each quantity with at least two points."""
+    losses = [(row.step, row.loss) for row in history if row.loss is not None]
+    scores = [(row.step, row.val_iou) for row in history if row.val_iou is not None]
+    drawn = []
+    for label, points, colour in (
+        ("training loss", losses, figures.BLUE),
+        ("validation IoU per image", scores, figures.ORANGE),
+    ):
+        if len(points) < 2:
+            continue
+        steps, values = [step for step, _ in points], [value for _, value in points]
+        told = (
+            f"{label} from {words.plain(float(values[0]))} at step {steps[0]:,} "
+            f"to {words.plain(float(values[-1]))} at step {steps[-1]:,}"
+        )
+        drawn.append((told, figures.curve(steps, values, label, colour)))
+    return drawn
+
+
+def _thinned(history: Sequence[HistoryRow]) -> list[HistoryRow]:
+    every = math.ceil(len(history) / MAX_HISTORY_ROWS) or 1
+    last = len(history) - 1
+    return [row for index, row in enumerate(history) if index % every == 0 or index == last or row.val_iou is not None]
+
+
+def _embedded(example: Example) -> dict[str, Any]:
+    """Return what the template needs of an example: its two pictures as data URIs, and their size."""
+    height, width = example.image.shape[:2]
+    drawable = overlay(example.image, example.predicted, example.target)  # refuses what does not fit
+    longest = max(height, width)
+    scale = min(max(longest, MIN_SIDE), MAX_SIDE) / longest
+    if scale != 1:
+        size_wh = (max(1, round(width * scale)), max(1, round(height * scale)))
+        smooth = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
+        image = cv2.resize(example.image, size_wh, interpolation=smooth)
+        maps = [
+            cv2.resize(labels, size_wh, interpolation=cv2.INTER_NEAREST)
+            for labels in (example.predicted, example.target)
+        ]
+        drawable = overlay(image, *maps)
+    else:
+        image = example.image
+    return {
+        "name": example.name,
+        "iou": example.iou,
+        "standing": example.standing,
+        "width": image.shape[1],
+        "height": image.shape[0],
+        "original_hw": (height, width),
+        "ignored": bool((example.target == IGNORE).any()),
+        "plain": _data_uri(image),
+        "drawn": _data_uri(drawable),
+    }
+
+
+def _data_uri(image: NDArray[np.uint8]) -> str:
+    done, coded = cv2.imencode(".jpg", cv2.cvtColor(image, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
+    assert done
+    return "data:image/jpeg;base64," + base64.b64encode(coded.tobytes()).decode("ascii")
