@@ -1,0 +1,173 @@
+"""What the model is fed: views of the training images, as pixels, or as features that were computed once.
+
+`Views` prepares any view of an image with its label map. `CachedFeatures` encodes all views that training will ask for
+once, keeps them on disk (bf16, memory-mapped) and hands out batches; `FreshPixels` hands out pixels for methods that
+change the encoder. Both give the same batches for the same (image, view) pairs.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+import torch
+
+from samtune.data import Augmentation, Dataset, view
+from samtune.data.store import ArrayStore
+from samtune.progress import say, track
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from torch import Tensor
+
+    from samtune.types import Geometry, ImageSpec
+
+CACHE_FORMAT = 1
+
+
+@dataclass(frozen=True)
+class Views:
+    """Prepared views of the images of a dataset.
+
+    A view depends on the image and its number alone, not on the run's seed, so that runs share what was computed.
+
+    Attributes:
+        dataset: the images and masks.
+        indices: which of them, in the order of their training numbers.
+        spec: how they are prepared.
+        augmentation: how views other than 0 differ from the image.
+    """
+
+    dataset: Dataset
+    indices: tuple[int, ...]
+    spec: ImageSpec
+    augmentation: Augmentation = field(default_factory=Augmentation)
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+    def content_id(self, item: int) -> str:
+        """Digest of an image's pixels."""
+        return self.dataset.content_id(self.indices[item])
+
+    def prepare(self, item: int, number: int) -> tuple[Tensor, Tensor, Geometry]:
+        """Pixels (3, S, S), label map uint8 (S, S) with `IGNORE` outside the image, and where the image lies."""
+        index = self.indices[item]
+        seed = int(self.content_id(item)[:8], 16)
+        return view(
+            self.dataset.image(index),
+            self.dataset.labels(index),
+            self.spec,
+            augmentation=self.augmentation,
+            seed=seed,
+            index=number,
+        )
+
+    def key(self, item: int, number: int) -> tuple[object, ...]:
+        """All that a prepared view depends on."""
+        augmentation = asdict(self.augmentation) if number else None
+        return (CACHE_FORMAT, asdict(self.spec), self.content_id(item), number, augmentation)
+
+
+class Source(Protocol):
+    """Hands out batches of training inputs."""
+
+    def load(self, pairs: Sequence[tuple[int, int]]) -> tuple[Tensor, Tensor]:
+        """Inputs and label maps uint8 (B, S, S) of (image, view) pairs."""
+        ...
+
+
+@dataclass(frozen=True)
+class FreshPixels:
+    """Batches of pixels (B, 3, S, S), each view computed when it is asked for."""
+
+    views: Views
+
+    def load(self, pairs: Sequence[tuple[int, int]]) -> tuple[Tensor, Tensor]:
+        """See `Source.load`."""
+        prepared = [self.views.prepare(item, number) for item, number in pairs]
+        return torch.stack([pixels for pixels, _, _ in prepared]), torch.stack([labels for _, labels, _ in prepared])
+
+
+class CachedFeatures:
+    """Batches of features (B, C, H, W), computed once and kept on disk.
+
+    Args:
+        views: of the training images.
+        base_sha256: digest of the encoder's weights.
+        store: where they are kept.
+    """
+
+    def __init__(self, views: Views, base_sha256: str, store: ArrayStore) -> None:
+        self.views, self.store = views, store
+        self._base = base_sha256
+        self._label_digests: dict[int, str] = {}
+
+    def make(
+        self,
+        encode: Callable[[Tensor], Tensor],
+        numbers: Sequence[int],
+        *,
+        batch_size: int = 4,
+        rank: int = 0,
+        num_processes: int = 1,
+    ) -> int:
+        """Compute and keep what is not in the store yet.
+
+        Args:
+            encode: pixels (B, 3, S, S) -> features (B, C, H, W).
+            numbers: of the views wanted of each image.
+            batch_size: images encoded at once.
+            rank: this process computes every `num_processes`-th missing entry from here.
+            num_processes: how many share the work.
+
+        Returns:
+            How many this process computed.
+
+        Raises:
+            DataError: they do not fit on the disk; told before anything is computed.
+        """
+        wanted = [(item, number) for item in range(len(self.views)) for number in numbers]
+        missing = [pair for pair in wanted if not self._complete(*pair)]
+        if not missing:
+            return 0
+        encoded = 0
+        mine = missing[rank::num_processes]
+        parts = [mine[start : start + batch_size] for start in range(0, len(mine), batch_size)]
+        for part in track(parts, "Computing the frozen features once"):
+            prepared = [self.views.prepare(*pair) for pair in part]
+            embeddings = encode(torch.stack([pixels for pixels, _, _ in prepared])).to("cpu", torch.bfloat16)
+            if not encoded:
+                self._announce(embeddings[0], prepared[0][1], len(missing))
+            for pair, embedding, (_, labels, _) in zip(part, embeddings, prepared, strict=True):
+                self.store.put(self._embedding_key(*pair), embedding.contiguous().view(torch.int16).numpy())
+                self.store.put(self._label_key(*pair), labels.numpy())
+            encoded += len(part)
+        return encoded
+
+    def load(self, pairs: Sequence[tuple[int, int]]) -> tuple[Tensor, Tensor]:
+        """See `Source.load`; features float32."""
+        embeddings = [torch.from_numpy(np.array(self.store.get(self._embedding_key(*pair)))) for pair in pairs]
+        labels = [torch.from_numpy(np.array(self.store.get(self._label_key(*pair)))) for pair in pairs]
+        return torch.stack(embeddings).view(torch.bfloat16).float(), torch.stack(labels)
+
+    def _complete(self, item: int, number: int) -> bool:
+        return self.store.has(self._embedding_key(item, number)) and self.store.has(self._label_key(item, number))
+
+    def _announce(self, embedding: Tensor, labels: Tensor, count: int) -> None:
+        num_bytes = count * (embedding.numel() * embedding.element_size() + labels.numel())
+        self.store.make_room(num_bytes)
+        if num_bytes > 50e6:
+            say(f"The frozen features of {count} views take {num_bytes / 1e6:,.0f} MB in {self.store.folder}.")
+
+    def _embedding_key(self, item: int, number: int) -> str:
+        return self.store.key("embedding", self._base, *self.views.key(item, number))
+
+    def _label_key(self, item: int, number: int) -> str:
+        if item not in self._label_digests:
+            labels = self.views.dataset.labels(self.views.indices[item])
+            self._label_digests[item] = hashlib.sha256(np.ascontiguousarray(labels).tobytes()).hexdigest()
+        return self.store.key("labels", self._label_digests[item], *self.views.key(item, number))

@@ -1,0 +1,305 @@
+"""`train`: from settings and a dataset to a run folder with a specialist in it.
+
+split -> base -> probe on the frozen features -> adapt -> features once, if the method leaves the encoder alone
+-> the loop (`trainer.py`) -> specialist/, metrics.json
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import time
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+import torch
+import torch.nn.functional as F
+from accelerate import Accelerator, DistributedDataParallelKwargs
+
+from samtune.data import split as split_dataset
+from samtune.data import split_record
+from samtune.data.store import ArrayStore
+from samtune.errors import ConfigError, DataError
+from samtune.methods import (
+    StartsFromData,
+    adapt,
+    card_of,
+    fit_probe,
+    make_method,
+    save,
+    touches_encoder,
+    trainable,
+)
+from samtune.progress import say
+from samtune.sam import Sam
+from samtune.training.features import CachedFeatures, FreshPixels, Views
+from samtune.training.run_folder import RunFolder
+from samtune.training.settings import TrainSettings, plan_run
+from samtune.training.trainer import COLLAPSE_SHARE, Trainer
+from samtune.training.validation import Validation
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from torch import Tensor
+
+    from samtune.data import Dataset, Split
+    from samtune.methods import Method
+
+
+@dataclass(frozen=True)
+class TrainResult:
+    """What came of a run.
+
+    Attributes:
+        run: its folder.
+        method: key of the method.
+        trainable: number of trained parameters.
+        steps: updates done.
+        num_train: images trained on.
+        num_val: images validated on.
+        seconds: wall time by phase: "features", "training", "total" (of this process's life, not of earlier ones).
+        validation: scores of the values kept; empty without validation images.
+        stopped: "finished", "early" or "interrupted".
+        notes: what the program guessed or found.
+    """
+
+    run: Path
+    method: str
+    trainable: int
+    steps: int
+    num_train: int
+    num_val: int
+    seconds: dict[str, float]
+    validation: dict[str, float]
+    stopped: str
+    notes: tuple[str, ...] = ()
+
+
+@dataclass
+class _Clock:
+    """Wall time by phase."""
+
+    start: float = field(default_factory=time.monotonic)
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    @contextmanager
+    def phase(self, name: str) -> Iterator[None]:
+        before = time.monotonic()
+        yield
+        self.seconds[name] = round(self.seconds.get(name, 0.0) + time.monotonic() - before, 3)
+
+    def all(self) -> dict[str, float]:
+        return self.seconds | {"total": round(time.monotonic() - self.start, 3)}
+
+
+def train(
+    settings: TrainSettings,
+    dataset: Dataset,
+    run: Path,
+    *,
+    validation: Dataset | None = None,
+    resume: bool = False,
+) -> TrainResult:
+    """Train a specialist.
+
+    Args:
+        settings: what is asked for.
+        dataset: the annotated images; split into training and validation here unless `validation` is given.
+        run: its folder; made where it is not there.
+        validation: images for validation alone, of the same classes.
+        resume: go on from the run's last checkpoint; without one the run starts anew.
+
+    Returns:
+        What came of it; the specialist is in `run/specialist`.
+
+    Raises:
+        ConfigError: settings that contradict each other or the method.
+        DataError: no image to train on, or the validation set has other classes.
+        WeightsError: the base cannot be had.
+    """
+    clock = _Clock()
+    accelerator = _accelerator(settings)
+    folder = RunFolder(run)
+    if resume and folder.metrics.is_file() and read_result(run).stopped != "interrupted":
+        say(f"The run in {run} is finished; there is nothing to resume.")
+        return read_result(run)
+    run.mkdir(parents=True, exist_ok=True)
+    method = make_method(settings.method, **settings.method_fields)
+    parts = _parts(settings, dataset, validation, folder, accelerator)
+    sam = Sam.from_pretrained(settings.base, settings.side).to(accelerator.device)
+    num_classes = len(dataset.class_names)
+    views = Views(dataset, parts.train, sam.spec)
+    with clock.phase("features"):
+        frozen = CachedFeatures(views, sam.base_sha256, ArrayStore.default())
+        _encode(frozen, sam, [0], accelerator)
+        embedding, labels = frozen.load([(item, 0) for item in range(len(views))])
+        if accelerator.is_main_process:
+            fit_probe(embedding, labels, num_classes).save(folder.probe)
+    adapt(sam, method, num_classes=num_classes, seed=settings.seed)
+    cached = not touches_encoder(sam)
+    plan = plan_run(
+        settings, method.recipe, num_images=len(views), num_classes=num_classes, cached=cached,
+        num_processes=accelerator.num_processes,
+    )  # fmt: skip
+    with clock.phase("features"):
+        source = frozen if cached else FreshPixels(views)
+        if cached:
+            _encode(frozen, sam, range(plan.views), accelerator)
+        if isinstance(method, StartsFromData):
+            _start(method, sam, embedding, labels, settings.seed)
+    trainer = Trainer(
+        sam=sam,
+        source=source,
+        validation=_validation(parts, dataset, validation, accelerator, remember=cached),
+        plan=plan,
+        seed=settings.seed,
+        accumulate=settings.accumulate,
+        autocast=_autocast(settings, accelerator),
+        accelerator=accelerator,
+        folder=folder,
+        checkpoint_every_s=settings.checkpoint_every_s,
+        patience=settings.patience,
+    )
+    if resume and trainer.resume():
+        say(f"Going on after update {trainer.progress.step} of {plan.updates}.")
+    elif not resume and accelerator.is_main_process:
+        shutil.rmtree(folder.last, ignore_errors=True)
+        folder.cut_history(0)
+    with clock.phase("training"):
+        stopped = trainer.run()
+    return _finish(trainer, dataset, parts, method, stopped, clock)
+
+
+def _accelerator(settings: TrainSettings) -> Accelerator:
+    kwargs = DistributedDataParallelKwargs(find_unused_parameters=False)
+    accelerator = Accelerator(cpu=settings.device == "cpu", kwargs_handlers=[kwargs])
+    if settings.device not in (None, accelerator.device.type):
+        raise ConfigError(
+            f"The device {settings.device!r} must be there, but this machine offers {accelerator.device.type!r}."
+        )
+    return accelerator
+
+
+def _parts(
+    settings: TrainSettings, dataset: Dataset, validation: Dataset | None, folder: RunFolder, accelerator: Accelerator
+) -> Split:
+    """Choose training and validation images and write them to the run folder."""
+    if validation is not None and len(validation.class_names) != len(dataset.class_names):
+        raise DataError(
+            f"Training and validation masks must have the same classes, but {list(dataset.class_names)} and "
+            f"{list(validation.class_names)} came."
+        )
+    parts = split_dataset(
+        dataset, shots=settings.shots, val=0 if validation is not None else settings.val, seed=settings.seed
+    )
+    for note in parts.notes:
+        say(note)
+    if accelerator.is_main_process:
+        record = split_record(dataset, parts)
+        if validation is not None:
+            everything = replace(parts, train=(), val=tuple(range(len(validation))), test=())
+            record |= {"val": split_record(validation, everything)["val"]}
+        folder.write_json(folder.split, record)
+    return parts
+
+
+def _encode(features: CachedFeatures, sam: Sam, numbers: range | list[int], accelerator: Accelerator) -> None:
+    """Compute the frozen features of the views, shared between the processes."""
+    sam.eval()
+
+    @torch.inference_mode()
+    def encode(pixels: Tensor) -> Tensor:
+        return sam.encode(pixels.to(accelerator.device)).embedding
+
+    features.make(
+        encode,
+        list(numbers),
+        batch_size=max(1, min(8, (512 // sam.spec.side) ** 2)),
+        rank=accelerator.process_index,
+        num_processes=accelerator.num_processes,
+    )
+    accelerator.wait_for_everyone()
+
+
+def _start(method: StartsFromData, sam: Sam, embedding: Tensor, labels: Tensor, seed: int) -> None:
+    """Let the method take its first values from the training images, as they are and unaugmented."""
+    grid_hw = embedding.shape[-2:]
+    nearest = F.interpolate(labels[:, None].float(), size=grid_hw, mode="nearest-exact")[:, 0]
+    method.start(sam, embedding.to(sam.device), nearest.to(torch.uint8), seed=seed)
+
+
+def _validation(
+    parts: Split, dataset: Dataset, validation: Dataset | None, accelerator: Accelerator, *, remember: bool
+) -> Validation | None:
+    indices = parts.val if validation is None else tuple(range(len(validation)))
+    if not indices:
+        say("No image was kept for validation: the last values are kept, and nothing can stop the run early.")
+        return None
+    rank, world = accelerator.process_index, accelerator.num_processes
+    return Validation(validation or dataset, indices, remember, rank, world)
+
+
+def _autocast(settings: TrainSettings, accelerator: Accelerator) -> torch.dtype | None:
+    if settings.precision == "auto":
+        on_gpu = accelerator.device.type == "cuda" and torch.cuda.is_bf16_supported()
+        return torch.bfloat16 if on_gpu else None
+    return torch.bfloat16 if settings.precision == "bf16" else None
+
+
+def _finish(
+    trainer: Trainer, dataset: Dataset, parts: Split, method: Method, stopped: str, clock: _Clock
+) -> TrainResult:
+    """Write the specialist and the result; the checkpoint goes when nothing is left to do."""
+    folder, accelerator, progress = trainer.folder, trainer.accelerator, trainer.progress
+    notes = [*dataset.notes, *parts.notes]
+    if progress.best_scores.get("predicted_share", 1.0) < COLLAPSE_SHARE:
+        notes.append(
+            "Collapse: the kept model calls (almost) every pixel of the validation images background; try the loss "
+            "balanced_bce_dice, a larger side for thin or small objects, or another learning rate."
+        )
+        say(notes[-1])
+    num_val = 0 if trainer.validation is None else len(trainer.validation.indices)
+    result = TrainResult(
+        run=folder.path,
+        method=method.name,
+        trainable=sum(parameter.numel() for parameter in trainable(trainer.sam).values()),
+        steps=progress.step,
+        num_train=len(parts.train),
+        num_val=num_val,
+        seconds=clock.all(),
+        validation=progress.best_scores,
+        stopped=stopped,
+        notes=tuple(notes),
+    )
+    if accelerator.is_main_process:
+        card = replace(
+            card_of(trainer.sam, dataset.class_names),
+            metrics=dict(progress.best_scores),
+            data_fingerprint=dataset.subset(parts.train).fingerprint(),
+            num_images=len(parts.train),
+        )
+        save(trainer.sam, folder.specialist, card)
+        content = {key: value for key, value in vars(result).items() if key != "run"}
+        folder.write_json(folder.metrics, content | {"best_step": progress.best_step, "plan": vars(trainer.plan)})
+        if stopped != "interrupted":
+            shutil.rmtree(folder.last)
+    accelerator.wait_for_everyone()
+    return result
+
+
+def read_result(run: Path) -> TrainResult:
+    """The result of a finished run, from its `metrics.json`.
+
+    Raises:
+        ConfigError: the run is not finished.
+    """
+    folder = RunFolder(run)
+    if not folder.metrics.is_file():
+        raise ConfigError(f"{run} must hold a finished run, but it has no metrics.json; train it, or --resume.")
+    stored = json.loads(folder.metrics.read_text())
+    names = [name for name in TrainResult.__dataclass_fields__ if name != "run"]
+    values = {name: stored[name] for name in names} | {"notes": tuple(stored["notes"])}
+    return TrainResult(run=run, **values)

@@ -1,0 +1,74 @@
+"""What only real processes show: SIGKILL at random moments, and two processes that share an update."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from samtune.training import RunFolder
+
+ROOT = Path(__file__).parents[2]
+
+
+def start(*args: str, launcher: tuple[str, ...] = ()) -> subprocess.Popen[bytes]:
+    command = [sys.executable, *launcher, "-m", "tests.training.tiny_run", *args]
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
+    return subprocess.Popen(command, cwd=ROOT, env=environment, stderr=subprocess.PIPE)
+
+
+def finish(process: subprocess.Popen[bytes]) -> None:
+    _, errors = process.communicate(timeout=200)
+    assert process.returncode == 0, errors.decode()[-2000:]
+
+
+@pytest.mark.slow
+def test_five_kills_at_random_steps_leave_no_trace(prepared: Path) -> None:
+    updates = "400"
+    finish(start(str(prepared), "--name", "never-killed", "--updates", updates))
+    draw = random.Random(0)
+    history = prepared / "killed" / "history.jsonl"
+    reached = []
+    for attempt in range(5):
+        process = start(str(prepared), "--name", "killed", "--updates", updates, *(["--resume"] if attempt else []))
+        lines = _lines(history) if attempt else 0
+        goal = lines + draw.randint(5, 70)
+        while _lines(history) < goal and process.poll() is None:
+            time.sleep(0.005)
+        assert process.poll() is None, "the run ended before it could be killed"
+        process.send_signal(signal.SIGKILL)
+        process.communicate()
+        reached.append(_lines(history))
+    assert all(0 < lines < int(updates) for lines in reached)
+    finish(start(str(prepared), "--name", "killed", "--updates", updates, "--resume"))
+    for file in ("history.jsonl", "specialist/adapter_model.safetensors"):
+        assert (prepared / "killed" / file).read_bytes() == (prepared / "never-killed" / file).read_bytes(), file
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("method", ["ptsam", "lora"])
+def test_two_processes_give_the_trace_of_one(prepared: Path, method: str) -> None:
+    launcher = ("-m", "accelerate.commands.launch", "--cpu", "--num_processes", "2", "--num_machines", "1",
+                "--mixed_precision", "no", "--dynamo_backend", "no", "--main_process_port", "0")  # fmt: skip
+    finish(start(str(prepared), "--name", f"one-{method}", "--updates", "6", "--method", method))
+    finish(start(str(prepared), "--name", f"two-{method}", "--updates", "6", "--method", method, launcher=launcher))
+    one = RunFolder(prepared / f"one-{method}").read_history()
+    two = RunFolder(prepared / f"two-{method}").read_history()
+    assert len(one) == len(two) == 6
+    for row, other in zip(one, two, strict=True):
+        assert row.keys() == other.keys()
+        for key, value in row.items():
+            assert other[key] == pytest.approx(value, abs=1e-5 if key != "gradient_norm" else 1e-4), key
+    metrics = [json.loads((prepared / f"{n}-{method}" / "metrics.json").read_text()) for n in ("one", "two")]
+    assert metrics[0]["num_val"] == metrics[1]["num_val"] == 2
+
+
+def _lines(file: Path) -> int:
+    return file.read_bytes().count(b"\n") if file.is_file() else 0
