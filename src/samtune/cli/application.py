@@ -1,0 +1,98 @@
+"""The verbs put together, and the entry point: errors to one sentence and an exit code."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from samtune.cli import (
+    demo_verb,
+    doctor_verb,
+    evaluate_verb,
+    info_verb,
+    methods_verb,
+    predict_verb,
+    train_verb,
+)
+from samtune.cli.output import is_main_process
+from samtune.errors import SamTuneError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+USER_ERROR, INTERRUPTED = 2, 130
+
+app = typer.Typer(
+    name="samtune",
+    help="Turn a Segment Anything model into a specialist for your task.",
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+    no_args_is_help=True,
+)
+app.command("demo")(demo_verb.demo)
+app.command("train")(train_verb.train)
+app.command("predict")(predict_verb.predict)
+app.command("evaluate")(evaluate_verb.evaluate)
+app.command("doctor")(doctor_verb.doctor)
+app.command("methods")(methods_verb.methods)
+app.command("info")(info_verb.info)
+
+
+@app.callback()
+def root(
+    version: Annotated[bool, typer.Option("--version", help="Print the version and stop.")] = False,
+) -> None:
+    """Turn a Segment Anything model into a specialist for your task."""
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Run the command line and exit: 0 done, 2 a user's error (one sentence on stderr), 130 interrupted.
+
+    Args:
+        argv: the arguments without the program's name; None for the process's own.
+    """
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    if arguments == ["--version"]:
+        from samtune import __version__
+
+        print(__version__)
+        sys.exit(0)
+    with _logging_to_stderr():
+        try:
+            app(args=arguments, prog_name="samtune")
+        except (SamTuneError, OSError) as error:
+            if is_main_process():
+                print(f"samtune: {_sentence(error)}", file=sys.stderr)
+            sys.exit(USER_ERROR)
+        except KeyboardInterrupt:
+            sys.exit(INTERRUPTED)
+
+
+def _sentence(error: Exception) -> str:
+    if isinstance(error, OSError) and not isinstance(error, SamTuneError):
+        where = f": {error.filename}" if error.filename else ""
+        return f"a file or folder cannot be used{where} ({error.strerror or error})."
+    return str(error)
+
+
+@contextmanager
+def _logging_to_stderr() -> Iterator[None]:
+    """What the package says goes to stderr as plain lines, from the main process alone."""
+    logger = logging.getLogger("samtune")
+    before, spread = logger.level, logger.propagate
+    handler = logging.StreamHandler(sys.stderr) if is_main_process() else logging.NullHandler()
+    handler.setFormatter(logging.Formatter("%(message)s"))
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
+    logger.propagate = False
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+        logger.setLevel(before)
+        logger.propagate = spread

@@ -1,0 +1,91 @@
+"""`samtune demo`."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+import time
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from samtune.cli.options import Json
+from samtune.cli.output import emit
+from samtune.errors import ConfigError
+
+MARK = ".samtune-demo"
+PARTS = ("training", "held_out", "run", "predictions")
+NUM_TRAINING, NUM_HELD_OUT = 16, 24
+
+
+def demo(
+    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder to write.")] = Path("demo-run"),
+    kind: Annotated[str, typer.Option("--kind", help="cells, cracks or polyps.")] = "cells",
+    seed: Annotated[int, typer.Option("--seed", help="Of the images and of training.")] = 0,
+    base: Annotated[str, typer.Option("--base", metavar="NAME", help="Base model; nano is built in.")] = "nano",
+    as_json: Json = False,
+) -> None:
+    """Show everything once, offline: generated images, train, evaluate, predict, report; about a minute."""
+    start = time.monotonic()
+    _claim(out)
+    content = _run(out, kind, seed, base)
+    content["seconds"] = round(time.monotonic() - start, 1)
+    rows = content["evaluation"]["rows"]
+    scores = ", ".join(f"{name} {row['iou_per_image']:.3f}" for name, row in rows.items())
+    text = (
+        f"IoU per image on {NUM_HELD_OUT} images that training never saw: {scores}.\n"
+        f"Masks:  {out / 'predictions'}\n"
+        f"Report: {content['report']}\n"
+        f"All in {content['seconds']:.0f} s. Now with your own images: samtune train IMAGES MASKS --out RUN"
+    )
+    emit(content, text, as_json=as_json)
+
+
+def _claim(out: Path) -> None:
+    """Take the folder: new, empty, or an earlier demo, whose parts are removed."""
+    if out.exists() and not out.is_dir():
+        raise ConfigError(f"--out must be a folder, but {out} is a file; choose another.")
+    if out.is_dir() and any(out.iterdir()) and not (out / MARK).is_file():
+        raise ConfigError(f"--out must be new, empty or an earlier demo, but {out} holds other files; choose another.")
+    for part in PARTS:
+        shutil.rmtree(out / part, ignore_errors=True)
+    out.mkdir(parents=True, exist_ok=True)
+    (out / MARK).write_text("samtune demo replaces the folders " + ", ".join(PARTS) + "\n")
+
+
+def _run(out: Path, kind: str, seed: int, base: str) -> dict[str, Any]:
+    from samtune.cli.page import write_evaluation_page
+    from samtune.cli.train_verb import run as train
+    from samtune.data import DataOptions, make_samples, open_dataset
+    from samtune.predict import evaluate, load_predictor, predict_folder
+    from samtune.progress import say
+
+    say(f"1. Generating {NUM_TRAINING} images of {kind} to train on and {NUM_HELD_OUT} to hold out.")
+    images, masks = make_samples(kind, out / "training", num=NUM_TRAINING, seed=seed)
+    held_images, held_masks = make_samples(kind, out / "held_out", num=NUM_HELD_OUT, seed=seed + 1_000_003)
+    say(f"2. Training ptsam on {base}: a few prompt tokens are learned, all else stays frozen.")
+    given = {
+        "images": str(images), "masks": str(masks), "base": base, "seed": seed, "class_names": (kind,),
+    }  # fmt: skip
+    run = out / "run"
+    result = train(given, [], None, run, resume=False, report=False)
+    if result.stopped == "interrupted":
+        sys.exit(130)
+    say(f"   {result.trainable:,} trained numbers, {result.seconds['total']:.0f} s.")
+    say("3. Evaluating on the held-out images, beside stock SAM and a probe on its features.")
+    held_out = open_dataset(held_images, held_masks, DataOptions(class_names=(kind,)))
+    evaluation = evaluate(run, held_out, base=base)
+    say("4. Predicting the held-out images, and writing the report.")
+    predict_folder(load_predictor(run, base), [held_images], out / "predictions", overlays=True)
+    report = write_evaluation_page(run, evaluation, held_out, where=str(held_images), base=base)
+    return {
+        "run": str(run),
+        "kind": kind,
+        "trainable": result.trainable,
+        "validation": result.validation,
+        "evaluation": json.loads(json.dumps(evaluation.to_json())),
+        "predictions": str(out / "predictions"),
+        "report": str(report),
+    }

@@ -1,0 +1,71 @@
+"""`samtune doctor`."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from samtune.cli.options import Classes, Colours, IgnoreLabel, Instances, Json, data_options, data_values
+from samtune.cli.output import emit
+
+if TYPE_CHECKING:
+    from samtune.data import Findings
+    from samtune.types import Problem
+
+MAX_TOLD = 5
+"""Of a kind of problem this many files are named to people; --json has them all."""
+
+
+def doctor(
+    images: Annotated[
+        str, typer.Argument(help="Folder of images, a CSV manifest, or a folder with images/ and masks/.")
+    ],
+    masks: Annotated[str | None, typer.Argument(help="Folder of masks.")] = None,
+    *,
+    fix: Annotated[
+        Path | None,
+        typer.Option("--fix", metavar="OUT", help="Write a mended copy; the data stays as it is."),
+    ] = None,
+    side: Annotated[int, typer.Option(help="Image size in pixels that training will use.")] = 1024,
+    classes: Classes = None,
+    colour: Colours = None,
+    ignore_label: IgnoreLabel = None,
+    instances: Instances = None,
+    as_json: Json = False,
+) -> None:
+    """Tell what is wrong with images and masks, and how to mend it."""
+    from samtune.data import inspect, mend
+    from samtune.types import ImageSpec
+
+    options = data_options(data_values(classes, colour, ignore_label, instances))
+    findings = inspect(images, masks, options, spec=ImageSpec(side=side))
+    content = findings.as_json()
+    text = _text(findings)
+    if fix is not None:
+        mended = mend(images, masks, fix, options)
+        content["mended"] = mended.as_json() | {"out": str(fix)}
+        text += "\n\nMended copy:\n" + "\n".join(f"  {note}" for note in mended.notes)
+        text += "".join(f"\n  {problem.file} {problem.what}" for problem in mended.problems)
+    emit(content, text, as_json=as_json)
+    if findings.stops_training and fix is None:
+        sys.exit(2)
+
+
+def _text(findings: Findings) -> str:
+    classes = f"{findings.num_classes} class" + ("es" if findings.num_classes != 1 else "")
+    lines = [f"{findings.num_pairs} pairs of image and mask, {classes}."]
+    lines += [f"  {note}" for note in findings.notes]
+    if not findings.problems:
+        return "\n".join([*lines, "Nothing is wrong."])
+    groups: dict[tuple[bool, str], list[Problem]] = {}
+    for problem in findings.problems:
+        groups.setdefault((problem.stops_training, problem.kind), []).append(problem)
+    for (stops, kind), problems in groups.items():
+        lines += ["", f"{kind} ({len(problems)}){', stops training' if stops else ''}"]
+        lines += [f"  {problem.file}: {problem.what}; {problem.mend}" for problem in problems[:MAX_TOLD]]
+        if len(problems) > MAX_TOLD:
+            lines.append(f"  ... and {len(problems) - MAX_TOLD} more")
+    return "\n".join(lines)

@@ -1,0 +1,59 @@
+"""`samtune methods`."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+
+from samtune.cli.options import Json
+from samtune.cli.output import emit, table
+
+
+def methods(
+    base: Annotated[
+        str,
+        typer.Option("--base", metavar="NAME", help="Base model the numbers are for; no weights are needed."),
+    ] = "facebook/sam-vit-base",
+    classes: Annotated[int, typer.Option("--classes", min=1, max=254, help="Number of classes.")] = 1,
+    as_json: Json = False,
+) -> None:
+    """List the methods: source, trained parameters, share of the base, whether the encoder is touched."""
+    from samtune.methods import METHODS
+
+    rows = [describe(name, base, classes) for name in METHODS]
+    header = ("method", "trained", "in encoder", "share", "encoder")
+    cells = [
+        (
+            row["name"],
+            f"{row['trainable']:,}",
+            f"{row['encoder_trainable']:,}",
+            f"{100 * row['share']:.3f} %",
+            "changed" if row["touches_encoder"] else "frozen",
+        )
+        for row in rows
+    ]
+    sources = "\n".join(f"{row['name']}: {row['source']}" for row in rows)
+    text = f"On {base} ({rows[0]['total']:,} parameters):\n{table(header, cells)}\n\n{sources}"
+    emit({"base": base, "num_classes": classes, "methods": rows}, text, as_json=as_json)
+
+
+def describe(name: str, base: str, num_classes: int) -> dict[str, Any]:
+    """Count a method's parameters on a base without weights."""
+    from samtune.methods import METHODS, adapt, make_method, touches_encoder, trainable
+    from samtune.sam import build
+
+    sam = build(base)
+    total = sum(parameter.numel() for parameter in sam.parameters())
+    adapt(sam, make_method(name), num_classes=num_classes)
+    counts = {key: parameter.numel() for key, parameter in trainable(sam).items()}
+    num = sum(counts.values())
+    return {
+        "name": name,
+        "source": METHODS[name].source,
+        "trainable": num,
+        "encoder_trainable": sum(n for key, n in counts.items() if key.startswith("vision_encoder.")),
+        "total": total,
+        "share": num / total,
+        "touches_encoder": touches_encoder(sam),
+    }

@@ -1,0 +1,123 @@
+"""Options that several verbs share, and how their words become values."""
+
+from __future__ import annotations
+
+import tomllib
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from samtune.errors import ConfigError
+
+if TYPE_CHECKING:
+    from samtune.data import DataOptions
+
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout and nothing else there.")]
+Base = Annotated[
+    str | None,
+    typer.Option(
+        "--base", metavar="NAME", help="Base model: a hub id, a local folder, an original .pth file, or nano."
+    ),
+]
+Device = Annotated[
+    str | None,
+    typer.Option("--device", metavar="NAME", help="cpu, cuda or mps. Default: cuda where there is one."),
+]
+BatchSize = Annotated[int, typer.Option("--batch-size", min=1, help="Images that are encoded together.")]
+Classes = Annotated[
+    str | None,
+    typer.Option(
+        "--classes", metavar="NAMES", help="Class names in the order of their ids, or how many: liver,tumour."
+    ),
+]
+Colours = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--colour",
+        "--colours",
+        metavar="NAME=#RRGGBB",
+        help="What a colour in RGB masks means; repeat, or separate by commas. Black is background.",
+    ),
+]
+IgnoreLabel = Annotated[
+    int | None,
+    typer.Option("--ignore-label", metavar="VALUE", help="Value in the masks that counts nowhere."),
+]
+Instances = Annotated[
+    bool | None,
+    typer.Option(
+        "--instances/--no-instances",
+        help="Whether each id is one object of a single class. Default: inferred.",
+    ),
+]
+
+
+def data_values(
+    classes: str | None, colours: list[str] | None, ignore_label: int | None, instances: bool | None
+) -> dict[str, Any]:
+    """The options on masks as flat settings, those that were given.
+
+    Raises:
+        ConfigError: a colour is not NAME=#RRGGBB.
+    """
+    values: dict[str, Any] = {}
+    if classes is not None and classes.strip().isdigit():
+        values["num_classes"] = int(classes)
+    elif classes is not None:
+        values["class_names"] = tuple(name.strip() for name in classes.split(","))
+    if colours:
+        values["colours"] = dict(_colour(word) for given in colours for word in given.split(","))
+    if ignore_label is not None:
+        values["ignore_label"] = ignore_label
+    if instances is not None:
+        values["instances"] = instances
+    return values
+
+
+def data_options(values: dict[str, Any]) -> DataOptions | None:
+    """The same as `DataOptions`; None where nothing was given."""
+    from samtune.data import DataOptions
+
+    return DataOptions(**values) if values else None
+
+
+def set_values(given: list[str]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Words such as `method.rank=4` as values: TOML where it is TOML, else the word itself.
+
+    Returns:
+        Settings of the run, and hyper-parameters of the method (those with `method.` before their name).
+
+    Raises:
+        ConfigError: a word has no `=`.
+    """
+    settings: dict[str, Any] = {}
+    fields: dict[str, Any] = {}
+    for word in given:
+        key, equals, text = word.partition("=")
+        key = key.strip()
+        if not equals or not key:
+            raise ConfigError(f"--set must be NAME=VALUE, such as method.rank=4, but {word!r} came.")
+        home, _, name = key.rpartition(".")
+        if home not in ("", "method"):
+            raise ConfigError(f"--set must name a setting or method.FIELD, but {key!r} came.")
+        (fields if home else settings)[name] = _value(text.strip())
+    return settings, fields
+
+
+def _value(text: str) -> Any:
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        return text
+
+
+def _colour(word: str) -> tuple[str, tuple[int, int, int]]:
+    name, _, colour = word.strip().rpartition("=")
+    digits = colour.strip().removeprefix("#")
+    try:
+        red, green, blue = bytes.fromhex(digits)
+    except ValueError:
+        red = green = blue = -1
+    if not name or red < 0:
+        raise ConfigError(f"--colour must be NAME=#RRGGBB, such as road=#804080, but {word!r} came.")
+    return name.strip(), (red, green, blue)

@@ -1,0 +1,55 @@
+"""What a verb prints on stdout: text for people, or with --json one object and nothing else."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+def is_main_process() -> bool:
+    """Whether this process speaks and writes: the first of a launch of several, or the only one."""
+    return int(os.environ.get("RANK", os.environ.get("LOCAL_RANK", "0"))) == 0
+
+
+def emit(content: dict[str, Any], text: str, *, as_json: bool) -> None:
+    """Print a verb's result.
+
+    Args:
+        content: what --json prints; NaN becomes null.
+        text: what people read.
+        as_json: which of both.
+    """
+    if is_main_process():
+        print(json.dumps(_plain(content), allow_nan=False, ensure_ascii=False) if as_json else text)
+
+
+def table(header: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
+    """Columns of text, the first aligned left and the others right."""
+    lines = [header, *rows]
+    widths = [max(len(line[column]) for line in lines) for column in range(len(header))]
+    padded = [
+        "  ".join(
+            cell.ljust(width) if column == 0 else cell.rjust(width)
+            for column, (cell, width) in enumerate(zip(line, widths, strict=True))
+        ).rstrip()
+        for line in lines
+    ]
+    return "\n".join(padded)
+
+
+def _plain(value: Any) -> Any:
+    """`value` with JSON types alone."""
+    if isinstance(value, dict):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    return str(value)

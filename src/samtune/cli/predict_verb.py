@@ -1,0 +1,51 @@
+"""`samtune predict`."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from samtune.cli.options import Base, BatchSize, Device, Json
+from samtune.cli.output import emit
+
+
+def predict(
+    specialist: Annotated[Path, typer.Argument(help="Run folder, or its specialist/ folder.")],
+    inputs: Annotated[list[str], typer.Argument(help="Images, folders of them, or patterns.", metavar="INPUT...")],
+    *,
+    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder for the masks.")],
+    probabilities: Annotated[
+        bool, typer.Option("--probabilities", help="Write stem_prob.png too: 16 bit, 65535 is probability 1.")
+    ] = False,
+    overlay: Annotated[bool, typer.Option("--overlay", help="Write stem_overlay.jpg too.")] = False,
+    base: Base = None,
+    batch_size: BatchSize = 4,
+    device: Device = None,
+    as_json: Json = False,
+) -> None:
+    """Segment images: a PNG with each input's stem and size (one class 0/255, several the ids 0..K)."""
+    from samtune.predict import load_predictor, predict_folder
+
+    predictor = load_predictor(specialist, base, batch_size=batch_size, device=device)
+    written = predict_folder(predictor, inputs, out, probabilities=probabilities, overlays=overlay)
+    class_names = list(predictor.card.class_names)
+    values = {"background": 0} | {name: label for label, name in enumerate(class_names, start=1)}
+    if len(class_names) == 1:
+        values[class_names[0]] = 255
+    content = {
+        "out": str(out),
+        "num_images": len(written.files),
+        "files": [str(file) for file in written.files],
+        "skipped": list(written.skipped),
+        "values": values,
+        "notes": list(written.notes),
+    }
+    meaning = ", ".join(f"{value} {name}" for name, value in values.items())
+    emit(content, f"{len(written.files)} masks in {out} ({meaning}).", as_json=as_json)
+    for row in written.skipped:
+        print(f"samtune: not read: {row['why']}", file=sys.stderr)
+    if written.skipped:
+        sys.exit(2)

@@ -1,0 +1,187 @@
+"""`samtune train`."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from samtune.cli.options import (
+    Base,
+    Classes,
+    Colours,
+    Device,
+    IgnoreLabel,
+    Instances,
+    Json,
+    data_values,
+    set_values,
+)
+from samtune.cli.output import emit, is_main_process
+from samtune.errors import SamTuneError
+
+if TYPE_CHECKING:
+    from samtune.training import TrainResult
+
+
+def train(
+    images: Annotated[
+        str | None,
+        typer.Argument(help="Folder of images, a CSV manifest, or a folder with images/ and masks/."),
+    ] = None,
+    masks: Annotated[str | None, typer.Argument(help="Folder of masks.")] = None,
+    *,
+    out: Annotated[Path, typer.Option("--out", metavar="RUN", help="Run folder to write; new or empty.")],
+    method: Annotated[str | None, typer.Option(help="See `samtune methods`. Default: ptsam.")] = None,
+    base: Base = None,
+    side: Annotated[
+        int | None, typer.Option(help="Image size in pixels, a multiple of 16. Default: the base's own.")
+    ] = None,
+    shots: Annotated[
+        int | None, typer.Option(help="Use this many images in all, validation included. Default: all.")
+    ] = None,
+    val: Annotated[float | None, typer.Option(help="Share of the images kept for validation. Default: 0.25.")] = None,
+    val_images: Annotated[
+        str | None, typer.Option(metavar="DIR", help="Images for validation alone; with --val-masks.")
+    ] = None,
+    val_masks: Annotated[str | None, typer.Option(metavar="DIR", help="Their masks.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Of everything random. Default: 0.")] = None,
+    updates: Annotated[int | None, typer.Option(help="Optimiser steps. Default: the method's.")] = None,
+    batch_size: Annotated[
+        int | None, typer.Option(help="Images in an update, over all processes. Default: the method's.")
+    ] = None,
+    accumulate: Annotated[
+        int | None, typer.Option(help="Parts an update is computed in, to save memory. Default: 1.")
+    ] = None,
+    set_: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="NAME=VALUE", help="Any setting, or method.FIELD of the method; repeat."),
+    ] = None,
+    classes: Classes = None,
+    colour: Colours = None,
+    ignore_label: IgnoreLabel = None,
+    instances: Instances = None,
+    device: Device = None,
+    config: Annotated[
+        Path | None, typer.Option(metavar="TOML", help="Settings as a file; the command line goes before it.")
+    ] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in --out.")] = False,
+    report: Annotated[bool, typer.Option("--report/--no-report", help="Write RUN/report.html.")] = True,
+    as_json: Json = False,
+) -> None:
+    """Train a specialist on images and masks."""
+    given = {
+        "images": images, "masks": masks, "val_images": val_images, "val_masks": val_masks, "method": method,
+        "base": base, "side": side, "shots": shots, "val": val, "seed": seed, "updates": updates,
+        "batch_size": batch_size, "accumulate": accumulate, "device": device,
+    }  # fmt: skip
+    given |= data_values(classes, colour, ignore_label, instances)
+    result = run(given, set_ or [], config, out, resume=resume, report=report)
+    content = {
+        "run": str(result.run),
+        "method": result.method,
+        "trainable": result.trainable,
+        "steps": result.steps,
+        "num_train": result.num_train,
+        "num_val": result.num_val,
+        "seconds": result.seconds,
+        "validation": result.validation,
+        "stopped": result.stopped,
+        "notes": list(result.notes),
+    }
+    emit(content, _text(result), as_json=as_json)
+    if result.stopped == "interrupted":
+        sys.exit(130)
+
+
+def run(
+    given: dict[str, Any], words: list[str], file: Path | None, out: Path, *, resume: bool, report: bool
+) -> TrainResult:
+    """Train from flat settings.
+
+    Args:
+        given: settings of the command line, None where not given.
+        words: of --set.
+        file: of --config.
+        out: the run folder.
+        resume: go on with the run in `out`; what is not given is as that run has it.
+        report: write the page too.
+    """
+    from samtune.config import CONFIG_FILE, claim_run, make_config, read_config
+    from samtune.data import open_dataset
+    from samtune.methods import make_method
+    from samtune.training import train as train_specialist
+
+    settings, fields = set_values(words)
+    layers = [read_config(path) for path in (out / CONFIG_FILE if resume else None, file) if path is not None]
+    if given["images"] is not None:  # a folder on the command line comes with its own masks, or none
+        layers = [{key: v for key, v in layer.items() if key not in ("images", "masks")} for layer in layers]
+    fields = {key: v for layer in layers for key, v in layer.get("method_fields", {}).items()} | fields
+    layers += [settings, given] + ([{"method_fields": fields}] if fields else [])
+    told = make_config(*layers)
+    make_method(told.train.method, **told.train.method_fields)  # refuse before the data is read
+    dataset = open_dataset(told.images, told.masks, told.data)
+    told = replace(told, data=dataset.options)
+    validation = None
+    if told.val_images is not None:
+        validation = open_dataset(told.val_images, told.val_masks, dataset.options)
+    if is_main_process():
+        claim_run(out, told, resume=resume)
+    finished = _finished(out) if resume else None
+    if finished is not None:
+        return finished
+    try:
+        result = train_specialist(told.train, dataset, out, validation=validation, resume=resume)
+    except SamTuneError:
+        if not resume and is_main_process():
+            _release(out)
+        raise
+    if report and is_main_process() and result.stopped != "interrupted":
+        from samtune.cli.page import write_training_page
+
+        write_training_page(result, validation or dataset, base=told.train.base, device=told.train.device)
+    return result
+
+
+def _release(out: Path) -> None:
+    """Empty a folder that was empty when it was taken, unless training got as far as a checkpoint."""
+    from samtune.training import RunFolder
+
+    folder = RunFolder(out)
+    if not (folder.last.exists() or folder.specialist.exists()):
+        shutil.rmtree(out, ignore_errors=True)
+
+
+def _finished(out: Path) -> TrainResult | None:
+    """The result of a run that has nothing left to do."""
+    from samtune.progress import say
+    from samtune.training import RunFolder, read_result
+
+    if not RunFolder(out).metrics.is_file():
+        return None
+    result = read_result(out)
+    if result.stopped == "interrupted":
+        return None
+    say(f"The run in {out} is finished already; nothing was done.")
+    return result
+
+
+def _text(result: TrainResult) -> str:
+    scores = result.validation
+    lines = [
+        f"{result.method}: {result.trainable:,} trained numbers, {result.steps} updates on "
+        f"{result.num_train} images in {result.seconds.get('total', 0.0):.0f} s ({result.stopped}).",
+    ]
+    if scores:
+        lines.append(
+            f"Validation ({result.num_val} images, which chose the step): IoU {scores['iou_per_image']:.3f}, "
+            f"Dice {scores['dice_per_image']:.3f} per image."
+        )
+    lines.append(f"Specialist: {result.run / 'specialist'}")
+    if (result.run / "report.html").is_file():
+        lines.append(f"Report:     {result.run / 'report.html'}")
+    return "\n".join(lines)

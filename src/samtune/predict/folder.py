@@ -1,0 +1,196 @@
+"""Folders of images to folders of masks.
+
+    OUT/stem.png           the mask: one class 0 and 255; several classes the ids 0, 1, ..., K (8 bit, grey)
+    OUT/stem_prob.png      16 bit, probability x 65535; several classes: stem_prob_1.png ... stem_prob_K.png
+    OUT/stem_overlay.jpg   the segmentation drawn on the image
+
+Sub-folders of an input folder are kept. Inputs that would share a name keep their ending in it (`a.jpg.png`).
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import cv2
+import numpy as np
+
+from samtune.data import read_image
+from samtune.errors import ConfigError, DataError
+from samtune.overlay import overlay
+from samtune.predict.reading import Source, find_images, read_ahead
+from samtune.progress import say, track
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from samtune.predict.predictor import Predictor
+    from samtune.types import Prediction
+
+PROBABILITY_TOP = 65535
+"""The 16-bit value of probability 1."""
+
+
+@dataclass(frozen=True)
+class Written:
+    """What `predict_folder` did.
+
+    Attributes:
+        files: the masks that were written, in the order of the inputs.
+        skipped: {"file": ..., "why": ...} of each input that could not be read.
+        notes: how names were chosen, where that was in doubt.
+    """
+
+    files: tuple[Path, ...]
+    skipped: tuple[dict[str, str], ...]
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class _Kinds:
+    """Which files are written for an image."""
+
+    num_classes: int
+    probabilities: bool
+    overlays: bool
+
+    def names(self, stem: str) -> list[str]:
+        """Every file name that belongs to a stem."""
+        return [f"{stem}.png", *self.probability_names(stem), *self.overlay_names(stem)]
+
+    def probability_names(self, stem: str) -> list[str]:
+        if not self.probabilities:
+            return []
+        if self.num_classes == 1:
+            return [f"{stem}_prob.png"]
+        return [f"{stem}_prob_{label}.png" for label in range(1, self.num_classes + 1)]
+
+    def overlay_names(self, stem: str) -> list[str]:
+        return [f"{stem}_overlay.jpg"] if self.overlays else []
+
+
+def predict_folder(
+    predictor: Predictor,
+    inputs: Sequence[str | Path],
+    out: str | Path,
+    *,
+    probabilities: bool = False,
+    overlays: bool = False,
+) -> Written:
+    """Segment files, folders and patterns, and write a mask for each image.
+
+    What cannot be read is skipped and told at the end. Files of an earlier prediction are replaced; an input
+    never is.
+
+    Args:
+        predictor: the specialist.
+        inputs: files, folders, patterns; see `find_images`.
+        out: made where it is not there; no folder that an input lies in.
+        probabilities: write them too, 16-bit PNG.
+        overlays: write the segmentation drawn on the image too, JPEG.
+
+    Raises:
+        ConfigError: `out` is a folder that inputs lie in.
+        DataError: an input does not exist, or there is no image at all.
+    """
+    out = Path(out)
+    sources = find_images(inputs, without=_outside(inputs, out))
+    _check_out(sources, out)
+    kinds = _Kinds(len(predictor.card.class_names), probabilities, overlays)
+    stems, notes = name_outputs(sources, kinds)
+    for note in notes:
+        say(note)
+    files, skipped = [], []
+    batches = read_ahead(sources, lambda source: read_image(source.file), predictor.batch_size)
+    total = -(-len(sources) // predictor.batch_size)
+    for batch in track(batches, "Predicting", total):
+        readable = [(source, image) for source, image in batch if not isinstance(image, DataError)]
+        skipped += [
+            {"file": str(source.file), "why": str(error)} for source, error in batch if isinstance(error, DataError)
+        ]
+        predictions = predictor.images([image for _, image in readable])
+        for (source, image), prediction in zip(readable, predictions, strict=True):
+            files.append(_write(out, stems[source], image, prediction, kinds))
+    return Written(tuple(files), tuple(skipped), notes)
+
+
+def name_outputs(sources: Sequence[Source], kinds: _Kinds) -> tuple[dict[Source, str], tuple[str, ...]]:
+    """Choose a stem for each source so that no two files that will be written share a name.
+
+    A source starts with its path below the input folder without ending; while any of its files shares a name
+    with another's (upper and lower case count as the same), it keeps its ending, then also its folder's name,
+    then gets a number.
+
+    Returns:
+        The stems with "/" between folders, and a sentence if any differ from the first choice.
+    """
+    levels = dict.fromkeys(sources, 0)
+    while True:
+        stems = {source: _stem(source, level) for source, level in levels.items()}
+        names = Counter(name.lower() for stem in stems.values() for name in kinds.names(stem))
+        clashing = [source for source, stem in stems.items() if any(names[n.lower()] > 1 for n in kinds.names(stem))]
+        if not clashing:
+            break
+        for number, source in enumerate(clashing):
+            levels[source] = levels[source] + 1 if levels[source] < 2 else levels[source] + 1 + number
+    changed = [source for source, level in levels.items() if level]
+    if not changed:
+        return stems, ()
+    example = changed[0]
+    return stems, (
+        f"{len(changed)} inputs would share a name with another's output, so theirs is longer "
+        f"({example.inner} becomes {stems[example]}.png).",
+    )
+
+
+def _stem(source: Source, level: int) -> str:
+    if level == 0:
+        return source.inner.with_suffix("").as_posix()
+    if level == 1:
+        return source.inner.as_posix()
+    root = source.root or source.file.resolve().parent.name
+    whole = f"{root}/{source.inner.as_posix()}" if root else source.inner.as_posix()
+    return whole if level == 2 else f"{whole}_{level - 1}"
+
+
+def _outside(inputs: Sequence[str | Path], out: Path) -> Path | None:
+    """`out`, whose files are no inputs, unless it is itself an input (which is refused later)."""
+    resolved = out.resolve()
+    return None if any(Path(given).resolve() == resolved for given in inputs) else resolved
+
+
+def _check_out(sources: Sequence[Source], out: Path) -> None:
+    resolved = out.resolve()
+    for source in sources:
+        roots = [source.file.resolve().parent]
+        if source.root:
+            roots = list(source.file.resolve().parents[: len(source.inner.parts)])
+        if resolved in roots:
+            raise ConfigError(
+                f"Masks must go to a folder of their own, but {out} holds the input {source.file}; choose "
+                "another --out."
+            )
+    if out.exists() and not out.is_dir():
+        raise ConfigError(f"--out must be a folder, but {out} is a file; choose another.")
+
+
+def _write(out: Path, stem: str, image: np.ndarray, prediction: Prediction, kinds: _Kinds) -> Path:
+    """Write the files of one image; returns the mask's."""
+    file = out / f"{stem}.png"
+    file.parent.mkdir(parents=True, exist_ok=True)
+    labels = prediction.labels * np.uint8(255) if kinds.num_classes == 1 else prediction.labels
+    _save(file, labels)
+    for name, plane in zip(kinds.probability_names(stem), prediction.probabilities, strict=False):
+        _save(out / name, np.rint(plane * PROBABILITY_TOP).astype(np.uint16))
+    for name in kinds.overlay_names(stem):
+        _save(out / name, cv2.cvtColor(overlay(image, prediction.labels), cv2.COLOR_RGB2BGR))
+    return file
+
+
+def _save(file: Path, pixels: np.ndarray) -> None:
+    """Encode by the ending and write; the path may hold any characters."""
+    done, coded = cv2.imencode(file.suffix, pixels)
+    assert done
+    file.write_bytes(coded.tobytes())

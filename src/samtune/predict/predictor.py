@@ -1,0 +1,139 @@
+"""Images in memory to segmentations at their original size.
+
+`segment` is the one path from pixels to full-size logits: an image is encoded once and decoded by as many
+decoders as there are rows to compare. `Predictor` is `segment` with the specialist alone.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from samtune.data import to_input
+from samtune.data.restore import decide, to_original
+from samtune.errors import ConfigError
+from samtune.methods import load_specialist
+from samtune.types import Prediction
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from pathlib import Path
+
+    import numpy as np
+
+    from samtune.methods import AdapterCard
+    from samtune.sam import Sam
+    from samtune.types import Features
+
+
+@torch.inference_mode()
+def segment(
+    sam: Sam, decoders: Mapping[str, Callable[[Features], Tensor]], images: Sequence[np.ndarray]
+) -> Iterator[dict[str, Tensor]]:
+    """Encode a batch of images once and decode it with each decoder.
+
+    Args:
+        sam: its encoder and its image size are used.
+        decoders: name -> Features to logits (B, K, h, w) over the padded square, at any resolution.
+        images: uint8 (H, W, 3) RGB each, of any sizes; encoded as one batch.
+
+    Yields:
+        For each image in order: name -> logits float32 (K, H, W) at the image's size, on the device of `sam`.
+
+    Raises:
+        ShapeError: an image is not uint8 (H, W, 3).
+    """
+    prepared = [to_input(image, sam.spec) for image in images]
+    if not prepared:
+        return
+    features = sam.encode(torch.stack([pixels for pixels, _ in prepared]).to(sam.device))
+    logits = {name: decoder(features) for name, decoder in decoders.items()}
+    for index, (_, geometry) in enumerate(prepared):
+        yield {name: to_original(planes[index], geometry) for name, planes in logits.items()}
+
+
+class Predictor:
+    """A specialist ready for images.
+
+    Args:
+        sam: an adapted model as `methods.load_specialist` gives it; used where its weights are.
+        card: what is known of it; its threshold decides for one class.
+        batch_size: images that are encoded together.
+
+    Raises:
+        ConfigError: `batch_size` is below 1.
+    """
+
+    def __init__(self, sam: Sam, card: AdapterCard, *, batch_size: int = 4) -> None:
+        if batch_size < 1:
+            raise ConfigError(f"batch_size must be at least 1, but {batch_size} came.")
+        self.sam = sam
+        self.card = card
+        self.batch_size = batch_size
+
+    def images(self, images: Sequence[np.ndarray]) -> list[Prediction]:
+        """Segment images, `batch_size` at a time; the result does not depend on how they are batched.
+
+        Args:
+            images: uint8 (H, W, 3) RGB each, of any sizes.
+
+        Returns:
+            One prediction per image, at the image's size.
+
+        Raises:
+            ShapeError: an image is not uint8 (H, W, 3).
+        """
+        predictions = []
+        for start in range(0, len(images), self.batch_size):
+            batch = images[start : start + self.batch_size]
+            for planes in segment(self.sam, {"specialist": self.sam.decode}, batch):
+                predictions.append(to_prediction(planes["specialist"], self.card.threshold))
+        return predictions
+
+
+def to_prediction(logits: Tensor, threshold: float) -> Prediction:
+    """Logits (K, H, W) of one image as labels and probabilities; the background's logit is the constant 0."""
+    planes = logits.sigmoid() if len(logits) == 1 else F.pad(logits, (0, 0, 0, 0, 1, 0)).softmax(0)[1:]
+    return Prediction(decide(logits, threshold).cpu().numpy(), planes.cpu().numpy())
+
+
+def load_predictor(
+    path: str | Path, base: str | Path | None = None, *, batch_size: int = 4, device: str | None = None
+) -> Predictor:
+    """Load a specialist for prediction.
+
+    Args:
+        path: a run folder or its specialist/ folder.
+        base: where to load the base from; None for the name that the specialist carries.
+        batch_size: images that are encoded together.
+        device: "cpu", "cuda", "mps"; None for CUDA where there is one, else the CPU.
+
+    Raises:
+        WeightsError: the folder is damaged or the base is not the one it was trained on.
+        ConfigError: the device is not there, or `batch_size` is below 1.
+    """
+    place = choose_device(device)
+    sam, card = load_specialist(path, base)
+    return Predictor(sam.to(place), card, batch_size=batch_size)
+
+
+def choose_device(device: str | None) -> torch.device:
+    """The device by name, or CUDA where there is one, else the CPU.
+
+    Raises:
+        ConfigError: the device is unknown or not there.
+    """
+    if device is None:
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    there = {
+        "cpu": True,
+        "cuda": torch.cuda.is_available(),
+        "mps": torch.backends.mps.is_available(),
+    }
+    if not there.get(device.partition(":")[0], False):
+        offered = ", ".join(name for name, is_there in there.items() if is_there)
+        raise ConfigError(f"The device must be one of {offered} on this machine, but {device!r} came.")
+    return torch.device(device)

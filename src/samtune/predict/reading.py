@@ -1,0 +1,115 @@
+"""Which image files are meant, and reading them ahead of the computation."""
+
+from __future__ import annotations
+
+import glob
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+from samtune.data import list_images
+from samtune.errors import DataError
+from samtune.progress import say
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+Item = TypeVar("Item")
+Read = TypeVar("Read")
+
+
+@dataclass(frozen=True)
+class Source:
+    """One image to predict.
+
+    Attributes:
+        file: where it is.
+        inner: its path below the folder that was given, or its name where the file itself was given.
+        root: the name of that folder, "" for a file.
+    """
+
+    file: Path
+    inner: Path
+    root: str = ""
+
+
+def find_images(inputs: Sequence[str | Path], *, without: Path | None = None) -> list[Source]:
+    """The image files that are meant, each once, in the order given.
+
+    Args:
+        inputs: files, folders (searched with their sub-folders, only known image endings) and patterns such
+            as `scans/*.png`.
+        without: a folder whose files are passed over where a folder that it lies in was given.
+
+    Raises:
+        DataError: an input does not exist or matches nothing, or a folder has no image; all are told.
+    """
+    found: dict[Path, Source] = {}
+    wrong = []
+    for given in inputs:
+        sources = _expand(given)
+        if isinstance(sources, str):
+            wrong.append(sources)
+            continue
+        for source in sources:
+            resolved = source.file.resolve()
+            if not (source.root and without is not None and resolved.is_relative_to(without)):
+                found.setdefault(resolved, source)
+    if wrong:
+        raise DataError("Inputs must be image files, folders of them or patterns, but " + "; ".join(wrong) + ".")
+    if not found:
+        raise DataError("There must be at least one image to predict, but none was found.")
+    return list(found.values())
+
+
+def _expand(given: str | Path) -> list[Source] | str:
+    """The sources of one input, or what is wrong with it."""
+    path = Path(given)
+    if path.is_dir():
+        files, notes = list_images(path)
+        for note in notes:
+            say(note)
+        if not files:
+            return f"the folder {path} holds no image"
+        return [Source(file, file.relative_to(path), path.resolve().name) for file in files]
+    if path.exists():
+        return [Source(path, Path(path.name))]
+    matches = sorted(Path(match) for match in glob.glob(str(given), recursive=True))
+    if not matches:
+        return f"{given} does not exist"
+    sources: list[Source] = []
+    for match in matches:
+        inside = _expand(match)
+        sources += [] if isinstance(inside, str) else inside
+    return sources or f"{given} matches no image"
+
+
+def read_ahead(
+    items: Sequence[Item], read: Callable[[Item], Read], batch_size: int
+) -> Iterator[list[tuple[Item, Read | DataError]]]:
+    """Yield batches of what was read, the next one read in a thread while the present one is used.
+
+    Args:
+        items: what to read.
+        read: reads one item; its DataError is handed on in place of the result.
+        batch_size: items in a batch; the last may be smaller.
+    """
+
+    def read_batch(batch: Sequence[Item]) -> list[tuple[Item, Read | DataError]]:
+        done: list[tuple[Item, Read | DataError]] = []
+        for item in batch:
+            try:
+                done.append((item, read(item)))
+            except DataError as error:
+                done.append((item, error))
+        return done
+
+    batches = [items[start : start + batch_size] for start in range(0, len(items), batch_size)]
+    with ThreadPoolExecutor(1, "samtune-reading") as pool:
+        following = pool.submit(read_batch, batches[0]) if batches else None
+        for number in range(len(batches)):
+            assert following is not None
+            current = following.result()
+            following = pool.submit(read_batch, batches[number + 1]) if number + 1 < len(batches) else None
+            yield current

@@ -1,0 +1,273 @@
+"""`Specialist`: the two-line surface. Arrays or paths in, arrays out.
+
+specialist = Specialist.fit("images", "masks")
+masks = specialist.predict("new_images")
+"""
+
+from __future__ import annotations
+
+import tempfile
+import weakref
+from contextlib import ExitStack
+from dataclasses import fields as fields_of
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import cv2
+import numpy as np
+
+from samtune.config import RunConfig, claim_run
+from samtune.data import open_dataset, read_image
+from samtune.data.transforms import check_image
+from samtune.errors import ConfigError, ShapeError
+from samtune.methods import save
+from samtune.predict import Predictor, evaluate, find_images, load_predictor
+from samtune.training import TrainSettings, train
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from samtune.data import DataOptions, Dataset
+    from samtune.methods import AdapterCard
+    from samtune.predict import Evaluation
+    from samtune.types import Prediction
+
+    Paths = str | Path
+    Images = Paths | np.ndarray | Sequence[Paths] | Sequence[np.ndarray]
+
+_SETTINGS = tuple(f.name for f in fields_of(TrainSettings))
+
+
+class Specialist:
+    """A segmentation model for one task: a frozen SAM and what was learned for it.
+
+    Made by `fit` or `load`.
+
+    Attributes:
+        path: the run folder or the specialist folder it lives in.
+        base: where its base is loaded from; None for the name on the card.
+        predictor: the model ready for images.
+    """
+
+    def __init__(self, path: Path, base: Paths | None, predictor: Predictor) -> None:
+        self.path = path
+        self.base = base
+        self.predictor = predictor
+
+    @property
+    def card(self) -> AdapterCard:
+        """What is known of it: method, base, class names, image size, scores on the validation images."""
+        return self.predictor.card
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """K names; label k in a label map is `class_names[k - 1]`."""
+        return self.card.class_names
+
+    @classmethod
+    def fit(
+        cls,
+        images: Paths | Sequence[np.ndarray],
+        masks: Paths | Sequence[np.ndarray] | None = None,
+        method: str = "ptsam",
+        *,
+        options: DataOptions | None = None,
+        run: Paths | None = None,
+        **settings: Any,
+    ) -> Specialist:
+        """Train a specialist.
+
+        Args:
+            images: a folder or a manifest, or arrays uint8 (H, W, 3) RGB of any sizes.
+            masks: a folder, or arrays (H, W) one per image: bool, or integers 0 background, 1..K classes,
+                255 ignored. None where the images' path names the masks itself.
+            method: key of `samtune.METHODS`.
+            options: how mask files are read, where the files leave doubt.
+            run: the run folder, new or empty; None for one that goes when the specialist does.
+            settings: fields of `TrainSettings` (`base`, `shots`, `seed`, `val`, `side`, `updates`, ...); any
+                other name is a hyper-parameter of the method (`rank=4`).
+
+        Raises:
+            DataError: the data cannot be used; all that is wrong is told.
+            ConfigError: a setting or hyper-parameter is unknown or out of range, or `run` holds files.
+            ShapeError: an array has another shape or type than it must.
+            WeightsError: the base cannot be had.
+        """
+        own = {key: value for key, value in settings.items() if key in _SETTINGS}
+        extra = {key: value for key, value in settings.items() if key not in _SETTINGS}
+        extra = dict(own.pop("method_fields", {})) | extra
+        try:
+            chosen = TrainSettings(method=method, method_fields=extra, **own)
+        except TypeError as error:
+            raise ConfigError(f"A setting has a value of the wrong type: {error}.") from error
+        with ExitStack() as temporary:
+            images, masks = _as_paths(images, masks, temporary)
+            dataset = open_dataset(images, masks, options)
+            if run is None:
+                run = temporary.enter_context(tempfile.TemporaryDirectory(prefix="samtune-run-"))
+            told = RunConfig(str(images), None if masks is None else str(masks), data=dataset.options, train=chosen)
+            claim_run(Path(run), told, resume=False)
+            train(chosen, dataset, Path(run))
+            specialist = cls.load(run, base=chosen.base, device=chosen.device)
+            weakref.finalize(specialist, temporary.pop_all().close)
+            return specialist
+
+    @classmethod
+    def load(
+        cls, path: Paths, base: Paths | None = None, *, batch_size: int = 4, device: str | None = None
+    ) -> Specialist:
+        """Load a specialist.
+
+        Args:
+            path: a run folder or its specialist/ folder.
+            base: where to load the base from; None for the name that the specialist carries.
+            batch_size: images that are encoded together.
+            device: "cpu", "cuda", "mps"; None for CUDA where there is one, else the CPU.
+
+        Raises:
+            WeightsError: the folder is damaged, or the base is not the one it was trained on.
+        """
+        return cls(Path(path), base, load_predictor(path, base, batch_size=batch_size, device=device))
+
+    def predict(self, images: Images) -> list[np.ndarray]:
+        """Segment images.
+
+        Args:
+            images: arrays uint8 (H, W, 3) RGB or files, one or a sequence; or a folder or a pattern.
+
+        Returns:
+            uint8 (H, W) label maps at each image's size, 0 background, 1..K; for a folder in the order of
+            its sorted files.
+
+        Raises:
+            DataError: a file is missing or no image.
+            ShapeError: an array is not uint8 (H, W, 3).
+        """
+        return [prediction.labels for prediction in self._predictions(images)]
+
+    def probabilities(self, images: Images) -> list[np.ndarray]:
+        """Probabilities of the classes.
+
+        Args:
+            images: as for `predict`.
+
+        Returns:
+            float32 (K, H, W) in 0..1 at each image's size; with K > 1 they and the background's sum to one.
+        """
+        return [prediction.probabilities for prediction in self._predictions(images)]
+
+    def evaluate(
+        self,
+        images: Paths | Sequence[np.ndarray],
+        masks: Paths | Sequence[np.ndarray] | None = None,
+        *,
+        unseen: bool = False,
+        options: DataOptions | None = None,
+    ) -> Evaluation:
+        """Score it on annotated images, beside stock SAM and the probe.
+
+        Args:
+            images: as for `fit`.
+            masks: as for `fit`.
+            unseen: leave out the images that it was trained or validated on.
+            options: how mask files are read, where the files leave doubt.
+
+        Raises:
+            DataError: the data cannot be used, the classes differ in number, or no image is left.
+            ConfigError: `unseen` is asked for, but what it saw is not known.
+        """
+        with ExitStack() as temporary:
+            images, masks = _as_paths(images, masks, temporary)
+            return evaluate(
+                self.path,
+                open_for(self.card, images, masks, options),
+                base=self.base,
+                unseen=unseen,
+                batch_size=self.predictor.batch_size,
+                device=str(self.predictor.sam.device),
+            )
+
+    def save(self, folder: Paths) -> Path:
+        """Write the specialist (tensors, configuration, model card) to a folder and return it."""
+        save(self.predictor.sam, folder, self.card)
+        return Path(folder)
+
+    def _predictions(self, images: Images) -> Iterator[Prediction]:
+        batch: list[np.ndarray] = []
+        for image in _arrays(images):
+            batch.append(image)
+            if len(batch) == self.predictor.batch_size:
+                yield from self.predictor.images(batch)
+                batch = []
+        yield from self.predictor.images(batch)
+
+
+def open_for(card: AdapterCard, images: Paths, masks: Paths | None, options: DataOptions | None = None) -> Dataset:
+    """Open annotated images with the classes of a specialist, unless `options` says how they are read.
+
+    Raises:
+        DataError: the data cannot be used.
+    """
+    from samtune.data import DataOptions
+
+    return open_dataset(images, masks, options or DataOptions(class_names=card.class_names))
+
+
+def _arrays(images: Images) -> Iterator[np.ndarray]:
+    """The images one by one, read where they are files."""
+    if isinstance(images, np.ndarray) and images.ndim == 3:
+        yield images
+    elif isinstance(images, str | Path):
+        for source in find_images([images]):
+            yield read_image(source.file)
+    else:
+        for image in images:
+            yield image if isinstance(image, np.ndarray) else read_image(Path(image))
+
+
+def _as_paths(
+    images: Paths | Sequence[np.ndarray],
+    masks: Paths | Sequence[np.ndarray] | None,
+    temporary: ExitStack,
+) -> tuple[Paths, Paths | None]:
+    """Paths as they are; arrays written to a temporary folder, which goes when `temporary` is closed."""
+    if isinstance(images, str | Path):
+        if masks is not None and not isinstance(masks, str | Path):
+            raise ShapeError("Images and masks must both be paths or both be arrays, but a path and arrays came.")
+        return images, masks
+    if masks is None or isinstance(masks, str | Path):
+        raise ShapeError("Images and masks must both be paths or both be arrays, but arrays and no arrays came.")
+    if len(images) != len(masks):
+        raise ShapeError(f"There must be one mask per image, but {len(images)} and {len(masks)} came.")
+    root = Path(temporary.enter_context(tempfile.TemporaryDirectory(prefix="samtune-arrays-")))
+    for folder in ("images", "masks"):
+        (root / folder).mkdir()
+    for number, (image, mask) in enumerate(zip(images, masks, strict=True)):
+        check_image(image)
+        _write(root / "images" / f"{number:06d}.png", np.ascontiguousarray(image[..., ::-1]))
+        _write(root / "masks" / f"{number:06d}.png", _as_ids(np.asarray(mask), image.shape[:2], number))
+    return root / "images", root / "masks"
+
+
+def _as_ids(mask: np.ndarray, image_hw: tuple[int, ...], number: int) -> np.ndarray:
+    """A mask array as uint8 ids.
+
+    Raises:
+        ShapeError: another shape than the image's, neither bool nor integer, or values beyond 0..255.
+    """
+    if mask.shape != image_hw or mask.dtype.kind not in "biu":
+        raise ShapeError(
+            f"Mask {number} must be bool or integer of its image's shape {tuple(image_hw)}, but {mask.dtype} "
+            f"{mask.shape} came."
+        )
+    if mask.dtype == bool:
+        return mask.astype(np.uint8) * np.uint8(255)
+    if mask.size and (mask.min() < 0 or mask.max() > 255):
+        raise ShapeError(f"Mask {number} must have values 0..255, but {mask.min()}..{mask.max()} came.")
+    return mask.astype(np.uint8)
+
+
+def _write(file: Path, pixels: np.ndarray) -> None:
+    done, coded = cv2.imencode(".png", pixels)
+    assert done
+    file.write_bytes(coded.tobytes())

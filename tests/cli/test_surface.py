@@ -1,0 +1,80 @@
+"""The command line is a contract: a change here is a change of the product."""
+
+from __future__ import annotations
+
+import statistics
+import subprocess
+import sys
+import time
+
+import typer.main
+
+from samtune.cli import app
+from tests.cli.conftest import Run
+
+MASKS = ["--classes", "--colour", "--colours", "--ignore-label", "--instances", "--no-instances"]
+
+SURFACE = {
+    "demo": ["--base", "--json", "--kind", "--out", "--seed"],
+    "train": [
+        *MASKS, "--accumulate", "--base", "--batch-size", "--config", "--device", "--json", "--method",
+        "--no-report", "--out", "--report", "--resume", "--seed", "--set", "--shots", "--side", "--updates",
+        "--val", "--val-images", "--val-masks", "images", "masks",
+    ],
+    "predict": [
+        "--base", "--batch-size", "--device", "--json", "--out", "--overlay", "--probabilities", "inputs",
+        "specialist",
+    ],
+    "evaluate": [
+        *MASKS, "--base", "--batch-size", "--device", "--json", "--no-report", "--per-image", "--protocol",
+        "--report", "--unseen", "images", "masks", "specialist",
+    ],
+    "doctor": [*MASKS, "--fix", "--json", "--side", "images", "masks"],
+    "methods": ["--base", "--classes", "--json"],
+    "info": ["--json", "specialist"],
+}  # fmt: skip
+"""Verb -> its options and arguments."""
+
+
+def test_the_surface_is_frozen() -> None:
+    group = typer.main.get_command(app)
+    found = {}
+    for name, command in group.commands.items():  # type: ignore[attr-defined]
+        words = [word for p in command.params for word in (*p.opts, *p.secondary_opts)]
+        found[name] = sorted(words)
+    assert found == {name: sorted(words) for name, words in SURFACE.items()}
+
+
+def test_help_answers_under_a_second() -> None:
+    times = []
+    for _ in range(5):
+        start = time.perf_counter()
+        subprocess.run([sys.executable, "-m", "samtune", "--help"], capture_output=True, check=True)
+        times.append(time.perf_counter() - start)
+    assert statistics.median(times) < 2.5, f"{times}: 0.2 s on an idle machine; half the limit is its load"
+
+
+def test_help_imports_nothing_heavy() -> None:
+    code = (
+        "import sys\nfrom samtune.cli import main\n"
+        "try:\n    main(['train', '--help'])\nexcept SystemExit:\n    pass\n"
+        "heavy = {'torch', 'transformers', 'numpy', 'cv2', 'matplotlib', 'rich', 'PIL', 'jinja2'}\n"
+        "print(sorted(heavy & set(sys.modules)), file=sys.stderr)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stderr.strip() == "[]"
+
+
+def test_every_verb_has_help(run: Run) -> None:
+    for name in SURFACE:
+        answer = run(name, "--help")
+        assert answer.code == 0
+        assert f"Usage: samtune {name}" in answer.out
+
+
+def test_version_and_wrong_words(run: Run) -> None:
+    assert run("--version").out.strip().count(".") == 2
+    wrong = run("predict", "a", "b", "--oot", "c")
+    assert wrong.code == 2
+    assert "--out" in wrong.err
+    assert run("trian").code == 2

@@ -1,0 +1,39 @@
+"""A tiny base, images, and specialists on it without any training."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from samtune.data import make_samples
+from samtune.methods import adapt, card_of, make_method, save
+from samtune.sam import Sam
+from tests.tiny import tiny_library
+
+
+@pytest.fixture(scope="session")
+def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("tiny") / "base"
+    tiny_library().save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def samples(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("samples")
+    make_samples("cells", folder, num=5, seed=3, size_hw=(80, 112))
+    return folder
+
+
+def write_specialist(base: Path, folder: Path, method: str = "ptsam", class_names: tuple[str, ...] = ("cell",)) -> Path:
+    """A specialist with random first values."""
+    sam = Sam.from_pretrained(base)
+    adapt(sam, make_method(method), num_classes=len(class_names), seed=1)
+    save(sam, folder, card_of(sam, class_names))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def specialist(base: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_specialist(base, tmp_path_factory.mktemp("ptsam") / "adapter")

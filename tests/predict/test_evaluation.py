@@ -1,0 +1,125 @@
+from __future__ import annotations
+
+import csv
+import json
+import shutil
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+
+from samtune.data import DataOptions, open_dataset, read_image, split, split_record, to_input
+from samtune.data.restore import decide, to_original
+from samtune.errors import ConfigError, DataError
+from samtune.methods import Probe
+from samtune.predict import evaluate, load_predictor
+from samtune.sam import Sam
+from tests.predict.conftest import write_specialist
+
+
+def iou(predicted: np.ndarray, target: np.ndarray) -> float:
+    union = ((predicted == 1) | (target == 1)).sum()
+    return float(((predicted == 1) & (target == 1)).sum() / union) if union else 1.0
+
+
+@pytest.fixture
+def run(base: Path, samples: Path, tmp_path: Path, request: pytest.FixtureRequest) -> Path:
+    """A run folder as training leaves it: three images seen, a probe."""
+    folder = tmp_path / "run"
+    write_specialist(base, folder / "specialist", getattr(request, "param", "ptsam"))
+    dataset = open_dataset(samples / "images", samples / "masks")
+    parts = split(dataset, shots=3, val=0.34)
+    (folder / "split.json").write_text(json.dumps(split_record(dataset, parts)))
+    generator = torch.Generator().manual_seed(0)
+    Probe(torch.randn(1, 16, generator=generator), torch.zeros(1)).save(folder / "probe.safetensors")
+    return folder
+
+
+@pytest.mark.parametrize("run", ["ptsam", "lora", "ptsam_encoder"], indirect=True)
+def test_every_row_equals_its_own_model(run: Path, base: Path, samples: Path) -> None:
+    dataset = open_dataset(samples / "images", samples / "masks")
+    found = evaluate(run, dataset, batch_size=2, device="cpu")
+    stock = Sam.from_pretrained(base)
+    probe = Probe.load(run / "probe.safetensors")
+    predictor = load_predictor(run, device="cpu")
+    for index, pair in enumerate(dataset.pairs):
+        target, image = dataset.labels(index), read_image(pair.image)
+        pixels, geometry = to_input(image, stock.spec)
+        with torch.no_grad():
+            features = stock.encode(pixels[None])
+            planes = {"stock_sam": stock.decode(features)[0], "probe": probe.logits(features)[0]}
+        labels = {name: decide(to_original(p, geometry)).numpy() for name, p in planes.items()}
+        labels["specialist"] = predictor.images([image])[0].labels
+        for name, predicted in labels.items():
+            assert found.iou_by_image[name][pair.stem] == pytest.approx(iou(predicted, target), abs=0.01)
+    mean = np.mean(list(found.iou_by_image["specialist"].values()))
+    assert found.rows["specialist"].iou_per_image == pytest.approx(mean)
+
+
+def test_seen_images_are_known_by_content(run: Path, samples: Path, tmp_path: Path) -> None:
+    for folder in ("images", "masks"):
+        (tmp_path / folder).mkdir()
+        for file in (samples / folder).iterdir():
+            shutil.copy(file, tmp_path / folder / f"renamed_{file.name}")
+    dataset = open_dataset(tmp_path / "images", tmp_path / "masks")
+    told = evaluate(run, dataset, device="cpu")
+    assert told.num_images == 5
+    assert any("3 of these 5 images were trained or validated on" in note for note in told.notes)
+    left = evaluate(run, dataset, unseen=True, device="cpu")
+    assert left.num_images == 2
+    seen = [i for i in range(5) if dataset.pairs[i].stem not in left.iou_by_image["specialist"]]
+    with pytest.raises(DataError, match="of 3 images, 3 were trained"):
+        evaluate(run, dataset.subset(seen), unseen=True, device="cpu")
+
+
+def test_the_json_and_the_table(run: Path, samples: Path, tmp_path: Path) -> None:
+    found = evaluate(run / "specialist", open_dataset(samples / "images", samples / "masks"), device="cpu")
+    content = json.loads(json.dumps(found.to_json(), allow_nan=False))
+    assert list(content) == ["num_images", "protocol", "rows", "per_class", "skipped", "notes"]
+    assert list(content["rows"]) == ["specialist", "stock_sam", "probe"]
+    assert content["num_images"] == 5
+    assert content["protocol"] == "default"
+    assert {"iou_per_image", "dice_per_image", "iou_pooled", "worst"} <= set(content["rows"]["probe"])
+    assert list(content["per_class"]) == ["cell"]
+    rows = list(csv.DictReader(found.write_per_image(tmp_path / "sub" / "scores.csv").read_text().splitlines()))
+    assert [row["name"] for row in rows] == [f"cells_{i:03d}" for i in range(5)]
+    assert float(rows[2]["stock_sam_iou"]) == pytest.approx(found.iou_by_image["stock_sam"]["cells_002"])
+
+
+def test_a_specialist_alone_has_no_probe_and_knows_nothing_seen(specialist: Path, samples: Path) -> None:
+    dataset = open_dataset(samples / "images", samples / "masks")
+    found = evaluate(specialist, dataset, device="cpu")
+    assert list(found.rows) == ["specialist", "stock_sam"]
+    assert any("no split.json" in note for note in found.notes)
+    assert any("cell = foreground" in note for note in found.notes)
+    with pytest.raises(ConfigError, match="--unseen needs the run folder"):
+        evaluate(specialist, dataset, unseen=True, device="cpu")
+
+
+def test_several_classes_have_no_stock_row(base: Path, samples: Path, tmp_path: Path) -> None:
+    adapter = write_specialist(base, tmp_path, class_names=("a", "b"))
+    dataset = open_dataset(samples / "images", samples / "masks")
+    with pytest.raises(DataError, match=r"has 2 \(a, b\) and the masks have 1 \(foreground\)"):
+        evaluate(adapter, dataset, device="cpu")
+    shutil.copytree(samples / "images", tmp_path / "images")
+    (tmp_path / "masks").mkdir()
+    for file in (samples / "masks").iterdir():
+        ids = (np.asarray(cv2.imread(str(file), 0)) > 0).astype(np.uint8)
+        ids[:, 50:] *= 2
+        cv2.imwrite(str(tmp_path / "masks" / file.name), ids)
+    two = open_dataset(tmp_path / "images", tmp_path / "masks", DataOptions(class_names=("a", "b")))
+    found = evaluate(adapter, two, device="cpu")
+    assert list(found.rows) == ["specialist"]
+    assert any("2 classes" in note for note in found.notes)
+    assert list(found.to_json()["per_class"]) == ["a", "b"]
+
+
+def test_an_image_that_breaks_is_skipped(run: Path, samples: Path, tmp_path: Path) -> None:
+    shutil.copytree(samples / "images", tmp_path / "images")
+    dataset = open_dataset(tmp_path / "images", samples / "masks")
+    (tmp_path / "images" / "cells_002.png").write_bytes(b"gone")
+    found = evaluate(run, dataset, device="cpu")
+    assert found.num_images == 4
+    assert [Path(row["file"]).name for row in found.skipped] == ["cells_002.png"]

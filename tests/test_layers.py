@@ -1,0 +1,115 @@
+"""Arrows only downward: walks the imports of every module and checks them against a table of layers."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import samtune
+
+ROOT = Path(samtune.__file__).parent
+
+FLOOR = {"types", "errors", "progress"}
+LEVEL_2 = {"sam", "data", "metrics", "losses", "overlay"}
+UP_TO_4 = FLOOR | LEVEL_2 | {"methods", "training", "predict"}
+
+ALLOWED: dict[str, set[str]] = {
+    **{part: set() for part in FLOOR},
+    **{part: FLOOR for part in LEVEL_2},
+    "methods": FLOOR | LEVEL_2,
+    "training": FLOOR | LEVEL_2 | {"methods"},
+    "predict": FLOOR | LEVEL_2 | {"methods"},
+    "config": FLOOR | {"data", "training"},
+    "report": UP_TO_4,
+    "specialist": UP_TO_4 | {"config", "report"},
+    "compare": UP_TO_4 | {"config", "specialist", "report"},
+    "cli": UP_TO_4 | {"config", "specialist", "report", "compare"},
+    "__main__": {"cli"},
+}
+"""What each part may import of the others; itself always. Siblings of one level never import each other."""
+
+
+def parts() -> set[str]:
+    """The modules and packages directly under samtune."""
+    found = {path.stem for path in ROOT.glob("*.py")} | {path.parent.name for path in ROOT.glob("*/__init__.py")}
+    return found - {"__init__"}
+
+
+def imports(source: str, package: list[str]) -> list[tuple[int, str]]:
+    """Line and part of every import of samtune, inside functions and TYPE_CHECKING blocks too.
+
+    `package` is the dotted home of the module, for relative imports.
+    """
+    found = []
+    for node in ast.walk(ast.parse(source)):
+        names: list[str] = []
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            home = package[: len(package) - node.level + 1] if node.level else []
+            module = ".".join([*home, *(node.module or "").split(".")]).strip(".")
+            names = [f"{module}.{alias.name}" for alias in node.names]
+        elif isinstance(node, ast.Call) and ast.unparse(node.func).endswith("import_module") and node.args:
+            names = [str(node.args[0].value)] if isinstance(node.args[0], ast.Constant) else []
+        for name in names:
+            words = name.split(".")
+            if words[0] == "samtune" and len(words) > 1 and words[1] != "__version__":
+                found.append((getattr(node, "lineno", 0), words[1]))
+    return found
+
+
+def breaches(part: str, source: str, package: list[str], where: str) -> list[str]:
+    allowed = ALLOWED[part] | {part}
+    return [
+        f"{where}:{line}: {part} must not import {other}; it may import {', '.join(sorted(allowed))}"
+        for line, other in imports(source, package)
+        if other not in allowed
+    ]
+
+
+def test_every_part_has_a_layer() -> None:
+    strangers = parts() - set(ALLOWED)
+    assert not strangers, f"give {sorted(strangers)} a row in the table of layers"
+
+
+def test_arrows_point_only_downward() -> None:
+    found = []
+    for path in sorted(ROOT.rglob("*.py")):
+        inside = path.relative_to(ROOT)
+        if inside.parts[0] == "__init__.py":
+            continue
+        part = inside.parts[0].removesuffix(".py")
+        if part in ALLOWED:
+            package = ["samtune", *inside.parts[:-1]]
+            found += breaches(part, path.read_text(), package, f"src/samtune/{inside.as_posix()}")
+    assert not found, "\n" + "\n".join(found)
+
+
+def test_the_walk_sees_every_kind_of_import() -> None:
+    source = """
+from typing import TYPE_CHECKING
+import samtune.training
+from samtune import methods, __version__
+from ..cli import main
+if TYPE_CHECKING:
+    from samtune.report.page import Page
+def late():
+    from samtune.predict import Predictor
+    import_module("samtune.compare")
+"""
+    seen = imports(source, ["samtune", "sam"])
+    assert sorted(seen) == [
+        (3, "training"), (4, "methods"), (5, "cli"), (7, "report"), (9, "predict"), (10, "compare"),
+    ]  # fmt: skip
+    assert len(breaches("sam", source, ["samtune", "sam"], "x.py")) == 6
+    assert breaches("data", "from samtune.sam import Sam", ["samtune", "data"], "x.py")[0].startswith("x.py:1: data")
+
+
+def test_the_table_has_no_cycle() -> None:
+    done: set[str] = set()
+    rest = dict(ALLOWED)
+    while rest:
+        ready = {part for part, below in rest.items() if below <= done}
+        assert ready, f"a cycle among {sorted(rest)}"
+        done |= ready
+        rest = {part: below for part, below in rest.items() if part not in ready}

@@ -1,0 +1,92 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+
+from samtune import Specialist
+from samtune.data import make_samples, read_image
+from samtune.errors import ConfigError, ShapeError, WeightsError
+from tests.tiny import tiny_library
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("tiny") / "base"
+    tiny_library().save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("samples")
+    make_samples("cells", folder, num=6, seed=3, size_hw=(80, 112))
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SAMTUNE_CACHE", str(tmp_path / "cache"))
+
+
+def quick(base: Path) -> dict[str, Any]:
+    return {"base": str(base), "updates": 4, "views": 0, "device": "cpu"}
+
+
+def test_fit_predict_evaluate_save_and_load(base: Path, data: Path, tmp_path: Path) -> None:
+    specialist = Specialist.fit(
+        data / "images", data / "masks", run=tmp_path / "run", num_tokens=4, shots=4, **quick(base)
+    )
+    assert specialist.card.fields["num_tokens"] == 4
+    assert specialist.card.num_images == 3
+    assert (tmp_path / "run" / "config.toml").is_file()
+    files = sorted((data / "images").iterdir())
+    labels = specialist.predict(data / "images")
+    assert [found.shape for found in labels] == [(80, 112)] * 6
+    probabilities = specialist.probabilities(files[1])
+    assert np.array_equal(probabilities[0][0] > 0.5, labels[1] == 1)
+    assert np.array_equal(specialist.predict([read_image(files[2])])[0], labels[2])
+    assert np.array_equal(specialist.predict(read_image(files[2]))[0], labels[2])
+
+    scores = specialist.evaluate(data / "images", data / "masks", unseen=True)
+    assert scores.num_images == 2
+    assert set(scores.rows) == {"specialist", "stock_sam", "probe"}
+
+    loaded = Specialist.load(specialist.save(tmp_path / "alone"), device="cpu")
+    assert loaded.class_names == specialist.class_names
+    assert all(np.array_equal(a, b) for a, b in zip(loaded.predict(data / "images"), labels, strict=True))
+    with pytest.raises(ConfigError, match="--unseen needs"):
+        loaded.evaluate(data / "images", data / "masks", unseen=True)
+
+
+@pytest.mark.parametrize("kind", ["bool", "ids"])
+def test_fit_takes_arrays(base: Path, data: Path, kind: str) -> None:
+    images = [read_image(file) for file in sorted((data / "images").iterdir())]
+    masks = [np.asarray(cv2.imread(str(file), 0)) > 0 for file in sorted((data / "masks").iterdir())]
+    if kind == "ids":
+        masks = [mask.astype(np.int64) for mask in masks]
+    specialist = Specialist.fit(images, masks, **quick(base))
+    assert specialist.path.is_dir()
+    assert len(specialist.predict(images)) == 6
+    scores = specialist.evaluate(images, masks)
+    assert scores.num_images == 6
+    assert any("6 of these 6" in note for note in scores.notes)
+
+
+def test_what_cannot_be_is_refused(base: Path, data: Path, tmp_path: Path) -> None:
+    image, mask = np.zeros((8, 8, 3), np.uint8), np.zeros((8, 8), bool)
+    with pytest.raises(ShapeError, match="one mask per image"):
+        Specialist.fit([image], [mask, mask])
+    with pytest.raises(ShapeError, match="Mask 0 must be"):
+        Specialist.fit([image], [mask[:4]])
+    with pytest.raises(ShapeError, match=r"values 0\.\.255"):
+        Specialist.fit([image], [mask.astype(int) - 1])
+    with pytest.raises(ShapeError, match="both"):
+        Specialist.fit([image], tmp_path)
+    with pytest.raises(ConfigError, match="num_tokens"):
+        Specialist.fit(data / "images", data / "masks", num_tokns=4, **quick(base))
+    with pytest.raises(WeightsError, match="must be"):
+        Specialist.load(tmp_path)
