@@ -8,8 +8,8 @@ READY := .venv/.ready
 demo: $(READY)          ## train, evaluate and predict on generated images, offline; opens nothing, prints where the report is
 	$(BIN)/samtune demo --out demo-run
 
-test: $(READY)          ## the whole test suite
-	$(BIN)/python -m pytest
+test: $(READY)          ## the whole test suite, two workers of one thread each
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
 
 lint: $(READY)
 	$(BIN)/ruff check .
