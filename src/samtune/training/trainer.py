@@ -286,8 +286,8 @@ class Trainer:
             progress.collapsed = True
             say(
                 f"Collapse: for {COLLAPSE_STEPS} updates the model has called (almost) everything background, while "
-                f"{truth:.1%} of the pixels are foreground; try --set loss=balanced_bce_dice, a larger --side for thin or "
-                "small objects, or another --set learning_rate."
+                f"{truth:.1%} of the pixels are foreground; try --set loss=balanced_bce_dice, a larger --side for thin "
+                "or small objects, or another --set learning_rate."
             )
 
     def _final(self) -> dict[str, Tensor]:
