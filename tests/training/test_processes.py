@@ -25,13 +25,16 @@ def start(*args: str, launcher: tuple[str, ...] = ()) -> subprocess.Popen[bytes]
 
 
 def finish(process: subprocess.Popen[bytes]) -> None:
-    _, errors = process.communicate(timeout=200)
+    try:
+        _, errors = process.communicate(timeout=600)  # a busy machine may take minutes for what takes seconds
+    finally:
+        process.kill()
     assert process.returncode == 0, errors.decode()[-2000:]
 
 
 @pytest.mark.slow
 def test_five_kills_at_random_steps_leave_no_trace(prepared: Path) -> None:
-    updates = "400"
+    updates = "150"
     finish(start(str(prepared), "--name", "never-killed", "--updates", updates))
     draw = random.Random(0)
     history = prepared / "killed" / "history.jsonl"
@@ -39,12 +42,13 @@ def test_five_kills_at_random_steps_leave_no_trace(prepared: Path) -> None:
     for attempt in range(5):
         process = start(str(prepared), "--name", "killed", "--updates", updates, *(["--resume"] if attempt else []))
         lines = _lines(history) if attempt else 0
-        goal = lines + draw.randint(5, 70)
+        goal = lines + draw.randint(2, 20)
         while _lines(history) < goal and process.poll() is None:
-            time.sleep(0.005)
-        assert process.poll() is None, "the run ended before it could be killed"
+            time.sleep(0.002)
+        ended = process.poll()
         process.send_signal(signal.SIGKILL)
-        process.communicate()
+        _, errors = process.communicate()
+        assert ended is None, f"the run ended before it could be killed: {errors.decode()[-2000:]}"
         reached.append(_lines(history))
     assert all(0 < lines < int(updates) for lines in reached)
     finish(start(str(prepared), "--name", "killed", "--updates", updates, "--resume"))

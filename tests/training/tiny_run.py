@@ -1,6 +1,6 @@
 """A run on a tiny base and generated images, as a script for tests that kill it or launch several processes.
 
-python -m tests.training.tiny_run FOLDER [--resume] [--num-updates N] [--method NAME]
+python -m tests.training.tiny_run FOLDER [--resume] [--updates N] [--method NAME]
 """
 
 from __future__ import annotations

@@ -261,6 +261,12 @@ def _finish(
             "balanced_bce_dice, a larger side for thin or small objects, or another learning rate."
         )
         say(notes[-1])
+    elif progress.collapsed:
+        notes.append(
+            f"Collapse: training fell to all background; the kept model is that of update {progress.best_step}, "
+            "before the fall or after it."
+        )
+        say(notes[-1])
     num_val = 0 if trainer.validation is None else len(trainer.validation.indices)
     result = TrainResult(
         run=folder.path,
