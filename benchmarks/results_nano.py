@@ -66,17 +66,17 @@ class Frozen:
             return decide(to_original(decode(features)[0], geometry)).numpy()
 
 
-def measure(frozen: Frozen, row: str, seed: int, changes: dict[str, Any]) -> dict[str, float]:
-    """Train one row on one draw of 16 images and score it on all others."""
+def measure(frozen: Frozen, row: str, seed: int, changes: dict[str, Any]) -> dict[str, dict[str, float]]:
+    """Train one row on one draw of 16 images and score it on all others; the cells by row, a run's probe among them."""
     dataset, start = frozen.dataset, time.monotonic()
     parts = split(dataset, shots=16, val=0.25, seed=seed)
     if row == "stock_sam":
-        return {"iou": frozen.score(parts.test, lambda i: frozen.decode(i, frozen.sam.decode))}
+        return {row: {"iou": frozen.score(parts.test, lambda i: frozen.decode(i, frozen.sam.decode))}}
     if row in ("blurred_colour", "unet"):
         train_ids = parts.train + parts.val  # they choose nothing by validation, so they may learn from all 16
         predict = blurred_colour(dataset, train_ids) if row == "blurred_colour" else unet(dataset, train_ids, seed=seed)
         seconds = time.monotonic() - start
-        return {"iou": frozen.score(parts.test, lambda i: predict(dataset.image(i))), "seconds": seconds}
+        return {row: {"iou": frozen.score(parts.test, lambda i: predict(dataset.image(i))), "seconds": seconds}}
     with tempfile.TemporaryDirectory() as folder:
         run = Path(folder) / "run"
         method = "ptsam" if row == "probe" else row
@@ -94,7 +94,7 @@ def measure(frozen: Frozen, row: str, seed: int, changes: dict[str, Any]) -> dic
             "seconds": result.seconds["total"],
             "validation": result.validation["iou_per_image"],
         }
-    return cells[row]
+    return cells
 
 
 def _encode_and_decode(sam: Sam, image: np.ndarray) -> np.ndarray:
@@ -163,10 +163,11 @@ def main() -> None:
                 if key in read() and not given.dry:
                     continue
                 frozen = frozen or Frozen(name, given.data, sam)
-                cell = measure(frozen, row, seed, changes)
-                print(key, json.dumps(cell), flush=True)
-                if not given.dry:
-                    keep(key, cell)
+                for measured, cell in measure(frozen, row, seed, changes).items():
+                    key = f"{sam.base_sha256[:12]}/{name}/{measured}/{seed}"
+                    print(key, json.dumps(cell), flush=True)
+                    if not given.dry:
+                        keep(key, cell)
 
 
 if __name__ == "__main__":
