@@ -159,6 +159,10 @@ def test_point_06_saved_and_loaded_gives_bit_equal_outputs(row: Row, tmp_path: P
     assert set(learned) >= set(trainable(sam))
     with torch.no_grad():
         assert torch.equal(forward(sam, pixels()), forward(loaded, pixels()))
+    assert touches_encoder(loaded) == row.touches_encoder
+    again = delta(loaded)
+    assert list(again) == list(learned), "what was loaded can be saved once more"
+    assert all(torch.equal(again[key], learned[key]) for key in learned)
 
 
 @every_row
