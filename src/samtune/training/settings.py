@@ -176,14 +176,14 @@ def _loss(name: str, num_classes: int) -> LossKind:
     """
     from typing import get_args
 
-    from samtune.losses import LossKind
+    from samtune.losses import ONE_CLASS, LossKind
 
     if name == "auto":
         return "bce_dice" if num_classes == 1 else "ce_dice"
     offered = get_args(LossKind)
     if name not in offered:
         raise ConfigError(f"The loss must be auto or one of {', '.join(offered)}, but {name!r} came.")
-    if num_classes > 1 and "bce" in name:
+    if num_classes > 1 and name in ONE_CLASS:
         raise ConfigError(f"The loss {name} is for one class, but there are {num_classes}; use ce_dice or focal_dice.")
     loss: LossKind = name  # type: ignore[assignment]
     return loss
