@@ -32,15 +32,38 @@ def decoder_numbers(num_classes: int = 1) -> int:
     return transformer + upscaling + c + heads
 
 
+def whole_decoder_numbers() -> int:
+    """All numbers of the tiny mask decoder: SAM's four mask tokens and hyper-networks, and the IoU head."""
+    c = WIDTH
+    one_head = c + 2 * linear(c, c) + linear(c, c // 8)
+    return decoder_numbers() + 3 * one_head + 2 * linear(c, 16) + linear(16, 4)
+
+
+def sam_adapter_numbers(width: int) -> int:
+    """Of the maps between patches, edges and blocks."""
+    maps = linear(CHANNELS, width) + linear(3 * 16 * 16, width) + linear(width, CHANNELS)
+    return maps + BLOCKS * linear(width, width)
+
+
 @dataclass(frozen=True)
 class Row:
-    """What the contract expects of one method."""
+    """What the contract expects of one method.
+
+    Attributes:
+        method: its name.
+        count: trained numbers on the tiny base for one class.
+        touches_encoder: whether features depend on what is learned.
+        fields: hyper-parameters that differ from the defaults.
+        more_classes: whether it works for three classes.
+        idle: parts of the names of tensors that are marked trained, as published, though nobody uses their output.
+    """
 
     method: str
     count: int
     touches_encoder: bool
     fields: dict[str, Any] = field(default_factory=dict)
     more_classes: bool = True
+    idle: tuple[str, ...] = ()
 
     def build(self) -> Method:
         """The method itself."""
@@ -72,4 +95,16 @@ ROWS = {
         fields={"rank": 2, "roles": ["qkv", "proj", "mlp_in", "mlp_out"]},
     ),
     "lora_no_decoder": Row("lora", LORA_QKV, touches_encoder=True, fields={"decoder": False}, more_classes=False),
+    "sam_adapter": Row("sam_adapter", sam_adapter_numbers(1) + decoder_numbers(), touches_encoder=True),
+    "sam_adapter_wide": Row(
+        "sam_adapter", sam_adapter_numbers(8) + decoder_numbers(), touches_encoder=True, fields={"factor": 4}
+    ),
+    "sam_adapter_paper": Row(
+        "sam_adapter",
+        sam_adapter_numbers(1) + whole_decoder_numbers() + WIDTH,
+        touches_encoder=True,
+        fields={"paper": True},
+        more_classes=False,
+        idle=("iou_prediction_head", *(f"output_hypernetworks_mlps.{number}." for number in (1, 2, 3))),
+    ),
 }

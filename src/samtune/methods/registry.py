@@ -14,8 +14,18 @@ from samtune.methods.decoder_only import DecoderOnly
 from samtune.methods.lora import LoRA
 from samtune.methods.ptsam import PTSAM
 from samtune.methods.ptsam_encoder import PTSAMEncoder
+from samtune.methods.sam_adapter import SAMAdapter
 
-METHODS: dict[str, type[Any]] = {cls.name: cls for cls in (PTSAM, PTSAMEncoder, DecoderOnly, LoRA)}
+METHODS: dict[str, type[Any]] = {
+    cls.name: cls
+    for cls in (
+        PTSAM,
+        PTSAMEncoder,
+        DecoderOnly,
+        LoRA,
+        SAMAdapter,
+    )
+}
 """Every method by the word of the command line."""
 
 
