@@ -45,6 +45,25 @@ def sam_adapter_numbers(width: int) -> int:
     return maps + BLOCKS * linear(width, width)
 
 
+def ts_sam_numbers(side: int, refinements: int = BLOCKS, num_classes: int = 1) -> int:
+    """Of the side adapters, the refinements, the entry and the fusion decoder; every norm has two a channel."""
+    h, neck = side // 2, WIDTH
+
+    def unit(numbers: int, channels: int) -> int:
+        return numbers + 2 * channels
+
+    def adapter(main: int, out: int) -> int:
+        return unit(linear(side, main), main) + unit(linear(main, out), out)
+
+    def refinement(main: int) -> int:
+        return unit(linear(main, h), h) + 3 * unit(4 * h * h + h, h) + 4 * h * h
+
+    adapters = (BLOCKS + 1) * adapter(CHANNELS, side) + adapter(neck, neck)
+    refined = refinements * refinement(CHANNELS) + refinement(neck)
+    fusion = unit(9 * neck * h, h) + 2 * (unit(9 * h * h, h) + 2 * unit(9 * 2 * h * h, h))
+    return linear(CHANNELS, side) + adapters + refined + fusion + linear(h, num_classes)
+
+
 @dataclass(frozen=True)
 class Row:
     """What the contract expects of one method.
@@ -56,6 +75,8 @@ class Row:
         fields: hyper-parameters that differ from the defaults.
         more_classes: whether it works for three classes.
         idle: parts of the names of tensors that are marked trained, as published, though nobody uses their output.
+        cancelled: parts of the names of tensors that an average taken right after them takes away again, so that
+            their gradient is zero but for rounding.
     """
 
     method: str
@@ -64,6 +85,7 @@ class Row:
     fields: dict[str, Any] = field(default_factory=dict)
     more_classes: bool = True
     idle: tuple[str, ...] = ()
+    cancelled: tuple[str, ...] = ()
 
     def build(self) -> Method:
         """The method itself."""
@@ -106,5 +128,26 @@ ROWS = {
         fields={"paper": True},
         more_classes=False,
         idle=("iou_prediction_head", *(f"output_hypernetworks_mlps.{number}." for number in (1, 2, 3))),
+    ),
+    "ts_sam": Row("ts_sam", ts_sam_numbers(WIDTH), touches_encoder=True),
+    "ts_sam_frequency": Row(
+        "ts_sam",
+        ts_sam_numbers(24, refinements=1) + linear(3 * 16 * 16, 24),
+        touches_encoder=True,
+        fields={"frequency": True, "side_channels": 24, "refinements": 1},
+    ),
+    "ts_sam_paper": Row(
+        "ts_sam",
+        ts_sam_numbers(WIDTH),
+        touches_encoder=True,
+        fields={"paper": True},
+        cancelled=(
+            "inject.0.bias",
+            "collect.0.bias",
+            "squeeze.0.bias",
+            "twofold.0.bias",
+            "fourfold.0.0.bias",
+            "fourfold.1.0.bias",
+        ),
     ),
 }

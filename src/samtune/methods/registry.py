@@ -15,6 +15,7 @@ from samtune.methods.lora import LoRA
 from samtune.methods.ptsam import PTSAM
 from samtune.methods.ptsam_encoder import PTSAMEncoder
 from samtune.methods.sam_adapter import SAMAdapter
+from samtune.methods.ts_sam import TSSAM
 
 METHODS: dict[str, type[Any]] = {
     cls.name: cls
@@ -24,6 +25,7 @@ METHODS: dict[str, type[Any]] = {
         DecoderOnly,
         LoRA,
         SAMAdapter,
+        TSSAM,
     )
 }
 """Every method by the word of the command line."""
