@@ -64,6 +64,12 @@ def ts_sam_numbers(side: int, refinements: int = BLOCKS, num_classes: int = 1) -
     return linear(CHANNELS, side) + adapters + refined + fusion + linear(h, num_classes)
 
 
+def lst_numbers(width: int) -> int:
+    """Of the side blocks, what comes down to them and goes up from them, and the gates between them."""
+    block = 12 * width**2 + 13 * width
+    return BLOCKS * (block + linear(CHANNELS, width)) + BLOCKS - 1 + 2 * width + linear(width, WIDTH)
+
+
 @dataclass(frozen=True)
 class Row:
     """What the contract expects of one method.
@@ -149,5 +155,9 @@ ROWS = {
             "fourfold.0.0.bias",
             "fourfold.1.0.bias",
         ),
+    ),
+    "lst": Row("lst", lst_numbers(100) + decoder_numbers(), touches_encoder=True),
+    "lst_narrow": Row(
+        "lst", lst_numbers(6) + decoder_numbers(), touches_encoder=True, fields={"width": 6, "num_heads": 2}
     ),
 }

@@ -12,6 +12,7 @@ from samtune.errors import ConfigError
 from samtune.methods.core import Method
 from samtune.methods.decoder_only import DecoderOnly
 from samtune.methods.lora import LoRA
+from samtune.methods.lst import LST
 from samtune.methods.ptsam import PTSAM
 from samtune.methods.ptsam_encoder import PTSAMEncoder
 from samtune.methods.sam_adapter import SAMAdapter
@@ -26,6 +27,7 @@ METHODS: dict[str, type[Any]] = {
         LoRA,
         SAMAdapter,
         TSSAM,
+        LST,
     )
 }
 """Every method by the word of the command line."""
