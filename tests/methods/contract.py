@@ -70,6 +70,20 @@ def lst_numbers(width: int) -> int:
     return BLOCKS * (block + linear(CHANNELS, width)) + BLOCKS - 1 + 2 * width + linear(width, WIDTH)
 
 
+def encoder_numbers() -> int:
+    """All of the tiny encoder: patches, positions (6 x 6), blocks with relative positions, neck."""
+    c, depth = CHANNELS, CHANNELS // 2
+    patches = linear(3 * 16 * 16, c) + 6 * 6 * c
+    block = linear(c, 3 * c) + linear(c, c) + linear(c, MLP) + linear(MLP, c) + 4 * c
+    relative = 2 * (2 * 4 - 1) * depth + 2 * (2 * 6 - 1) * depth  # one block in windows of 4, one over the grid of 6
+    neck = c * WIDTH + 9 * WIDTH * WIDTH + 4 * WIDTH
+    return patches + BLOCKS * block + relative + neck
+
+
+EVERYTHING = encoder_numbers() + decoder_numbers() + 4 * WIDTH + WIDTH
+"""The encoder, the decoder for one class, SAM's four mask tokens, the no-mask embedding."""
+
+
 @dataclass(frozen=True)
 class Row:
     """What the contract expects of one method.
@@ -80,6 +94,7 @@ class Row:
         touches_encoder: whether features depend on what is learned.
         fields: hyper-parameters that differ from the defaults.
         more_classes: whether it works for three classes.
+        redraws: whether it puts random weights in the place of the base's.
         idle: parts of the names of tensors that are marked trained, as published, though nobody uses their output.
         cancelled: parts of the names of tensors that an average taken right after them takes away again, so that
             their gradient is zero but for rounding.
@@ -90,6 +105,7 @@ class Row:
     touches_encoder: bool
     fields: dict[str, Any] = field(default_factory=dict)
     more_classes: bool = True
+    redraws: bool = False
     idle: tuple[str, ...] = ()
     cancelled: tuple[str, ...] = ()
 
@@ -160,4 +176,6 @@ ROWS = {
     "lst_narrow": Row(
         "lst", lst_numbers(6) + decoder_numbers(), touches_encoder=True, fields={"width": 6, "num_heads": 2}
     ),
+    "full": Row("full", EVERYTHING, touches_encoder=True),
+    "scratch": Row("scratch", EVERYTHING, touches_encoder=True, redraws=True),
 }

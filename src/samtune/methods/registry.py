@@ -11,6 +11,7 @@ from typing import Any
 from samtune.errors import ConfigError
 from samtune.methods.core import Method
 from samtune.methods.decoder_only import DecoderOnly
+from samtune.methods.full import Full, Scratch
 from samtune.methods.lora import LoRA
 from samtune.methods.lst import LST
 from samtune.methods.ptsam import PTSAM
@@ -28,6 +29,8 @@ METHODS: dict[str, type[Any]] = {
         SAMAdapter,
         TSSAM,
         LST,
+        Full,
+        Scratch,
     )
 }
 """Every method by the word of the command line."""
