@@ -95,6 +95,7 @@ class Row:
         fields: hyper-parameters that differ from the defaults.
         more_classes: whether it works for three classes.
         redraws: whether it puts random weights in the place of the base's.
+        scale: rows of logits for each row of the embedding.
         idle: parts of the names of tensors that are marked trained, as published, though nobody uses their output.
         cancelled: parts of the names of tensors that an average taken right after them takes away again, so that
             their gradient is zero but for rounding.
@@ -106,6 +107,7 @@ class Row:
     fields: dict[str, Any] = field(default_factory=dict)
     more_classes: bool = True
     redraws: bool = False
+    scale: int = 4
     idle: tuple[str, ...] = ()
     cancelled: tuple[str, ...] = ()
 
@@ -178,4 +180,5 @@ ROWS = {
     ),
     "full": Row("full", EVERYTHING, touches_encoder=True),
     "scratch": Row("scratch", EVERYTHING, touches_encoder=True, redraws=True),
+    "probe": Row("probe", WIDTH + 1, touches_encoder=False, scale=1),
 }

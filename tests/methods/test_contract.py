@@ -272,7 +272,7 @@ def test_point_14_works_at_a_second_image_size_and_for_three_classes(row: Row) -
         assert forward(row.adapted(side=64), pixels(side=64)).shape == (2, 1, 16, 16)
         return
     sam = row.adapted(num_classes=3, side=64)
-    assert forward(sam, pixels(side=64)).shape == (2, 3, 16, 16)
+    assert forward(sam, pixels(side=64)).shape == (2, 3, 4 * row.scale, 4 * row.scale)
     check_gradients(sam, row)
     check_batch_equals_singles(sam.eval())
     logits = forward(sam, pixels())

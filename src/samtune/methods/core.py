@@ -26,7 +26,7 @@ class Recipe:
     Attributes:
         learning_rate: peak of the schedule (AdamW).
         weight_decay: AdamW's, on matrices only.
-        updates: number of optimiser steps.
+        updates: number of optimiser steps; 0 where the first values, taken from the data, are the result.
         batch_size: images in an update.
         loss: a name `samtune.losses.segmentation_loss` knows; "auto" is BCE + Dice for one class,
             cross-entropy + Dice for more.
@@ -94,7 +94,7 @@ class StartsFromData(Protocol):
         Args:
             sam: adapted by this method.
             embedding: (N, C, H, W) features of the training images as the adapted encoder gives them.
-            labels: (N, H, W) uint8 label maps on the embedding's grid.
+            labels: (N, h, w) uint8 label maps, h and w multiples of H and W; 255 counts nowhere.
             seed: of whatever is drawn.
         """
         ...

@@ -14,6 +14,7 @@ from samtune.methods.decoder_only import DecoderOnly
 from samtune.methods.full import Full, Scratch
 from samtune.methods.lora import LoRA
 from samtune.methods.lst import LST
+from samtune.methods.probe import LinearProbe
 from samtune.methods.ptsam import PTSAM
 from samtune.methods.ptsam_encoder import PTSAMEncoder
 from samtune.methods.sam_adapter import SAMAdapter
@@ -31,6 +32,7 @@ METHODS: dict[str, type[Any]] = {
         LST,
         Full,
         Scratch,
+        LinearProbe,
     )
 }
 """Every method by the word of the command line."""

@@ -88,7 +88,7 @@ class Plan:
     """A run with every number decided.
 
     Attributes:
-        updates: optimiser steps.
+        updates: optimiser steps; 0 keeps the method's first values.
         batch_size: images in an update, over all processes.
         warmup: steps of linear rise.
         learning_rate: peak.
@@ -152,6 +152,8 @@ def plan_run(
         )
     updates = settings.updates or recipe.updates
     views = settings.views if settings.views is not None else (8 if cached else FRESH_VIEWS - 1)
+    if not updates:
+        views = 0
     plan = Plan(
         updates=updates,
         batch_size=batch_size,
@@ -163,6 +165,9 @@ def plan_run(
         views=views + 1,
         evaluate_every=max(1, updates // settings.evaluations),
     )
+    if not updates:
+        say("No updates: the values fitted to the training images, as they are, are the result.")
+        return plan
     kind = f"each image and {views} augmented views of it" if cached else "a new view of an image at each step"
     say(f"{updates} updates of {batch_size} images, learning rate {plan.learning_rate:g}, loss {plan.loss}; {kind}.")
     return plan
