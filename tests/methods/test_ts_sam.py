@@ -311,3 +311,13 @@ def test_features_of_another_model_are_refused() -> None:
 def test_refusals(fields: dict[str, Any], told: str) -> None:
     with pytest.raises(ConfigError, match=told):
         make_method("ts_sam", **fields)
+
+
+def test_maps_have_the_published_shapes_at_1024_pixels() -> None:
+    sam = adapt(build("facebook/sam-vit-base"), make_method("ts_sam", frequency=True), num_classes=4)
+    features = sam.encode(torch.zeros(2, 3, 1024, 1024, device="meta"))
+    side, (fourfold, twofold) = features.side
+    assert side.shape == (2, 256, 64, 64)
+    assert fourfold.shape == (2, 128, 256, 256)
+    assert twofold.shape == (2, 128, 128, 128)
+    assert sam.decode(features).shape == (2, 4, 256, 256)
