@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from typing import get_args
 
 import pytest
 import torch
@@ -24,8 +25,14 @@ KINDS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
     "balanced_bce_dice": losses.balanced_bce_dice,
     "ce_dice": losses.ce_dice,
     "focal_dice": losses.focal_dice,
+    "soft_iou": losses.soft_iou,
+    "ce_iou": losses.ce_iou,
+    "shadow_bce": losses.shadow_bce,
+    "structure": losses.structure,
+    "structure_published": losses.structure_published,
 }
-CASES = [(kind, 1) for kind in KINDS] + [(kind, 3) for kind in KINDS if "bce" not in kind]
+CASES = [(kind, 1) for kind in KINDS]
+CASES += [(kind, 3) for kind in KINDS if "bce" not in kind and "structure" not in kind]
 
 
 def batch(num_classes: int, *, num_images: int = 3, seed: int = 0) -> tuple[Tensor, Tensor]:
@@ -51,6 +58,17 @@ def naive_image(kind: str, logits: Tensor, labels: Tensor) -> float:
         for x in range(labels.shape[1])
         if labels[y, x] != IGNORE
     ]
+    if kind.startswith("structure"):
+        return naive_structure(logits[0], labels, published=kind.endswith("published"))
+    if kind == "ce_iou":
+        return naive_image("cross_entropy", logits, labels) + naive_image("soft_iou", logits, labels)
+    if kind == "soft_iou":
+        ratios = []
+        for k in range(1, num_classes + 1):
+            overlap = sum(p[k] for p, label in pixels if label == k)
+            union = sum(p[k] + (label == k) for p, label in pixels) - overlap
+            ratios.append(1 - (overlap + 1) / (union + 1))
+        return sum(ratios) / num_classes
     if kind.endswith("_dice") and kind != "soft_dice":
         first = kind.removesuffix("_dice")
         dice = naive_image("soft_dice", logits, labels)
@@ -72,9 +90,91 @@ def naive_image(kind: str, logits: Tensor, labels: Tensor) -> float:
         sides = [[-math.log(p[label]) for p, label in pixels if label == side] for side in (0, 1)]
         means = [sum(side) / len(side) for side in sides if side]
         return sum(means) / len(means)
+    if kind == "shadow_bce":  # torch's own pos_weight form, as the public code has it
+        positive, negative = (sum(label == side for _, label in pixels) for side in (1, 0))
+        if not positive:
+            return 0.0
+        number, heavier = len(pixels), negative / positive
+        terms = [-(heavier if label else 1.0) * math.log(p[label]) for p, label in pixels]
+        return positive / number * sum(terms) / number
     factors = [(1 - p[label]) ** 2 if kind == "focal" else 1.0 for p, label in pixels]
     terms = [-factor * math.log(p[label]) for factor, (p, label) in zip(factors, pixels, strict=True)]
     return sum(terms) / len(terms)
+
+
+def naive_structure(logits: Tensor, labels: Tensor, *, published: bool) -> float:
+    """One image by the definition: logits and labels (H, W)."""
+    height, width = labels.shape
+    rows = labels.tolist()
+    entropies, weights, overlap, union = [], [], 0.0, 0.0
+    for y in range(height):
+        for x in range(width):
+            if rows[y][x] == IGNORE:
+                continue
+            lines = [row[max(0, x - 15) : x + 16] for row in rows[max(0, y - 15) : y + 16]]
+            square = [label for line in lines for label in line if label != IGNORE]
+            mean = sum(square) / (31 * 31 if published else len(square))
+            target, p = rows[y][x], 1 / (1 + math.exp(-float(logits[y, x])))
+            weight = 1 + 5 * abs(mean - target)
+            entropies.append(-math.log(p if target else 1 - p))
+            weights.append(weight)
+            overlap += weight * p * target
+            union += weight * (p + target - p * target)
+    iou = 1 - (overlap + 1) / (union + 1)
+    if not weights:
+        return iou
+    if published:
+        return sum(entropies) / len(entropies) + iou
+    return float(sum(w * e for w, e in zip(weights, entropies, strict=True)) / sum(weights) + iou)
+
+
+def test_structure_looks_at_the_square_around_a_pixel() -> None:
+    """An image larger than the square, so that its border matters."""
+    generator = torch.Generator().manual_seed(3)
+    logits = torch.randn(2, 1, 34, 36, generator=generator, dtype=torch.float64)
+    labels = torch.zeros(2, 34, 36, dtype=torch.uint8)
+    labels[0, 5:20, 3:30], labels[1, 30:, 10:12], labels[:, 28:, 30:] = 1, 1, IGNORE
+    for name in ("structure", "structure_published"):
+        expected = sum(naive_image(name, logits[b], labels[b]) for b in range(2)) / 2
+        assert KINDS[name](logits, labels).item() == pytest.approx(expected, rel=1e-10)
+
+
+def test_outlines_weigh_more_as_meant_and_not_as_published() -> None:
+    """The same error, in the middle of the background and beside the outline of a small object."""
+    labels = torch.zeros(1, 80, 80, dtype=torch.uint8)
+    labels[:, 36:44, 8:16] = 1
+    correct = torch.where(labels[:, None] == 1, 4.0, -4.0)
+    far, near = correct.clone(), correct.clone()
+    far[..., 36:44, 64:72], near[..., 36:44, 17:25] = 4.0, 4.0
+    change = {
+        kind: [float(KINDS[kind](wrong, labels) - KINDS[kind](correct, labels)) for wrong in (far, near)]
+        for kind in ("bce", "structure", "structure_published")
+    }
+    assert change["bce"][0] == pytest.approx(change["bce"][1])
+    entropies = {}
+    for kind in ("structure", "structure_published"):
+        iou = [naive_iou_change(labels[0], wrong[0, 0], correct[0, 0], kind) for wrong in (far, near)]
+        entropies[kind] = [change[kind][i] - iou[i] for i in range(2)]
+    assert entropies["structure"][1] > 1.1 * entropies["structure"][0]
+    assert entropies["structure_published"] == pytest.approx(change["bce"], rel=1e-3)
+
+
+def naive_iou_change(labels: Tensor, wrong: Tensor, correct: Tensor, kind: str) -> float:
+    """Of the weighted IoU term alone, by the loops above less their entropy."""
+    target = labels.double()
+    sums = []
+    for logits in (wrong, correct):
+        around = F.avg_pool2d(target[None, None], 31, 1, 15, count_include_pad=kind == "structure_published")[0, 0]
+        weight, p = 1 + 5 * (around - target).abs(), logits.double().sigmoid()
+        sums.append(1 - ((weight * p * target).sum() + 1) / ((weight * (p + target - p * target)).sum() + 1))
+    return float(sums[0] - sums[1])
+
+
+def test_an_empty_image_has_no_weight_as_published_and_the_same_as_meant() -> None:
+    logits = torch.full((1, 1, 4, 4), 2.0)
+    labels = torch.zeros(1, 4, 4, dtype=torch.uint8)
+    assert losses.shadow_bce(logits, labels).item() == 0
+    assert losses.balanced_bce(logits, labels).item() == pytest.approx(2.1269, abs=1e-3)
 
 
 @pytest.mark.parametrize(("kind", "num_classes"), CASES)
@@ -142,7 +242,7 @@ def test_a_perfect_prediction_costs_nothing() -> None:
     labels = batch(3)[1]
     classes = torch.arange(1, 4)[:, None, None]
     logits = torch.where(labels[:, None] == classes, 50.0, -50.0)
-    for kind in ("cross_entropy", "focal", "soft_dice"):
+    for kind in ("cross_entropy", "focal", "soft_dice", "soft_iou"):
         assert KINDS[kind](logits, labels).item() == pytest.approx(0, abs=1e-6)
 
 
@@ -166,7 +266,7 @@ def test_segmentation_loss_works_at_the_resolution_of_the_labels(dtype: torch.dt
     logits = logits.to(dtype)
     labels = (torch.arange(20 * 24).reshape(1, 20, 24) % 3 == 0).to(torch.uint8).expand(2, -1, -1)
     larger = F.interpolate(logits.double(), (20, 24), mode="bilinear", align_corners=False)
-    for kind in ("bce_dice", "ce_dice", "focal_dice", "balanced_bce_dice"):
+    for kind in get_args(losses.LossKind):
         found = losses.segmentation_loss(logits, labels, kind)
         torch.testing.assert_close(found.double(), KINDS[kind](larger, labels), rtol=1e-5, atol=1e-6)
 
@@ -176,6 +276,16 @@ def test_it_runs_under_bf16_autocast() -> None:
     with torch.autocast("cpu", dtype=torch.bfloat16):
         found = losses.segmentation_loss(logits.float(), labels, "ce_dice")
     torch.testing.assert_close(found, losses.ce_dice(logits.float(), labels), rtol=1e-4, atol=1e-4)
+
+
+def test_the_losses_for_one_class_are_those_that_refuse_several() -> None:
+    logits, labels = batch(3)
+    for kind in get_args(losses.LossKind):
+        if kind in losses.ONE_CLASS:
+            with pytest.raises(ConfigError, match="ce_dice"):
+                losses.segmentation_loss(logits, labels, kind)
+        else:
+            assert losses.segmentation_loss(logits, labels, kind).isfinite()
 
 
 def test_what_does_not_belong_together_is_refused() -> None:

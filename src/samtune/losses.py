@@ -23,25 +23,40 @@ from samtune.errors import ConfigError, ShapeError
 from samtune.types import IGNORE
 
 __all__ = [
+    "ONE_CLASS",
     "LossKind",
     "balanced_bce",
     "balanced_bce_dice",
     "bce",
     "bce_dice",
     "ce_dice",
+    "ce_iou",
     "cross_entropy",
     "focal",
     "focal_dice",
     "probabilities",
     "segmentation_loss",
+    "shadow_bce",
     "soft_dice",
+    "soft_iou",
+    "structure",
+    "structure_published",
 ]
 
-LossKind = Literal["bce_dice", "ce_dice", "focal_dice", "balanced_bce_dice"]
-"""The losses a recipe may name. Those with `bce` are for one class, where `ce_dice` equals `bce_dice`."""
+LossKind = Literal[
+    "bce_dice", "ce_dice", "focal_dice", "balanced_bce_dice", "ce_iou", "balanced_bce", "shadow_bce", "structure",
+    "structure_published",
+]  # fmt: skip
+"""The losses a recipe may name."""
+
+ONE_CLASS = ("bce_dice", "balanced_bce_dice", "balanced_bce", "shadow_bce", "structure", "structure_published")
+"""Those that are for one class only; for one class `ce_dice` equals `bce_dice`."""
 
 SMOOTH = 1.0
-"""Added to both sides of the Dice ratio, in pixels."""
+"""Added to both sides of the ratios of Dice and IoU, in pixels."""
+
+NEIGHBOURHOOD = 31
+"""Rows and columns of the square around a pixel that `structure` looks at."""
 
 FOCAL_WEIGHT = 20.0
 """Weight of the focal loss against Dice in `focal_dice`. Source: Segment Anything, appendix A (20 : 1)."""
@@ -181,6 +196,112 @@ def soft_dice(logits: Tensor, labels: Tensor) -> Tensor:
     return (1 - (2 * both + SMOOTH) / (either + SMOOTH)).mean(dim=1).mean()
 
 
+def soft_iou(logits: Tensor, labels: Tensor) -> Tensor:
+    """IoU loss of the probabilities: one value per image and class, mean over classes, then over images.
+
+    `1 - (sum(p t) + 1) / (sum(p) + sum(t) - sum(p t) + 1)` with sums over an image's counted pixels. SAM-Adapter
+    and TS-SAM leave the ones out; with them an image that has neither costs nothing instead of being 0 / 0.
+
+    Args:
+        logits: (B, K, H, W); the background's logit is the constant 0.
+        labels: (B, H, W).
+
+    Returns:
+        A scalar in 0..1.
+
+    Raises:
+        ShapeError: logits and labels do not belong together.
+    """
+    _check(logits, labels)
+    classes = torch.arange(1, logits.shape[1] + 1, device=labels.device)
+    target = labels[:, None] == classes[:, None, None]
+    return _weighted_iou(probabilities(logits), target, (labels != IGNORE)[:, None]).mean(dim=1).mean()
+
+
+def shadow_bce(logits: Tensor, labels: Tensor) -> Tensor:
+    """The balanced cross-entropy of shadow detection, as published: `s (1 - s) (mean fg + mean bg)`.
+
+    s is the share of foreground among an image's counted pixels, `mean fg` and `mean bg` the mean losses of its
+    two kinds of pixels: positives weigh as many negatives there are, over all pixels, and the reverse. It is
+    `2 s (1 - s)` times `balanced_bce`, so that an image with hardly any foreground has hardly any weight, and one
+    with none has none; `balanced_bce` weighs all images the same. Published per batch; here per image, as all
+    losses of this module.
+
+    Args:
+        logits: (B, 1, H, W).
+        labels: (B, H, W), 1 is foreground.
+
+    Returns:
+        A scalar, at least 0.
+
+    Raises:
+        ConfigError: K is not 1.
+        ShapeError: logits and labels do not belong together.
+
+    Source:
+        `BBCELoss` of SAM-Adapter-PyTorch and TS-SAM, `balanced_bce` of AutoGluon.
+    """
+    losses, target, valid = _pixelwise_bce(logits, labels)
+    positive, negative = valid & target, valid & ~target
+    share = _mean_over(positive.to(losses.dtype), valid)
+    return (share * (1 - share) * (_mean_over(losses, positive) + _mean_over(losses, negative))).mean()
+
+
+def structure(logits: Tensor, labels: Tensor) -> Tensor:
+    """Structure loss: cross-entropy and IoU in which pixels near an outline weigh up to six times as much.
+
+    `w = 1 + 5 |mean of t in the 31 x 31 square around a pixel - t|`; per image
+    `sum(w bce) / sum(w) + 1 - (sum(w p t) + 1) / (sum(w (p + t - p t)) + 1)`; then the mean over images. The mean
+    of the square is over its counted pixels inside the image: what is outside or ignored has no say.
+
+    Args:
+        logits: (B, 1, H, W).
+        labels: (B, H, W), 1 is foreground.
+
+    Returns:
+        A scalar, at least 0.
+
+    Raises:
+        ConfigError: K is not 1.
+        ShapeError: logits and labels do not belong together.
+
+    Source:
+        Wei et al., F3Net, AAAI 2020 (weighted BCE and IoU); Fan et al., PraNet, MICCAI 2020.
+    """
+    losses, target, valid = _pixelwise_bce(logits, labels)
+    counted = _square_mean(valid.to(losses.dtype)).clamp(min=1e-6)
+    weight = _outline_weight(losses, target, valid, counted)
+    entropy = (losses * weight).sum(dim=(1, 2)) / weight.sum(dim=(1, 2)).clamp(min=1)
+    return (entropy + _weighted_iou(probabilities(logits)[:, 0], target, weight)).mean()
+
+
+def structure_published(logits: Tensor, labels: Tensor) -> Tensor:
+    """Structure loss as PraNet's public code and its descendants compute it.
+
+    There the cross-entropy is averaged before it is weighted (the word given to torch's old `reduce` argument
+    counts as true), so it is plain `bce`; only the IoU term is weighted. And the mean of the square counts what is
+    outside of the image, and here what is ignored, as background.
+
+    Args:
+        logits: (B, 1, H, W).
+        labels: (B, H, W), 1 is foreground.
+
+    Returns:
+        A scalar, at least 0.
+
+    Raises:
+        ConfigError: K is not 1.
+        ShapeError: logits and labels do not belong together.
+
+    Source:
+        PraNet's `structure_loss`; the default of Conv-LoRA's code (AutoGluon f34ebb4f).
+    """
+    losses, target, valid = _pixelwise_bce(logits, labels)
+    weight = _outline_weight(losses, target, valid, None)
+    overlap = _weighted_iou(probabilities(logits)[:, 0], target, weight)
+    return (_mean_over(losses, valid) + overlap).mean()
+
+
 def bce_dice(logits: Tensor, labels: Tensor) -> Tensor:
     """Return `bce + soft_dice`, the usual loss of one class; arguments and errors as in `bce`."""
     return bce(logits, labels) + soft_dice(logits, labels)
@@ -196,6 +317,11 @@ def ce_dice(logits: Tensor, labels: Tensor) -> Tensor:
     return cross_entropy(logits, labels) + soft_dice(logits, labels)
 
 
+def ce_iou(logits: Tensor, labels: Tensor) -> Tensor:
+    """Return `cross_entropy + soft_iou`, for one class BCE + IoU as SAM-Adapter and TS-SAM use; arguments as there."""
+    return cross_entropy(logits, labels) + soft_iou(logits, labels)
+
+
 def focal_dice(logits: Tensor, labels: Tensor) -> Tensor:
     """Return `20 focal + soft_dice`, the weights SAM itself was trained with; arguments as in `focal`."""
     return FOCAL_WEIGHT * focal(logits, labels) + soft_dice(logits, labels)
@@ -206,6 +332,11 @@ _LOSSES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
     "ce_dice": ce_dice,
     "focal_dice": focal_dice,
     "balanced_bce_dice": balanced_bce_dice,
+    "ce_iou": ce_iou,
+    "balanced_bce": balanced_bce,
+    "shadow_bce": shadow_bce,
+    "structure": structure,
+    "structure_published": structure_published,
 }
 
 
@@ -246,6 +377,35 @@ def _mean_over(losses: Tensor, where: Tensor) -> Tensor:
     """Average `(B, H, W)` losses over the True pixels of each image: `(B,)`, 0 where there is none."""
     total = losses.masked_fill(~where, 0).sum(dim=(1, 2))
     return total / where.sum(dim=(1, 2)).clamp(min=1)
+
+
+def _weighted_iou(predicted: Tensor, target: Tensor, weight: Tensor) -> Tensor:
+    """IoU loss over the last two axes, each pixel weighing `weight` (0 where it does not count)."""
+    weighted = predicted * weight
+    both = (weighted * target).sum(dim=(-2, -1))
+    either = weighted.sum(dim=(-2, -1)) + (target * weight).sum(dim=(-2, -1)) - both
+    return 1 - (both + SMOOTH) / (either + SMOOTH)
+
+
+def _square_mean(planes: Tensor) -> Tensor:
+    """Mean of (B, H, W) over the square around each pixel, zero outside of the image."""
+    half = NEIGHBOURHOOD // 2
+    return F.avg_pool2d(planes[:, None], NEIGHBOURHOOD, stride=1, padding=half)[:, 0]
+
+
+def _outline_weight(losses: Tensor, target: Tensor, valid: Tensor, counted: Tensor | None) -> Tensor:
+    """`1 + 5 |neighbourhood - target|`, 0 where a pixel does not count; (B, H, W).
+
+    Args:
+        losses: gives the type.
+        target: where the foreground is.
+        valid: where a pixel counts.
+        counted: share of each square that counts, or None to take all of it.
+    """
+    around = _square_mean((target & valid).to(losses.dtype))
+    if counted is not None:
+        around = around / counted
+    return (1 + 5 * (around - target.to(losses.dtype)).abs()) * valid
 
 
 def _pixelwise_bce(logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor, Tensor]:

@@ -32,15 +32,84 @@ def decoder_numbers(num_classes: int = 1) -> int:
     return transformer + upscaling + c + heads
 
 
+def whole_decoder_numbers() -> int:
+    """All numbers of the tiny mask decoder: SAM's four mask tokens and hyper-networks, and the IoU head."""
+    c = WIDTH
+    one_head = c + 2 * linear(c, c) + linear(c, c // 8)
+    return decoder_numbers() + 3 * one_head + 2 * linear(c, 16) + linear(16, 4)
+
+
+def sam_adapter_numbers(width: int) -> int:
+    """Of the maps between patches, edges and blocks."""
+    maps = linear(CHANNELS, width) + linear(3 * 16 * 16, width) + linear(width, CHANNELS)
+    return maps + BLOCKS * linear(width, width)
+
+
+def ts_sam_numbers(side: int, refinements: int = BLOCKS, num_classes: int = 1) -> int:
+    """Of the side adapters, the refinements, the entry and the fusion decoder; every norm has two a channel."""
+    h, neck = side // 2, WIDTH
+
+    def unit(numbers: int, channels: int) -> int:
+        return numbers + 2 * channels
+
+    def adapter(main: int, out: int) -> int:
+        return unit(linear(side, main), main) + unit(linear(main, out), out)
+
+    def refinement(main: int) -> int:
+        return unit(linear(main, h), h) + 3 * unit(4 * h * h + h, h) + 4 * h * h
+
+    adapters = (BLOCKS + 1) * adapter(CHANNELS, side) + adapter(neck, neck)
+    refined = refinements * refinement(CHANNELS) + refinement(neck)
+    fusion = unit(9 * neck * h, h) + 2 * (unit(9 * h * h, h) + 2 * unit(9 * 2 * h * h, h))
+    return linear(CHANNELS, side) + adapters + refined + fusion + linear(h, num_classes)
+
+
+def lst_numbers(width: int) -> int:
+    """Of the side blocks, what comes down to them and goes up from them, and the gates between them."""
+    block = 12 * width**2 + 13 * width
+    return BLOCKS * (block + linear(CHANNELS, width)) + BLOCKS - 1 + 2 * width + linear(width, WIDTH)
+
+
+def encoder_numbers() -> int:
+    """All of the tiny encoder: patches, positions (6 x 6), blocks with relative positions, neck."""
+    c, depth = CHANNELS, CHANNELS // 2
+    patches = linear(3 * 16 * 16, c) + 6 * 6 * c
+    block = linear(c, 3 * c) + linear(c, c) + linear(c, MLP) + linear(MLP, c) + 4 * c
+    relative = 2 * (2 * 4 - 1) * depth + 2 * (2 * 6 - 1) * depth  # one block in windows of 4, one over the grid of 6
+    neck = c * WIDTH + 9 * WIDTH * WIDTH + 4 * WIDTH
+    return patches + BLOCKS * block + relative + neck
+
+
+EVERYTHING = encoder_numbers() + decoder_numbers() + 4 * WIDTH + WIDTH
+"""The encoder, the decoder for one class, SAM's four mask tokens, the no-mask embedding."""
+
+
 @dataclass(frozen=True)
 class Row:
-    """What the contract expects of one method."""
+    """What the contract expects of one method.
+
+    Attributes:
+        method: its name.
+        count: trained numbers on the tiny base for one class.
+        touches_encoder: whether features depend on what is learned.
+        fields: hyper-parameters that differ from the defaults.
+        more_classes: whether it works for three classes.
+        redraws: whether it puts random weights in the place of the base's.
+        scale: rows of logits for each row of the embedding.
+        idle: parts of the names of tensors that are marked trained, as published, though nobody uses their output.
+        cancelled: parts of the names of tensors that an average taken right after them takes away again, so that
+            their gradient is zero but for rounding.
+    """
 
     method: str
     count: int
     touches_encoder: bool
     fields: dict[str, Any] = field(default_factory=dict)
     more_classes: bool = True
+    redraws: bool = False
+    scale: int = 4
+    idle: tuple[str, ...] = ()
+    cancelled: tuple[str, ...] = ()
 
     def build(self) -> Method:
         """The method itself."""
@@ -72,4 +141,44 @@ ROWS = {
         fields={"rank": 2, "roles": ["qkv", "proj", "mlp_in", "mlp_out"]},
     ),
     "lora_no_decoder": Row("lora", LORA_QKV, touches_encoder=True, fields={"decoder": False}, more_classes=False),
+    "sam_adapter": Row("sam_adapter", sam_adapter_numbers(1) + decoder_numbers(), touches_encoder=True),
+    "sam_adapter_wide": Row(
+        "sam_adapter", sam_adapter_numbers(8) + decoder_numbers(), touches_encoder=True, fields={"factor": 4}
+    ),
+    "sam_adapter_paper": Row(
+        "sam_adapter",
+        sam_adapter_numbers(1) + whole_decoder_numbers() + WIDTH,
+        touches_encoder=True,
+        fields={"paper": True},
+        more_classes=False,
+        idle=("iou_prediction_head", *(f"output_hypernetworks_mlps.{number}." for number in (1, 2, 3))),
+    ),
+    "ts_sam": Row("ts_sam", ts_sam_numbers(WIDTH), touches_encoder=True),
+    "ts_sam_frequency": Row(
+        "ts_sam",
+        ts_sam_numbers(24, refinements=1) + linear(3 * 16 * 16, 24),
+        touches_encoder=True,
+        fields={"frequency": True, "side_channels": 24, "refinements": 1},
+    ),
+    "ts_sam_paper": Row(
+        "ts_sam",
+        ts_sam_numbers(WIDTH),
+        touches_encoder=True,
+        fields={"paper": True},
+        cancelled=(
+            "inject.0.bias",
+            "collect.0.bias",
+            "squeeze.0.bias",
+            "twofold.0.bias",
+            "fourfold.0.0.bias",
+            "fourfold.1.0.bias",
+        ),
+    ),
+    "lst": Row("lst", lst_numbers(100) + decoder_numbers(), touches_encoder=True),
+    "lst_narrow": Row(
+        "lst", lst_numbers(6) + decoder_numbers(), touches_encoder=True, fields={"width": 6, "num_heads": 2}
+    ),
+    "full": Row("full", EVERYTHING, touches_encoder=True),
+    "scratch": Row("scratch", EVERYTHING, touches_encoder=True, redraws=True),
+    "probe": Row("probe", WIDTH + 1, touches_encoder=False, scale=1),
 }

@@ -9,9 +9,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from samtune.methods import Probe, cell_shares, fit_probe
+from samtune.errors import ConfigError
+from samtune.methods import Probe, StartsFromData, adapt, cell_shares, fit_probe, make_method, trainable
 from samtune.methods.probe import _regress
+from samtune.sam import build
 from samtune.types import Features
+from tests.tiny import tiny_sam
 
 
 def planted(num_classes: int, spread: float = 0.3) -> tuple[Tensor, Tensor]:
@@ -105,3 +108,26 @@ def test_reaches_the_optimum_of_plain_gradient_descent(num_classes: int) -> None
     naive = float(objective(weight.detach(), bias.detach()))
     assert found <= naive + 1e-5
     assert found == pytest.approx(naive, abs=1e-4)
+
+
+@pytest.mark.parametrize("num_classes", [1, 3])
+def test_as_a_method_it_is_the_fit(num_classes: int) -> None:
+    features, labels = planted(num_classes)
+    features = torch.cat([features, torch.randn(2, 11, 6, 6, generator=torch.Generator().manual_seed(2))], 1)
+    sam = adapt(tiny_sam(), make_method("probe", strength=0.01), num_classes=num_classes)
+    method = make_method("probe", strength=0.01)
+    assert isinstance(method, StartsFromData)
+    assert not sam.decode(Features(features)).any(), "before the fit it says nothing"
+    method.start(sam, features, labels, seed=0)
+    expected = fit_probe(features, labels, num_classes, strength=0.01)
+    assert torch.equal(sam.decode(Features(features)), expected.logits(Features(features)))
+    default = fit_probe(features, labels, num_classes)
+    assert not torch.allclose(expected.weight, default.weight, atol=1e-3)
+    assert method.recipe.updates == 0
+
+
+def test_as_a_method_it_has_257_numbers() -> None:
+    sam = adapt(build("facebook/sam-vit-base"), make_method("probe"))
+    assert sum(parameter.numel() for parameter in trainable(sam).values()) == 257
+    with pytest.raises(ConfigError, match=r"probe.strength must be 0 or more, but -1.0"):
+        make_method("probe", strength=-1)

@@ -37,7 +37,11 @@ def run(base: Path, samples: Path, tmp_path: Path, request: pytest.FixtureReques
     return folder
 
 
-@pytest.mark.parametrize("run", ["ptsam", "lora", "ptsam_encoder"], indirect=True)
+@pytest.mark.parametrize(
+    "run",
+    ["ptsam", "lora", "ptsam_encoder", "sam_adapter", "ts_sam", "lst", "full", "scratch", "probe"],
+    indirect=True,
+)
 def test_every_row_equals_its_own_model(run: Path, base: Path, samples: Path) -> None:
     dataset = open_dataset(samples / "images", samples / "masks")
     found = evaluate(run, dataset, batch_size=2, device="cpu")

@@ -52,25 +52,46 @@ def test_places_of_a_block_see_the_grid_and_are_heard(site: str, index: int) -> 
 
 
 class SideSpy(nn.Module):
-    def __init__(self, factor: float) -> None:
+    def __init__(self, factor: float = 1.0, last: float = 1.0) -> None:
         super().__init__()
-        self.factor = factor
-        self.calls: list[tuple[int, tuple[int, ...], Any]] = []
+        self.factor, self.last = factor, last
+        self.calls: list[tuple[Any, ...]] = []
+        self.patches = torch.empty(0)
+
+    def begin(self, pixels: Tensor, patches: Tensor) -> Any:
+        self.calls.append(("begin", tuple(pixels.shape), tuple(patches.shape)))
+        self.patches = patches
+        return "first"
 
     def forward(self, index: int, tokens: Tensor, state: Any) -> tuple[Tensor, Any]:
         self.calls.append((index, tuple(tokens.shape), state))
         return tokens * self.factor, index
 
+    def end(self, embedding: Tensor, state: Any) -> tuple[Tensor, Any]:
+        self.calls.append(("end", tuple(embedding.shape), state))
+        return embedding * self.last, "last"
 
-def test_side_is_called_after_the_patches_and_after_each_block() -> None:
-    sam, side = tiny_sam(), SideSpy(1.0)
+
+def test_side_sees_the_pixels_the_patches_each_block_and_the_neck() -> None:
+    sam, side = tiny_sam(), SideSpy()
     sam.vision_encoder.side = side
     assert torch.equal(embedding(sam), embedding(tiny_sam()))
     grid = (2, 6, 6, 32)
-    assert side.calls == [(-1, grid, None), (0, grid, -1), (1, grid, 0)]
-    assert sam.encode(torch.zeros(1, 3, 96, 96)).side == 1
-    sam.vision_encoder.side = SideSpy(1.5)
-    assert not torch.allclose(embedding(sam), embedding(tiny_sam()), atol=1e-3)
+    assert side.calls == [
+        ("begin", (2, 3, 96, 96), grid), (-1, grid, "first"), (0, grid, -1), (1, grid, 0), ("end", (2, 16, 6, 6), 1),
+    ]  # fmt: skip
+    pixels = torch.ones(1, 3, 96, 96)
+    assert sam.encode(pixels).side == "last"
+    plain = tiny_sam().vision_encoder.patch_embed.projection(pixels).permute(0, 2, 3, 1)
+    assert torch.equal(side.patches, plain), "the position embedding is not in them yet"
+
+
+def test_side_is_heard_in_the_stream_and_after_the_neck() -> None:
+    sam, plain = tiny_sam(), embedding(tiny_sam())
+    sam.vision_encoder.side = SideSpy(factor=1.5)
+    assert not torch.allclose(embedding(sam), plain, atol=1e-3)
+    sam.vision_encoder.side = SideSpy(last=2.0)
+    assert torch.equal(embedding(sam), 2 * plain)
 
 
 @pytest.mark.parametrize("role", ROLES)

@@ -22,7 +22,10 @@ def history(folder: Path) -> list[dict[str, float]]:
     return RunFolder(folder).read_history()
 
 
-@pytest.mark.parametrize("method", ["ptsam", "ptsam_encoder", "decoder_only", "lora"])
+@pytest.mark.parametrize(
+    "method",
+    ["ptsam", "ptsam_encoder", "decoder_only", "lora", "sam_adapter", "ts_sam", "lst", "full", "scratch", "probe"],
+)
 def test_every_method_trains_and_leaves_a_whole_run_folder(prepared: Path, method: str) -> None:
     result = run(prepared, f"run-{method}", method=method, updates=4)
     folder = prepared / f"run-{method}"
@@ -42,6 +45,36 @@ def test_every_method_trains_and_leaves_a_whole_run_folder(prepared: Path, metho
     assert card.num_images == 6
     assert sam.base_sha256 == card.base_sha256
     assert Probe.load(folder / "probe.safetensors").weight.shape == (1, 16)
+
+
+def test_the_probe_is_fitted_without_updates_and_is_the_floor(prepared: Path) -> None:
+    result = train(
+        TrainSettings(base=str(prepared / "base"), method="probe", device="cpu"),
+        open_dataset(prepared / "data" / "images", prepared / "data" / "masks"),
+        prepared / "probe",
+    )
+    assert (result.steps, result.trainable, result.stopped) == (0, 17, "finished")
+    assert [set(row) for row in history(prepared / "probe")] == [
+        {"step", "val_predicted_share", *(f"val_{a}_{b}" for a in ("iou", "dice") for b in ("per_image", "pooled"))}
+    ]
+    floor = Probe.load(prepared / "probe" / "probe.safetensors")
+    sam, card = load_specialist(prepared / "probe")
+    assert torch.equal(sam.get_parameter("head.weight"), floor.weight)
+    assert torch.equal(sam.get_parameter("head.bias"), floor.bias)
+    assert card.metrics == result.validation
+    assert 0 <= result.validation["iou_per_image"] <= 1
+    again = run(prepared, "probe-more", method="probe", updates=3, learning_rate=1e-2)
+    assert again.steps == 3
+    moved, _ = load_specialist(prepared / "probe-more")
+    assert not torch.equal(moved.get_parameter("head.weight"), floor.weight)
+
+
+def test_the_published_running_statistics_move_in_training(prepared: Path) -> None:
+    run(prepared, "statistics", method="ts_sam", method_fields={"paper": True}, updates=3)
+    sam, _ = load_specialist(prepared / "statistics")
+    buffers = {name: buffer for name, buffer in sam.named_buffers() if name.endswith("running_mean")}
+    assert buffers
+    assert all(buffer.any() for buffer in buffers.values())
 
 
 def test_loss_falls(prepared: Path) -> None:

@@ -26,7 +26,7 @@ class Recipe:
     Attributes:
         learning_rate: peak of the schedule (AdamW).
         weight_decay: AdamW's, on matrices only.
-        updates: number of optimiser steps.
+        updates: number of optimiser steps; 0 where the first values, taken from the data, are the result.
         batch_size: images in an update.
         loss: a name `samtune.losses.segmentation_loss` knows; "auto" is BCE + Dice for one class,
             cross-entropy + Dice for more.
@@ -94,7 +94,7 @@ class StartsFromData(Protocol):
         Args:
             sam: adapted by this method.
             embedding: (N, C, H, W) features of the training images as the adapted encoder gives them.
-            labels: (N, H, W) uint8 label maps on the embedding's grid.
+            labels: (N, h, w) uint8 label maps, h and w multiples of H and W; 255 counts nowhere.
             seed: of whatever is drawn.
         """
         ...
@@ -102,12 +102,22 @@ class StartsFromData(Protocol):
 
 @dataclass(frozen=True)
 class Adaptation:
-    """What `adapt` remembers on the model."""
+    """What `adapt` remembers on the model.
+
+    Attributes:
+        method: what was attached.
+        num_classes: K.
+        base_tensors: identities of the base's tensors.
+        base_parameters: the tensors themselves, which keeps their identities alive.
+        trained: identities of those of them that the method trains; a loaded specialist is frozen, so that
+            `requires_grad` no longer tells.
+    """
 
     method: Method
     num_classes: int
     base_tensors: frozenset[int] = field(repr=False)
-    base_parameters: tuple[nn.Parameter, ...] = field(repr=False)  # keeps the identities alive
+    base_parameters: tuple[nn.Parameter, ...] = field(repr=False)
+    trained: frozenset[int] = field(repr=False)
 
 
 def adapt(sam: Sam, method: Method, *, num_classes: int = 1, seed: int = 0) -> Sam:
@@ -135,12 +145,13 @@ def adapt(sam: Sam, method: Method, *, num_classes: int = 1, seed: int = 0) -> S
         raise MethodError(f"The number of classes must be 1..254 without the background, but {num_classes} came.")
     sam.requires_grad_(False)
     parameters = tuple(sam.parameters())
-    record = Adaptation(method, num_classes, frozenset(map(id, parameters)), parameters)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         method.attach(sam, num_classes=num_classes)
     sam.to(sam.device)
-    sam.__dict__["_adaptation"] = record
+    trained = frozenset(id(parameter) for parameter in parameters if parameter.requires_grad)
+    base_tensors = frozenset(map(id, parameters))
+    sam.__dict__["_adaptation"] = Adaptation(method, num_classes, base_tensors, parameters, trained)
     return sam
 
 
@@ -176,7 +187,7 @@ def delta(sam: Sam) -> dict[str, Tensor]:
     return {
         key: tensor.detach()
         for key, tensor in state.items()
-        if tensor.requires_grad or id(tensor) not in record.base_tensors
+        if tensor.requires_grad or id(tensor) in record.trained or id(tensor) not in record.base_tensors
     }
 
 
@@ -199,7 +210,7 @@ def touches_encoder(sam: Sam) -> bool:
     if record is None:
         return False
     state = sam.vision_encoder.state_dict(keep_vars=True).values()
-    if any(id(tensor) not in record.base_tensors for tensor in state):
+    if any(id(tensor) not in record.base_tensors or id(tensor) in record.trained for tensor in state):
         return True
     side = 2 * sam.spec.patch
     with torch.enable_grad():

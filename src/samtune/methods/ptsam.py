@@ -23,6 +23,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from samtune.errors import ConfigError, MethodError
@@ -96,10 +97,12 @@ def start_tokens(sam: Sam, embedding: Tensor, labels: Tensor, *, seed: int) -> N
     """Set each class's tokens to centres of its features (5 of 8) and of all others' (3 of 8).
 
     SAM's positive or negative point embedding is added to each, as to a user's click; there is no position
-    in them. A class without any pixel keeps its first values.
+    in them. A cell has the label of its middle; a class without any cell keeps its first values.
     """
     prompts = sam.decoder.prompts
     assert prompts is not None
+    grid_hw = embedding.shape[-2:]
+    labels = F.interpolate(labels[:, None].float(), size=grid_hw, mode="nearest-exact")[:, 0].to(torch.uint8)
     positive, negative = _label_embeddings(sam)
     num_tokens = prompts.tokens.shape[1]
     num_foreground = (5 * num_tokens + 7) // 8

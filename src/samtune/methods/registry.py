@@ -11,11 +11,30 @@ from typing import Any
 from samtune.errors import ConfigError
 from samtune.methods.core import Method
 from samtune.methods.decoder_only import DecoderOnly
+from samtune.methods.full import Full, Scratch
 from samtune.methods.lora import LoRA
+from samtune.methods.lst import LST
+from samtune.methods.probe import LinearProbe
 from samtune.methods.ptsam import PTSAM
 from samtune.methods.ptsam_encoder import PTSAMEncoder
+from samtune.methods.sam_adapter import SAMAdapter
+from samtune.methods.ts_sam import TSSAM
 
-METHODS: dict[str, type[Any]] = {cls.name: cls for cls in (PTSAM, PTSAMEncoder, DecoderOnly, LoRA)}
+METHODS: dict[str, type[Any]] = {
+    cls.name: cls
+    for cls in (
+        PTSAM,
+        PTSAMEncoder,
+        DecoderOnly,
+        LoRA,
+        SAMAdapter,
+        TSSAM,
+        LST,
+        Full,
+        Scratch,
+        LinearProbe,
+    )
+}
 """Every method by the word of the command line."""
 
 

@@ -17,12 +17,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from safetensors import safe_open
-
 from samtune.data.restore import decide
 from samtune.errors import ConfigError, DataError
 from samtune.methods import Probe, load_specialist, read_card, specialist_folder, touches_encoder
-from samtune.methods.card import TENSOR_FILE
 from samtune.metrics import SegmentationScores
 from samtune.predict.predictor import choose_device, segment
 from samtune.predict.reading import read_ahead
@@ -224,7 +221,7 @@ def load_rows(path: str | Path, base: str | Path | None, device: str | None) -> 
     untouched = Sam.from_pretrained(name, card.side)
     stock = deepcopy(untouched, {id(untouched.vision_encoder): untouched.vision_encoder})
     sam, card = load_specialist(path, untouched)
-    shares_encoder = not (touches_encoder(sam) or _learned_in_encoder(path))
+    shares_encoder = not touches_encoder(sam)
     if not shares_encoder:
         stock = Sam.from_pretrained(name, card.side)
     sam, stock = sam.to(place), stock.eval().to(place)
@@ -336,9 +333,3 @@ def _nothing_left(num: int, num_seen: int, skipped: list[dict[str, str]]) -> str
     if skipped:
         why.append(f"{len(skipped)} cannot be read ({skipped[0]['why']})")
     return f"There must be at least one image to score, but of {num} images, {' and '.join(why) or 'none came'}."
-
-
-def _learned_in_encoder(path: str | Path) -> bool:
-    """Whether the adapter replaces tensors of the encoder; loading leaves no other trace of that."""
-    with safe_open(specialist_folder(path) / TENSOR_FILE, "pt") as file:
-        return any(key.startswith("vision_encoder.") for key in file.keys())  # noqa: SIM118

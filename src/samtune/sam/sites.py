@@ -2,13 +2,16 @@
 
 A method attaches by assignment and nothing else; what each place hands in and expects back:
 
-    block.put("qkv" | "proj" | "mlp_in" | "mlp_out", module)   an nn.Linear (or a subclass): tokens -> one
-    tensor block.put("norm1" | "norm2", module)                       tokens -> tokens, in the layer norm's
-    place block.prompts      `EncoderPrompts`: extra keys and values of this block's attention, the same in
-    each window block.before       tokens -> tokens, ahead of the block
+    block.put("qkv" | "proj" | "mlp_in" | "mlp_out", module)
+                       an nn.Linear (or a subclass): tokens -> one tensor
+    block.put("norm1" | "norm2", module)
+                       tokens -> tokens, in the layer norm's place
+    block.prompts      `EncoderPrompts`: extra keys and values of this block's attention, the same in each window
+    block.before       tokens -> tokens, ahead of the block
     block.after_attn   attention output -> attention output, before the residual
     block.after_mlp    MLP output -> MLP output, before the residual
-    encoder.side       `Side`: sees the patch embedding and every block's output
+    encoder.side       `Side`: sees the pixels, the patch embedding, every block's output and the neck's, in this
+                       order; may correct each of the last three, and hands its own state from one to the next
     decoder.prompts    `DecoderPrompts`: learned sparse tokens, one set per class
     decoder.classes    `ClassHeads`: one mask token and one hyper-network per class, in place of SAM's token 0
     sam.head           Features -> logits (B, K, h, w), in the mask decoder's place
@@ -36,18 +39,46 @@ ROLES = {
 
 
 class Side(Protocol):
-    """A network beside the encoder."""
+    """A network beside the encoder: `begin`, then a call for each index from -1, then `end`.
 
-    def __call__(self, index: int, tokens: Tensor, state: Any) -> tuple[Tensor, Any]:
-        """Look at the stream once: index -1 after the patch embedding, then after each block.
+    What one step keeps for the next travels in `state`, never on the module, so that nothing of an image outlives
+    its forward pass.
+    """
+
+    def begin(self, pixels: Tensor, patches: Tensor) -> Any:
+        """Look at the input once, ahead of the first block.
 
         Args:
-            index: -1, then the block's number from 0.
-            tokens: (B, H, W, C) the stream.
-            state: what this returned at the last call; None at the first.
+            pixels: (B, 3, S, S) as the encoder got them.
+            patches: (B, H, W, C) the patch embedding before the position embedding is added.
 
         Returns:
-            The stream, corrected or as it came, and the state; the last state travels in `Features.side`.
+            The first state.
+        """
+        ...
+
+    def __call__(self, index: int, tokens: Tensor, state: Any) -> tuple[Tensor, Any]:
+        """Look at the stream once: index -1 ahead of the first block, then after each block.
+
+        Args:
+            index: -1 (position embedding added), then the block's number from 0.
+            tokens: (B, H, W, C) the stream.
+            state: what the step before returned.
+
+        Returns:
+            The stream, corrected or as it came, and the state.
+        """
+        ...
+
+    def end(self, embedding: Tensor, state: Any) -> tuple[Tensor, Any]:
+        """Look at the neck's output.
+
+        Args:
+            embedding: (B, C, H, W) of the neck.
+            state: what the call after the last block returned.
+
+        Returns:
+            The embedding, corrected or as it came, and what travels in `Features.side`.
         """
         ...
 

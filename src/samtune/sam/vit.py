@@ -156,24 +156,26 @@ class ImageEncoder(nn.Module):
             pixels: (B, 3, S, S) normalised.
 
         Returns:
-            The embedding (B, C, S / patch, S / patch) and the side network's last state (None without one).
+            The embedding (B, C, S / patch, S / patch), and what the side network's `end` returned (None without
+            one).
 
         Raises:
             ShapeError: `pixels` is not of that shape or S is not a multiple of the patch.
         """
         self._check(pixels)
-        tokens: Tensor = self.patch_embed.projection(pixels).permute(0, 2, 3, 1)
+        patches: Tensor = self.patch_embed.projection(pixels).permute(0, 2, 3, 1)
+        tokens = patches
         if self.pos_embed is not None:
             tokens = tokens + self._positions((tokens.shape[1], tokens.shape[2]))
         side: Any = self.side
-        state: Any = None
-        if side is not None:
-            tokens, state = side(-1, tokens, None)
+        if side is None:
+            for block in self.layers:
+                tokens = block(tokens)
+            return self.neck(tokens), None
+        tokens, state = side(-1, tokens, side.begin(pixels, patches))
         for index, block in enumerate(self.layers):
-            tokens = block(tokens)
-            if side is not None:
-                tokens, state = side(index, tokens, state)
-        return self.neck(tokens), state
+            tokens, state = side(index, block(tokens), state)
+        return side.end(self.neck(tokens), state)  # type: ignore[no-any-return]
 
     def _positions(self, grid_hw: tuple[int, int]) -> Tensor:
         """The position embedding (1, H, W, C), interpolated where the grid is not the trained one."""

@@ -14,7 +14,6 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import torch
-import torch.nn.functional as F
 from accelerate import Accelerator, DistributedDataParallelKwargs
 
 from samtune.data import split as split_dataset
@@ -149,7 +148,7 @@ def train(
         if cached:
             _encode(frozen, sam, range(plan.views), accelerator)
         if isinstance(method, StartsFromData):
-            _start(method, sam, embedding, labels, settings.seed)
+            method.start(sam, embedding.to(sam.device), labels, seed=settings.seed)
     trainer = Trainer(
         sam=sam,
         source=source,
@@ -222,13 +221,6 @@ def _encode(features: CachedFeatures, sam: Sam, numbers: range | list[int], acce
         num_processes=accelerator.num_processes,
     )
     accelerator.wait_for_everyone()
-
-
-def _start(method: StartsFromData, sam: Sam, embedding: Tensor, labels: Tensor, seed: int) -> None:
-    """Let the method take its first values from the training images, as they are and unaugmented."""
-    grid_hw = embedding.shape[-2:]
-    nearest = F.interpolate(labels[:, None].float(), size=grid_hw, mode="nearest-exact")[:, 0]
-    method.start(sam, embedding.to(sam.device), nearest.to(torch.uint8), seed=seed)
 
 
 def _validation(

@@ -88,7 +88,7 @@ class Plan:
     """A run with every number decided.
 
     Attributes:
-        updates: optimiser steps.
+        updates: optimiser steps; 0 keeps the method's first values.
         batch_size: images in an update, over all processes.
         warmup: steps of linear rise.
         learning_rate: peak.
@@ -152,6 +152,8 @@ def plan_run(
         )
     updates = settings.updates or recipe.updates
     views = settings.views if settings.views is not None else (8 if cached else FRESH_VIEWS - 1)
+    if not updates:
+        views = 0
     plan = Plan(
         updates=updates,
         batch_size=batch_size,
@@ -163,6 +165,9 @@ def plan_run(
         views=views + 1,
         evaluate_every=max(1, updates // settings.evaluations),
     )
+    if not updates:
+        say("No updates: the values fitted to the training images, as they are, are the result.")
+        return plan
     kind = f"each image and {views} augmented views of it" if cached else "a new view of an image at each step"
     say(f"{updates} updates of {batch_size} images, learning rate {plan.learning_rate:g}, loss {plan.loss}; {kind}.")
     return plan
@@ -176,14 +181,14 @@ def _loss(name: str, num_classes: int) -> LossKind:
     """
     from typing import get_args
 
-    from samtune.losses import LossKind
+    from samtune.losses import ONE_CLASS, LossKind
 
     if name == "auto":
         return "bce_dice" if num_classes == 1 else "ce_dice"
     offered = get_args(LossKind)
     if name not in offered:
         raise ConfigError(f"The loss must be auto or one of {', '.join(offered)}, but {name!r} came.")
-    if num_classes > 1 and "bce" in name:
+    if num_classes > 1 and name in ONE_CLASS:
         raise ConfigError(f"The loss {name} is for one class, but there are {num_classes}; use ce_dice or focal_dice.")
     loss: LossKind = name  # type: ignore[assignment]
     return loss

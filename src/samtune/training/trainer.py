@@ -145,6 +145,9 @@ class Trainer:
             "finished", "early" or "interrupted".
         """
         try:
+            if not self.plan.updates and self.validation is not None and self.progress.best_score < 0:
+                self._rows.append({"step": 0})
+                self._evaluate()
             for step in track(self._steps(), "Training", total=self.plan.updates - self.progress.step):
                 self._update(step)
                 self.progress.step = step + 1

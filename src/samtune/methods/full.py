@@ -1,0 +1,105 @@
+"""Full fine-tuning, and the same from random weights: the two ends that the other methods are measured against.
+
+    theta  <-  theta - step,    theta = every number of SAM that the mask depends on
+
+    image --> encoder (trained) --> neck (trained) --> mask decoder (trained) --> one mask per class
+
+Cost: the encoder's 89,670,912 (ViT-B), 308,278,272 (ViT-L) or 637,026,048 (ViT-H), the decoder's 3,505,536 for one
+class, SAM's four mask tokens (1,024, of which the first has given way to the class tokens) and the no-mask embedding
+(256): 93,177,728, 311,785,088 and 640,532,864. That is all of SAM, 641,090,608 on ViT-H (the 641.09 million of the
+published tables), less what no output depends on: the IoU head, SAM's own hyper-networks, for which the class heads
+hold copies, and the embeddings of points, boxes and mask prompts. The matrix of the positional encoding stays too: it
+is a random draw that SAM itself never trained. What is saved is the whole model (2.6 GB on ViT-H), a checkpoint four
+times that, for it holds the moments and the best values so far: raise `checkpoint_every_s`.
+Not to be used, `full`: with few images, where it forgets more than it learns, or where a copy of the model per task is
+too much. `scratch`: ever, but to see what the pre-training is worth.
+
+Source: the `scratch` row of Zhong et al., "Convolution Meets LoRA", ICLR 2024 (641.09 million; its code is not
+public, and which tensors stayed frozen is not known). Full fine-tuning of a pre-trained SAM is not in that table.
+First values of `scratch`, ours, for transformers' own (encoder weights of 1e-10, position embeddings of zero) cannot
+be trained: linears and convolutions N(0, 1 / fan-in), biases 0, norms 1 and 0, relative positions 0, position
+embedding N(0, 0.02^2), tokens and the no-mask embedding N(0, 1), as PyTorch's and the original SAM's.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from samtune.methods.core import Recipe, train_decoder
+from samtune.sam import ClassHeads
+
+if TYPE_CHECKING:
+    from samtune.sam import Sam
+
+
+@dataclass(frozen=True)
+class Full:
+    """Everything trained that the mask depends on; it has no hyper-parameters."""
+
+    name: ClassVar[str] = "full"
+    source: ClassVar[str] = "full fine-tuning; sizes as in Zhong et al., ICLR 2024, arXiv 2401.17868"
+    starts_as_identity: ClassVar[bool] = True
+    recipe: ClassVar[Recipe] = Recipe(learning_rate=2e-5, weight_decay=1e-2, updates=300, batch_size=4)
+
+    def attach(self, sam: Sam, *, num_classes: int) -> None:
+        """See `Method.attach`."""
+        train_everything(sam, num_classes)
+
+
+@dataclass(frozen=True)
+class Scratch:
+    """The same from random weights; it has no hyper-parameters.
+
+    The base's own tensors stay as they are, in memory beside the new ones.
+    """
+
+    name: ClassVar[str] = "scratch"
+    source: ClassVar[str] = "baseline of Zhong et al., Convolution Meets LoRA, ICLR 2024, arXiv 2401.17868"
+    starts_as_identity: ClassVar[bool] = False
+    recipe: ClassVar[Recipe] = Recipe(learning_rate=3e-4, weight_decay=5e-2, updates=1000, batch_size=4)
+
+    def attach(self, sam: Sam, *, num_classes: int) -> None:
+        """See `Method.attach`."""
+        train_everything(sam, num_classes)
+        for module in sam.modules():
+            for key, parameter in module.named_parameters(recurse=False):
+                if parameter.requires_grad:
+                    setattr(module, key, nn.Parameter(first_values(module, key, parameter)))
+
+
+def train_everything(sam: Sam, num_classes: int) -> None:
+    """Mark every tensor for training that the mask depends on.
+
+    Raises:
+        MethodError: class heads or prompts stand in the decoder already.
+    """
+    train_decoder(sam, num_classes)
+    sam.decoder.mask_tokens.requires_grad_(True)
+    sam.vision_encoder.requires_grad_(True)
+    sam.prompt_encoder.no_mask_embed.requires_grad_(True)
+
+
+def first_values(module: nn.Module, key: str, parameter: Tensor) -> Tensor:
+    """Random values in a parameter's place, of its shape and on its device; see the head of this file.
+
+    Args:
+        module: that holds it.
+        key: its name there.
+        parameter: gives shape and device; the numbers are drawn on the CPU, so that a seed means the same anywhere.
+    """
+    values = torch.zeros(parameter.shape, device="meta" if parameter.is_meta else "cpu")
+    if isinstance(module, nn.Embedding | ClassHeads):
+        values.normal_()
+    elif key == "pos_embed":
+        values.normal_(std=0.02)
+    elif key == "weight" and parameter.ndim == 1:
+        values.fill_(1.0)
+    elif key == "weight":
+        # Of a transposed convolution whose stride is its kernel, each output cell sees one cell of each input channel.
+        fan_in = len(parameter) if isinstance(module, nn.ConvTranspose2d) else parameter[0].numel()
+        values.normal_(std=fan_in**-0.5)
+    return values.to(parameter.device)

@@ -1,0 +1,167 @@
+"""SAM-Adapter: each encoder block is told of the image's edges and of its patches, and the mask decoder is trained.
+
+    F   = W_p P + b_p + Conv16(HF(I))                            P patch embedding, HF(I) high frequencies
+    x  <- x + W_up gelu(W_i F + b_i) + b_up                      ahead of block i; W_up, b_up are shared
+
+    I --> HF --> 16 x 16 convolution --.
+                                       +--> F (q channels) --> W_i, gelu --> W_up --.
+    I --> patch embedding P --> W_p ---'                                            +--> block i
+                                            x --------------------------------------'
+
+Cost, with q = C / factor: (C q + q) + (768 q + q) + L (q^2 + q) + (q C + C); with factor 32 that is 63,312 on ViT-B,
+116,544 on ViT-L, 186,960 on ViT-H; with factor 16 on ViT-H 475,040. To it come the decoder's 3,505,536 for one
+class. Each step runs the encoder forward and backward. Not to be used where nothing of the task shows in the edges,
+or where features could be cached (`ptsam`, `decoder_only`).
+
+Source: Chen et al., "SAM Fails to Segment Anything? SAM-Adapter", ICCV Workshops 2023, arXiv 2304.09148, and its
+public code (SAM-Adapter-PyTorch 665145d), from which are factor 32, the mask of a quarter of the frequencies, F from
+the patches without positions, one place ahead of each block and the first values (truncated normal, 0.02; fan-out
+for the convolution; the shared map is not zero). The paper's figure draws one adapter more than there are blocks;
+the code, followed here, has one for each. Factor 16 is what the table of Zhong et al., "Convolution Meets LoRA"
+(ICLR 2024), counts: 3,980,576 on ViT-H.
+
+Where the public code is at fault, the default does otherwise and `paper=True` does the same:
+
+- It trains all of the mask decoder and the no-mask embedding: 4,121,908 on ViT-B, 4,175,140 on ViT-L, 4,245,556 on
+  ViT-H. Of these the IoU head and three hyper-networks, 552,036 numbers, are used by nobody. The default trains
+  what has a say (`core.train_decoder`); with `paper=True` they are marked trained and counted, but their gradient
+  is zero: at most weight decay moves them.
+- By our reading of it, the positional matrix and the no-mask embedding are not found in SAM's checkpoint, for they
+  have another name there, and so stay random. The default keeps SAM's own; with `paper=True` both are drawn anew,
+  the matrix stays as drawn and is saved, the embedding is trained.
+- Its images are squashed to a square and its gradients are not averaged between processes. Neither is a matter of
+  the method: images are padded here, as SAM's are, and gradients are averaged. The zero padding shows as an edge in
+  HF(I).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from samtune.errors import ConfigError, MethodError
+from samtune.methods.core import Recipe, train_decoder
+from samtune.methods.frequency import high_frequency
+
+if TYPE_CHECKING:
+    from samtune.sam import Sam
+    from samtune.types import Features
+
+
+@dataclass(frozen=True)
+class SAMAdapter:
+    """Prompts from edges and patches ahead of every block, and a trained mask decoder.
+
+    Attributes:
+        factor: q = C // factor channels between the maps; 32 as published, 16 in Conv-LoRA's table.
+        paper: train and start the decoder as the public code does; see the head of this file. One class only.
+    """
+
+    factor: int = 32
+    paper: bool = False
+
+    name: ClassVar[str] = "sam_adapter"
+    source: ClassVar[str] = "Chen et al., SAM-Adapter, ICCVW 2023, arXiv 2304.09148; SAM-Adapter-PyTorch 665145d"
+    starts_as_identity: ClassVar[bool] = False
+    recipe: ClassVar[Recipe] = Recipe(learning_rate=2e-4, weight_decay=1e-2, updates=300, loss="ce_iou")
+
+    def __post_init__(self) -> None:
+        if self.factor < 1:
+            raise ConfigError(f"sam_adapter.factor must be 1 or more, but {self.factor} came.")
+
+    def attach(self, sam: Sam, *, num_classes: int) -> None:
+        """See `Method.attach`; raises `MethodError` for fewer channels than the factor, or classes with `paper`."""
+        encoder, decoder = sam.vision_encoder, sam.decoder
+        if encoder.side is not None or sam.head is not None:
+            raise MethodError("The places beside the encoder and of the head must be free, but a method stands there.")
+        if encoder.channels < self.factor:
+            raise MethodError(
+                f"sam_adapter.factor must be at most the encoder's {encoder.channels} channels, but {self.factor} came."
+            )
+        if self.paper and num_classes != 1:
+            raise MethodError(f"sam_adapter with paper=true gives one mask, but {num_classes} classes came.")
+        if not self.paper:
+            train_decoder(sam, num_classes)
+        elif decoder.classes is not None or decoder.prompts is not None:
+            raise MethodError("The mask decoder's places must be free, but a method stands there already.")
+        else:
+            decoder.requires_grad_(True)
+            sam.head = PublishedDecoder(sam)
+        encoder.side = EdgePrompts(len(sam.blocks), encoder.channels, encoder.channels // self.factor, encoder.patch)
+
+
+class EdgePrompts(nn.Module):
+    """A `Side` that adds to the stream, ahead of each block, a prompt made from edges and patches.
+
+    Args:
+        num_blocks: L.
+        channels: C of the encoder.
+        width: q.
+        patch: rows and columns of a patch in pixels.
+    """
+
+    def __init__(self, num_blocks: int, channels: int, width: int, patch: int) -> None:
+        super().__init__()
+        self.patches = nn.Linear(channels, width)
+        self.edges = nn.Conv2d(3, width, patch, patch)
+        self.tune = nn.ModuleList(nn.Linear(width, width) for _ in range(num_blocks))
+        self.up = nn.Linear(width, channels)
+        for linear in (self.patches, *self.tune, self.up):
+            assert isinstance(linear, nn.Linear)
+            nn.init.trunc_normal_(linear.weight, std=0.02)
+            nn.init.zeros_(linear.bias)
+        nn.init.normal_(self.edges.weight, std=(2 / (patch**2 * width)) ** 0.5)
+        assert self.edges.bias is not None
+        nn.init.zeros_(self.edges.bias)
+
+    def begin(self, pixels: Tensor, patches: Tensor) -> Tensor:
+        """F (B, H, W, q), the same for all blocks; see `Side.begin`."""
+        edges: Tensor = self.edges(high_frequency(pixels))
+        return self.patches(patches) + edges.permute(0, 2, 3, 1)  # type: ignore[no-any-return]
+
+    def forward(self, index: int, tokens: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
+        """Add the prompt of block `index + 1`, the next one; nothing after the last. See `Side`."""
+        if index + 1 == len(self.tune):
+            return tokens, state
+        return tokens + self.up(F.gelu(self.tune[index + 1](state))), state
+
+    def end(self, embedding: Tensor, state: Tensor) -> tuple[Tensor, None]:
+        """The embedding as it came; see `Side.end`."""
+        return embedding, None
+
+
+class PublishedDecoder(nn.Module):
+    """The mask decoder with a random positional matrix and a random no-mask embedding; features -> (B, 1, h, w).
+
+    Args:
+        sam: whose mask decoder is used; it stays where it is and keeps its keys.
+    """
+
+    matrix: Tensor
+
+    def __init__(self, sam: Sam) -> None:
+        super().__init__()
+        own: Any = sam.shared_image_embedding
+        self.register_buffer("matrix", torch.randn(own.positional_embedding.shape, device=sam.device))
+        self.no_mask = nn.Parameter(torch.randn(sam.decoder.channels, device=sam.device))
+        self._decoder = (sam.decoder,)  # in a tuple, so that it is not registered a second time
+
+    def forward(self, features: Features) -> Tensor:
+        """See `Sam.decode`."""
+        embedding = features.embedding
+        height, width = embedding.shape[-2:]
+        rows = (torch.arange(height, device=embedding.device) + 0.5) / height
+        columns = (torch.arange(width, device=embedding.device) + 0.5) / width
+        grid = torch.stack(torch.meshgrid(columns, rows, indexing="xy"), dim=-1)
+        angles = 2 * torch.pi * ((2 * grid - 1) @ self.matrix)
+        positions = torch.cat([angles.sin(), angles.cos()], dim=-1).permute(2, 0, 1)[None]
+        decoder = self._decoder[0]
+        indices = tuple(range(decoder.mask_tokens.num_embeddings))
+        logits, quality = decoder.masks(embedding + self.no_mask[:, None, None], positions, None, indices)
+        # All masks are computed and one is kept, as published; data-parallel training wants some gradient for each
+        # trained tensor, and for those that nobody uses it is zero.
+        return logits[:, 0, :1] + 0 * quality.sum()

@@ -1,0 +1,170 @@
+"""TS-SAM: a trained stream beside the frozen encoder, refinement at two scales, and a decoder of its own.
+
+    s   = SA_stem(x_0, W P + b)                                 P patch embedding without positions, x_0 with them
+    x_i = Block_i(m_{i-1}),  R <- R + MRM(x_i),  (s, m_i) = SA_i(x_i, s)          m_i = x_i + u_i goes on
+    n   = neck(m_L),         R <- R + MRM(n),    (s, _) = SA_neck(n, s);          logits = FFD(s, R)
+
+    P --> s --> SA --> SA --> ... --> SA --> SA --> s --.
+                |^     |^             |^     ^          |
+    x --> block -+> block -+-> ... block -+> neck       +--> fusion decoder --> logits (B, K, 4 H, 4 W)
+                 '--> MRM --'--> ... --'-----' --> R ---'
+
+Cost, with C of the encoder, S of the side stream, h = S / 2, L blocks: side adapters (L + 1)(2 S C + 3 C + 3 S) +
+(2 S^2 + 6 S), 12 refinements of h C + 263,680 and one of the neck, the entry S C + S, the decoder 1,771,393 (and 129
+for each more class): 11,892,865 on ViT-B, 20,403,073 on ViT-L, 29,437,569 on ViT-H; 196,864 more with the frequency
+branch. Nothing of SAM's decoder or prompts is used. The side stream corrects the encoder's, so each step runs the
+whole encoder forward and backward: it is no way to save memory (`lst` is). Not to be used with few images, where
+twelve million numbers have nothing to hold on to; `ptsam` and `lora` start from SAM's own mask, TS-SAM from noise.
+
+Source: Yu et al., "TS-SAM: Fine-Tuning Segment-Anything Model for Downstream Tasks", arXiv 2408.01835, and its public
+code (TS-SAM edd171c), which gives ViT-B and ViT-H. Ours: the ViT-L sizes (S and the last 12 blocks stay), K classes
+as K maps of the last convolution, and any image size.
+
+Where the public code is at fault, the default does otherwise and `paper=True` does the same:
+
+- BatchNorm with the statistics of two images a process (only one process's are saved). The default is GroupNorm:
+  each image alone, nothing to keep. The numbers are the same.
+- The decoder enlarges with corners on corners beside maps that were enlarged by cells. The default uses cells.
+
+Faults that are no matter of the method, so that no field brings them back: gradients that are never averaged between
+processes (what was meant to be batch 8 is batch 2 on a quarter of the images: batch_size=2), images squashed to a
+square, every mask pixel above 0 taken for foreground, the best step chosen on test images, pairs matched by their
+order. The code's loss is BCE + IoU without smoothing (`ce_iou` here), and for shadows `shadow_bce`, with the
+frequency branch.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+from torch import Tensor, nn
+
+from samtune.errors import ConfigError, MethodError
+from samtune.methods.core import Recipe
+from samtune.methods.frequency import high_frequency
+from samtune.methods.ts_sam.modules import FusionDecoder, Refinement, SideAdapter
+
+if TYPE_CHECKING:
+    from samtune.sam import Sam
+    from samtune.types import Features
+
+State = tuple[Tensor, tuple[Tensor, Tensor] | None]
+"""The side stream (B, S, H, W) and the sums of the refined maps so far, at four times and twice the grid."""
+
+
+@dataclass(frozen=True)
+class TSSAM:
+    """Side adapters, multi-scale refinement and a fusion decoder.
+
+    Attributes:
+        side_channels: S, an even number; None for the neck's width, which is 256 on every SAM and what the public
+            configurations come to.
+        refinements: how many of the last blocks are refined, 12 as published; all where there are fewer.
+        frequency: add a 16 x 16 convolution of the image's high frequencies to the side stream's entry, as the
+            published shadow models do.
+        paper: norm and enlargement of the public code; see the head of this file.
+    """
+
+    side_channels: int | None = None
+    refinements: int = 12
+    frequency: bool = False
+    paper: bool = False
+
+    name: ClassVar[str] = "ts_sam"
+    source: ClassVar[str] = "Yu et al., TS-SAM, arXiv 2408.01835; TS-SAM edd171c"
+    starts_as_identity: ClassVar[bool] = False
+    recipe: ClassVar[Recipe] = Recipe(learning_rate=8e-4, weight_decay=1e-2, updates=400, loss="ce_iou")
+
+    def __post_init__(self) -> None:
+        if self.side_channels is not None and (self.side_channels < 2 or self.side_channels % 2):
+            raise ConfigError(f"ts_sam.side_channels must be even and 2 or more, but {self.side_channels} came.")
+        if self.refinements < 0:
+            raise ConfigError(f"ts_sam.refinements must be 0 or more, but {self.refinements} came.")
+
+    def attach(self, sam: Sam, *, num_classes: int) -> None:
+        """See `Method.attach`."""
+        encoder = sam.vision_encoder
+        if encoder.side is not None or sam.head is not None:
+            raise MethodError("The places beside the encoder and of the head must be free, but a method stands there.")
+        neck = sam.decoder.channels
+        side = neck if self.side_channels is None else self.side_channels
+        encoder.side = SideStream(self, sam, side)
+        sam.head = FusionHead(FusionDecoder(neck, side // 2, num_classes, paper=self.paper))
+
+
+class SideStream(nn.Module):
+    """A `Side`: the stream of side adapters, and the refined maps.
+
+    Args:
+        method: its fields.
+        sam: gives the sizes.
+        side: S.
+    """
+
+    def __init__(self, method: TSSAM, sam: Sam, side: int) -> None:
+        super().__init__()
+        encoder, paper = sam.vision_encoder, method.paper
+        channels, neck, num_blocks = encoder.channels, sam.decoder.channels, len(sam.blocks)
+        self.first_refined = max(0, num_blocks - method.refinements)
+        self.enter = nn.Linear(channels, side)
+        self.edges = nn.Conv2d(3, side, encoder.patch, encoder.patch) if method.frequency else None
+        self.stem = SideAdapter(channels, side, side, paper=paper)
+        self.adapters = nn.ModuleList(SideAdapter(channels, side, side, paper=paper) for _ in range(num_blocks))
+        self.refinements = nn.ModuleList(
+            Refinement(channels, side // 2, paper=paper) for _ in range(self.first_refined, num_blocks)
+        )
+        self.last_adapter = SideAdapter(neck, side, neck, paper=paper)
+        self.last_refinement = Refinement(neck, side // 2, paper=paper)
+
+    def begin(self, pixels: Tensor, patches: Tensor) -> State:
+        """The side stream's first map, from the patches and the high frequencies; see `Side.begin`."""
+        side: Tensor = self.enter(patches).permute(0, 3, 1, 2)
+        if self.edges is not None:
+            side = side + self.edges(high_frequency(pixels))
+        return side, None
+
+    def forward(self, index: int, tokens: Tensor, state: State) -> tuple[Tensor, State]:
+        """Read the stream, and correct it after a block; see `Side`."""
+        side, refined = state
+        main = tokens.permute(0, 3, 1, 2)
+        if index == -1:  # what the stem adds is read, but does not go on
+            return tokens, (self.stem(main, side)[0], None)
+        if index >= self.first_refined:
+            refined = _sum(refined, self.refinements[index - self.first_refined](main))
+        side, main = self.adapters[index](main, side)
+        return main.permute(0, 2, 3, 1), (side, refined)
+
+    def end(self, embedding: Tensor, state: State) -> tuple[Tensor, State]:
+        """Read the neck's output, which stays as it is; see `Side.end`."""
+        side, refined = state
+        refined = _sum(refined, self.last_refinement(embedding))
+        return embedding, (self.last_adapter(embedding, side)[0], refined)
+
+
+def _sum(so_far: tuple[Tensor, Tensor] | None, more: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
+    return more if so_far is None else (so_far[0] + more[0], so_far[1] + more[1])
+
+
+class FusionHead(nn.Module):
+    """The fusion decoder in the mask decoder's place.
+
+    Args:
+        decoder: of the side stream and the refined maps.
+    """
+
+    def __init__(self, decoder: FusionDecoder) -> None:
+        super().__init__()
+        self.decoder = decoder
+
+    def forward(self, features: Features) -> Tensor:
+        """Logits (B, K, 4 H, 4 W) of features that this model's own encoder gave.
+
+        Raises:
+            MethodError: the features come without a side stream.
+        """
+        if features.side is None:
+            raise MethodError("TS-SAM decodes its side stream, but features without one came; encode with this model.")
+        side, (fourfold, twofold) = features.side
+        logits: Tensor = self.decoder(side, twofold, fourfold)
+        return logits

@@ -1,0 +1,143 @@
+"""Full fine-tuning and training from scratch: what is trained, what is drawn, and that the whole model is saved."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from samtune.errors import WeightsError
+from samtune.losses import segmentation_loss
+from samtune.methods import adapt, card_of, delta, load_specialist, make_method, read_card, save, trainable
+from samtune.methods.card import write_card
+from samtune.sam import Sam, build
+from tests.tiny import tiny_sam
+
+ENCODERS = {"base": 89_670_912, "large": 308_278_272, "huge": 637_026_048}
+methods = pytest.mark.parametrize("method", ["full", "scratch"])
+
+
+def adapted(method: str, seed: int = 0) -> Sam:
+    return adapt(tiny_sam(), make_method(method), seed=seed)
+
+
+def disc(seed: int) -> tuple[Tensor, Tensor]:
+    """Two noisy images (2, 3, 96, 96) with a bright disc, and their label maps."""
+    generator = torch.Generator().manual_seed(seed)
+    centres = 30 + 36 * torch.rand(2, 2, 1, 1, generator=generator)
+    grid = torch.stack(torch.meshgrid(torch.arange(96.0), torch.arange(96.0), indexing="ij"))
+    labels = ((grid - centres).square().sum(1) < 18**2).to(torch.uint8)
+    pixels = 0.3 * torch.randn(2, 3, 96, 96, generator=generator) + 2.0 * labels[:, None]
+    return pixels, labels
+
+
+@methods
+def test_trained_is_what_the_mask_depends_on_and_nothing_else(method: str) -> None:
+    """The gradient of SAM with every parameter trained names the same base tensors."""
+    plain = tiny_sam().requires_grad_(True)
+    plain.decode(plain.encode(disc(0)[0])).square().mean().backward()  # type: ignore[no-untyped-call]
+    used = {name for name, parameter in plain.named_parameters() if parameter.grad is not None}
+    used -= {"shared_image_embedding.positional_embedding"}  # a fixed random draw, in SAM itself
+    used -= {name for name in used if "output_hypernetworks_mlps" in name}  # the class heads hold copies
+    trained = {name for name in trainable(adapted(method)) if "decoder.classes." not in name}
+    assert trained == used
+
+
+@methods
+@pytest.mark.parametrize("size", ENCODERS)
+def test_numbers_on_sams_sizes(method: str, size: str) -> None:
+    base = build(f"facebook/sam-vit-{size}")
+    everything = sum(parameter.numel() for parameter in base.parameters())
+    number = sum(p.numel() for p in trainable(adapt(base, make_method(method))).values())
+    assert number == ENCODERS[size] + 3_505_536 + 1_024 + 256
+    idle = 132_612 + 3 * 139_808 + 5_964
+    assert number == everything - 256 - idle + 256  # less the positional matrix; a class token beside SAM's four
+
+
+def test_all_of_sam_is_the_published_number() -> None:
+    everything = sum(parameter.numel() for parameter in build("facebook/sam-vit-huge").parameters())
+    assert everything - 256 == 641_090_608
+
+
+def test_scratch_keeps_nothing_of_the_base_that_the_mask_depends_on() -> None:
+    """Two bases with other weights and one seed give the same model, but for the positional matrix."""
+    one = adapted("scratch", seed=7)
+    other = adapt(tiny_sam(seed=1), make_method("scratch"), seed=7)
+    with torch.no_grad():
+        other.get_parameter("shared_image_embedding.positional_embedding").copy_(
+            one.get_parameter("shared_image_embedding.positional_embedding")
+        )
+        pixels = disc(0)[0]
+        assert torch.equal(one.decode(one.encode(pixels)), other.decode(other.encode(pixels)))
+        third = adapted("scratch", seed=8)
+        assert not torch.allclose(one.decode(one.encode(pixels)), third.decode(third.encode(pixels)))
+
+
+def test_first_values_of_scratch_have_the_spread_that_is_said() -> None:
+    sam = adapt(tiny_sam(hidden_size=64), make_method("scratch"), num_classes=3)
+    encoder, decoder = sam.vision_encoder, sam.decoder
+    for weight, std in (
+        (encoder.blocks[0].attn.qkv.weight, 64**-0.5),
+        (encoder.blocks[1].get_parameter("mlp.lin2.weight"), 48**-0.5),
+        (encoder.patch_embed.projection.weight, 768**-0.5),
+        (encoder.get_parameter("neck.conv2.weight"), (16 * 9) ** -0.5),
+        (decoder.upscale_conv1.get_parameter("weight"), 16**-0.5),
+        (encoder.pos_embed, 0.02),
+        (decoder.mask_tokens.weight, 1.0),
+    ):
+        assert weight is not None
+        assert float(weight.detach().std()) == pytest.approx(std, rel=0.25)
+    assert not encoder.blocks[0].attn.rel_pos_h.any()
+    assert not encoder.blocks[0].attn.qkv.bias.any()
+    assert (encoder.blocks[0].layer_norm1.get_parameter("weight") == 1).all()
+    assert decoder.classes is not None
+    assert len(set(map(tuple, decoder.classes.tokens.tolist()))) == 3
+    with torch.no_grad():
+        features = sam.encode(disc(0)[0])
+        assert 0.1 < float(features.embedding.std()) < 10
+        assert 0.01 < float(sam.decode(features).std()) < 100
+
+
+@pytest.mark.parametrize(("method", "rate", "share"), [("full", 3e-3, 0.9), ("scratch", 1e-3, 0.65)])
+def test_it_learns(method: str, rate: float, share: float) -> None:
+    """The tiny base is noise of another kind, which fine-tuning leaves more slowly than fan-in values."""
+    sam = adapted(method)
+    optimiser = torch.optim.AdamW(trainable(sam).values(), lr=rate)
+    losses = []
+    for step in range(60):
+        pixels, labels = disc(step)
+        loss = segmentation_loss(sam.decode(sam.encode(pixels)), labels)
+        optimiser.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        torch.nn.utils.clip_grad_norm_(list(trainable(sam).values()), 1.0)
+        optimiser.step()
+        losses.append(float(loss.detach()))
+    assert sum(losses[-5:]) < share * sum(losses[:5])
+
+
+@methods
+def test_the_whole_model_is_saved_strictly(method: str, tmp_path: Path) -> None:
+    sam = adapted(method)
+    with torch.no_grad():
+        for parameter in trainable(sam).values():
+            parameter.add_(0.1)
+    card = save(sam, tmp_path, card_of(sam, ("thing",)))
+    tensors = load_file(tmp_path / "adapter_model.safetensors")
+    assert set(tensors) == set(delta(sam)) == set(trainable(sam))
+    loaded, _ = load_specialist(tmp_path, tiny_sam())
+    for key, tensor in delta(loaded).items():
+        assert torch.equal(tensor, delta(sam)[key]), key
+    del tensors["vision_encoder.layers.1.attn.qkv.weight"]
+    save_file(tensors, tmp_path / "adapter_model.safetensors")
+    assert read_card(tmp_path) == card
+    with pytest.raises(WeightsError, match="sha256"):
+        load_specialist(tmp_path, tiny_sam())
+    digest = hashlib.sha256((tmp_path / "adapter_model.safetensors").read_bytes()).hexdigest()
+    write_card(tmp_path, replace(card, adapter_sha256=digest), 0)
+    with pytest.raises(WeightsError, match=r"missing \['vision_encoder.layers.1.attn.qkv.weight'\]"):
+        load_specialist(tmp_path, tiny_sam())

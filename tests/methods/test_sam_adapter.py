@@ -1,0 +1,145 @@
+"""SAM-Adapter against its equations written out, and the numbers that were published."""
+
+from __future__ import annotations
+
+import copy
+import math
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from samtune.errors import ConfigError, MethodError
+from samtune.methods import adapt, delta, make_method, touches_encoder, trainable
+from samtune.methods.frequency import high_frequency
+from samtune.methods.sam_adapter import EdgePrompts, PublishedDecoder
+from samtune.sam import build
+from tests.tiny import tiny_sam
+
+SIZES = ("base", "large", "huge")
+
+
+def noise(*shape: int, seed: int = 0) -> Tensor:
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
+
+
+def naive_high_frequency(plane: Tensor, share: float) -> Tensor:
+    """One channel (H, W) by the definition: a sum over waves, the low ones left out."""
+    height, width = plane.shape
+    limit = math.floor(math.sqrt(height * width * share) / 2)
+    rows, columns = torch.arange(height).double(), torch.arange(width).double()
+    total = torch.zeros(height, width, dtype=torch.complex128)
+    for v in range(-height // 2, height // 2):
+        for u in range(-width // 2, width // 2):
+            if -limit <= v < limit and -limit <= u < limit:
+                continue
+            angle = 2 * math.pi * (v * rows[:, None] / height + u * columns[None] / width)
+            wave = torch.complex(angle.cos(), angle.sin())
+            total += (plane.double() * wave.conj()).mean() * wave
+    return total.real.abs()
+
+
+@pytest.mark.parametrize(("height", "width", "share"), [(16, 16, 0.25), (12, 20, 0.25), (16, 16, 0.04), (8, 8, 0.0)])
+def test_high_frequencies_are_a_sum_over_waves(height: int, width: int, share: float) -> None:
+    image = noise(2, 3, height, width)
+    expected = torch.stack([torch.stack([naive_high_frequency(c, share) for c in picture]) for picture in image])
+    torch.testing.assert_close(high_frequency(image, share).double(), expected, atol=1e-5, rtol=1e-4)
+
+
+def test_a_constant_image_has_no_high_frequencies_and_an_edge_has() -> None:
+    assert float(high_frequency(torch.full((1, 3, 32, 32), 7.0)).max()) <= 1e-5
+    edge = torch.zeros(1, 3, 32, 32)
+    edge[..., 15:] = 1.0
+    found = high_frequency(edge)[0, 0].mean(0)
+    assert found[14:16].mean() > 4 * found[6:10].mean()
+    assert high_frequency(edge.bfloat16()).dtype == torch.float32
+
+
+def test_the_side_adds_the_equations_prompt_ahead_of_each_block() -> None:
+    """The adapted encoder against SAM's own blocks run by hand with P_i added; the windows are padded."""
+    sam = adapt(tiny_sam(), make_method("sam_adapter", factor=4), seed=2)
+    side = sam.vision_encoder.side
+    assert isinstance(side, EdgePrompts)
+    plain, pixels = tiny_sam(), noise(2, 3, 96, 96)
+    with torch.no_grad():
+        for parameter in side.parameters():
+            parameter.add_(0.1 * noise(*parameter.shape))
+        patches = plain.vision_encoder.patch_embed.projection(pixels).permute(0, 2, 3, 1)
+        cut = high_frequency(pixels).unfold(2, 16, 16).unfold(3, 16, 16)  # (B, 3, 6, 6, 16, 16)
+        kernel, bias = side.edges.weight, side.edges.bias
+        assert bias is not None
+        common = torch.einsum("bchwij,qcij->bhwq", cut, kernel) + bias
+        common = common + torch.einsum("bhwc,qc->bhwq", patches, side.patches.weight) + side.patches.bias
+        tokens = patches + plain.vision_encoder.pos_embed
+        for block, tune in zip(plain.blocks, side.tune, strict=True):
+            assert isinstance(tune, nn.Linear)
+            inner = torch.einsum("bhwq,pq->bhwp", common, tune.weight) + tune.bias
+            inner = inner * 0.5 * (1 + torch.erf(inner / 2**0.5))
+            prompt = torch.einsum("bhwq,cq->bhwc", inner, side.up.weight) + side.up.bias
+            tokens = block(tokens + prompt)
+        expected = plain.vision_encoder.neck(tokens)
+        found = sam.encode(pixels).embedding
+    assert (found - expected).abs().max() <= 1e-5
+    assert (found - plain.encode(pixels).embedding).abs().max() > 0.1
+
+
+def test_nothing_of_an_image_stays_behind() -> None:
+    sam = adapt(tiny_sam(), make_method("sam_adapter"))
+    before = {name for name, _ in sam.named_buffers()}
+    assert sam.encode(noise(1, 3, 96, 96)).side is None
+    assert {name for name, _ in sam.named_buffers()} == before
+    copy.deepcopy(sam)  # refused by torch where a module keeps a tensor of the graph
+
+
+@pytest.mark.parametrize(
+    ("fields", "expected"),
+    [
+        ({"paper": True}, (4_121_908, 4_175_140, 4_245_556)),
+        ({}, (63_312 + 3_505_536, 116_544 + 3_505_536, 186_960 + 3_505_536)),
+        ({"factor": 16}, (None, None, 3_980_576)),
+    ],
+)
+def test_numbers_on_sams_sizes(fields: dict[str, object], expected: tuple[int | None, ...]) -> None:
+    for size, number in zip(SIZES, expected, strict=True):
+        if number is not None:
+            sam = adapt(build(f"facebook/sam-vit-{size}"), make_method("sam_adapter", **fields))
+            assert sum(parameter.numel() for parameter in trainable(sam).values()) == number
+            assert touches_encoder(sam)
+
+
+def test_the_published_decoder_is_sams_with_a_positional_matrix_and_embedding_of_its_own() -> None:
+    sam = adapt(tiny_sam(), make_method("sam_adapter", paper=True), seed=4)
+    head, pixels = sam.head, noise(2, 3, 96, 96)
+    assert isinstance(head, PublishedDecoder)
+    assert {key for key in delta(sam) if key.startswith("head.")} == {"head.matrix", "head.no_mask"}
+    assert not any(parameter.requires_grad for parameter in sam.prompt_encoder.parameters())
+    other = adapt(tiny_sam(), make_method("sam_adapter", paper=True), seed=5)
+    assert isinstance(other.head, PublishedDecoder)
+    assert not torch.equal(head.matrix, other.head.matrix)
+    plain = tiny_sam()
+    with torch.no_grad():
+        features = plain.encode(pixels)
+        head.matrix.copy_(plain.state_dict()["shared_image_embedding.positional_embedding"])
+        head.no_mask.copy_(plain.prompt_encoder.no_mask_embed.weight[0])
+        torch.testing.assert_close(head(features), plain.decode(features), atol=1e-5, rtol=1e-5)
+
+
+def test_the_whole_decoder_is_trained_as_published_and_what_is_used_by_default() -> None:
+    paper = adapt(tiny_sam(), make_method("sam_adapter", paper=True))
+    assert all(parameter.requires_grad for parameter in paper.decoder.parameters())
+    default = adapt(tiny_sam(), make_method("sam_adapter"))
+    assert not any(parameter.requires_grad for parameter in default.decoder.iou_prediction_head.parameters())
+    assert default.decoder.classes is not None
+
+
+def test_refusals_leave_nothing_behind() -> None:
+    with pytest.raises(ConfigError, match=r"sam_adapter.factor must be 1 or more, but 0 came"):
+        make_method("sam_adapter", factor=0)
+    sam = tiny_sam()
+    keys = set(sam.state_dict())
+    with pytest.raises(MethodError, match="at most the encoder's 32 channels, but 33"):
+        adapt(sam, make_method("sam_adapter", factor=33))
+    with pytest.raises(MethodError, match="one mask, but 2 classes"):
+        adapt(sam, make_method("sam_adapter", paper=True), num_classes=2)
+    assert set(sam.state_dict()) == keys
+    assert not trainable(sam)
