@@ -55,6 +55,8 @@ TOKENS = 8 * WIDTH
 ENCODER_TOKENS = BLOCKS * 8 * CHANNELS
 LORA_QKV = BLOCKS * 3 * (CHANNELS + 3 * CHANNELS)
 LORA_ALL = BLOCKS * 2 * ((CHANNELS + 3 * CHANNELS) + 2 * CHANNELS + 2 * (CHANNELS + MLP))
+ADAPTERS = BLOCKS * 2 * (linear(CHANNELS, 2) + linear(2, CHANNELS))
+BIASES = BLOCKS * (2 * CHANNELS + 3 * CHANNELS + CHANNELS + MLP + CHANNELS) + CHANNELS + 2 * WIDTH
 
 ROWS = {
     "ptsam": Row("ptsam", TOKENS, touches_encoder=False),
@@ -72,4 +74,12 @@ ROWS = {
         fields={"rank": 2, "roles": ["qkv", "proj", "mlp_in", "mlp_out"]},
     ),
     "lora_no_decoder": Row("lora", LORA_QKV, touches_encoder=True, fields={"decoder": False}, more_classes=False),
+    "adapter": Row("adapter", ADAPTERS + decoder_numbers(), touches_encoder=True),
+    "adapter_wide": Row(
+        "adapter",
+        BLOCKS * 2 * (linear(CHANNELS, 5) + linear(5, CHANNELS)) + decoder_numbers(),
+        touches_encoder=True,
+        fields={"bottleneck": 5},
+    ),
+    "bitfit": Row("bitfit", BIASES + decoder_numbers(), touches_encoder=True),
 }

@@ -9,13 +9,25 @@ from dataclasses import fields
 from typing import Any
 
 from samtune.errors import ConfigError
+from samtune.methods.adapter import Adapter
+from samtune.methods.bitfit import BitFit
 from samtune.methods.core import Method
 from samtune.methods.decoder_only import DecoderOnly
 from samtune.methods.lora import LoRA
 from samtune.methods.ptsam import PTSAM
 from samtune.methods.ptsam_encoder import PTSAMEncoder
 
-METHODS: dict[str, type[Any]] = {cls.name: cls for cls in (PTSAM, PTSAMEncoder, DecoderOnly, LoRA)}
+METHODS: dict[str, type[Any]] = {
+    cls.name: cls
+    for cls in (
+        PTSAM,
+        PTSAMEncoder,
+        DecoderOnly,
+        LoRA,
+        Adapter,
+        BitFit,
+    )
+}
 """Every method by the word of the command line."""
 
 
