@@ -56,6 +56,8 @@ ENCODER_TOKENS = BLOCKS * 8 * CHANNELS
 LORA_QKV = BLOCKS * 3 * (CHANNELS + 3 * CHANNELS)
 LORA_ALL = BLOCKS * 2 * ((CHANNELS + 3 * CHANNELS) + 2 * CHANNELS + 2 * (CHANNELS + MLP))
 ADAPTERS = BLOCKS * 2 * (linear(CHANNELS, 2) + linear(2, CHANNELS))
+EXPERTS = 8 * (9 * 3 * 3 + 3) + 2 * 3 * 8
+CONV_LORA = LORA_QKV + BLOCKS * EXPERTS
 BIASES = BLOCKS * (2 * CHANNELS + 3 * CHANNELS + CHANNELS + MLP + CHANNELS) + CHANNELS + 2 * WIDTH
 
 ROWS = {
@@ -74,6 +76,10 @@ ROWS = {
         fields={"rank": 2, "roles": ["qkv", "proj", "mlp_in", "mlp_out"]},
     ),
     "lora_no_decoder": Row("lora", LORA_QKV, touches_encoder=True, fields={"decoder": False}, more_classes=False),
+    "conv_lora": Row("conv_lora", CONV_LORA + decoder_numbers(), touches_encoder=True),
+    "conv_lora_paper": Row(
+        "conv_lora", CONV_LORA + decoder_numbers(), touches_encoder=True, fields={"paper": True, "alpha": 8.0}
+    ),
     "adapter": Row("adapter", ADAPTERS + decoder_numbers(), touches_encoder=True),
     "adapter_wide": Row(
         "adapter",

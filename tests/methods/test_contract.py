@@ -165,6 +165,7 @@ def test_point_06_saved_and_loaded_gives_bit_equal_outputs(row: Row, tmp_path: P
 def test_point_07_fold_restores_the_bases_keys_and_keeps_the_outputs(row: Row) -> None:
     sam = row.adapted()
     take_steps(sam)
+    sam.eval()
     before_keys = set(sam.state_dict())
     folds = {name for name, module in sam.named_modules() if isinstance(module, Foldable)}
     with torch.no_grad():
@@ -256,7 +257,7 @@ def test_point_14_works_at_a_second_image_size_and_for_three_classes(row: Row) -
     sam = row.adapted(num_classes=3, side=64)
     assert forward(sam, pixels(side=64)).shape == (2, 3, 16, 16)
     check_gradients(sam)
-    check_batch_equals_singles(sam)
+    check_batch_equals_singles(sam.eval())
     logits = forward(sam, pixels())
     assert not torch.equal(logits[:, 0], logits[:, 1]), "after training, classes differ"
 

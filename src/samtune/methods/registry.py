@@ -11,6 +11,7 @@ from typing import Any
 from samtune.errors import ConfigError
 from samtune.methods.adapter import Adapter
 from samtune.methods.bitfit import BitFit
+from samtune.methods.conv_lora import ConvLoRA
 from samtune.methods.core import Method
 from samtune.methods.decoder_only import DecoderOnly
 from samtune.methods.lora import LoRA
@@ -24,6 +25,7 @@ METHODS: dict[str, type[Any]] = {
         PTSAMEncoder,
         DecoderOnly,
         LoRA,
+        ConvLoRA,
         Adapter,
         BitFit,
     )
