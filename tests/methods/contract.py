@@ -59,6 +59,7 @@ ADAPTERS = BLOCKS * 2 * (linear(CHANNELS, 2) + linear(2, CHANNELS))
 EXPERTS = 8 * (9 * 3 * 3 + 3) + 2 * 3 * 8
 CONV_LORA = LORA_QKV + BLOCKS * EXPERTS
 BIASES = BLOCKS * (2 * CHANNELS + 3 * CHANNELS + CHANNELS + MLP + CHANNELS) + CHANNELS + 2 * WIDTH
+SCALES = BLOCKS * 2 * (7 * CHANNELS + MLP) + 2 * CHANNELS + (1 + 2 + 1 + 2) * WIDTH
 
 ROWS = {
     "ptsam": Row("ptsam", TOKENS, touches_encoder=False),
@@ -87,5 +88,7 @@ ROWS = {
         touches_encoder=True,
         fields={"bottleneck": 5},
     ),
+    "ssf": Row("ssf", SCALES + decoder_numbers(), touches_encoder=True),
+    "ssf_identity": Row("ssf", SCALES + decoder_numbers(), touches_encoder=True, fields={"start": "identity"}),
     "bitfit": Row("bitfit", BIASES + decoder_numbers(), touches_encoder=True),
 }

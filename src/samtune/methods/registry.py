@@ -17,6 +17,7 @@ from samtune.methods.decoder_only import DecoderOnly
 from samtune.methods.lora import LoRA
 from samtune.methods.ptsam import PTSAM
 from samtune.methods.ptsam_encoder import PTSAMEncoder
+from samtune.methods.ssf import SSF
 
 METHODS: dict[str, type[Any]] = {
     cls.name: cls
@@ -28,6 +29,7 @@ METHODS: dict[str, type[Any]] = {
         ConvLoRA,
         Adapter,
         BitFit,
+        SSF,
     )
 }
 """Every method by the word of the command line."""

@@ -1,12 +1,13 @@
 """The frozen subject: a Segment Anything model with named places for methods, and its weights' origin."""
 
 from samtune.sam.model import Sam
-from samtune.sam.sites import ROLES, ClassHeads, DecoderPrompts, EncoderPrompts, Side
+from samtune.sam.sites import ENCODER_ROLES, ROLES, ClassHeads, DecoderPrompts, EncoderPrompts, Side, is_base_module
 from samtune.sam.vit import Block, ImageEncoder
 from samtune.sam.weights import EMBEDDED, META_SIZES, build, digest, load_base
 
 __all__ = [
     "EMBEDDED",
+    "ENCODER_ROLES",
     "META_SIZES",
     "ROLES",
     "Block",
@@ -18,5 +19,6 @@ __all__ = [
     "Side",
     "build",
     "digest",
+    "is_base_module",
     "load_base",
 ]

@@ -2,18 +2,24 @@
 
 A method attaches by assignment and nothing else; what each place hands in and expects back:
 
-    block.put("qkv" | "proj" | "mlp_in" | "mlp_out", module)   an nn.Linear (or a subclass): tokens -> one
-    tensor block.put("norm1" | "norm2", module)                       tokens -> tokens, in the layer norm's
-    place block.prompts      `EncoderPrompts`: extra keys and values of this block's attention, the same in
-    each window block.before       tokens -> tokens, ahead of the block
+    block.put("qkv" | "proj" | "mlp_in" | "mlp_out", module)
+                       an nn.Linear (or a subclass) in the linear's place: tokens -> one tensor
+    block.put("norm1" | "norm2", module)
+                       tokens -> tokens, in the layer norm's place
+    block.prompts      `EncoderPrompts`: extra keys and values of this block's attention, the same in each window
+    block.before       tokens -> tokens, ahead of the block
     block.after_attn   attention output -> attention output, before the residual
     block.after_mlp    MLP output -> MLP output, before the residual
+    encoder.put("patch", module)
+                       an nn.Conv2d (or a subclass) in the patch embedding's place: pixels (B, 3, S, S) -> (B, C, H, W)
+    encoder.put("neck_conv1" | "neck_norm1" | "neck_conv2" | "neck_norm2", module)
+                       in the place of one of the neck's four steps: (B, C, H, W) -> (B, C, H, W), channels first
     encoder.side       `Side`: sees the patch embedding and every block's output
     decoder.prompts    `DecoderPrompts`: learned sparse tokens, one set per class
     decoder.classes    `ClassHeads`: one mask token and one hyper-network per class, in place of SAM's token 0
     sam.head           Features -> logits (B, K, h, w), in the mask decoder's place
 
-Tokens at a site of the encoder are always (B, H, W, C). A place left None costs nothing.
+Tokens at a site of a block are always (B, H, W, C). A place left None costs nothing.
 """
 
 from __future__ import annotations
@@ -24,6 +30,8 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
+from samtune.errors import MethodError
+
 ROLES = {
     "qkv": "attn.qkv",
     "proj": "attn.proj",
@@ -33,6 +41,48 @@ ROLES = {
     "norm2": "layer_norm2",
 }
 """The replaceable modules of an encoder block, by role."""
+
+ENCODER_ROLES = {
+    "patch": "patch_embed.projection",
+    "neck_conv1": "neck.conv1",
+    "neck_norm1": "neck.layer_norm1",
+    "neck_conv2": "neck.conv2",
+    "neck_norm2": "neck.layer_norm2",
+}
+"""The replaceable modules of the encoder outside its blocks, by role."""
+
+
+def module_at(owner: nn.Module, roles: dict[str, str], role: str, what: str) -> nn.Module:
+    """The module that stands at a role of `owner`, which errors call `what`.
+
+    Raises:
+        MethodError: there is no such role; names those there are.
+    """
+    if role not in roles:
+        raise MethodError(f"A role must be one of {', '.join(roles)}, but {role!r} came; {what} has no such module.")
+    return owner.get_submodule(roles[role])
+
+
+def put_at(owner: nn.Module, roles: dict[str, str], role: str, module: nn.Module, what: str) -> None:
+    """Let `module` stand at a role of `owner`.
+
+    Raises:
+        MethodError: there is no such role, or another method stands there already.
+    """
+    standing = module_at(owner, roles, role, what)
+    if not is_base_module(standing):
+        raise MethodError(
+            f"The role {role!r} must be free, but {type(standing).__name__} stands there already; "
+            "attach one method to a freshly loaded base."
+        )
+    parent, _, name = roles[role].rpartition(".")
+    setattr(owner.get_submodule(parent), name, module)
+
+
+def is_base_module(module: nn.Module) -> bool:
+    """Whether a module is a linear, a convolution or a layer norm as the library makes them."""
+    library = type(module).__module__.partition(".")[0] in ("torch", "transformers")
+    return library and isinstance(module, nn.Linear | nn.Conv2d | nn.LayerNorm)
 
 
 class Side(Protocol):

@@ -12,9 +12,9 @@ from typing import Any
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from samtune.errors import MethodError, ShapeError
+from samtune.errors import ShapeError
 from samtune.sam.attention import PromptKeys, attend, from_windows, to_windows
-from samtune.sam.sites import ROLES, EncoderPrompts
+from samtune.sam.sites import ENCODER_ROLES, ROLES, EncoderPrompts, module_at, put_at
 
 
 class Attention(nn.Module):
@@ -69,11 +69,7 @@ class Block(nn.Module):
         Raises:
             MethodError: there is no such role; names those there are.
         """
-        if role not in ROLES:
-            raise MethodError(
-                f"A role must be one of {', '.join(ROLES)}, but {role!r} came; an encoder block has no such module."
-            )
-        return self.get_submodule(ROLES[role])
+        return module_at(self, ROLES, role, "an encoder block")
 
     def put(self, role: str, module: nn.Module) -> None:
         """Let `module` stand at a role.
@@ -81,14 +77,7 @@ class Block(nn.Module):
         Raises:
             MethodError: there is no such role, or another method stands there already.
         """
-        standing = self.at(role)
-        if type(standing) not in (nn.Linear, nn.LayerNorm):
-            raise MethodError(
-                f"The role {role!r} must be free, but {type(standing).__name__} stands there already; "
-                "attach one method to a freshly loaded base."
-            )
-        parent, _, name = ROLES[role].rpartition(".")
-        setattr(self.get_submodule(parent), name, module)
+        put_at(self, ROLES, role, module, "an encoder block")
 
     def prompt_keys(self) -> PromptKeys | None:
         """The keys and values of the block's prompts: norm1 and qkv applied to the prompt tokens.
@@ -148,6 +137,22 @@ class ImageEncoder(nn.Module):
     def blocks(self) -> list[Block]:
         """The encoder blocks, first to last."""
         return [block for block in self.layers if isinstance(block, Block)]
+
+    def at(self, role: str) -> nn.Module:
+        """The module that stands at a role of `sites.ENCODER_ROLES`.
+
+        Raises:
+            MethodError: there is no such role; names those there are.
+        """
+        return module_at(self, ENCODER_ROLES, role, "the encoder outside its blocks")
+
+    def put(self, role: str, module: nn.Module) -> None:
+        """Let `module` stand at a role.
+
+        Raises:
+            MethodError: there is no such role, or another method stands there already.
+        """
+        put_at(self, ENCODER_ROLES, role, module, "the encoder outside its blocks")
 
     def forward(self, pixels: Tensor) -> tuple[Tensor, Any]:
         """Encode a batch of padded squares.
