@@ -88,6 +88,10 @@ ROWS = {
         touches_encoder=True,
         fields={"bottleneck": 5},
     ),
+    "vpt": Row("vpt", BLOCKS * 12 * CHANNELS + decoder_numbers(), touches_encoder=True),
+    "vpt_shallow": Row(
+        "vpt", 5 * CHANNELS + decoder_numbers(), touches_encoder=True, fields={"deep": False, "num_tokens": 5}
+    ),
     "ssf": Row("ssf", SCALES + decoder_numbers(), touches_encoder=True),
     "ssf_identity": Row("ssf", SCALES + decoder_numbers(), touches_encoder=True, fields={"start": "identity"}),
     "bitfit": Row("bitfit", BIASES + decoder_numbers(), touches_encoder=True),

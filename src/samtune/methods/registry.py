@@ -18,6 +18,7 @@ from samtune.methods.lora import LoRA
 from samtune.methods.ptsam import PTSAM
 from samtune.methods.ptsam_encoder import PTSAMEncoder
 from samtune.methods.ssf import SSF
+from samtune.methods.vpt import VPT
 
 METHODS: dict[str, type[Any]] = {
     cls.name: cls
@@ -27,6 +28,7 @@ METHODS: dict[str, type[Any]] = {
         DecoderOnly,
         LoRA,
         ConvLoRA,
+        VPT,
         Adapter,
         BitFit,
         SSF,

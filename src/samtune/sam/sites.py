@@ -10,6 +10,8 @@ A method attaches by assignment and nothing else; what each place hands in and e
     block.before       tokens -> tokens, ahead of the block
     block.after_attn   attention output -> attention output, before the residual
     block.after_mlp    MLP output -> MLP output, before the residual
+    encoder.prompts    `EncoderPrompts` at the input: tokens that travel through every block, queries and MLP included;
+                       each window has a copy, what the copies see is averaged; the block's sites hear the grid alone
     encoder.put("patch", module)
                        an nn.Conv2d (or a subclass) in the patch embedding's place: pixels (B, 3, S, S) -> (B, C, H, W)
     encoder.put("neck_conv1" | "neck_norm1" | "neck_conv2" | "neck_norm2", module)
@@ -103,7 +105,7 @@ class Side(Protocol):
 
 
 class EncoderPrompts(nn.Module):
-    """Learned tokens whose keys and values join one block's attention; shape (n, C).
+    """Learned tokens whose keys and values join a block's attention; shape (n, C).
 
     Attributes:
         tokens: (n, C) parameter; they pass the block's own first norm and qkv projection.

@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from samtune.errors import ShapeError
-from samtune.sam.attention import PromptKeys, attend, from_windows, to_windows
+from samtune.sam.attention import PromptKeys, attend, attend_prompts, from_windows, to_windows
 from samtune.sam.sites import ENCODER_ROLES, ROLES, EncoderPrompts, module_at, put_at
 
 
@@ -39,6 +39,25 @@ class Attention(nn.Module):
         rel_pos = (self.rel_pos_h, self.rel_pos_w) if self.use_rel_pos else None
         mixed: Tensor = self.proj(attend(self.qkv(tokens), self.num_heads, rel_pos, prompts))
         return mixed
+
+    def forward_with(self, tokens: Tensor, prompts: Tensor) -> tuple[Tensor, Tensor]:
+        """Attend with prompts that are queries too.
+
+        Args:
+            tokens: (B * windows, H, W, C), the grids of each image one after the other; windows may be 1.
+            prompts: (B, n, C), those of each image. Each of its grids has a copy; what the copies see is averaged.
+
+        Returns:
+            (B * windows, H, W, C) and (B, n, C).
+        """
+        rel_pos = (self.rel_pos_h, self.rel_pos_w) if self.use_rel_pos else None
+        windows = len(tokens) // len(prompts)
+        grid, fused = self.qkv(tokens), self.qkv(prompts).repeat_interleave(windows, 0)
+        _, key, value = fused.chunk(3, dim=-1)
+        mixed = self.proj(attend(grid, self.num_heads, rel_pos, PromptKeys(key, value, None)))
+        seen = attend_prompts(grid, fused, self.num_heads)
+        seen = seen.reshape(len(prompts), windows, *prompts.shape[1:]).mean(1)
+        return mixed, self.proj(seen)
 
 
 class Block(nn.Module):
@@ -95,7 +114,29 @@ class Block(nn.Module):
         """(B, H, W, C) -> (B, H, W, C)."""
         if self.before is not None:
             tokens = self.before(tokens)
-        mixed = self._attend(self.layer_norm1(tokens))
+        return self._finish(tokens, self._attend(self.layer_norm1(tokens)))
+
+    def forward_with(self, tokens: Tensor, prompts: Tensor) -> tuple[Tensor, Tensor]:
+        """Run the block with prompts that travel: they attend, pass the MLP, and go on to the next block.
+
+        In a windowed block each window has its own copy of the image's prompts, and what the copies become is
+        averaged. The sites `before`, `after_attn` and `after_mlp` hear the grid alone.
+
+        Args:
+            tokens: (B, H, W, C).
+            prompts: (B, n, C).
+
+        Returns:
+            (B, H, W, C) and (B, n, C).
+        """
+        if self.before is not None:
+            tokens = self.before(tokens)
+        mixed, seen = self._attend_with(self.layer_norm1(tokens), self.layer_norm1(prompts))
+        prompts = prompts + seen
+        return self._finish(tokens, mixed), prompts + self.mlp(self.layer_norm2(prompts))
+
+    def _finish(self, tokens: Tensor, mixed: Tensor) -> Tensor:
+        """Everything after the attention."""
         if self.after_attn is not None:
             mixed = self.after_attn(mixed)
         tokens = tokens + mixed
@@ -112,6 +153,13 @@ class Block(nn.Module):
         mixed = self.attn(windows, self.prompt_keys())
         return from_windows(mixed, padded_hw, (tokens.shape[1], tokens.shape[2]))
 
+    def _attend_with(self, tokens: Tensor, prompts: Tensor) -> tuple[Tensor, Tensor]:
+        if self.window_size == 0:
+            return self.attn.forward_with(tokens, prompts)
+        windows, padded_hw = to_windows(tokens, self.window_size)
+        mixed, seen = self.attn.forward_with(windows, prompts)
+        return from_windows(mixed, padded_hw, (tokens.shape[1], tokens.shape[2])), seen
+
 
 class ImageEncoder(nn.Module):
     """SAM's Vision Transformer and neck.
@@ -122,6 +170,7 @@ class ImageEncoder(nn.Module):
 
     pos_embed: nn.Parameter | None
     side: nn.Module | None
+    prompts: EncoderPrompts | None
 
     def __init__(self, library: Any) -> None:
         super().__init__()
@@ -132,6 +181,7 @@ class ImageEncoder(nn.Module):
         self.layers = nn.ModuleList(Block(layer) for layer in library.layers)
         self.neck: nn.Module = library.neck
         self.register_module("side", None)
+        self.register_module("prompts", None)
 
     @property
     def blocks(self) -> list[Block]:
@@ -174,8 +224,13 @@ class ImageEncoder(nn.Module):
         state: Any = None
         if side is not None:
             tokens, state = side(-1, tokens, None)
+        prompts = None if self.prompts is None else self.prompts.tokens.expand(len(tokens), -1, -1)
+        block: Any
         for index, block in enumerate(self.layers):
-            tokens = block(tokens)
+            if prompts is None:
+                tokens = block(tokens)
+            else:
+                tokens, prompts = block.forward_with(tokens, prompts)
             if side is not None:
                 tokens, state = side(index, tokens, state)
         return self.neck(tokens), state
