@@ -21,14 +21,19 @@ def linear(inputs: int, outputs: int) -> int:
     return inputs * outputs + outputs
 
 
-def decoder_numbers(num_classes: int = 1) -> int:
-    """Trained numbers of the tiny mask decoder; its attention halves the width outside self-attention."""
+def decoder_numbers(num_classes: int = 1, num_queries: int = 0) -> int:
+    """Trained numbers of the tiny mask decoder; its attention halves the width outside self-attention.
+
+    With queries they stand in the place of the class tokens.
+    """
     c, mlp = WIDTH, 32
     full, half = 4 * linear(c, c), 3 * linear(c, c // 2) + linear(c // 2, c)
     layer = full + 2 * half + 4 * 2 * c + linear(c, mlp) + linear(mlp, c)
     transformer = 2 * layer + half + 2 * c
     upscaling = (c * c // 4 * 4 + c // 4) + (c // 4 * c // 8 * 4 + c // 8) + 2 * (c // 4)
     heads = num_classes * (c + 2 * linear(c, c) + linear(c, c // 8))
+    if num_queries:
+        heads = num_queries * c + 2 * linear(c, c) + linear(c, c // 8) + linear(c, num_classes + 2)
     return transformer + upscaling + c + heads
 
 
@@ -69,6 +74,9 @@ ROWS = {
         "ptsam_encoder", TOKENS + ENCODER_TOKENS + BLOCKS, touches_encoder=True, fields={"gated": True}
     ),
     "decoder_only": Row("decoder_only", decoder_numbers(), touches_encoder=False),
+    "decoder_only_queries": Row(
+        "decoder_only", decoder_numbers(num_queries=10), touches_encoder=False, fields={"head": "queries"}
+    ),
     "lora": Row("lora", LORA_QKV + decoder_numbers(), touches_encoder=True),
     "lora_more_roles": Row(
         "lora",
@@ -78,6 +86,15 @@ ROWS = {
     ),
     "lora_no_decoder": Row("lora", LORA_QKV, touches_encoder=True, fields={"decoder": False}, more_classes=False),
     "conv_lora": Row("conv_lora", CONV_LORA + decoder_numbers(), touches_encoder=True),
+    "lora_queries": Row(
+        "lora",
+        LORA_QKV + decoder_numbers(num_queries=4),
+        touches_encoder=True,
+        fields={"head": "queries", "num_queries": 4},
+    ),
+    "conv_lora_queries": Row(
+        "conv_lora", CONV_LORA + decoder_numbers(num_queries=10), touches_encoder=True, fields={"head": "queries"}
+    ),
     "conv_lora_paper": Row(
         "conv_lora", CONV_LORA + decoder_numbers(), touches_encoder=True, fields={"paper": True, "alpha": 8.0}
     ),
@@ -93,6 +110,6 @@ ROWS = {
         "vpt", 5 * CHANNELS + decoder_numbers(), touches_encoder=True, fields={"deep": False, "num_tokens": 5}
     ),
     "ssf": Row("ssf", SCALES + decoder_numbers(), touches_encoder=True),
-    "ssf_identity": Row("ssf", SCALES + decoder_numbers(), touches_encoder=True, fields={"start": "identity"}),
+    "ssf_identity": Row("ssf", SCALES + decoder_numbers(), touches_encoder=True, fields={"init": "identity"}),
     "bitfit": Row("bitfit", BIASES + decoder_numbers(), touches_encoder=True),
 }

@@ -27,6 +27,7 @@ from samtune.methods import (
     make_method,
     penalty,
     save,
+    task_loss,
     touches_encoder,
     trainable,
 )
@@ -53,9 +54,11 @@ def take_steps(sam: Sam, steps: int = 3) -> dict[str, float]:
     largest = {name: 0.0 for name, _ in sam.named_parameters()}
     optimiser = torch.optim.AdamW(trainable(sam).values(), lr=1e-2)
     for step in range(steps):
-        logits = forward(sam, pixels(seed=step))
-        target = (torch.rand(logits.shape, generator=torch.Generator().manual_seed(step)) > 0.5).float()
-        loss = nn.functional.binary_cross_entropy_with_logits(logits, target) + penalty(sam)
+        logits = forward(sam.train(), pixels(seed=step))
+        generator = torch.Generator().manual_seed(step)
+        size_hw = logits.shape[-2:]
+        labels = torch.randint(0, logits.shape[1] + 1, (2, *size_hw), generator=generator, dtype=torch.uint8)
+        loss = task_loss(sam, logits, labels, "ce_dice") + penalty(sam)
         optimiser.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         for name, parameter in sam.named_parameters():

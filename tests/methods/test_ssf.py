@@ -108,7 +108,7 @@ def test_encoder_equals_a_naive_one() -> None:
 
 def test_the_patch_embedding_and_the_neck_are_heard() -> None:
     for role in ENCODER_ROLES:
-        sam = adapt(tiny_sam(), make_method("ssf", start="identity"))
+        sam = adapt(tiny_sam(), make_method("ssf", init="identity"))
         with torch.no_grad():
             before = sam.encode(pixels()).embedding
             generator = torch.Generator().manual_seed(0)
@@ -133,7 +133,7 @@ def test_folds_into_a_plain_encoder_that_the_library_loads() -> None:
 
 
 def test_starts_near_sam_or_from_it() -> None:
-    near, at = adapt(tiny_sam(), make_method("ssf")), adapt(tiny_sam(), make_method("ssf", start="identity"))
+    near, at = adapt(tiny_sam(), make_method("ssf")), adapt(tiny_sam(), make_method("ssf", init="identity"))
     gammas = torch.cat([p.detach() for name, p in near.named_parameters() if name.endswith("gamma")])
     betas = torch.cat([p.detach() for name, p in near.named_parameters() if name.endswith("beta")])
     for values, centre in ((gammas, 1.0), (betas, 0.0)):
@@ -152,7 +152,7 @@ def test_on_vit_h_the_count_is_the_documented_one() -> None:
 
 def test_refusals_leave_nothing_behind() -> None:
     with pytest.raises(ConfigError, match="one of normal, identity"):
-        make_method("ssf", start="zeros")
+        make_method("ssf", init="zeros")
     sam = tiny_sam()
     sam.vision_encoder.put("neck_conv2", nn.Identity())
     keys = set(sam.state_dict())

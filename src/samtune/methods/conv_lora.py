@@ -13,8 +13,9 @@ Cost: per block R * (C + 3C) + M (9 R^2 + R) + 2 R M (rank 3, 8 experts: 16,080 
 and the router), plus 3,505,536 of the decoder. Every step runs the encoder forward and backward. The update depends on
 the input and is not linear in it, so it never folds into plain weights. Not to be used where `lora` does as well: the
 paper's gains over it are 0.2 to 1.1 points.
-Balance: experts that nobody chooses learn nothing, so each layer adds 0.01 (CV^2(importance) + CV^2(load)) to the loss,
-over the windows of a batch (`ConvLoRALinear.penalty`).
+Balance: experts that nobody chooses learn nothing, so each layer adds 0.01 (CV^2(importance) + CV^2(load)) to the loss
+(`ConvLoRALinear.penalty`). It is over the grids of one forward pass, and so, unlike the other losses, no mean of its
+images': it changes with gradient accumulation, and with one image the importance term of a global block is constant.
 Where it routes: the layer decides once for each grid it is handed. In SAM that is each window of a windowed block, the
 zero-padded windows at the border included, and each image in a global block.
 
@@ -53,7 +54,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from samtune.errors import ConfigError, MethodError, ShapeError
-from samtune.methods.core import Recipe, train_decoder
+from samtune.methods.core import Recipe
+from samtune.methods.heads import NUM_QUERIES, Head, check_head, train_decoder_with
 
 if TYPE_CHECKING:
     from samtune.sam import Sam
@@ -78,6 +80,8 @@ class ConvLoRA:
         num_experts: M, 2 or more; expert i looks at the grid enlarged i times.
         balance: weight of each layer's balance loss, 0 or more.
         paper: leave the router without a gradient from the task, as the authors' code does.
+        head: what the decoder answers with: one mask token per class, or mask queries; see `heads`.
+        num_queries: Q, with queries; more than the number of classes.
     """
 
     rank: int = 3
@@ -85,10 +89,11 @@ class ConvLoRA:
     num_experts: int = 8
     balance: float = 0.01
     paper: bool = False
+    head: Head = "class_tokens"
+    num_queries: int = NUM_QUERIES
 
     name: ClassVar[str] = "conv_lora"
     source: ClassVar[str] = "Zhong et al., Convolution Meets LoRA, ICLR 2024, arXiv 2401.17868; AutoGluon f34ebb4f"
-    starts_as_identity: ClassVar[bool] = True
     recipe: ClassVar[Recipe] = Recipe(learning_rate=5e-4, weight_decay=1e-2, updates=150, batch_size=4)
 
     def __post_init__(self) -> None:
@@ -97,13 +102,19 @@ class ConvLoRA:
             raise ConfigError(
                 "conv_lora.balance must be above 0 with paper=true, but 0 came: the router would not learn."
             )
+        check_head("conv_lora", self.head, self.num_queries)
+
+    @property
+    def starts_as_identity(self) -> bool:
+        """Whether the first step starts from SAM itself; queries' classes are new."""
+        return self.head == "class_tokens"
 
     def attach(self, sam: Sam, *, num_classes: int) -> None:
         """See `Method.attach`."""
         for block in sam.blocks:
             if type(block.at("qkv")) is not nn.Linear:
                 raise MethodError("The qkv linears must be free, but a method stands there already.")
-        train_decoder(sam, num_classes)
+        train_decoder_with(sam, num_classes, self.head, self.num_queries)
         for block in sam.blocks:
             layer = ConvLoRALinear.from_linear(
                 block.at("qkv"),

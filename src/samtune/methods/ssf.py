@@ -11,7 +11,7 @@ time. Not to be used where the features must be mixed anew: a channel is only ma
 Source: Lian, Zhou, Feng, Wang, "Scaling & Shifting Your Features", NeurIPS 2022, arXiv 2210.08823; as a baseline in
 Zhong et al., "Convolution Meets LoRA", ICLR 2024, whose code for it is not public. From SSF: the places in a block, the
 patch embedding, gamma ~ N(1, 0.02), beta ~ N(0, 0.02), so that the first step starts near SAM, not from it
-(`start="identity"` does). Ours: the neck, which SSF's plain classifiers do not have. Its two convolutions have no bias
+(`init="identity"` does). Ours: the neck, which SSF's plain classifiers do not have. Its two convolutions have no bias
 that could take up a shift, so they get a scale alone, its two norms both. The total is 4.411 M on ViT-H; the Conv-LoRA
 paper's table says 4.42, without saying where its SSF stands.
 """
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 SPREAD = 0.02
 """Standard deviation of the first values of gamma and beta."""
 
-Start = Literal["normal", "identity"]
+Init = Literal["normal", "identity"]
 
 
 class SSFLinear(nn.Linear):
@@ -170,10 +170,10 @@ class SSF:
     """Scales and shifts throughout the encoder and a trained mask decoder.
 
     Attributes:
-        start: first values. "normal": gamma ~ N(1, 0.02), beta ~ N(0, 0.02), as in the paper. "identity": 1 and 0.
+        init: first values. "normal": gamma ~ N(1, 0.02), beta ~ N(0, 0.02), as in the paper. "identity": 1 and 0.
     """
 
-    start: Start = "normal"
+    init: Init = "normal"
 
     name: ClassVar[str] = "ssf"
     source: ClassVar[str] = (
@@ -185,7 +185,7 @@ class SSF:
     @property
     def starts_as_identity(self) -> bool:
         """Whether the first step starts from SAM itself."""
-        return self.start == "identity"
+        return self.init == "identity"
 
     def attach(self, sam: Sam, *, num_classes: int) -> None:
         """See `Method.attach`."""
@@ -198,7 +198,7 @@ class SSF:
         for owner, role in places:
             module = scaled(owner.at(role))
             for parameter in (module.gamma, module.beta):
-                if self.start == "normal" and parameter is not None:
+                if self.init == "normal" and parameter is not None:
                     with torch.no_grad():
                         parameter.add_(SPREAD * torch.randn_like(parameter))
             owner.put(role, module)

@@ -18,7 +18,8 @@ A method attaches by assignment and nothing else; what each place hands in and e
                        in the place of one of the neck's four steps: (B, C, H, W) -> (B, C, H, W), channels first
     encoder.side       `Side`: sees the patch embedding and every block's output
     decoder.prompts    `DecoderPrompts`: learned sparse tokens, one set per class
-    decoder.classes    `ClassHeads`: one mask token and one hyper-network per class, in place of SAM's token 0
+    decoder.classes    `MaskHeads`: mask tokens in place of SAM's token 0, and what makes logits of them; `ClassHeads`
+                       has one token and one hyper-network per class
     sam.head           Features -> logits (B, K, h, w), in the mask decoder's place
 
 Tokens at a site of a block are always (B, H, W, C). A place left None costs nothing.
@@ -126,7 +127,29 @@ class DecoderPrompts(nn.Module):
         self.tokens = nn.Parameter(torch.zeros(num_classes, num_tokens, channels))
 
 
-class ClassHeads(nn.Module):
+class MaskHeads(nn.Module):
+    """Mask tokens in place of SAM's token 0, and what makes class logits of their outputs; the base of such heads.
+
+    Attributes:
+        tokens: (M, C) parameter.
+    """
+
+    tokens: nn.Parameter
+
+    def forward(self, tokens: Tensor, fine: Tensor) -> Tensor:
+        """Make logits.
+
+        Args:
+            tokens: (B, M, C) the mask tokens after the two-way transformer.
+            fine: (B, C / 8, 4 H, 4 W) the upscaled image.
+
+        Returns:
+            (B, K, 4 H, 4 W); the background's logit is the constant 0.
+        """
+        raise NotImplementedError
+
+
+class ClassHeads(MaskHeads):
     """One mask token and one hyper-network per class, each a copy of SAM's own token 0 and its hyper-network.
 
     Attributes:
@@ -138,3 +161,13 @@ class ClassHeads(nn.Module):
         super().__init__()
         self.tokens = nn.Parameter(token.detach().clone().expand(num_classes, -1).clone())
         self.hypernetworks = nn.ModuleList(copy.deepcopy(hypernetwork) for _ in range(num_classes))
+
+    def forward(self, tokens: Tensor, fine: Tensor) -> Tensor:
+        """See `MaskHeads.forward`."""
+        pairs = zip(self.hypernetworks, tokens.unbind(1), strict=True)
+        return masks_of(torch.stack([network(token) for network, token in pairs], dim=1), fine)
+
+
+def masks_of(weights: Tensor, fine: Tensor) -> Tensor:
+    """Mask weights (B, M, C / 8) times the upscaled image (B, C / 8, H, W) -> logits (B, M, H, W)."""
+    return (weights @ fine.flatten(2)).reshape(len(fine), -1, *fine.shape[2:])
