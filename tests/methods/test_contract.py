@@ -28,6 +28,7 @@ from samtune.methods import (
     make_method,
     penalty,
     save,
+    task_loss,
     touches_encoder,
     trainable,
 )
@@ -54,9 +55,11 @@ def take_steps(sam: Sam, steps: int = 3) -> dict[str, float]:
     largest = {name: 0.0 for name, _ in sam.named_parameters()}
     optimiser = torch.optim.AdamW(trainable(sam).values(), lr=1e-2)
     for step in range(steps):
-        logits = forward(sam, pixels(seed=step))
-        target = (torch.rand(logits.shape, generator=torch.Generator().manual_seed(step)) > 0.5).float()
-        loss = nn.functional.binary_cross_entropy_with_logits(logits, target) + penalty(sam)
+        logits = forward(sam.train(), pixels(seed=step))
+        generator = torch.Generator().manual_seed(step)
+        size_hw = logits.shape[-2:]
+        labels = torch.randint(0, logits.shape[1] + 1, (2, *size_hw), generator=generator, dtype=torch.uint8)
+        loss = task_loss(sam, logits, labels, "ce_dice") + penalty(sam)
         optimiser.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         for name, parameter in sam.named_parameters():
@@ -183,6 +186,7 @@ def test_point_06_saved_and_loaded_gives_bit_equal_outputs(row: Row, tmp_path: P
 def test_point_07_fold_restores_the_bases_keys_and_keeps_the_outputs(row: Row) -> None:
     sam = row.adapted()
     take_steps(sam)
+    sam.eval()
     before_keys = set(sam.state_dict())
     folds = {name for name, module in sam.named_modules() if isinstance(module, Foldable)}
     with torch.no_grad():

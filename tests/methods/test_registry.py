@@ -24,7 +24,11 @@ def test_defaults_round_trip_through_json_values() -> None:
         ("ptsm", {}, "did you mean 'ptsam'"),
         ("zzzz", {}, "check the spelling"),
         ("lora", {"rnk": 2}, "did you mean 'rank'"),
-        ("decoder_only", {"rank": 2}, "none at all"),
+        ("bitfit", {"rank": 2}, "none at all"),
+        ("decoder_only", {"num_queries": 20}, "decoder_only.num_queries has no effect with class tokens"),
+        ("lora", {"head": "queries", "num_queries": 1}, "lora.num_queries must be 2 or more"),
+        ("lora", {"head": "queries", "decoder": False}, "no effect without the decoder"),
+        ("conv_lora", {"head": "both"}, "one of class_tokens, queries"),
         ("lora", {"rank": "2"}, "lora.rank must be of type int"),
         ("lora", {"rank": True}, "lora.rank must be of type int"),
         ("lora", {"rank": 2.0}, "lora.rank must be of type int"),
@@ -43,5 +47,5 @@ def test_refusals_say_what_to_do(name: str, values: dict[str, Any], told: str) -
 
 def test_whole_numbers_pass_for_floats_and_a_word_for_a_list() -> None:
     assert method_fields(make_method("lora", alpha=16, roles="proj")) == {
-        "rank": 3, "alpha": 16.0, "roles": ["proj"], "decoder": True,
+        "rank": 3, "alpha": 16.0, "roles": ["proj"], "decoder": True, "head": "class_tokens", "num_queries": 10,
     }  # fmt: skip

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from samtune.errors import MethodError
-from samtune.sam import ROLES, Sam
+from samtune.sam import ENCODER_ROLES, ROLES, Sam, is_base_module
 from samtune.types import Features
 from tests.tiny import tiny_library, tiny_sam
 
@@ -116,6 +116,34 @@ def test_put_stands_at_the_role_and_a_second_is_refused(role: str) -> None:
     assert seen == [(2, 6, 6, 48 if role == "mlp_out" else 32)]
     with pytest.raises(MethodError, match="Doubled stands there already"):
         block.put(role, nn.Identity())
+
+
+@pytest.mark.parametrize("role", ENCODER_ROLES)
+def test_put_outside_the_blocks_is_heard_and_a_second_is_refused(role: str) -> None:
+    sam = tiny_sam()
+    encoder = sam.vision_encoder
+
+    class Changed(nn.Module):
+        def __init__(self, inner: nn.Module) -> None:
+            super().__init__()
+            self.inner = inner
+
+        def forward(self, planes: Tensor) -> Tensor:
+            seen.append(tuple(planes.shape))
+            return self.inner(planes) ** 2  # type: ignore[no-any-return]
+
+    seen: list[tuple[int, ...]] = []
+    assert is_base_module(encoder.at(role))
+    module = Changed(encoder.at(role))
+    assert not is_base_module(module)
+    encoder.put(role, module)
+    assert encoder.at(role) is module
+    assert not torch.allclose(embedding(sam), embedding(tiny_sam()), atol=1e-3)
+    assert seen == [{"patch": (2, 3, 96, 96), "neck_conv1": (2, 32, 6, 6)}.get(role, (2, 16, 6, 6))]
+    with pytest.raises(MethodError, match="Changed stands there already"):
+        encoder.put(role, nn.Identity())
+    with pytest.raises(MethodError, match=", ".join(ENCODER_ROLES)):
+        encoder.at("qkv")
 
 
 def test_an_unknown_role_names_the_roles() -> None:

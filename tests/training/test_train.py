@@ -10,7 +10,7 @@ import torch
 
 from samtune.data import DataOptions, Dataset, make_samples, open_dataset
 from samtune.errors import ConfigError
-from samtune.methods import Probe, load_specialist
+from samtune.methods import METHODS, Probe, load_specialist
 from samtune.training import RunFolder, TrainSettings, read_result, train
 from samtune.training import state as state_module
 from samtune.training import trainer as trainer_module
@@ -22,10 +22,7 @@ def history(folder: Path) -> list[dict[str, float]]:
     return RunFolder(folder).read_history()
 
 
-@pytest.mark.parametrize(
-    "method",
-    ["ptsam", "ptsam_encoder", "decoder_only", "lora", "sam_adapter", "ts_sam", "lst", "full", "scratch", "probe"],
-)
+@pytest.mark.parametrize("method", METHODS)
 def test_every_method_trains_and_leaves_a_whole_run_folder(prepared: Path, method: str) -> None:
     result = run(prepared, f"run-{method}", method=method, updates=4)
     folder = prepared / f"run-{method}"
@@ -90,6 +87,24 @@ def test_same_seed_same_trace_another_seed_another(prepared: Path) -> None:
     assert history(prepared / "one") != history(prepared / "three")
     files = [(prepared / name / "specialist" / "adapter_model.safetensors").read_bytes() for name in ("one", "two")]
     assert files[0] == files[1]
+
+
+def test_noise_of_a_method_follows_the_seed(prepared: Path) -> None:
+    for name, seed in (("noisy", 0), ("as noisy", 0), ("other noise", 1)):
+        run(prepared, name, method="conv_lora", updates=3, seed=seed)
+    assert history(prepared / "noisy") == history(prepared / "as noisy")
+    assert history(prepared / "noisy") != history(prepared / "other noise")
+
+
+def test_a_method_with_a_loss_of_its_own(prepared: Path, caplog: pytest.LogCaptureFixture) -> None:
+    fields = {"head": "queries", "num_queries": 3}
+    with caplog.at_level(logging.INFO, logger="samtune"):
+        run(prepared, "queries", method="decoder_only", method_fields=fields, updates=60, learning_rate=1e-2)
+    assert any("brings its own" in record.message for record in caplog.records)
+    losses = [row["loss"] for row in history(prepared / "queries")]
+    assert sum(losses[-10:]) < 0.85 * sum(losses[:10])
+    with pytest.raises(ConfigError, match="must be left at auto"):
+        run(prepared, "both", method="decoder_only", method_fields=fields, loss="bce_dice")
 
 
 @pytest.mark.parametrize("method", ["ptsam", "lora"])
@@ -185,7 +200,7 @@ def test_patience_stops_early_and_the_best_is_kept(prepared: Path) -> None:
 
 def test_collapse_is_told(prepared: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(trainer_module, "COLLAPSE_STEPS", 5)
-    monkeypatch.setattr("samtune.training.trainer.segmentation_loss", lambda logits, labels, kind: logits.mean())
+    monkeypatch.setattr("samtune.training.trainer.task_loss", lambda sam, logits, labels, kind: logits.mean())
     with caplog.at_level(logging.INFO, logger="samtune"):
         result = run(prepared, "collapsed", method="decoder_only", updates=30, learning_rate=1e-1)
     assert any("Collapse: for 5 updates" in record.message for record in caplog.records)

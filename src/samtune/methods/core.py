@@ -14,9 +14,11 @@ import torch
 from torch import Tensor, nn
 
 from samtune.errors import MethodError
+from samtune.losses import segmentation_loss
 
 if TYPE_CHECKING:
-    from samtune.sam import Sam
+    from samtune.losses import LossKind
+    from samtune.sam import MaskHeads, Sam
 
 
 @dataclass(frozen=True)
@@ -81,6 +83,19 @@ class Penalised(Protocol):
 
     def penalty(self) -> Tensor:
         """A scalar to add to the task's loss."""
+        ...
+
+
+@runtime_checkable
+class Supervised(Protocol):
+    """A module that brings its own loss against the labels, in place of the recipe's."""
+
+    def supervised_loss(self, labels: Tensor) -> Tensor:
+        """The loss of the last forward pass in training: a scalar, the mean over images.
+
+        Args:
+            labels: uint8 (B, H, W) of the same images: 0 background, 1..K, 255 counts nowhere.
+        """
         ...
 
 
@@ -174,6 +189,27 @@ def penalty(sam: Sam) -> Tensor:
     return total
 
 
+def has_own_loss(sam: Sam) -> bool:
+    """Whether a module of the model brings a loss in place of the recipe's."""
+    return any(isinstance(module, Supervised) for module in sam.modules())
+
+
+def task_loss(sam: Sam, logits: Tensor, labels: Tensor, kind: LossKind) -> Tensor:
+    """The loss of a batch against its labels, without penalties.
+
+    Args:
+        sam: an adapted model, in training; its last forward pass gave `logits`.
+        logits: (B, K, h, w).
+        labels: uint8 (B, H, W).
+        kind: the loss of the recipe; a module with a loss of its own takes its place.
+
+    Returns:
+        A scalar, the mean over images.
+    """
+    own = [module.supervised_loss(labels) for module in sam.modules() if isinstance(module, Supervised)]
+    return torch.stack(own).sum() if own else segmentation_loss(logits, labels, kind)
+
+
 def delta(sam: Sam) -> dict[str, Tensor]:
     """What distinguishes the adapted model from its base: trained tensors, and any the base did not have.
 
@@ -229,8 +265,13 @@ def _tensors(value: Any) -> list[Tensor]:
     return []
 
 
-def train_decoder(sam: Sam, num_classes: int) -> None:
+def train_decoder(sam: Sam, num_classes: int, heads: MaskHeads | None = None) -> None:
     """Mark the mask decoder for training: one mask token and one hyper-network per class, the rest shared.
+
+    Args:
+        sam: frozen.
+        num_classes: K.
+        heads: other mask tokens and what makes logits of them, in place of those per class.
 
     Trained: the two-way transformer, the upscaling, the IoU token (which takes part in the attention), the
     class tokens and their hyper-networks. Frozen: the IoU head and SAM's own mask tokens and hyper-networks,
@@ -246,13 +287,15 @@ def train_decoder(sam: Sam, num_classes: int) -> None:
     decoder = sam.decoder
     if decoder.classes is not None or decoder.prompts is not None:
         raise MethodError("The mask decoder's places must be free, but a method stands there already.")
-    decoder.classes = ClassHeads(num_classes, decoder.mask_tokens.weight[0], decoder.output_hypernetworks_mlps[0])
+    if heads is None:
+        heads = ClassHeads(num_classes, decoder.mask_tokens.weight[0], decoder.output_hypernetworks_mlps[0])
+    decoder.classes = heads
     for module in (
         decoder.transformer,
         decoder.upscale_conv1,
         decoder.upscale_conv2,
         decoder.upscale_layer_norm,
         decoder.iou_token,
-        decoder.classes,
+        heads,
     ):
         module.requires_grad_(True)

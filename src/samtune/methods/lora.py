@@ -24,7 +24,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from samtune.errors import ConfigError, MethodError
-from samtune.methods.core import Recipe, train_decoder
+from samtune.methods.core import Recipe
+from samtune.methods.heads import NUM_QUERIES, Head, check_head, train_decoder_with
 from samtune.sam import ROLES
 
 if TYPE_CHECKING:
@@ -40,16 +41,19 @@ class LoRA:
         alpha: the update is scaled by alpha / rank.
         roles: which linears of each block: qkv, proj, mlp_in, mlp_out.
         decoder: train the mask decoder too, as the paper does; without it the update alone is trained.
+        head: what the decoder answers with: one mask token per class, or mask queries; see `heads`.
+        num_queries: Q, with queries; more than the number of classes.
     """
 
     rank: int = 3
     alpha: float = 32.0
     roles: tuple[str, ...] = ("qkv",)
     decoder: bool = True
+    head: Head = "class_tokens"
+    num_queries: int = NUM_QUERIES
 
     name: ClassVar[str] = "lora"
     source: ClassVar[str] = "Hu et al., LoRA, ICLR 2022; Zhong et al., ICLR 2024, arXiv 2401.17868; AutoGluon f34ebb4f"
-    starts_as_identity: ClassVar[bool] = True
     recipe: ClassVar[Recipe] = Recipe(learning_rate=5e-4, weight_decay=1e-2, updates=150, batch_size=4)
 
     def __post_init__(self) -> None:
@@ -59,6 +63,14 @@ class LoRA:
             raise ConfigError("lora.roles must name at least one linear, but it is empty; the default is qkv.")
         if len(set(self.roles)) != len(self.roles):
             raise ConfigError(f"lora.roles must name each linear once, but {', '.join(self.roles)} came.")
+        check_head("lora", self.head, self.num_queries)
+        if self.head != "class_tokens" and not self.decoder:
+            raise ConfigError(f"lora.head={self.head} has no effect without the decoder; keep decoder=true.")
+
+    @property
+    def starts_as_identity(self) -> bool:
+        """Whether the first step starts from SAM itself; queries' classes are new."""
+        return self.head == "class_tokens"
 
     def attach(self, sam: Sam, *, num_classes: int) -> None:
         """See `Method.attach`; raises `MethodError` for a role that is not a linear of a block."""
@@ -69,10 +81,10 @@ class LoRA:
         places = [(block, role) for block in sam.blocks for role in self.roles]
         for block, role in places:
             self._check(block, role)
+        if self.decoder:
+            train_decoder_with(sam, num_classes, self.head, self.num_queries)
         for block, role in places:
             block.put(role, LoRALinear(block.at(role), self.rank, self.alpha))
-        if self.decoder:
-            train_decoder(sam, num_classes)
 
     def _check(self, block: Block, role: str) -> None:
         """Refuse a role that is no free linear, before anything is attached."""

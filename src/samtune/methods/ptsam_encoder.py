@@ -22,13 +22,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
-import torch
 from torch import Tensor
 
 from samtune.errors import ConfigError, MethodError
 from samtune.methods.core import Recipe
 from samtune.methods.ptsam import Init, attach_tokens, start_tokens
-from samtune.sam import EncoderPrompts
+from samtune.methods.vpt import uniform_prompts
 
 if TYPE_CHECKING:
     from samtune.sam import Sam
@@ -70,13 +69,9 @@ class PTSAMEncoder:
         if any(block.prompts is not None for block in sam.blocks):
             raise MethodError("The encoder blocks' prompts must be free, but a method stands there already.")
         attach_tokens(sam, num_classes, self.num_tokens, self.init)
-        channels = sam.vision_encoder.channels
-        bound = (6.0 / (3 * sam.spec.patch**2 + channels)) ** 0.5  # VPT's rule
+        gate = self.gate_start if self.gated else None
         for block in sam.blocks:
-            prompts = EncoderPrompts(self.encoder_tokens, channels, self.gate_start if self.gated else None)
-            with torch.no_grad():
-                prompts.tokens.uniform_(-bound, bound)
-            block.prompts = prompts
+            block.prompts = uniform_prompts(self.encoder_tokens, sam.vision_encoder.channels, sam.spec.patch, gate)
 
     def start(self, sam: Sam, embedding: Tensor, labels: Tensor, *, seed: int) -> None:
         """Put the decoder tokens at prototypes, if `init` says so; see `StartsFromData.start`."""

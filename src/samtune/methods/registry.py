@@ -9,6 +9,9 @@ from dataclasses import fields
 from typing import Any
 
 from samtune.errors import ConfigError
+from samtune.methods.adapter import Adapter
+from samtune.methods.bitfit import BitFit
+from samtune.methods.conv_lora import ConvLoRA
 from samtune.methods.core import Method
 from samtune.methods.decoder_only import DecoderOnly
 from samtune.methods.full import Full, Scratch
@@ -18,7 +21,9 @@ from samtune.methods.probe import LinearProbe
 from samtune.methods.ptsam import PTSAM
 from samtune.methods.ptsam_encoder import PTSAMEncoder
 from samtune.methods.sam_adapter import SAMAdapter
+from samtune.methods.ssf import SSF
 from samtune.methods.ts_sam import TSSAM
+from samtune.methods.vpt import VPT
 
 METHODS: dict[str, type[Any]] = {
     cls.name: cls
@@ -27,6 +32,11 @@ METHODS: dict[str, type[Any]] = {
         PTSAMEncoder,
         DecoderOnly,
         LoRA,
+        ConvLoRA,
+        VPT,
+        Adapter,
+        BitFit,
+        SSF,
         SAMAdapter,
         TSSAM,
         LST,

@@ -1,12 +1,23 @@
 """The frozen subject: a Segment Anything model with named places for methods, and its weights' origin."""
 
 from samtune.sam.model import Sam
-from samtune.sam.sites import ROLES, ClassHeads, DecoderPrompts, EncoderPrompts, Side
+from samtune.sam.sites import (
+    ENCODER_ROLES,
+    ROLES,
+    ClassHeads,
+    DecoderPrompts,
+    EncoderPrompts,
+    MaskHeads,
+    Side,
+    is_base_module,
+    masks_of,
+)
 from samtune.sam.vit import Block, ImageEncoder
 from samtune.sam.weights import EMBEDDED, META_SIZES, build, digest, load_base
 
 __all__ = [
     "EMBEDDED",
+    "ENCODER_ROLES",
     "META_SIZES",
     "ROLES",
     "Block",
@@ -14,9 +25,12 @@ __all__ = [
     "DecoderPrompts",
     "EncoderPrompts",
     "ImageEncoder",
+    "MaskHeads",
     "Sam",
     "Side",
     "build",
     "digest",
+    "is_base_module",
     "load_base",
+    "masks_of",
 ]

@@ -21,11 +21,11 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class PromptKeys:
-    """Extra keys and values that every query of a block sees, the same in each window.
+    """Extra keys and values that every query of a block sees.
 
     Attributes:
-        key: (n, C) keys of all heads, joined.
-        value: (n, C) values of all heads, joined.
+        key: (n, C) keys of all heads, joined; or (B, n, C), other ones for each grid of the batch.
+        value: (n, C) values of all heads, joined; or (B, n, C).
         gate: scalar added to the logits of these keys, or None for 0.
     """
 
@@ -102,17 +102,38 @@ def attend(
     return out.transpose(1, 2).reshape(batch, height, width, -1)
 
 
+def attend_prompts(qkv: Tensor, prompts: Tensor, num_heads: int) -> Tensor:
+    """The attention of prompt tokens: each sees the prompts and every token of its own grid.
+
+    Args:
+        qkv: (B, H, W, 3 C) fused projection of the grids.
+        prompts: (B, n, 3 C) fused projection of the prompts.
+        num_heads: must divide C.
+
+    Returns:
+        (B, n, C), before the output projection. A prompt has no place, so its logits have no relative-position term.
+    """
+    batch, num_prompts, width = prompts.shape
+    query, key, value = (_heads(part, num_heads, batch) for part in prompts.chunk(3, dim=-1))
+    _, grid_key, grid_value = (_heads(part, num_heads, batch) for part in qkv.flatten(1, 2).chunk(3, dim=-1))
+    out = F.scaled_dot_product_attention(
+        query, torch.cat([key, grid_key], dim=2), torch.cat([value, grid_value], dim=2)
+    )
+    return out.transpose(1, 2).reshape(batch, num_prompts, width // 3)
+
+
 def _heads(tokens: Tensor, num_heads: int, batch: int) -> Tensor:
-    """(n, C) -> (batch, heads, n, C / heads), the same for each of the batch."""
-    count, channels = tokens.shape
-    return tokens.reshape(count, num_heads, channels // num_heads).transpose(0, 1).expand(batch, -1, -1, -1)
+    """(n, C) or (batch, n, C) -> (batch, heads, n, C / heads); the former is the same for each of the batch."""
+    count, channels = tokens.shape[-2:]
+    heads = tokens.reshape(*tokens.shape[:-2], count, num_heads, channels // num_heads).transpose(-3, -2)
+    return heads.expand(batch, -1, -1, -1)
 
 
 def _with_prompt_columns(bias: Tensor | None, prompts: PromptKeys, query: Tensor, num_keys: int) -> Tensor | None:
     """Put the prompts' columns, 0 or the gate, before the image's columns of the bias."""
     if bias is None and prompts.gate is None:
         return None
-    num_prompts = prompts.key.shape[0]
+    num_prompts = prompts.key.shape[-2]
     columns = query.new_zeros(num_prompts)
     if prompts.gate is not None:
         columns = columns + prompts.gate.to(query.dtype)

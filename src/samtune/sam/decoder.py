@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from samtune.sam.sites import ClassHeads, DecoderPrompts
+from samtune.sam.sites import DecoderPrompts, MaskHeads, masks_of
 
 
 class MaskDecoder(nn.Module):
@@ -24,7 +24,7 @@ class MaskDecoder(nn.Module):
     """
 
     prompts: DecoderPrompts | None
-    classes: ClassHeads | None
+    classes: MaskHeads | None
 
     def __init__(self, library: Any) -> None:
         super().__init__()
@@ -52,13 +52,11 @@ class MaskDecoder(nn.Module):
             Logits (B, K, 4 H, 4 W); K = 1 where neither prompts nor class heads stand.
         """
         if self.classes is not None:
-            networks = self.classes.hypernetworks
             # SAM's multi-mask tokens stay in the stream, so that one class starts as SAM itself.
             own = torch.cat([self.classes.tokens, self.mask_tokens.weight[1:]])
             out, image = self._transform(embedding, positions, own, None)
-            tokens = out[:, 0, 1 : 1 + len(networks)].unbind(1)
-            hyper = [network(token) for network, token in zip(networks, tokens, strict=True)]
-            return self._masks(torch.stack(hyper, dim=1), image)
+            tokens = out[:, 0, 1 : 1 + len(self.classes.tokens)]
+            return self.classes(tokens, self._upscaled(image))  # type: ignore[no-any-return]
         sparse = None if self.prompts is None else self.prompts.tokens.expand(len(embedding), -1, -1, -1)
         return self.masks(embedding, positions, sparse, (0,))[0].squeeze(2)
 
@@ -79,7 +77,7 @@ class MaskDecoder(nn.Module):
         out, image = self._transform(embedding, positions, self.mask_tokens.weight, sparse)
         batch, prompts = out.shape[:2]
         hyper = [self.output_hypernetworks_mlps[i](out[:, :, 1 + i]) for i in indices]
-        logits = self._masks(torch.stack(hyper, dim=2).flatten(0, 1), image)
+        logits = masks_of(torch.stack(hyper, dim=2).flatten(0, 1), self._upscaled(image))
         iou = self.iou_prediction_head(out[:, :, 0])[..., list(indices)]
         return logits.reshape(batch, prompts, *logits.shape[1:]), iou
 
@@ -106,9 +104,7 @@ class MaskDecoder(nn.Module):
         )
         return tokens, image.transpose(2, 3).reshape(batch * prompts, -1, height, width)
 
-    def _masks(self, hyper: Tensor, image: Tensor) -> Tensor:
-        """Mask weights (B, M, C / 8) times the upscaled image -> (B, M, 4 H, 4 W)."""
+    def _upscaled(self, image: Tensor) -> Tensor:
+        """(B, C, H, W) -> (B, C / 8, 4 H, 4 W)."""
         fine = self.activation(self.upscale_layer_norm(self.upscale_conv1(image)))
-        fine = self.activation(self.upscale_conv2(fine))
-        logits: Tensor = (hyper @ fine.flatten(2)).reshape(len(fine), -1, *fine.shape[2:])
-        return logits
+        return self.activation(self.upscale_conv2(fine))  # type: ignore[no-any-return]

@@ -3,20 +3,27 @@
 A method attaches by assignment and nothing else; what each place hands in and expects back:
 
     block.put("qkv" | "proj" | "mlp_in" | "mlp_out", module)
-                       an nn.Linear (or a subclass): tokens -> one tensor
+                       an nn.Linear (or a subclass) in the linear's place: tokens -> one tensor
     block.put("norm1" | "norm2", module)
                        tokens -> tokens, in the layer norm's place
     block.prompts      `EncoderPrompts`: extra keys and values of this block's attention, the same in each window
     block.before       tokens -> tokens, ahead of the block
     block.after_attn   attention output -> attention output, before the residual
     block.after_mlp    MLP output -> MLP output, before the residual
+    encoder.prompts    `EncoderPrompts` at the input: tokens that travel through every block, queries and MLP included;
+                       each window has a copy, what the copies see is averaged; the block's sites hear the grid alone
+    encoder.put("patch", module)
+                       an nn.Conv2d (or a subclass) in the patch embedding's place: pixels (B, 3, S, S) -> (B, C, H, W)
+    encoder.put("neck_conv1" | "neck_norm1" | "neck_conv2" | "neck_norm2", module)
+                       in the place of one of the neck's four steps: (B, C, H, W) -> (B, C, H, W), channels first
     encoder.side       `Side`: sees the pixels, the patch embedding, every block's output and the neck's, in this
                        order; may correct each of the last three, and hands its own state from one to the next
     decoder.prompts    `DecoderPrompts`: learned sparse tokens, one set per class
-    decoder.classes    `ClassHeads`: one mask token and one hyper-network per class, in place of SAM's token 0
+    decoder.classes    `MaskHeads`: mask tokens in place of SAM's token 0, and what makes logits of them; `ClassHeads`
+                       has one token and one hyper-network per class
     sam.head           Features -> logits (B, K, h, w), in the mask decoder's place
 
-Tokens at a site of the encoder are always (B, H, W, C). A place left None costs nothing.
+Tokens at a site of a block are always (B, H, W, C). A place left None costs nothing.
 """
 
 from __future__ import annotations
@@ -27,6 +34,8 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
+from samtune.errors import MethodError
+
 ROLES = {
     "qkv": "attn.qkv",
     "proj": "attn.proj",
@@ -36,6 +45,48 @@ ROLES = {
     "norm2": "layer_norm2",
 }
 """The replaceable modules of an encoder block, by role."""
+
+ENCODER_ROLES = {
+    "patch": "patch_embed.projection",
+    "neck_conv1": "neck.conv1",
+    "neck_norm1": "neck.layer_norm1",
+    "neck_conv2": "neck.conv2",
+    "neck_norm2": "neck.layer_norm2",
+}
+"""The replaceable modules of the encoder outside its blocks, by role."""
+
+
+def module_at(owner: nn.Module, roles: dict[str, str], role: str, what: str) -> nn.Module:
+    """The module that stands at a role of `owner`, which errors call `what`.
+
+    Raises:
+        MethodError: there is no such role; names those there are.
+    """
+    if role not in roles:
+        raise MethodError(f"A role must be one of {', '.join(roles)}, but {role!r} came; {what} has no such module.")
+    return owner.get_submodule(roles[role])
+
+
+def put_at(owner: nn.Module, roles: dict[str, str], role: str, module: nn.Module, what: str) -> None:
+    """Let `module` stand at a role of `owner`.
+
+    Raises:
+        MethodError: there is no such role, or another method stands there already.
+    """
+    standing = module_at(owner, roles, role, what)
+    if not is_base_module(standing):
+        raise MethodError(
+            f"The role {role!r} must be free, but {type(standing).__name__} stands there already; "
+            "attach one method to a freshly loaded base."
+        )
+    parent, _, name = roles[role].rpartition(".")
+    setattr(owner.get_submodule(parent), name, module)
+
+
+def is_base_module(module: nn.Module) -> bool:
+    """Whether a module is a linear, a convolution or a layer norm as the library makes them."""
+    library = type(module).__module__.partition(".")[0] in ("torch", "transformers")
+    return library and isinstance(module, nn.Linear | nn.Conv2d | nn.LayerNorm)
 
 
 class Side(Protocol):
@@ -84,7 +135,7 @@ class Side(Protocol):
 
 
 class EncoderPrompts(nn.Module):
-    """Learned tokens whose keys and values join one block's attention; shape (n, C).
+    """Learned tokens whose keys and values join a block's attention; shape (n, C).
 
     Attributes:
         tokens: (n, C) parameter; they pass the block's own first norm and qkv projection.
@@ -105,7 +156,29 @@ class DecoderPrompts(nn.Module):
         self.tokens = nn.Parameter(torch.zeros(num_classes, num_tokens, channels))
 
 
-class ClassHeads(nn.Module):
+class MaskHeads(nn.Module):
+    """Mask tokens in place of SAM's token 0, and what makes class logits of their outputs; the base of such heads.
+
+    Attributes:
+        tokens: (M, C) parameter.
+    """
+
+    tokens: nn.Parameter
+
+    def forward(self, tokens: Tensor, fine: Tensor) -> Tensor:
+        """Make logits.
+
+        Args:
+            tokens: (B, M, C) the mask tokens after the two-way transformer.
+            fine: (B, C / 8, 4 H, 4 W) the upscaled image.
+
+        Returns:
+            (B, K, 4 H, 4 W); the background's logit is the constant 0.
+        """
+        raise NotImplementedError
+
+
+class ClassHeads(MaskHeads):
     """One mask token and one hyper-network per class, each a copy of SAM's own token 0 and its hyper-network.
 
     Attributes:
@@ -117,3 +190,13 @@ class ClassHeads(nn.Module):
         super().__init__()
         self.tokens = nn.Parameter(token.detach().clone().expand(num_classes, -1).clone())
         self.hypernetworks = nn.ModuleList(copy.deepcopy(hypernetwork) for _ in range(num_classes))
+
+    def forward(self, tokens: Tensor, fine: Tensor) -> Tensor:
+        """See `MaskHeads.forward`."""
+        pairs = zip(self.hypernetworks, tokens.unbind(1), strict=True)
+        return masks_of(torch.stack([network(token) for network, token in pairs], dim=1), fine)
+
+
+def masks_of(weights: Tensor, fine: Tensor) -> Tensor:
+    """Mask weights (B, M, C / 8) times the upscaled image (B, C / 8, H, W) -> logits (B, M, H, W)."""
+    return (weights @ fine.flatten(2)).reshape(len(fine), -1, *fine.shape[2:])

@@ -12,9 +12,9 @@ from typing import Any
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from samtune.errors import MethodError, ShapeError
-from samtune.sam.attention import PromptKeys, attend, from_windows, to_windows
-from samtune.sam.sites import ROLES, EncoderPrompts
+from samtune.errors import ShapeError
+from samtune.sam.attention import PromptKeys, attend, attend_prompts, from_windows, to_windows
+from samtune.sam.sites import ENCODER_ROLES, ROLES, EncoderPrompts, module_at, put_at
 
 
 class Attention(nn.Module):
@@ -39,6 +39,25 @@ class Attention(nn.Module):
         rel_pos = (self.rel_pos_h, self.rel_pos_w) if self.use_rel_pos else None
         mixed: Tensor = self.proj(attend(self.qkv(tokens), self.num_heads, rel_pos, prompts))
         return mixed
+
+    def forward_with(self, tokens: Tensor, prompts: Tensor) -> tuple[Tensor, Tensor]:
+        """Attend with prompts that are queries too.
+
+        Args:
+            tokens: (B * windows, H, W, C), the grids of each image one after the other; windows may be 1.
+            prompts: (B, n, C), those of each image. Each of its grids has a copy; what the copies see is averaged.
+
+        Returns:
+            (B * windows, H, W, C) and (B, n, C).
+        """
+        rel_pos = (self.rel_pos_h, self.rel_pos_w) if self.use_rel_pos else None
+        windows = len(tokens) // len(prompts)
+        grid, fused = self.qkv(tokens), self.qkv(prompts).repeat_interleave(windows, 0)
+        _, key, value = fused.chunk(3, dim=-1)
+        mixed = self.proj(attend(grid, self.num_heads, rel_pos, PromptKeys(key, value, None)))
+        seen = attend_prompts(grid, fused, self.num_heads)
+        seen = seen.reshape(len(prompts), windows, *prompts.shape[1:]).mean(1)
+        return mixed, self.proj(seen)
 
 
 class Block(nn.Module):
@@ -69,11 +88,7 @@ class Block(nn.Module):
         Raises:
             MethodError: there is no such role; names those there are.
         """
-        if role not in ROLES:
-            raise MethodError(
-                f"A role must be one of {', '.join(ROLES)}, but {role!r} came; an encoder block has no such module."
-            )
-        return self.get_submodule(ROLES[role])
+        return module_at(self, ROLES, role, "an encoder block")
 
     def put(self, role: str, module: nn.Module) -> None:
         """Let `module` stand at a role.
@@ -81,14 +96,7 @@ class Block(nn.Module):
         Raises:
             MethodError: there is no such role, or another method stands there already.
         """
-        standing = self.at(role)
-        if type(standing) not in (nn.Linear, nn.LayerNorm):
-            raise MethodError(
-                f"The role {role!r} must be free, but {type(standing).__name__} stands there already; "
-                "attach one method to a freshly loaded base."
-            )
-        parent, _, name = ROLES[role].rpartition(".")
-        setattr(self.get_submodule(parent), name, module)
+        put_at(self, ROLES, role, module, "an encoder block")
 
     def prompt_keys(self) -> PromptKeys | None:
         """The keys and values of the block's prompts: norm1 and qkv applied to the prompt tokens.
@@ -106,7 +114,29 @@ class Block(nn.Module):
         """(B, H, W, C) -> (B, H, W, C)."""
         if self.before is not None:
             tokens = self.before(tokens)
-        mixed = self._attend(self.layer_norm1(tokens))
+        return self._finish(tokens, self._attend(self.layer_norm1(tokens)))
+
+    def forward_with(self, tokens: Tensor, prompts: Tensor) -> tuple[Tensor, Tensor]:
+        """Run the block with prompts that travel: they attend, pass the MLP, and go on to the next block.
+
+        In a windowed block each window has its own copy of the image's prompts, and what the copies become is
+        averaged. The sites `before`, `after_attn` and `after_mlp` hear the grid alone.
+
+        Args:
+            tokens: (B, H, W, C).
+            prompts: (B, n, C).
+
+        Returns:
+            (B, H, W, C) and (B, n, C).
+        """
+        if self.before is not None:
+            tokens = self.before(tokens)
+        mixed, seen = self._attend_with(self.layer_norm1(tokens), self.layer_norm1(prompts))
+        prompts = prompts + seen
+        return self._finish(tokens, mixed), prompts + self.mlp(self.layer_norm2(prompts))
+
+    def _finish(self, tokens: Tensor, mixed: Tensor) -> Tensor:
+        """Everything after the attention."""
         if self.after_attn is not None:
             mixed = self.after_attn(mixed)
         tokens = tokens + mixed
@@ -123,6 +153,13 @@ class Block(nn.Module):
         mixed = self.attn(windows, self.prompt_keys())
         return from_windows(mixed, padded_hw, (tokens.shape[1], tokens.shape[2]))
 
+    def _attend_with(self, tokens: Tensor, prompts: Tensor) -> tuple[Tensor, Tensor]:
+        if self.window_size == 0:
+            return self.attn.forward_with(tokens, prompts)
+        windows, padded_hw = to_windows(tokens, self.window_size)
+        mixed, seen = self.attn.forward_with(windows, prompts)
+        return from_windows(mixed, padded_hw, (tokens.shape[1], tokens.shape[2])), seen
+
 
 class ImageEncoder(nn.Module):
     """SAM's Vision Transformer and neck.
@@ -133,6 +170,7 @@ class ImageEncoder(nn.Module):
 
     pos_embed: nn.Parameter | None
     side: nn.Module | None
+    prompts: EncoderPrompts | None
 
     def __init__(self, library: Any) -> None:
         super().__init__()
@@ -143,11 +181,28 @@ class ImageEncoder(nn.Module):
         self.layers = nn.ModuleList(Block(layer) for layer in library.layers)
         self.neck: nn.Module = library.neck
         self.register_module("side", None)
+        self.register_module("prompts", None)
 
     @property
     def blocks(self) -> list[Block]:
         """The encoder blocks, first to last."""
         return [block for block in self.layers if isinstance(block, Block)]
+
+    def at(self, role: str) -> nn.Module:
+        """The module that stands at a role of `sites.ENCODER_ROLES`.
+
+        Raises:
+            MethodError: there is no such role; names those there are.
+        """
+        return module_at(self, ENCODER_ROLES, role, "the encoder outside its blocks")
+
+    def put(self, role: str, module: nn.Module) -> None:
+        """Let `module` stand at a role.
+
+        Raises:
+            MethodError: there is no such role, or another method stands there already.
+        """
+        put_at(self, ENCODER_ROLES, role, module, "the encoder outside its blocks")
 
     def forward(self, pixels: Tensor) -> tuple[Tensor, Any]:
         """Encode a batch of padded squares.
@@ -168,14 +223,20 @@ class ImageEncoder(nn.Module):
         if self.pos_embed is not None:
             tokens = tokens + self._positions((tokens.shape[1], tokens.shape[2]))
         side: Any = self.side
-        if side is None:
-            for block in self.layers:
-                tokens = block(tokens)
-            return self.neck(tokens), None
-        tokens, state = side(-1, tokens, side.begin(pixels, patches))
+        state: Any = None
+        if side is not None:
+            tokens, state = side(-1, tokens, side.begin(pixels, patches))
+        prompts = None if self.prompts is None else self.prompts.tokens.expand(len(tokens), -1, -1)
+        block: Any
         for index, block in enumerate(self.layers):
-            tokens, state = side(index, block(tokens), state)
-        return side.end(self.neck(tokens), state)  # type: ignore[no-any-return]
+            if prompts is None:
+                tokens = block(tokens)
+            else:
+                tokens, prompts = block.forward_with(tokens, prompts)
+            if side is not None:
+                tokens, state = side(index, tokens, state)
+        embedding = self.neck(tokens)
+        return (embedding, None) if side is None else side.end(embedding, state)
 
     def _positions(self, grid_hw: tuple[int, int]) -> Tensor:
         """The position embedding (1, H, W, C), interpolated where the grid is not the trained one."""

@@ -25,6 +25,7 @@ from samtune.methods import (
     adapt,
     card_of,
     fit_probe,
+    has_own_loss,
     make_method,
     save,
     touches_encoder,
@@ -138,11 +139,14 @@ def train(
         if accelerator.is_main_process:
             fit_probe(embedding, labels, num_classes).save(folder.probe)
     adapt(sam, method, num_classes=num_classes, seed=settings.seed)
+    own_loss = _own_loss(sam, settings)
     cached = not touches_encoder(sam)
     plan = plan_run(
         settings, method.recipe, num_images=len(views), num_classes=num_classes, cached=cached,
         num_processes=accelerator.num_processes,
     )  # fmt: skip
+    if own_loss:
+        say(f"In place of that loss {settings.method} brings its own.")
     with clock.phase("features"):
         source = frozen if cached else FreshPixels(views)
         if cached:
@@ -203,6 +207,16 @@ def _parts(
             record |= {"val": split_record(validation, everything)["val"]}
         folder.write_json(folder.split, record)
     return parts
+
+
+def _own_loss(sam: Sam, settings: TrainSettings) -> bool:
+    """Whether the method brings its own loss; one that is asked for beside it would have no effect."""
+    if has_own_loss(sam) and settings.loss != "auto":
+        raise ConfigError(
+            f"The loss must be left at auto where the method brings its own, as {settings.method} does with these "
+            f"fields, but {settings.loss} came."
+        )
+    return has_own_loss(sam)
 
 
 def _encode(features: CachedFeatures, sam: Sam, numbers: range | list[int], accelerator: Accelerator) -> None:

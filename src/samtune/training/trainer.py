@@ -13,8 +13,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
-from samtune.losses import segmentation_loss
-from samtune.methods import delta, penalty, put, trainable
+from samtune.methods import delta, penalty, put, task_loss, trainable
 from samtune.progress import say, track
 from samtune.training.schedule import batch, step_seed
 from samtune.training.state import (
@@ -49,7 +48,7 @@ class Objective(nn.Module):
     Args:
         sam: an adapted model.
         cached: inputs are features (B, C, H, W), not pixels (B, 3, S, S).
-        loss: a name of `samtune.losses`.
+        loss: a name of `samtune.losses`; without effect where the method brings its own.
     """
 
     def __init__(self, sam: Sam, *, cached: bool, loss: LossKind) -> None:
@@ -60,7 +59,7 @@ class Objective(nn.Module):
         """Mean loss over the images, with the method's own penalty; and the predicted share of foreground."""
         features = Features(inputs) if self.cached else self.sam.encode(inputs)
         logits = self.sam.decode(features)
-        loss = segmentation_loss(logits, labels, self.loss) + penalty(self.sam)
+        loss = task_loss(self.sam, logits, labels, self.loss) + penalty(self.sam)
         share = (logits.detach().amax(1) > 0).float().mean()
         return loss, share
 

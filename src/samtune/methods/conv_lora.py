@@ -1,0 +1,407 @@
+"""Conv-LoRA: LoRA on the fused qkv whose bottleneck looks at its surroundings, at a scale chosen for each window.
+
+    z  = A x                                       A in R^(R x C), no bias; z on the grid of the window or image
+    e  = argmax_i l_i,  l = p W_g + noise          p = mean of z over the grid; noise N(0, softplus(p W_n) + 0.01)
+    z' = z + Down_s( GELU( Conv3x3_e( Up_s z ) ) ) s = e's scale, 1 .. M; Up and Down bicubic, the convolution full
+    y  = W0 x + b0 + (alpha / R) B z'              B in R^(3C x R), zero at the start
+
+    x --+--> W0, b0 (frozen) -----------------------------------------------------------(+)--> y
+        '--> A --> z --+---------------------------------------------(+)--> B * alpha / R -'
+                       '--> mean --> router --> one of M experts of z -'
+
+Cost: per block R * (C + 3C) + M (9 R^2 + R) + 2 R M (rank 3, 8 experts: 16,080 on ViT-H, of which 720 are the experts
+and the router), plus 3,505,536 of the decoder. Every step runs the encoder forward and backward. The update depends on
+the input and is not linear in it, so it never folds into plain weights. Not to be used where `lora` does as well: the
+paper's gains over it are 0.2 to 1.1 points.
+Balance: experts that nobody chooses learn nothing, so each layer adds 0.01 (CV^2(importance) + CV^2(load)) to the loss
+(`ConvLoRALinear.penalty`). It is over the grids of one forward pass, and so, unlike the other losses, no mean of its
+images': it changes with gradient accumulation, and with one image the importance term of a global block is constant.
+Where it routes: the layer decides once for each grid it is handed. In SAM that is each window of a windowed block, the
+zero-padded windows at the border included, and each image in a global block.
+
+How it is computed. Enlarging a window up to eight times to read back one value (odd scales) or 4 x 4 values (even
+ones) for each token is mostly wasted, and which sizes are needed depends on the data. So only those pixels of the
+enlarged grid are made that the way back reads, with the neighbours their convolution needs: 6 x 6 for each token,
+whatever the scale. Both interpolations are small tables, looked up by the chosen expert; the convolution is one grouped
+call with each window's own kernel. Nothing is approximated, borders included, no shape depends on the data, and no
+Python loop runs over windows or experts.
+
+Source: Zhong et al., "Convolution Meets LoRA", ICLR 2024, arXiv 2401.17868, and the authors' code in AutoGluon
+f34ebb4f (`models/adaptation_layers.py`). Where they differ the code is followed: the paper's formula has no GELU.
+Changed on purpose: (1) in the code the router learns from the balance loss alone, since a softmax over the one kept
+logit is the constant 1. Here the expert's output is multiplied by 1 + (P(e) - stop(P(e))), P(e) the softmax over all
+logits (the noisy ones in training). Its value is 1, so that both modes compute the same function and share weights; its
+gradient tells the router whether the chosen expert should have spoken louder, as in a Switch layer. That is our own
+inference, untested by the paper; `paper=True` leaves it out. (2) The layer returns one tensor, and the balance loss
+stays on the module; it is 0 in evaluation. (3) Results are combined by look-up, where the code takes the logarithm of
+a sum of exponentials, which overflows. (4) The mask decoder keeps SAM's unused mask tokens in its stream, see `core`.
+
+Standing alone, on the fused or single projections of any plain ViT, with `(B, P + H * W, C)` tokens:
+
+    block.attn.qkv = ConvLoRALinear.from_linear(block.attn.qkv, rank=3, grid=(14, 14), prefix=1)   # P = 1 class token
+    loss = task_loss + sum(layer.penalty() for layer in model.modules() if isinstance(layer, ConvLoRALinear))
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from samtune.errors import ConfigError, MethodError, ShapeError
+from samtune.methods.core import Recipe
+from samtune.methods.heads import NUM_QUERIES, Head, check_head, train_decoder_with
+
+if TYPE_CHECKING:
+    from samtune.sam import Sam
+
+CUBIC = -0.75
+"""The free parameter of the bicubic kernel, torch's."""
+
+TAPS = 4
+"""Pixels of the enlarged grid, along each axis, that a bicubic reduction reads for each token."""
+
+PATCH = TAPS + 2
+"""The same with the neighbours that a 3x3 convolution needs."""
+
+
+@dataclass(frozen=True)
+class ConvLoRA:
+    """Low-rank updates with convolutional experts in the encoder, and a trained mask decoder.
+
+    Attributes:
+        rank: R, 1 or more.
+        alpha: the update is scaled by alpha / rank.
+        num_experts: M, 2 or more; expert i looks at the grid enlarged i times.
+        balance: weight of each layer's balance loss, 0 or more.
+        paper: leave the router without a gradient from the task, as the authors' code does.
+        head: what the decoder answers with: one mask token per class, or mask queries; see `heads`.
+        num_queries: Q, with queries; more than the number of classes.
+    """
+
+    rank: int = 3
+    alpha: float = 32.0
+    num_experts: int = 8
+    balance: float = 0.01
+    paper: bool = False
+    head: Head = "class_tokens"
+    num_queries: int = NUM_QUERIES
+
+    name: ClassVar[str] = "conv_lora"
+    source: ClassVar[str] = "Zhong et al., Convolution Meets LoRA, ICLR 2024, arXiv 2401.17868; AutoGluon f34ebb4f"
+    recipe: ClassVar[Recipe] = Recipe(learning_rate=5e-4, weight_decay=1e-2, updates=150, batch_size=4)
+
+    def __post_init__(self) -> None:
+        _check_numbers("conv_lora.", self.rank, self.num_experts, self.balance)
+        if self.paper and self.balance == 0:
+            raise ConfigError(
+                "conv_lora.balance must be above 0 with paper=true, but 0 came: the router would not learn."
+            )
+        check_head("conv_lora", self.head, self.num_queries)
+
+    @property
+    def starts_as_identity(self) -> bool:
+        """Whether the first step starts from SAM itself; queries' classes are new."""
+        return self.head == "class_tokens"
+
+    def attach(self, sam: Sam, *, num_classes: int) -> None:
+        """See `Method.attach`."""
+        for block in sam.blocks:
+            if type(block.at("qkv")) is not nn.Linear:
+                raise MethodError("The qkv linears must be free, but a method stands there already.")
+        train_decoder_with(sam, num_classes, self.head, self.num_queries)
+        for block in sam.blocks:
+            layer = ConvLoRALinear.from_linear(
+                block.at("qkv"),
+                rank=self.rank,
+                alpha=self.alpha,
+                num_experts=self.num_experts,
+                balance=self.balance,
+                paper=self.paper,
+            )
+            block.put("qkv", layer)
+
+
+class ConvLoRALinear(nn.Linear):
+    """A frozen linear with a low-rank update through a mixture of convolutions; holds the linear's weight and bias.
+
+    Make it with `from_linear`. The expert is chosen once for each grid of the batch, with noise in training (drawn
+    from torch's global generator), deterministically in evaluation.
+
+    Attributes:
+        lora_a: (R, in) parameter.
+        lora_b: (out, R) parameter, zero at the start.
+        expert_weight: (M, R, R, 3, 3) parameter.
+        expert_bias: (M * R,) parameter, zero at the start; flat, so that no optimiser takes it for a matrix.
+        gate: (R, M) parameter W_g, zero at the start.
+        gate_noise: (R, M) parameter W_n, zero at the start.
+        grid: rows and columns of (B, L, in) tokens.
+        prefix: tokens ahead of the grid in (B, L, in), a class token for example.
+        chosen: (N,) int64, the experts of the last forward pass; None before the first.
+    """
+
+    lora_a: nn.Parameter
+    lora_b: nn.Parameter
+    expert_weight: nn.Parameter
+    expert_bias: nn.Parameter
+    gate: nn.Parameter
+    gate_noise: nn.Parameter
+    chosen: Tensor | None
+
+    def __init__(self, in_features: int, out_features: int, bias: bool, rank: int, num_experts: int) -> None:
+        super().__init__(in_features, out_features, bias, device="meta")
+        self.rank, self.num_experts = rank, num_experts
+        self.grid: tuple[int, int] | None = None
+        self.prefix = 0
+        self.scale = 1.0
+        self.balance = 0.0
+        self.paper = False
+        self.chosen = None
+        self._balance_loss: Tensor | None = None
+
+    @classmethod
+    def from_linear(
+        cls,
+        linear: nn.Linear,
+        *,
+        rank: int = 3,
+        alpha: float = 32.0,
+        num_experts: int = 8,
+        balance: float = 0.01,
+        paper: bool = False,
+        grid: tuple[int, int] | None = None,
+        prefix: int = 0,
+    ) -> ConvLoRALinear:
+        """Wrap a linear; its weight and bias are taken over, not copied, and frozen.
+
+        Args:
+            linear: of any model.
+            rank: R, 1 or more.
+            alpha: the update is scaled by alpha / rank.
+            num_experts: M, 2 or more; expert i looks at the grid enlarged i times.
+            balance: weight of the balance loss, 0 or more.
+            paper: leave the router without a gradient from the task.
+            grid: rows and columns of the tokens, where the model hands them in as (B, L, in); not needed for
+                (B, H, W, in).
+            prefix: number of tokens ahead of the grid; they get the plain low-rank update and take no part in the
+                choice.
+
+        Returns:
+            A linear with the same output until it is trained.
+
+        Raises:
+            ConfigError: a number is out of range.
+        """
+        _check_numbers("", rank, num_experts, balance)
+        if prefix < 0:
+            raise ConfigError(f"prefix must be 0 or more, but {prefix} came.")
+        layer = cls(linear.in_features, linear.out_features, linear.bias is not None, rank, num_experts)
+        layer.weight, layer.bias = linear.weight.requires_grad_(False), linear.bias
+        if layer.bias is not None:
+            layer.bias.requires_grad_(False)
+        layer.grid, layer.prefix, layer.balance, layer.paper = grid, prefix, balance, paper
+        layer.scale = alpha / rank
+        device = linear.weight.device
+        layer.lora_a = nn.Parameter(torch.empty(rank, linear.in_features, device=device))
+        layer.lora_b = nn.Parameter(torch.zeros(linear.out_features, rank, device=device))
+        layer.expert_weight = nn.Parameter(torch.empty(num_experts, rank, rank, 3, 3, device=device))
+        layer.expert_bias = nn.Parameter(torch.zeros(num_experts * rank, device=device))
+        layer.gate = nn.Parameter(torch.zeros(rank, num_experts, device=device))
+        layer.gate_noise = nn.Parameter(torch.zeros(rank, num_experts, device=device))
+        nn.init.kaiming_uniform_(layer.lora_a, a=5**0.5)
+        bound = (9 * rank) ** -0.5  # torch's own rule for each 3x3 convolution
+        nn.init.uniform_(layer.expert_weight, -bound, bound)
+        return layer
+
+    def forward(self, tokens: Tensor, grid: tuple[int, int] | None = None) -> Tensor:
+        """Apply the linear and its update.
+
+        Args:
+            tokens: (N, H, W, in), or (N, P + H * W, in) with P = `prefix`.
+            grid: (H, W) of tokens in the second form, where it is not the layer's own.
+
+        Returns:
+            (..., out), of the shape of the tokens.
+
+        Raises:
+            ShapeError: the tokens do not fill the grid.
+        """
+        low = F.linear(tokens, self.lora_a)
+        if tokens.ndim == 4:
+            low = self._mix(low)
+        else:
+            height, width = self._grid_of(tokens, grid)
+            ahead = low[:, : self.prefix]
+            on_grid = self._mix(low[:, self.prefix :].reshape(-1, height, width, self.rank))
+            low = torch.cat([ahead, on_grid.flatten(1, 2)], dim=1)
+        return super().forward(tokens) + self.scale * F.linear(low, self.lora_b)
+
+    def penalty(self) -> Tensor:
+        """The balance loss of the last forward pass, weighted; 0 in evaluation and before the first."""
+        if self._balance_loss is None:
+            return torch.zeros((), device=self.lora_a.device)
+        return self._balance_loss
+
+    def _grid_of(self, tokens: Tensor, grid: tuple[int, int] | None) -> tuple[int, int]:
+        grid = self.grid if grid is None else grid
+        shape = tuple(tokens.shape)
+        if grid is None or len(shape) != 3 or shape[1] != self.prefix + grid[0] * grid[1]:
+            raise ShapeError(
+                "Conv-LoRA's tokens must be (N, H, W, C), or (N, P + H * W, C) with the grid (H, W) and the "
+                f"{self.prefix} tokens P ahead of it told to from_linear, but {shape} came with the grid {grid}."
+            )
+        return grid
+
+    def _mix(self, low: Tensor) -> Tensor:
+        """(N, H, W, R) -> (N, H, W, R): z plus the chosen expert's answer."""
+        expert, weight = self._route(low)
+        update = self._experts(low.permute(0, 3, 1, 2), expert).permute(0, 2, 3, 1)
+        if weight is not None:
+            update = update * weight.to(update.dtype)[:, None, None, None]
+        return low + update
+
+    def _route(self, low: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Choose an expert for each grid, and keep the balance loss.
+
+        Returns:
+            The experts (N,), and in training the factor (N,) of value 1 that carries the router's gradient.
+        """
+        pooled = low.float().mean(dim=(1, 2))
+        # Products and sums instead of a matrix product, which autocast would round to half precision.
+        logits = (pooled[:, :, None] * self.gate.float()).sum(1)
+        if not self.training:
+            self.chosen, self._balance_loss = logits.argmax(1), None
+            return self.chosen, None
+        spread = F.softplus((pooled[:, :, None] * self.gate_noise.float()).sum(1)) + 0.01
+        noisy = logits + torch.randn_like(logits) * spread
+        expert = noisy.argmax(1)
+        self.chosen = expert
+        self._balance_loss = self.balance * balance_loss(logits, noisy, spread)
+        if self.paper:
+            return expert, None
+        probability = noisy.softmax(1).gather(1, expert[:, None])[:, 0]
+        return expert, 1 + (probability - probability.detach())
+
+    def _experts(self, low: Tensor, expert: Tensor) -> Tensor:
+        """Down(GELU(Conv3x3(Up z))) of each grid's own expert: (N, R, H, W), (N,) -> (N, R, H, W)."""
+        batch, rank, height, width = low.shape
+        rows, row_taps = interpolation_tables(height, self.num_experts, low)
+        columns, column_taps = interpolation_tables(width, self.num_experts, low)
+        # (N, R, 6 H, 6 W): for each token the patch of the enlarged grid that its answer depends on.
+        patches = rows[expert][:, None] @ low @ columns[expert][:, None].transpose(2, 3)
+        answer = F.conv2d(
+            patches.reshape(1, batch * rank, PATCH * height, PATCH * width),
+            self.expert_weight[expert].flatten(0, 1).to(patches.dtype),
+            self.expert_bias.reshape(-1, rank)[expert].flatten().to(patches.dtype),
+            padding=1,
+            groups=batch,
+        )
+        # The rim of each patch has seen a neighbouring patch; only the 4 x 4 inside is meant.
+        answer = answer.reshape(batch, rank, height, PATCH, width, PATCH)[:, :, :, 1:-1, :, 1:-1]
+        taps = row_taps[expert][:, :, :, None, None] * column_taps[expert][:, None, None, :, :]
+        return (F.gelu(answer) * taps[:, None]).sum(dim=(3, 5))
+
+    def __getstate__(self) -> dict[str, Any]:
+        # What the last forward pass left is part of a graph, which can neither be copied nor pickled.
+        return self.__dict__ | {"chosen": None, "_balance_loss": None}
+
+
+def balance_loss(logits: Tensor, noisy: Tensor, spread: Tensor) -> Tensor:
+    """CV^2(importance) + CV^2(load) over the experts, for top-1 routing with noise.
+
+    The importance of an expert is the number of grids it got (its gates are 1), which carries no gradient; its load
+    is the sum over grids of the probability that it would be chosen if its own noise were drawn again. CV^2 is the
+    unbiased variance over the squared mean.
+
+    Args:
+        logits: (N, M) without noise.
+        noisy: (N, M) with it; the largest was chosen.
+        spread: (N, M) standard deviations of the noise.
+
+    Returns:
+        A scalar, 0 where all experts are used alike.
+
+    Source: Shazeer et al., "Outrageously Large Neural Networks", ICLR 2017, appendix A.
+    """
+    first, second = noisy.topk(2, dim=1).values.unbind(1)
+    threshold = torch.where(noisy > second[:, None], second[:, None], first[:, None])
+    load = torch.special.ndtr((logits - threshold) / spread).sum(0)
+    importance = F.one_hot(noisy.argmax(1), noisy.shape[1]).to(load.dtype).sum(0)
+    return _squared_variation(importance) + _squared_variation(load)
+
+
+def _squared_variation(values: Tensor) -> Tensor:
+    return values.var() / (values.mean().square() + 1e-10)
+
+
+def interpolation_tables(length: int, num_scales: int, like: Tensor) -> tuple[Tensor, Tensor]:
+    """Bicubic enlargement and reduction along one axis, restricted to the pixels that the reduction reads.
+
+    Equal to `F.interpolate(mode="bicubic", align_corners=False)` by each whole scale, and the identity at scale 1. A
+    token's patch is six pixels in a row of the axis enlarged s times; the inner four are those that the reduction
+    back to the token reads. Pixels beyond the border are zeros, as the convolution's padding wants.
+
+    Args:
+        length: of the axis in tokens, L.
+        num_scales: M; scales 1..M.
+        like: gives device and dtype.
+
+    Returns:
+        (M, 6 L, L) that turns an axis into its patches, and (M, L, 4), the weight of each inner pixel.
+    """
+    if torch.compiler.is_compiling():
+        return _tables(length, num_scales, like.device, like.dtype)
+    return _kept_tables(length, num_scales, like.device, like.dtype)
+
+
+@lru_cache(maxsize=32)
+def _kept_tables(length: int, num_scales: int, device: torch.device, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+    with torch.inference_mode(False), torch.no_grad():  # made during prediction, the tables must serve training too
+        return _tables(length, num_scales, device, dtype)
+
+
+def _tables(length: int, num_scales: int, device: torch.device, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+    exact = torch.float64 if dtype == torch.float64 else torch.float32
+    scale = torch.arange(1, num_scales + 1, device=device)[:, None]
+    token = torch.arange(length, device=device)
+    # The centre of token i lies at s (i + 1/2) - 1/2 of the enlarged axis: on a pixel if s is odd, halfway if even.
+    below = scale * token + (scale - 1) // 2
+    patch = (below - 2)[..., None] + torch.arange(PATCH, device=device)
+    size = (scale * length)[..., None]
+    # Where a pixel of the enlarged axis lies among the tokens, (pixel + 1/2) / s - 1/2, as whole and rest.
+    doubled, period = 2 * patch + 1 - scale[..., None], 2 * scale[..., None]
+    whole = torch.div(doubled, period, rounding_mode="floor")
+    rest = (doubled - period * whole).to(exact) / period
+    inside = (patch >= 0) & (patch < size)
+    up = torch.zeros(num_scales, length, PATCH, length, device=device, dtype=exact)
+    for tap in range(-1, 3):
+        source = (whole + tap).clamp(0, length - 1)
+        up = up + (_cubic(rest - tap) * inside)[..., None] * (source[..., None] == token)
+    half = (1 - scale % 2).to(exact) / 2
+    down = torch.zeros(num_scales, length, TAPS, device=device, dtype=exact)
+    for tap in range(-1, 3):
+        target = torch.minimum((below + tap).clamp(min=0), scale * length - 1)
+        down = down + _cubic(half - tap)[..., None] * (target[..., None] == patch[..., 1:-1])
+    return up.reshape(num_scales, length * PATCH, length).to(dtype), down.to(dtype)
+
+
+def _cubic(distance: Tensor) -> Tensor:
+    """The weight of a sample at this distance in bicubic interpolation."""
+    x = distance.abs()
+    near = ((CUBIC + 2) * x - (CUBIC + 3)) * x * x + 1
+    far = ((CUBIC * x - 5 * CUBIC) * x + 8 * CUBIC) * x - 4 * CUBIC
+    return torch.where(x <= 1, near, torch.where(x < 2, far, torch.zeros_like(x)))
+
+
+def _check_numbers(where: str, rank: int, num_experts: int, balance: float) -> None:
+    if rank < 1:
+        raise ConfigError(f"{where}rank must be 1 or more, but {rank} came.")
+    if num_experts < 2:
+        raise ConfigError(f"{where}num_experts must be 2 or more, but {num_experts} came; lora has none.")
+    if not (balance >= 0 and math.isfinite(balance)):
+        raise ConfigError(f"{where}balance must be 0 or more, but {balance} came.")

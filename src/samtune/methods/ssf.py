@@ -1,0 +1,204 @@
+"""SSF: each channel scaled and shifted after every operation of the encoder, and the mask decoder trained; it folds.
+
+    y = gamma * f(x) + beta        f a frozen linear, convolution or layer norm; gamma and beta have f's output channels
+
+    patches SSF --> [ LN SSF -> qkv SSF -> attention -> proj SSF (+) LN SSF -> fc1 SSF -> fc2 SSF (+) ] --> neck SSF
+
+Cost: 2 * (7 C + hidden units) per block (ViT-H: 28,160), 2 C of the patch embedding, 1,536 of the neck (ViT-H together:
+905,216), plus 3,505,536 of the decoder. Every training step runs the encoder forward and backward and keeps one more
+activation for each operation. After training gamma and beta go into the frozen weights and biases: plain SAM, no extra
+time. Not to be used where the features must be mixed anew: a channel is only made louder or moved.
+Source: Lian, Zhou, Feng, Wang, "Scaling & Shifting Your Features", NeurIPS 2022, arXiv 2210.08823; as a baseline in
+Zhong et al., "Convolution Meets LoRA", ICLR 2024, whose code for it is not public. From SSF: the places in a block, the
+patch embedding, gamma ~ N(1, 0.02), beta ~ N(0, 0.02), so that the first step starts near SAM, not from it
+(`init="identity"` does). Ours: the neck, which SSF's plain classifiers do not have. Its two convolutions have no bias
+that could take up a shift, so they get a scale alone, its two norms both. The total is 4.411 M on ViT-H; the Conv-LoRA
+paper's table says 4.42, without saying where its SSF stands.
+"""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+import torch
+from torch import Tensor, nn
+
+from samtune.errors import MethodError
+from samtune.methods.core import Recipe, train_decoder
+from samtune.sam import ENCODER_ROLES, ROLES, is_base_module
+
+if TYPE_CHECKING:
+    from samtune.sam import Sam
+
+SPREAD = 0.02
+"""Standard deviation of the first values of gamma and beta."""
+
+Init = Literal["normal", "identity"]
+
+
+class SSFLinear(nn.Linear):
+    """A frozen linear whose outputs are scaled and shifted: (..., in) -> (..., out).
+
+    Attributes:
+        gamma: (out,) parameter, 1 at the start.
+        beta: (out,) parameter, 0 at the start; None where the linear has no bias to take it up.
+    """
+
+    gamma: nn.Parameter
+    beta: nn.Parameter | None
+
+    def __init__(self, base: nn.Linear) -> None:
+        super().__init__(base.in_features, base.out_features, base.bias is not None, device="meta")
+        _take_over(self, base)
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        """(..., in) -> (..., out)."""
+        return _scale_and_shift(super().forward(tokens), self.gamma, self.beta)
+
+    def folded(self) -> nn.Module:
+        """The same map as one plain linear."""
+        return _folded(self)
+
+
+class SSFConv2d(nn.Conv2d):
+    """A frozen convolution whose outputs are scaled and shifted: (B, C, H, W) -> (B, C', H', W').
+
+    Attributes:
+        gamma: (C',) parameter, 1 at the start.
+        beta: (C',) parameter, 0 at the start; None where the convolution has no bias to take it up.
+    """
+
+    gamma: nn.Parameter
+    beta: nn.Parameter | None
+
+    def __init__(self, base: nn.Conv2d) -> None:
+        super().__init__(
+            base.in_channels,
+            base.out_channels,
+            base.kernel_size,  # type: ignore[arg-type]
+            base.stride,  # type: ignore[arg-type]
+            base.padding,  # type: ignore[arg-type]
+            base.dilation,  # type: ignore[arg-type]
+            base.groups,
+            base.bias is not None,
+            base.padding_mode,
+            device="meta",
+        )
+        _take_over(self, base)
+
+    def forward(self, planes: Tensor) -> Tensor:
+        """(B, C, H, W) -> (B, C', H', W')."""
+        tokens = super().forward(planes).permute(0, 2, 3, 1)
+        return _scale_and_shift(tokens, self.gamma, self.beta).permute(0, 3, 1, 2)
+
+    def folded(self) -> nn.Module:
+        """The same map as one plain convolution."""
+        return _folded(self)
+
+
+class SSFLayerNorm(nn.LayerNorm):
+    """A frozen layer norm whose outputs are scaled and shifted; channels last, or first as in SAM's neck.
+
+    Attributes:
+        gamma: (C,) parameter, 1 at the start.
+        beta: (C,) parameter, 0 at the start.
+    """
+
+    gamma: nn.Parameter
+    beta: nn.Parameter | None
+
+    def __init__(self, base: nn.LayerNorm) -> None:
+        super().__init__(base.normalized_shape, base.eps, device="meta")
+        self.channels_first = getattr(base, "data_format", "channels_last") == "channels_first"
+        _take_over(self, base)
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        """(..., C), or (B, C, H, W) with the channels first."""
+        if self.channels_first:
+            tokens = tokens.permute(0, 2, 3, 1)
+        tokens = _scale_and_shift(super().forward(tokens), self.gamma, self.beta)
+        return tokens.permute(0, 3, 1, 2) if self.channels_first else tokens
+
+    def folded(self) -> nn.Module:
+        """The same map as one plain layer norm."""
+        return _folded(self)
+
+
+Scaled = SSFLinear | SSFConv2d | SSFLayerNorm
+
+
+def scaled(base: nn.Module) -> Scaled:
+    """Wrap a linear, a convolution or a layer norm, which is taken over, not copied."""
+    if isinstance(base, nn.Linear):
+        return SSFLinear(base)
+    if isinstance(base, nn.Conv2d):
+        return SSFConv2d(base)
+    assert isinstance(base, nn.LayerNorm)
+    return SSFLayerNorm(base)
+
+
+def _take_over(module: Any, base: Any) -> None:
+    """Hold the base's own weight and bias, and add gamma and beta."""
+    module.weight, module.bias = base.weight, base.bias
+    like = {"device": base.weight.device}
+    module.gamma = nn.Parameter(torch.ones(len(base.weight), **like))
+    module.beta = None if base.bias is None else nn.Parameter(torch.zeros(len(base.weight), **like))
+    module.base = (base,)  # in a tuple, so that it is no submodule and has no keys
+
+
+def _scale_and_shift(tokens: Tensor, gamma: Tensor, beta: Tensor | None) -> Tensor:
+    """Scale and shift the last axis, in the type of the tokens."""
+    gamma = gamma.to(tokens.dtype)
+    return tokens * gamma if beta is None else torch.addcmul(beta.to(tokens.dtype), tokens, gamma)
+
+
+def _folded(module: Scaled) -> nn.Module:
+    """A copy of what the wrapper took over, with gamma and beta in its weight and bias."""
+    plain: Any = copy.deepcopy(module.base[0])  # type: ignore[index]
+    with torch.no_grad():
+        gamma = module.gamma.reshape(-1, *[1] * (module.weight.ndim - 1))
+        plain.weight = nn.Parameter(module.weight * gamma, requires_grad=False)
+        if module.beta is not None and module.bias is not None:
+            plain.bias = nn.Parameter(module.bias * module.gamma + module.beta, requires_grad=False)
+    return plain  # type: ignore[no-any-return]
+
+
+@dataclass(frozen=True)
+class SSF:
+    """Scales and shifts throughout the encoder and a trained mask decoder.
+
+    Attributes:
+        init: first values. "normal": gamma ~ N(1, 0.02), beta ~ N(0, 0.02), as in the paper. "identity": 1 and 0.
+    """
+
+    init: Init = "normal"
+
+    name: ClassVar[str] = "ssf"
+    source: ClassVar[str] = (
+        "Lian et al., Scaling & Shifting Your Features, NeurIPS 2022, arXiv 2210.08823; "
+        "baseline of Zhong et al., ICLR 2024, arXiv 2401.17868"
+    )
+    recipe: ClassVar[Recipe] = Recipe(learning_rate=1e-3, weight_decay=1e-2, updates=150, batch_size=4)
+
+    @property
+    def starts_as_identity(self) -> bool:
+        """Whether the first step starts from SAM itself."""
+        return self.init == "identity"
+
+    def attach(self, sam: Sam, *, num_classes: int) -> None:
+        """See `Method.attach`."""
+        encoder = sam.vision_encoder
+        places = [(block, role) for block in sam.blocks for role in ROLES] + [(encoder, role) for role in ENCODER_ROLES]
+        for owner, role in places:
+            if not is_base_module(owner.at(role)):
+                raise MethodError(f"The role {role!r} must be free, but a method stands there already.")
+        train_decoder(sam, num_classes)
+        for owner, role in places:
+            module = scaled(owner.at(role))
+            for parameter in (module.gamma, module.beta):
+                if self.init == "normal" and parameter is not None:
+                    with torch.no_grad():
+                        parameter.add_(SPREAD * torch.randn_like(parameter))
+            owner.put(role, module)

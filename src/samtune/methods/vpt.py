@@ -1,0 +1,87 @@
+"""VPT: learned tokens in the encoder's attention, new ones in every block or one set that travels; the decoder trained.
+
+    deep     block l:  x = block_l(x, p_l)                 p_l in R^(n x C) learned for each block, its output dropped
+    shallow  block l:  x, p = block_l(x, p)                p in R^(n x C) learned once, at the first block's input
+
+    p_1 -.          p_2 -.                     p -.
+    x ----> block 1 ----> block 2 --> ..       x ----> block 1 --(x, p)--> block 2 --(x, p)--> ..
+
+Cost: n * C per block when deep (12 on ViT-H: 491,520), n * C once when shallow (n = 384 costs as much there), plus
+3,505,536 of the decoder. Every step runs the encoder forward and backward, with n more keys for every query; the same
+when predicting. Not to be used where prediction time counts (`lora`, `ssf` and `bitfit` leave none), and shallow with
+hundreds of tokens least of all: the tokens pass every MLP, and each of the 25 windows of an image sees all of them.
+Windowed blocks: each window has the same prompts (deep), or a copy of the image's prompts, and what the copies see is
+averaged over the windows after the attention (shallow), so that an image has one set between blocks. Prompts have no
+place: no position embedding, and their relative-position terms are 0.
+Source: Jia et al., "Visual Prompt Tuning", ECCV 2022, arXiv 2203.12119; as a baseline in Zhong et al., "Convolution
+Meets LoRA", ICLR 2024, whose code for it is not public. From VPT: both forms, the first values (uniform within
++-sqrt(6 / (3 * 16^2 + C))), no prompts left at the end; its dropout on prompts and its projection of them are left
+out. Ours: deep with n = 12 as the reading of the 4.00 M parameters that the
+Conv-LoRA paper's table gives for ViT-H (shallow with 384 tokens would give the same number), and how SAM's windows are
+treated, where we do what we understand VPT to do in Swin's windows.
+Deep prompts are computed as extra keys and values alone, which gives exactly what full concatenation gives.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+import torch
+
+from samtune.errors import ConfigError, MethodError
+from samtune.methods.core import Recipe, train_decoder
+from samtune.sam import EncoderPrompts
+
+if TYPE_CHECKING:
+    from samtune.sam import Sam
+
+
+@dataclass(frozen=True)
+class VPT:
+    """Learned tokens in the encoder and a trained mask decoder.
+
+    Attributes:
+        num_tokens: n, prompts of each block when deep, of the whole encoder when shallow; 1 or more.
+        deep: new prompts in every block; otherwise one set at the input, whose states travel through the blocks.
+    """
+
+    num_tokens: int = 12
+    deep: bool = True
+
+    name: ClassVar[str] = "vpt"
+    source: ClassVar[str] = (
+        "Jia et al., Visual Prompt Tuning, ECCV 2022, arXiv 2203.12119; "
+        "baseline of Zhong et al., ICLR 2024, arXiv 2401.17868"
+    )
+    starts_as_identity: ClassVar[bool] = False
+    recipe: ClassVar[Recipe] = Recipe(learning_rate=1e-3, updates=150, batch_size=4)
+
+    def __post_init__(self) -> None:
+        if self.num_tokens < 1:
+            raise ConfigError(f"vpt.num_tokens must be 1 or more, but {self.num_tokens} came.")
+
+    def attach(self, sam: Sam, *, num_classes: int) -> None:
+        """See `Method.attach`."""
+        encoder = sam.vision_encoder
+        if encoder.prompts is not None or any(block.prompts is not None for block in sam.blocks):
+            raise MethodError("The encoder's prompts must be free, but a method stands there already.")
+        train_decoder(sam, num_classes)
+        for owner in sam.blocks if self.deep else [encoder]:
+            owner.prompts = uniform_prompts(self.num_tokens, encoder.channels, sam.spec.patch)
+
+
+def uniform_prompts(num_tokens: int, channels: int, patch: int, gate: float | None = None) -> EncoderPrompts:
+    """Prompts (n, C) with VPT's first values, uniform within +-sqrt(6 / (3 patch^2 + C)).
+
+    Args:
+        num_tokens: n.
+        channels: C.
+        patch: rows and columns of a patch in pixels.
+        gate: first value of the number added to the prompts' logits, None for none.
+    """
+    prompts = EncoderPrompts(num_tokens, channels, gate)
+    bound = (6.0 / (3 * patch**2 + channels)) ** 0.5
+    with torch.no_grad():
+        prompts.tokens.uniform_(-bound, bound)
+    return prompts
