@@ -22,7 +22,7 @@ NUM_TRAINING, NUM_HELD_OUT = 16, 24
 
 def demo(
     out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder to write.")] = Path("demo-run"),
-    kind: Annotated[str, typer.Option("--kind", help="cells, cracks or polyps.")] = "cells",
+    kind: Annotated[str, typer.Option("--kind", help="cells, cracks or polyps.")] = "cracks",
     seed: Annotated[int, typer.Option("--seed", help="Of the images and of training.")] = 0,
     base: Annotated[str, typer.Option("--base", metavar="NAME", help="Base model; nano is built in.")] = "nano",
     as_json: Json = False,
