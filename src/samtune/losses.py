@@ -187,9 +187,7 @@ def soft_dice(logits: Tensor, labels: Tensor) -> Tensor:
     Raises:
         ShapeError: logits and labels do not belong together.
     """
-    _check(logits, labels)
-    classes = torch.arange(1, logits.shape[1] + 1, device=labels.device)
-    target = labels[:, None] == classes[:, None, None]
+    target = _class_masks(logits, labels)
     predicted = probabilities(logits) * (labels != IGNORE)[:, None]
     both = (predicted * target).sum(dim=(2, 3))
     either = predicted.sum(dim=(2, 3)) + target.sum(dim=(2, 3))
@@ -212,9 +210,7 @@ def soft_iou(logits: Tensor, labels: Tensor) -> Tensor:
     Raises:
         ShapeError: logits and labels do not belong together.
     """
-    _check(logits, labels)
-    classes = torch.arange(1, logits.shape[1] + 1, device=labels.device)
-    target = labels[:, None] == classes[:, None, None]
+    target = _class_masks(logits, labels)
     return _weighted_iou(probabilities(logits), target, (labels != IGNORE)[:, None]).mean(dim=1).mean()
 
 
@@ -371,6 +367,13 @@ def _full_precision(logits: Tensor) -> Tensor:
 
 def _with_background(logits: Tensor) -> Tensor:
     return torch.cat([torch.zeros_like(logits[:, :1]), logits], dim=1)
+
+
+def _class_masks(logits: Tensor, labels: Tensor) -> Tensor:
+    """Where each class of the logits is in the labels: (B, K, H, W) bool."""
+    _check(logits, labels)
+    classes = torch.arange(1, logits.shape[1] + 1, device=labels.device)
+    return labels[:, None] == classes[:, None, None]
 
 
 def _mean_over(losses: Tensor, where: Tensor) -> Tensor:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 import sys
 import time
@@ -85,7 +84,7 @@ def _run(out: Path, kind: str, seed: int, base: str) -> dict[str, Any]:
         "kind": kind,
         "trainable": result.trainable,
         "validation": result.validation,
-        "evaluation": json.loads(json.dumps(evaluation.to_json())),
+        "evaluation": evaluation.to_json(),
         "predictions": str(out / "predictions"),
         "report": str(report),
     }

@@ -87,7 +87,9 @@ def write_training_page(
 
 def _validation_part(run: Path, dataset: Dataset) -> Dataset | None:
     """The images that the run validated on, at most `MAX_VALIDATION`; None where there are none."""
-    rows = json.loads((run / "split.json").read_text(encoding="utf-8"))["val"]
+    from samtune.training import RunFolder
+
+    rows = json.loads(RunFolder(run).split.read_text(encoding="utf-8"))["val"]
     stems = {row["stem"] for row in rows}
     indices = [index for index, pair in enumerate(dataset.pairs) if pair.stem in stems]
     return dataset.subset(indices[:MAX_VALIDATION]) if indices else None
@@ -118,7 +120,9 @@ def _facts(run: Path) -> RunFacts:
 
 
 def _metrics(run: Path) -> dict[str, Any]:
-    file = run / "metrics.json"
+    from samtune.training import RunFolder
+
+    file = RunFolder(run).metrics
     content: dict[str, Any] = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
     return content
 

@@ -81,19 +81,7 @@ def train(
     }  # fmt: skip
     given |= data_values(classes, colour, ignore_label, instances)
     result = run(given, set_ or [], config, out, resume=resume, report=report)
-    content = {
-        "run": str(result.run),
-        "method": result.method,
-        "trainable": result.trainable,
-        "steps": result.steps,
-        "num_train": result.num_train,
-        "num_val": result.num_val,
-        "seconds": result.seconds,
-        "validation": result.validation,
-        "stopped": result.stopped,
-        "notes": list(result.notes),
-    }
-    emit(content, _text(result), as_json=as_json)
+    emit(vars(result), _text(result), as_json=as_json)
     if result.stopped == "interrupted":
         sys.exit(130)
 
@@ -114,6 +102,7 @@ def run(
     from samtune.config import CONFIG_FILE, claim_run, make_config, read_config
     from samtune.data import open_dataset
     from samtune.methods import make_method
+    from samtune.training import finished_result
     from samtune.training import train as train_specialist
 
     settings, fields = set_values(words)
@@ -131,7 +120,7 @@ def run(
         validation = open_dataset(told.val_images, told.val_masks, dataset.options)
     if is_main_process():
         claim_run(out, told, resume=resume)
-    finished = _finished(out) if resume else None
+    finished = finished_result(out) if resume else None
     if finished is not None:
         return finished
     try:
@@ -154,20 +143,6 @@ def _release(out: Path) -> None:
     folder = RunFolder(out)
     if not (folder.last.exists() or folder.specialist.exists()):
         shutil.rmtree(out, ignore_errors=True)
-
-
-def _finished(out: Path) -> TrainResult | None:
-    """The result of a run that has nothing left to do."""
-    from samtune.progress import say
-    from samtune.training import RunFolder, read_result
-
-    if not RunFolder(out).metrics.is_file():
-        return None
-    result = read_result(out)
-    if result.stopped == "interrupted":
-        return None
-    say(f"The run in {out} is finished already; nothing was done.")
-    return result
 
 
 def _text(result: TrainResult) -> str:

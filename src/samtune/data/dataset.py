@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from samtune.data.images import content_id, read_image
+from samtune.data.maskstats import unpack
 from samtune.data.options import DataOptions
 from samtune.data.survey import survey
 from samtune.errors import DataError
@@ -67,7 +68,7 @@ class Dataset:
             colours: dict[str, tuple[int, int, int]] = {}
             for value, label in encoding.table:
                 name = {0: "background", 255: "ignore"}.get(label) or self.class_names[label - 1]
-                colours[name] = ((value >> 16) & 255, (value >> 8) & 255, value & 255)
+                colours[name] = unpack(value)
             return DataOptions(class_names=self.class_names, colours=colours)
         ids = None
         if encoding.kind == "ids":

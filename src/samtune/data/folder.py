@@ -11,21 +11,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from samtune.data.decoding import IMAGE_SUFFIXES
-from samtune.data.manifest import read_manifest
+from samtune.data.manifest import SPLITS, read_manifest
 from samtune.errors import DataError
 from samtune.types import Pair, Problem
 
 MASK_SUFFIXES = ("_masks", "_mask", "_labels", "_label", "_segmentation", "_seg", "_gt")
 """What a mask's stem may carry after its image's stem; the longest match is taken, in any case of letters."""
 
-SPLITS = {
-    "train": "train",
-    "training": "train",
-    "val": "val",
-    "valid": "val",
-    "validation": "val",
-    "test": "test",
-}
 SYSTEM_FILES = frozenset({"thumbs.db", "desktop.ini", "classes.txt", "dataset.yaml", "readme.md", "split.json"})
 
 

@@ -9,7 +9,7 @@ from samtune.errors import DataError
 from samtune.types import Pair, Problem
 
 COLUMNS = ("image", "mask", "group", "split")
-SPLIT_WORDS = {
+SPLITS = {
     "train": "train",
     "training": "train",
     "val": "val",
@@ -17,6 +17,7 @@ SPLIT_WORDS = {
     "validation": "val",
     "test": "test",
 }
+"""Words for the parts of a split, in manifests and as folder names."""
 
 
 def read_manifest(path: Path) -> tuple[list[Pair], list[Problem]]:
@@ -78,8 +79,8 @@ def _pair_of(cells: dict[str, str], path: Path, number: int) -> Pair:
     if not cells["image"] or not cells["mask"]:
         raise DataError(f"{path}, line {number}: must name an image and a mask, but one is empty; remove the line")
     split = cells.get("split", "").lower()
-    if split and split not in SPLIT_WORDS:
+    if split and split not in SPLITS:
         raise DataError(f"{path}, line {number}: split must be train, val or test, got {split!r}")
     image, mask = (path.parent / cells[name].replace("\\", "/") for name in ("image", "mask"))
     stem = Path(cells["image"].replace("\\", "/")).with_suffix("").as_posix().lstrip("/")
-    return Pair(stem, image, mask, cells.get("group") or None, SPLIT_WORDS.get(split))
+    return Pair(stem, image, mask, cells.get("group") or None, SPLITS.get(split))

@@ -23,8 +23,8 @@ from typing import TYPE_CHECKING, ClassVar
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from samtune.errors import ConfigError, MethodError
-from samtune.methods.core import Recipe, train_decoder
+from samtune.errors import ConfigError
+from samtune.methods.core import Recipe, check_free, train_decoder
 
 if TYPE_CHECKING:
     from samtune.sam import Sam
@@ -76,8 +76,8 @@ class Adapter:
 
     def attach(self, sam: Sam, *, num_classes: int) -> None:
         """See `Method.attach`."""
-        if any(block.after_attn is not None or block.after_mlp is not None for block in sam.blocks):
-            raise MethodError("The places after attention and MLP must be free, but a method stands there already.")
+        standing = [place for block in sam.blocks for place in (block.after_attn, block.after_mlp)]
+        check_free("The places after attention and MLP", *standing)
         train_decoder(sam, num_classes)
         channels = sam.vision_encoder.channels
         for block in sam.blocks:

@@ -265,6 +265,20 @@ def _tensors(value: Any) -> list[Tensor]:
     return []
 
 
+def check_free(places: str, *standing: nn.Module | None) -> None:
+    """Refuse to attach where something stands.
+
+    Args:
+        places: what the places are called, as the subject of "must be free".
+        standing: what stands there, None for nothing.
+
+    Raises:
+        MethodError: something does.
+    """
+    if any(module is not None for module in standing):
+        raise MethodError(f"{places} must be free, but a method stands there already.")
+
+
 def train_decoder(sam: Sam, num_classes: int, heads: MaskHeads | None = None) -> None:
     """Mark the mask decoder for training: one mask token and one hyper-network per class, the rest shared.
 
@@ -285,8 +299,7 @@ def train_decoder(sam: Sam, num_classes: int, heads: MaskHeads | None = None) ->
     from samtune.sam import ClassHeads
 
     decoder = sam.decoder
-    if decoder.classes is not None or decoder.prompts is not None:
-        raise MethodError("The mask decoder's places must be free, but a method stands there already.")
+    check_free("The mask decoder's places", decoder.classes, decoder.prompts)
     if heads is None:
         heads = ClassHeads(num_classes, decoder.mask_tokens.weight[0], decoder.output_hypernetworks_mlps[0])
     decoder.classes = heads

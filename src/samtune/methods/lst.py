@@ -32,8 +32,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from samtune.errors import ConfigError, MethodError
-from samtune.methods.core import Recipe, train_decoder
+from samtune.errors import ConfigError
+from samtune.methods.core import Recipe, check_free, train_decoder
 from samtune.sam.attention import attend, from_windows, to_windows
 
 if TYPE_CHECKING:
@@ -67,8 +67,7 @@ class LST:
     def attach(self, sam: Sam, *, num_classes: int) -> None:
         """See `Method.attach`."""
         encoder = sam.vision_encoder
-        if encoder.side is not None:
-            raise MethodError("The place beside the encoder must be free, but a method stands there already.")
+        check_free("The place beside the encoder", encoder.side)
         train_decoder(sam, num_classes)
         windows = [block.window_size for block in sam.blocks]
         encoder.side = Ladder(windows, encoder.channels, self.width, self.num_heads, sam.decoder.channels)

@@ -24,8 +24,8 @@ import torch.nn.functional as F
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from samtune.errors import ConfigError, MethodError
-from samtune.methods.core import Recipe
+from samtune.errors import ConfigError
+from samtune.methods.core import Recipe, check_free
 from samtune.types import IGNORE, Features
 
 if TYPE_CHECKING:
@@ -58,8 +58,7 @@ class LinearProbe:
 
     def attach(self, sam: Sam, *, num_classes: int) -> None:
         """See `Method.attach`."""
-        if sam.head is not None:
-            raise MethodError("The head's place must be free, but a method stands there already.")
+        check_free("The head's place", sam.head)
         sam.head = LinearHead(num_classes, sam.decoder.channels)
 
     def start(self, sam: Sam, embedding: Tensor, labels: Tensor, *, seed: int) -> None:

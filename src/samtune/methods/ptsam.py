@@ -26,8 +26,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from samtune.errors import ConfigError, MethodError
-from samtune.methods.core import Recipe
+from samtune.errors import ConfigError
+from samtune.methods.core import Recipe, check_free
 from samtune.methods.prototypes import prototypes
 from samtune.sam import DecoderPrompts
 
@@ -78,8 +78,7 @@ def attach_tokens(sam: Sam, num_classes: int, num_tokens: int, init: Init) -> No
         MethodError: tokens or class heads stand there already.
     """
     decoder = sam.decoder
-    if decoder.prompts is not None or decoder.classes is not None:
-        raise MethodError("The mask decoder's places must be free, but a method stands there already.")
+    check_free("The mask decoder's places", decoder.classes, decoder.prompts)
     prompts = DecoderPrompts(num_classes, num_tokens, decoder.channels).to(sam.device)
     with torch.no_grad():
         if init == "normal":

@@ -24,8 +24,8 @@ from typing import TYPE_CHECKING, ClassVar
 
 from torch import Tensor
 
-from samtune.errors import ConfigError, MethodError
-from samtune.methods.core import Recipe
+from samtune.errors import ConfigError
+from samtune.methods.core import Recipe, check_free
 from samtune.methods.ptsam import Init, attach_tokens, start_tokens
 from samtune.methods.vpt import uniform_prompts
 
@@ -66,8 +66,7 @@ class PTSAMEncoder:
 
     def attach(self, sam: Sam, *, num_classes: int) -> None:
         """See `Method.attach`."""
-        if any(block.prompts is not None for block in sam.blocks):
-            raise MethodError("The encoder blocks' prompts must be free, but a method stands there already.")
+        check_free("The encoder blocks' prompts", *(block.prompts for block in sam.blocks))
         attach_tokens(sam, num_classes, self.num_tokens, self.init)
         gate = self.gate_start if self.gated else None
         for block in sam.blocks:

@@ -44,8 +44,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from samtune.errors import ConfigError, MethodError
-from samtune.methods.core import Recipe, train_decoder
+from samtune.methods.core import Recipe, check_free, train_decoder
 from samtune.methods.frequency import high_frequency
+from samtune.sam import cell_centres
 
 if TYPE_CHECKING:
     from samtune.sam import Sam
@@ -76,8 +77,7 @@ class SAMAdapter:
     def attach(self, sam: Sam, *, num_classes: int) -> None:
         """See `Method.attach`; raises `MethodError` for fewer channels than the factor, or classes with `paper`."""
         encoder, decoder = sam.vision_encoder, sam.decoder
-        if encoder.side is not None or sam.head is not None:
-            raise MethodError("The places beside the encoder and of the head must be free, but a method stands there.")
+        check_free("The places beside the encoder and of the head", encoder.side, sam.head)
         if encoder.channels < self.factor:
             raise MethodError(
                 f"sam_adapter.factor must be at most the encoder's {encoder.channels} channels, but {self.factor} came."
@@ -86,9 +86,8 @@ class SAMAdapter:
             raise MethodError(f"sam_adapter with paper=true gives one mask, but {num_classes} classes came.")
         if not self.paper:
             train_decoder(sam, num_classes)
-        elif decoder.classes is not None or decoder.prompts is not None:
-            raise MethodError("The mask decoder's places must be free, but a method stands there already.")
         else:
+            check_free("The mask decoder's places", decoder.classes, decoder.prompts)
             decoder.requires_grad_(True)
             sam.head = PublishedDecoder(sam)
         encoder.side = EdgePrompts(len(sam.blocks), encoder.channels, encoder.channels // self.factor, encoder.patch)
@@ -153,11 +152,7 @@ class PublishedDecoder(nn.Module):
     def forward(self, features: Features) -> Tensor:
         """See `Sam.decode`."""
         embedding = features.embedding
-        height, width = embedding.shape[-2:]
-        rows = (torch.arange(height, device=embedding.device) + 0.5) / height
-        columns = (torch.arange(width, device=embedding.device) + 0.5) / width
-        grid = torch.stack(torch.meshgrid(columns, rows, indexing="xy"), dim=-1)
-        angles = 2 * torch.pi * ((2 * grid - 1) @ self.matrix)
+        angles = 2 * torch.pi * ((2 * cell_centres(embedding) - 1) @ self.matrix)
         positions = torch.cat([angles.sin(), angles.cos()], dim=-1).permute(2, 0, 1)[None]
         decoder = self._decoder[0]
         indices = tuple(range(decoder.mask_tokens.num_embeddings))

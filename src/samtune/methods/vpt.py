@@ -29,8 +29,8 @@ from typing import TYPE_CHECKING, ClassVar
 
 import torch
 
-from samtune.errors import ConfigError, MethodError
-from samtune.methods.core import Recipe, train_decoder
+from samtune.errors import ConfigError
+from samtune.methods.core import Recipe, check_free, train_decoder
 from samtune.sam import EncoderPrompts
 
 if TYPE_CHECKING:
@@ -64,8 +64,7 @@ class VPT:
     def attach(self, sam: Sam, *, num_classes: int) -> None:
         """See `Method.attach`."""
         encoder = sam.vision_encoder
-        if encoder.prompts is not None or any(block.prompts is not None for block in sam.blocks):
-            raise MethodError("The encoder's prompts must be free, but a method stands there already.")
+        check_free("The encoder's prompts", encoder.prompts, *(block.prompts for block in sam.blocks))
         train_decoder(sam, num_classes)
         for owner in sam.blocks if self.deep else [encoder]:
             owner.prompts = uniform_prompts(self.num_tokens, encoder.channels, sam.spec.patch)

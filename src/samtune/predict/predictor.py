@@ -9,12 +9,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from samtune.data import to_input
 from samtune.data.restore import decide, to_original
 from samtune.errors import ConfigError
+from samtune.losses import probabilities
 from samtune.methods import load_specialist
 from samtune.types import Prediction
 
@@ -96,7 +96,7 @@ class Predictor:
 
 def to_prediction(logits: Tensor, threshold: float) -> Prediction:
     """Logits (K, H, W) of one image as labels and probabilities; the background's logit is the constant 0."""
-    planes = logits.sigmoid() if len(logits) == 1 else F.pad(logits, (0, 0, 0, 0, 1, 0)).softmax(0)[1:]
+    planes = probabilities(logits[None])[0]
     return Prediction(decide(logits, threshold).cpu().numpy(), planes.cpu().numpy())
 
 

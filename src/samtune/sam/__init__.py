@@ -1,6 +1,6 @@
 """The frozen subject: a Segment Anything model with named places for methods, and its weights' origin."""
 
-from samtune.sam.model import Sam
+from samtune.sam.model import Sam, cell_centres
 from samtune.sam.sites import (
     ENCODER_ROLES,
     ROLES,
@@ -29,6 +29,7 @@ __all__ = [
     "Sam",
     "Side",
     "build",
+    "cell_centres",
     "digest",
     "is_base_module",
     "load_base",

@@ -133,11 +133,7 @@ class Sam(nn.Module):
 
     def positions(self, embedding: Tensor) -> Tensor:
         """The positional encoding (1, C, H, W) of the embedding's grid, at the cells' centres."""
-        height, width = embedding.shape[-2:]
-        rows = (torch.arange(height, device=embedding.device, dtype=torch.float32) + 0.5) / height
-        columns = (torch.arange(width, device=embedding.device, dtype=torch.float32) + 0.5) / width
-        grid = torch.stack(torch.meshgrid(columns, rows, indexing="xy"), dim=-1)
-        return self.shared_image_embedding(grid).permute(2, 0, 1)[None]  # type: ignore[no-any-return]
+        return self.shared_image_embedding(cell_centres(embedding)).permute(2, 0, 1)[None]  # type: ignore[no-any-return]
 
     def _dense(self, embedding: Tensor) -> Tensor:
         """Add SAM's no-mask embedding, which stands for "no mask prompt"."""
@@ -150,3 +146,11 @@ class Sam(nn.Module):
             return None
         scale: float = self.prompt_encoder.input_image_size / (embedding.shape[-1] * self.spec.patch)
         return (coordinates + 0.5) * scale - 0.5
+
+
+def cell_centres(embedding: Tensor) -> Tensor:
+    """The centres of the cells of (B, C, H, W) as x, y in 0..1: (H, W, 2) float32."""
+    height, width = embedding.shape[-2:]
+    rows = (torch.arange(height, device=embedding.device, dtype=torch.float32) + 0.5) / height
+    columns = (torch.arange(width, device=embedding.device, dtype=torch.float32) + 0.5) / width
+    return torch.stack(torch.meshgrid(columns, rows, indexing="xy"), dim=-1)

@@ -75,6 +75,11 @@ class Views:
 class Source(Protocol):
     """Hands out batches of training inputs."""
 
+    @property
+    def views(self) -> Views:
+        """What the batches are drawn from."""
+        ...
+
     def load(self, pairs: Sequence[tuple[int, int]]) -> tuple[Tensor, Tensor]:
         """Inputs and label maps uint8 (B, S, S) of (image, view) pairs."""
         ...

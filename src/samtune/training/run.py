@@ -123,9 +123,9 @@ def train(
     clock = _Clock()
     accelerator = _accelerator(settings)
     folder = RunFolder(run)
-    if resume and folder.metrics.is_file() and read_result(run).stopped != "interrupted":
-        say(f"The run in {run} is finished; there is nothing to resume.")
-        return read_result(run)
+    finished = finished_result(run) if resume else None
+    if finished is not None:
+        return finished
     run.mkdir(parents=True, exist_ok=True)
     method = make_method(settings.method, **settings.method_fields)
     parts = _parts(settings, dataset, validation, folder, accelerator)
@@ -299,6 +299,17 @@ def _finish(
         if stopped != "interrupted":
             shutil.rmtree(folder.last)
     accelerator.wait_for_everyone()
+    return result
+
+
+def finished_result(run: Path) -> TrainResult | None:
+    """The result of a run that has nothing left to do, which is said; None where there is something."""
+    if not RunFolder(run).metrics.is_file():
+        return None
+    result = read_result(run)
+    if result.stopped == "interrupted":
+        return None
+    say(f"The run in {run} is finished; there is nothing to resume.")
     return result
 
 

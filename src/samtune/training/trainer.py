@@ -7,6 +7,7 @@ at any moment a checkpoint from which the same trace goes on.
 from __future__ import annotations
 
 import time
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,7 @@ from torch import Tensor, nn
 
 from samtune.methods import delta, penalty, put, task_loss, trainable
 from samtune.progress import say, track
+from samtune.training.features import CachedFeatures
 from samtune.training.schedule import batch, step_seed
 from samtune.training.state import (
     Progress,
@@ -97,27 +99,21 @@ class Trainer:
 
     def __post_init__(self) -> None:
         """Make the optimiser and the data-parallel wrapper."""
-        self.names = list(trainable(self.sam))
-        parameters = list(trainable(self.sam).values())
+        learned = trainable(self.sam)
+        self.parameters = list(learned.values())
         # Decay pulls toward zero: right for matrices of a network, wrong for prompts, which are inputs; recipes say.
         groups = [
-            {"params": [p for p in parameters if p.ndim > 1], "weight_decay": self.plan.weight_decay},
-            {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
+            {"params": [p for p in self.parameters if p.ndim > 1], "weight_decay": self.plan.weight_decay},
+            {"params": [p for p in self.parameters if p.ndim <= 1], "weight_decay": 0.0},
         ]
-        ordered = [n for n, p in zip(self.names, parameters, strict=True) if p.ndim > 1]
-        self.optimiser_names = ordered + [n for n, p in zip(self.names, parameters, strict=True) if p.ndim <= 1]
+        self.optimiser_names = sorted(learned, key=lambda name: learned[name].ndim <= 1)  # the order of the groups
         self.optimiser = torch.optim.AdamW([g for g in groups if g["params"]], lr=self.plan.learning_rate)
-        objective = Objective(self.sam, cached=self._cached(), loss=self.plan.loss)
+        objective = Objective(self.sam, cached=isinstance(self.source, CachedFeatures), loss=self.plan.loss)
         self.objective: Any = self.accelerator.prepare_model(objective)
         self.average: dict[str, Tensor] = {}
         self.best: dict[str, Tensor] = {}
         self._rows: list[dict[str, Any]] = []
         self._saved_at = time.monotonic()
-
-    def _cached(self) -> bool:
-        from samtune.training.features import CachedFeatures
-
-        return isinstance(self.source, CachedFeatures)
 
     def resume(self) -> bool:
         """Go back to the last checkpoint, if there is one; returns whether there was."""
@@ -187,7 +183,7 @@ class Trainer:
         """One optimiser step over this process's share of the update's images."""
         rank, world = self.accelerator.process_index, self.accelerator.num_processes
         pairs = batch(
-            step, num_images=self._num_images(), batch_size=self.plan.batch_size, num_views=self.plan.views,
+            step, num_images=len(self.source.views), batch_size=self.plan.batch_size, num_views=self.plan.views,
             seed=self.seed,
         )[rank::world]  # fmt: skip
         rate = self.plan.rate(step)
@@ -196,7 +192,7 @@ class Trainer:
         torch.manual_seed(step_seed(self.seed, step, rank))
         self.sam.train()
         loss, share, truth = self._backward(pairs)
-        norm = nn.utils.clip_grad_norm_(list(trainable(self.sam).values()), CLIP_NORM)
+        norm = nn.utils.clip_grad_norm_(self.parameters, CLIP_NORM)
         self.optimiser.step()
         self.optimiser.zero_grad(set_to_none=True)
         self._update_average()
@@ -229,17 +225,12 @@ class Trainer:
 
     def _synchronising(self, *, last: bool) -> Any:
         """Exchange gradients between processes only with the last part of an update."""
-        from contextlib import nullcontext
-
         return nullcontext() if last else self.accelerator.no_sync(self.objective)
 
     def _precision(self) -> torch.autocast:
         return torch.autocast(
             self.accelerator.device.type, dtype=self.autocast or torch.bfloat16, enabled=self.autocast is not None
         )
-
-    def _num_images(self) -> int:
-        return len(self.source.views)  # type: ignore[attr-defined]
 
     def _update_average(self) -> None:
         if not self.plan.ema:

@@ -41,7 +41,7 @@ from typing import TYPE_CHECKING, ClassVar
 from torch import Tensor, nn
 
 from samtune.errors import ConfigError, MethodError
-from samtune.methods.core import Recipe
+from samtune.methods.core import Recipe, check_free
 from samtune.methods.frequency import high_frequency
 from samtune.methods.ts_sam.modules import FusionDecoder, Refinement, SideAdapter
 
@@ -85,8 +85,7 @@ class TSSAM:
     def attach(self, sam: Sam, *, num_classes: int) -> None:
         """See `Method.attach`."""
         encoder = sam.vision_encoder
-        if encoder.side is not None or sam.head is not None:
-            raise MethodError("The places beside the encoder and of the head must be free, but a method stands there.")
+        check_free("The places beside the encoder and of the head", encoder.side, sam.head)
         neck = sam.decoder.channels
         side = neck if self.side_channels is None else self.side_channels
         encoder.side = SideStream(self, sam, side)
