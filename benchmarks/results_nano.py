@@ -4,7 +4,8 @@
     python benchmarks/results_nano.py DATA --table
 
 DATA holds one folder per set with `images/` and `masks/`. A cell (set, seed, row) that is in `results/nano.json` for
-the same base is not run again. See README.md for how quality is measured.
+the same base is not run again; rows that know nothing of SAM hold for every base. See README.md for how quality is
+measured.
 """
 
 from __future__ import annotations
@@ -36,7 +37,8 @@ if TYPE_CHECKING:
 
 SETS = ("dsb2018_nuclei", "weizmann_horses", "kvasir_seg", "crackforest", "rice_leaf_disease")
 METHODS = ("ptsam", "decoder_only", "lora", "ptsam_encoder")
-FLOORS = ("stock_sam", "probe", "blurred_colour", "unet")
+WITHOUT_SAM = ("blurred_colour", "unet")
+FLOORS = ("stock_sam", "probe", *WITHOUT_SAM)
 RESULTS = Path(__file__).parent / "results" / "nano.json"
 
 
@@ -72,7 +74,7 @@ def measure(frozen: Frozen, row: str, seed: int, changes: dict[str, Any]) -> dic
     parts = split(dataset, shots=16, val=0.25, seed=seed)
     if row == "stock_sam":
         return {row: {"iou": frozen.score(parts.test, lambda i: frozen.decode(i, frozen.sam.decode))}}
-    if row in ("blurred_colour", "unet"):
+    if row in WITHOUT_SAM:
         train_ids = parts.train + parts.val  # they choose nothing by validation, so they may learn from all 16
         predict = blurred_colour(dataset, train_ids) if row == "blurred_colour" else unet(dataset, train_ids, seed=seed)
         seconds = time.monotonic() - start
@@ -103,6 +105,11 @@ def _encode_and_decode(sam: Sam, image: np.ndarray) -> np.ndarray:
         return decide(to_original(sam.decode(sam.encode(pixels[None]))[0], geometry)).numpy()
 
 
+def cell_key(base_sha256: str, name: str, row: str, seed: int) -> str:
+    """Where a cell is kept: the base it was measured on, the set, the row and the seed."""
+    return f"{'none' if row in WITHOUT_SAM else base_sha256[:12]}/{name}/{row}/{seed}"
+
+
 def read() -> dict[str, Any]:
     """All cells measured so far."""
     return json.loads(RESULTS.read_text()) if RESULTS.is_file() else {}  # type: ignore[no-any-return]
@@ -121,7 +128,7 @@ def table(base: str) -> str:
     cells: dict[tuple[str, str], list[float]] = {}
     for key, cell in read().items():
         sha, name, row, _ = key.split("/")
-        if base.startswith(sha):
+        if sha == "none" or base.startswith(sha):
             cells.setdefault((row, name), []).append(cell["iou"])
     lines = ["| row | " + " | ".join(SETS) + " |", "|---" * (len(SETS) + 1) + "|"]
     for row in (*FLOORS, *METHODS):
@@ -159,12 +166,11 @@ def main() -> None:
         frozen = None
         for seed in map(int, given.seeds.split(",")):
             for row in given.methods.split(","):
-                key = f"{sam.base_sha256[:12]}/{name}/{row}/{seed}"
-                if key in read() and not given.dry:
+                if cell_key(sam.base_sha256, name, row, seed) in read() and not given.dry:
                     continue
                 frozen = frozen or Frozen(name, given.data, sam)
                 for measured, cell in measure(frozen, row, seed, changes).items():
-                    key = f"{sam.base_sha256[:12]}/{name}/{measured}/{seed}"
+                    key = cell_key(sam.base_sha256, name, measured, seed)
                     print(key, json.dumps(cell), flush=True)
                     if not given.dry:
                         keep(key, cell)
