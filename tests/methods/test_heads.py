@@ -15,7 +15,8 @@ from samtune.errors import MethodError
 from samtune.losses import probabilities, segmentation_loss
 from samtune.methods import Method, adapt, has_own_loss, make_method, task_loss, trainable
 from samtune.methods.assignment import assign
-from samtune.methods.heads import QueryHeads, class_logits, class_shares, matching_loss
+from samtune.methods.heads import QueryHeads, class_logits, matching_loss
+from samtune.methods.shares import class_shares
 from samtune.sam import build
 from samtune.types import Features
 from tests.tiny import tiny_sam

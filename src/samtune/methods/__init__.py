@@ -18,8 +18,9 @@ from samtune.methods.core import (
     touches_encoder,
     trainable,
 )
-from samtune.methods.probe import Probe, cell_shares, fit_probe
+from samtune.methods.probe import Probe, fit_probe
 from samtune.methods.registry import METHODS, make_method, method_fields
+from samtune.methods.shares import cell_shares
 from samtune.methods.storage import card_of, load_specialist, put, save, specialist_folder
 
 __all__ = [

@@ -41,8 +41,8 @@ from torch import Tensor, nn
 from samtune.errors import ConfigError, MethodError
 from samtune.methods.assignment import assign
 from samtune.methods.core import train_decoder
+from samtune.methods.shares import class_shares
 from samtune.sam import MaskHeads, masks_of
-from samtune.types import IGNORE
 
 if TYPE_CHECKING:
     from samtune.sam import Sam
@@ -188,22 +188,6 @@ def matching_loss(classes: Tensor, masks: Tensor, labels: Tensor) -> Tensor:
             kinds, queries = kinds.to(labels.device), queries.to(labels.device)
             losses.append(_image_loss(classes[image], flat[image], targets[image], weight[image], queries, kinds))
         return torch.stack(losses).mean()
-
-
-def class_shares(labels: Tensor, grid_hw: tuple[int, ...], num_kinds: int) -> tuple[Tensor, Tensor]:
-    """The area of each kind in each cell of a coarser grid.
-
-    Args:
-        labels: uint8 (B, H, W); 255 counts nowhere.
-        grid_hw: (h, w).
-        num_kinds: labels 0 .. num_kinds - 1.
-
-    Returns:
-        (B, num_kinds, h, w) and their sum (B, h, w), as shares of the cell's area.
-    """
-    size = (grid_hw[0], grid_hw[1])
-    shares = [F.adaptive_avg_pool2d((labels == kind).float(), size) for kind in range(num_kinds)]
-    return torch.stack(shares, dim=1), F.adaptive_avg_pool2d((labels != IGNORE).float(), size)
 
 
 def costs_of(classes: Tensor, masks: Tensor, targets: Tensor, weight: Tensor) -> Tensor:

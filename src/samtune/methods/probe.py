@@ -26,7 +26,8 @@ from torch import Tensor, nn
 
 from samtune.errors import ConfigError
 from samtune.methods.core import Recipe, check_free
-from samtune.types import IGNORE, Features
+from samtune.methods.shares import cell_shares
+from samtune.types import Features
 
 if TYPE_CHECKING:
     from samtune.sam import Sam
@@ -146,18 +147,6 @@ def fit_probe(embedding: Tensor, labels: Tensor, num_classes: int, *, strength: 
         shift = _best_threshold(probe, embedding, share[..., 0], counted)
         probe = Probe(probe.weight, probe.bias - shift)
     return probe
-
-
-def cell_shares(labels: Tensor, grid_hw: torch.Size | tuple[int, int], num_classes: int) -> tuple[Tensor, Tensor]:
-    """Share of each class among the counted pixels of each cell.
-
-    Returns:
-        Shares (N, H, W, K) float in 0..1 (0 where nothing counts), and the cells' counted share (N, H, W).
-    """
-    rows, columns = grid_hw
-    counted = F.adaptive_avg_pool2d((labels != IGNORE).float(), (rows, columns))
-    classes = [F.adaptive_avg_pool2d((labels == k + 1).float(), (rows, columns)) for k in range(num_classes)]
-    return torch.stack(classes, dim=-1) / counted.clamp_min(1e-9)[..., None], counted
 
 
 def _regress(rows: Tensor, target: Tensor, strength: float) -> tuple[Tensor, Tensor]:
