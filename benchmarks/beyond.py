@@ -1,6 +1,6 @@
 """What each field of `ptsam` beyond its paper is worth: the same draws of 16 images with and without it.
 
-    python benchmarks/beyond.py DATA [--sets a,b] [--variants dense,ensemble,...] [--seeds 0,1,2]
+    python benchmarks/beyond.py DATA [--sets a,b] [--variants dense=probe,tta,...] [--seeds 0,1,2]
     python benchmarks/beyond.py DATA --table
 
 DATA holds one folder per set with `images/` and `masks/`. A cell (set, seed, variant) that is in `results/beyond.json`
@@ -73,15 +73,15 @@ VARIANTS = {
     "mask_token=2": Variant({"mask_token": 2}),
     "mask_token=3": Variant({"mask_token": 3}),
     "mask_token=mix": Variant({"mask_token": "mix"}),
-    "dense": Variant(DENSE),
-    "dense, one fold": Variant(DENSE | {"dense_folds": 1}),
-    "ensemble": Variant({"ensemble": 5}),
-    "ensemble, dense": Variant(DENSE | {"ensemble": 5}),
-    "ensemble, dense, tta": Variant(DENSE | {"ensemble": 5}, tta=True),
-    "encoder": Variant(method="ptsam_encoder"),
-    "encoder, gated": Variant({"gated": True}, method="ptsam_encoder", against="encoder"),
+    "dense=probe": Variant(DENSE),
+    "dense_folds=1": Variant(DENSE | {"dense_folds": 1}),
+    "ensemble=5": Variant({"ensemble": 5}),
+    "ensemble=5+dense=probe": Variant(DENSE | {"ensemble": 5}),
+    "ensemble=5+dense=probe+tta": Variant(DENSE | {"ensemble": 5}, tta=True),
+    "ptsam_encoder": Variant(method="ptsam_encoder"),
+    "gated": Variant({"gated": True}, method="ptsam_encoder", against="ptsam_encoder"),
 }
-"""The last two train in the encoder and take many times as long as the others."""
+"""Rows by name; "dense_folds=1" has dense=probe too. The last two train in the encoder and take many times longer."""
 
 
 class Turned:
@@ -186,10 +186,10 @@ def main() -> None:
     parser.add_argument("--sets", default=",".join(SETS))
     parser.add_argument(
         "--variants",
-        type=lambda words: words.split(";"),
+        type=lambda words: words.split(","),
         default=[name for name, variant in VARIANTS.items() if variant.method == "ptsam"],
-        metavar="A;B",
-        help=f"rows, separated by semicolons, of: {'; '.join(VARIANTS)}. Default: all but the encoder's.",
+        metavar="A,B",
+        help=f"rows of: {', '.join(VARIANTS)}. Default: all but the encoder's.",
     )
     parser.add_argument("--seeds", default="0,1,2")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
@@ -204,7 +204,7 @@ def main() -> None:
         return
     unknown = [name for name in given.variants if name not in VARIANTS]
     if unknown:
-        parser.error(f"--variants must be of {'; '.join(VARIANTS)}, but {unknown[0]!r} came.")
+        parser.error(f"--variants must be of {', '.join(VARIANTS)}, but {unknown[0]!r} came.")
     if given.set and not given.dry:
         parser.error("--set measures another thing than the table tells, so it needs --try.")
     changes = {key: json.loads(value) for key, value in (item.split("=", 1) for item in given.set)}
