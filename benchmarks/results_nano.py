@@ -90,7 +90,7 @@ def measure(frozen: Frozen, row: str, seed: int, changes: dict[str, Any]) -> dic
         if not touches_encoder(sam):
             value = frozen.score(parts.test, lambda i: frozen.decode(i, sam.decode))
         else:
-            value = frozen.score(parts.test, lambda i: _encode_and_decode(sam, dataset.image(i)))
+            value = frozen.score(parts.test, lambda i: encode_and_decode(sam, dataset.image(i)))
         cells[method] = {
             "iou": value,
             "seconds": result.seconds["total"],
@@ -99,7 +99,8 @@ def measure(frozen: Frozen, row: str, seed: int, changes: dict[str, Any]) -> dic
     return cells
 
 
-def _encode_and_decode(sam: Sam, image: np.ndarray) -> np.ndarray:
+def encode_and_decode(sam: Sam, image: np.ndarray) -> np.ndarray:
+    """A label map from a model whose encoder is not the base's."""
     pixels, geometry = to_input(image, sam.spec)
     with torch.inference_mode():
         return decide(to_original(sam.decode(sam.encode(pixels[None]))[0], geometry)).numpy()
@@ -110,17 +111,17 @@ def cell_key(base_sha256: str, name: str, row: str, seed: int) -> str:
     return f"{'none' if row in WITHOUT_SAM else base_sha256[:12]}/{name}/{row}/{seed}"
 
 
-def read() -> dict[str, Any]:
+def read(results: Path = RESULTS) -> dict[str, Any]:
     """All cells measured so far."""
-    return json.loads(RESULTS.read_text()) if RESULTS.is_file() else {}  # type: ignore[no-any-return]
+    return json.loads(results.read_text()) if results.is_file() else {}  # type: ignore[no-any-return]
 
 
-def keep(key: str, cell: dict[str, float]) -> None:
+def keep(key: str, cell: dict[str, float], results: Path = RESULTS) -> None:
     """Add a cell; several processes may do so at once."""
-    RESULTS.parent.mkdir(exist_ok=True)
-    with (RESULTS.parent / ".lock").open("w") as lock:
+    results.parent.mkdir(exist_ok=True)
+    with (results.parent / ".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        RESULTS.write_text(json.dumps(read() | {key: cell}, indent=1, sort_keys=True) + "\n")
+        results.write_text(json.dumps(read(results) | {key: cell}, indent=1, sort_keys=True) + "\n")
 
 
 def table(base: str) -> str:

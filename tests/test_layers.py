@@ -10,7 +10,7 @@ import samtune
 ROOT = Path(samtune.__file__).parent
 
 FLOOR = {"types", "errors", "progress"}
-LEVEL_2 = {"sam", "data", "metrics", "losses", "overlay"}
+LEVEL_2 = {"sam", "data", "metrics", "losses", "opinions", "overlay"}
 UP_TO_4 = FLOOR | LEVEL_2 | {"methods", "training", "predict"}
 
 ALLOWED: dict[str, set[str]] = {

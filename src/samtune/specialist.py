@@ -114,7 +114,13 @@ class Specialist:
 
     @classmethod
     def load(
-        cls, path: Paths, base: Paths | None = None, *, batch_size: int = 4, device: str | None = None
+        cls,
+        path: Paths,
+        base: Paths | None = None,
+        *,
+        batch_size: int = 4,
+        device: str | None = None,
+        tta: bool = False,
     ) -> Specialist:
         """Load a specialist.
 
@@ -123,11 +129,13 @@ class Specialist:
             base: where to load the base from; None for the name that the specialist carries.
             batch_size: images that are encoded together.
             device: "cpu", "cuda", "mps"; None for CUDA where there is one, else the CPU.
+            tta: average over the eight flips and quarter turns of each image whenever it predicts or evaluates, for
+                eight times the time.
 
         Raises:
             WeightsError: the folder is damaged, or the base is not the one it was trained on.
         """
-        return cls(Path(path), base, load_predictor(path, base, batch_size=batch_size, device=device))
+        return cls(Path(path), base, load_predictor(path, base, batch_size=batch_size, device=device, tta=tta))
 
     def predict(self, images: Images) -> list[np.ndarray]:
         """Segment images.
@@ -185,6 +193,7 @@ class Specialist:
                 unseen=unseen,
                 batch_size=self.predictor.batch_size,
                 device=str(self.predictor.sam.device),
+                tta=self.predictor.tta,
             )
 
     def save(self, folder: Paths) -> Path:

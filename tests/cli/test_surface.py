@@ -22,12 +22,12 @@ SURFACE = {
         "--val", "--val-images", "--val-masks", "images", "masks",
     ],
     "predict": [
-        "--base", "--batch-size", "--device", "--json", "--out", "--overlay", "--probabilities", "inputs",
-        "specialist",
+        "--base", "--batch-size", "--device", "--json", "--out", "--overlay", "--probabilities", "--tta",
+        "inputs", "specialist",
     ],
     "evaluate": [
         *MASKS, "--base", "--batch-size", "--device", "--json", "--no-report", "--per-image", "--protocol",
-        "--report", "--unseen", "images", "masks", "specialist",
+        "--report", "--tta", "--unseen", "images", "masks", "specialist",
     ],
     "doctor": [*MASKS, "--fix", "--json", "--side", "images", "masks"],
     "methods": ["--base", "--classes", "--json"],

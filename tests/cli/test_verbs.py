@@ -163,6 +163,20 @@ def test_doctor(run: Run, samples: Path, tmp_path: Path) -> None:
     assert run("doctor", tmp_path / "new").code == 0
 
 
+def test_averaging_over_flips_and_turns(run: Run, specialist: Path, samples: Path, tmp_path: Path) -> None:
+    for name, flags in (("plain", []), ("averaged", ["--tta"])):
+        answer = run(
+            "predict", specialist, samples / "images", "--out", tmp_path / name, "--probabilities", "--json", *flags
+        )
+        assert answer.code == 0, answer.err
+    plain, averaged = (read_image(tmp_path / name / "cells_000_prob.png") for name in ("plain", "averaged"))
+    assert plain.shape == averaged.shape
+    assert (plain != averaged).any()
+    scored = run("evaluate", specialist, samples / "images", samples / "masks", "--tta", "--json")
+    assert scored.code == 0, scored.err
+    assert any("eight flips" in note for note in scored.json["notes"])
+
+
 def test_unreadable_inputs_give_code_2_and_stop_nothing(
     run: Run, specialist: Path, samples: Path, tmp_path: Path
 ) -> None:

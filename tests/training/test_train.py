@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import logging
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +12,12 @@ import torch
 from samtune.data import DataOptions, Dataset, make_samples, open_dataset
 from samtune.errors import ConfigError
 from samtune.methods import METHODS, Probe, load_specialist
+from samtune.methods.mask_prompts import ProbeMasks
 from samtune.training import RunFolder, TrainSettings, read_result, train
 from samtune.training import state as state_module
 from samtune.training import trainer as trainer_module
 from samtune.training.trainer import Trainer
+from samtune.types import Features
 from tests.training.tiny_run import run
 
 
@@ -105,6 +108,43 @@ def test_a_method_with_a_loss_of_its_own(prepared: Path, caplog: pytest.LogCaptu
     assert sum(losses[-10:]) < 0.85 * sum(losses[:10])
     with pytest.raises(ConfigError, match="must be left at auto"):
         run(prepared, "both", method="decoder_only", method_fields=fields, loss="bce_dice")
+
+
+def test_fields_beyond_the_paper_train_and_resume(prepared: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every row that is trained on is named, so that the mask prompt can leave its image out; and a resumed run sees
+    the same mask prompts, though those of the training images are not kept."""
+    seen: list[list[int]] = []
+    forward = ProbeMasks.forward
+
+    def watched(self: ProbeMasks, features: Features) -> torch.Tensor:
+        if self.training:
+            assert features.items is not None
+            seen.append(features.items.tolist())
+        return forward(self, features)
+
+    monkeypatch.setattr(ProbeMasks, "forward", watched)
+    fields = {"dense": "probe", "dense_folds": 3, "ensemble": 2, "mask_token": "mix"}
+    whole = run(prepared, "beyond", method_fields=fields, updates=6, evaluations=1)
+    assert whole.trainable == 2 * (8 * 16 + 4)
+    assert len(seen) == 6
+    assert {item for items in seen for item in items} == set(range(6))
+    with monkeypatch.context() as patch:
+        patch.setattr(Trainer, "_is_evaluation", interrupt_at(3))
+        assert run(prepared, "beyond-cut", method_fields=fields, updates=6, evaluations=1).stopped == "interrupted"
+    run(prepared, "beyond-cut", method_fields=fields, updates=6, evaluations=1, resume=True)
+    assert history(prepared / "beyond-cut") == history(prepared / "beyond")
+
+
+def interrupt_at(limit: int) -> Callable[[Trainer, int], bool]:
+    """In the place of the trainer's question whether a step is evaluated: Ctrl-C before one."""
+    real = Trainer._is_evaluation
+
+    def ask(self: Trainer, step: int) -> bool:
+        if step == limit:
+            raise KeyboardInterrupt
+        return real(self, step)
+
+    return ask
 
 
 @pytest.mark.parametrize("method", ["ptsam", "lora"])

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from samtune.cli.options import (
+    Averaged,
     Base,
     BatchSize,
     Classes,
@@ -49,6 +50,7 @@ def evaluate(
     per_image: Annotated[
         Path | None, typer.Option("--per-image", metavar="CSV", help="Write the score of each image.")
     ] = None,
+    tta: Averaged = False,
     base: Base = None,
     batch_size: BatchSize = 4,
     classes: Classes = None,
@@ -68,7 +70,7 @@ def evaluate(
     card = read_card(specialist_folder(specialist))
     options = data_options(data_values(classes, colour, ignore_label, instances))
     dataset = open_for(card, images, masks, options or _trained_with(specialist))
-    evaluation = score(specialist, dataset, base=base, unseen=unseen, batch_size=batch_size, device=device)
+    evaluation = score(specialist, dataset, base=base, unseen=unseen, batch_size=batch_size, device=device, tta=tta)
     content = evaluation.to_json() | {"protocol": protocol.value}
     if per_image is not None:
         evaluation.write_per_image(per_image)

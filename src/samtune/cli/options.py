@@ -24,6 +24,12 @@ Device = Annotated[
     typer.Option("--device", metavar="NAME", help="cpu, cuda or mps. Default: cuda where there is one."),
 ]
 BatchSize = Annotated[int, typer.Option("--batch-size", min=1, help="Images that are encoded together.")]
+Averaged = Annotated[
+    bool,
+    typer.Option(
+        "--tta", help="Average over the 8 flips and quarter turns of each image: steadier, and 8 times as long."
+    ),
+]
 Classes = Annotated[
     str | None,
     typer.Option(

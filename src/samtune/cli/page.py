@@ -157,7 +157,7 @@ def _examples(
     from samtune.report import Example, choose_examples
 
     iou = evaluation.iou_by_image["specialist"]
-    predictor = load_predictor(run, base, batch_size=1, device=device)
+    predictor = load_predictor(run, base, batch_size=1, device=device, tta=evaluation.tta)
     index_of = {pair.stem: index for index, pair in enumerate(dataset.pairs)}
     examples = []
     for name, standing in choose_examples(iou, 3):

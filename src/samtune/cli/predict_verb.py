@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from samtune.cli.options import Base, BatchSize, Device, Json
+from samtune.cli.options import Averaged, Base, BatchSize, Device, Json
 from samtune.cli.output import emit
 
 
@@ -21,6 +21,7 @@ def predict(
         bool, typer.Option("--probabilities", help="Write stem_prob.png too: 16 bit, 65535 is probability 1.")
     ] = False,
     overlay: Annotated[bool, typer.Option("--overlay", help="Write stem_overlay.jpg too.")] = False,
+    tta: Averaged = False,
     base: Base = None,
     batch_size: BatchSize = 4,
     device: Device = None,
@@ -29,7 +30,7 @@ def predict(
     """Segment images: a PNG with each input's stem and size (one class 0/255, several the ids 0..K)."""
     from samtune.predict import load_predictor, predict_folder
 
-    predictor = load_predictor(specialist, base, batch_size=batch_size, device=device)
+    predictor = load_predictor(specialist, base, batch_size=batch_size, device=device, tta=tta)
     written = predict_folder(predictor, inputs, out, probabilities=probabilities, overlays=overlay)
     class_names = list(predictor.card.class_names)
     values = {"background": 0} | {name: label for label, name in enumerate(class_names, start=1)}

@@ -2,6 +2,7 @@
 
 from samtune.methods.card import AdapterCard, read_card
 from samtune.methods.core import (
+    Ensembled,
     Foldable,
     Method,
     Penalised,
@@ -22,10 +23,12 @@ from samtune.methods.probe import Probe, fit_probe
 from samtune.methods.registry import METHODS, make_method, method_fields
 from samtune.methods.shares import cell_shares
 from samtune.methods.storage import card_of, load_specialist, put, save, specialist_folder
+from samtune.methods.token_sets import disagreement, member_logits
 
 __all__ = [
     "METHODS",
     "AdapterCard",
+    "Ensembled",
     "Foldable",
     "Method",
     "Penalised",
@@ -38,11 +41,13 @@ __all__ = [
     "card_of",
     "cell_shares",
     "delta",
+    "disagreement",
     "fit_probe",
     "fold",
     "has_own_loss",
     "load_specialist",
     "make_method",
+    "member_logits",
     "method_fields",
     "penalty",
     "put",

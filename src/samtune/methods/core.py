@@ -100,6 +100,15 @@ class Supervised(Protocol):
 
 
 @runtime_checkable
+class Ensembled(Protocol):
+    """A module whose members answer each for itself, and are trained each for itself."""
+
+    def member_logits(self) -> Tensor | None:
+        """Logits (M, B, K, h, w) of the last forward pass in training; None where there is but one member."""
+        ...
+
+
+@runtime_checkable
 class StartsFromData(Protocol):
     """A method whose first values come from the training images."""
 
@@ -204,10 +213,17 @@ def task_loss(sam: Sam, logits: Tensor, labels: Tensor, kind: LossKind) -> Tenso
         kind: the loss of the recipe; a module with a loss of its own takes its place.
 
     Returns:
-        A scalar, the mean over images.
+        A scalar, the mean over images; over the members of an ensemble too, of the loss of each, since the loss of
+        their common answer would teach each of them to mend what the others miss.
     """
     own = [module.supervised_loss(labels) for module in sam.modules() if isinstance(module, Supervised)]
-    return torch.stack(own).sum() if own else segmentation_loss(logits, labels, kind)
+    if own:
+        return torch.stack(own).sum()
+    for module in sam.modules():
+        members = module.member_logits() if isinstance(module, Ensembled) else None
+        if members is not None:
+            return segmentation_loss(members.flatten(0, 1), labels.repeat(len(members), 1, 1), kind)
+    return segmentation_loss(logits, labels, kind)
 
 
 def delta(sam: Sam) -> dict[str, Tensor]:

@@ -15,6 +15,15 @@ is known. From the paper: what is frozen, n = 8, that the prompt encoder is left
 embedding kept. Ours, because the paper's text does not say or was not at hand: the first values, the
 optimiser and schedule, one token set per class with the background as the absence of all, and mask token 0
 as the output.
+
+Beyond the paper, all off by default (`docs/methods.md` says what each is for):
+
+    mask_token   another of SAM's four mask tokens, or all four mixed by 4 learned weights per class (`token_sets.py`;
+                 after PerSAM-F, arXiv 2305.03048, which mixes three)
+    dense        a mask prompt per class from a logistic probe, through SAM's frozen mask encoder (`mask_prompts.py`);
+                 C + 1 numbers per class that are saved, not trained, and one run of the decoder per class as before
+    ensemble     M members, each with its own start and loss, their probabilities averaged; M times the trained numbers
+                 (10,240 for five, an adapter file of 41 KB) and M times the decoder's work at each step and prediction
 """
 
 from __future__ import annotations
@@ -28,13 +37,21 @@ from torch import Tensor
 
 from samtune.errors import ConfigError
 from samtune.methods.core import Recipe, check_free
+from samtune.methods.mask_prompts import ProbeMasks
 from samtune.methods.prototypes import prototypes
-from samtune.sam import DecoderPrompts
+from samtune.methods.token_sets import MaskToken, TokenSets
 
 if TYPE_CHECKING:
     from samtune.sam import Sam
 
-Init = Literal["prototype", "points", "normal", "uniform"]
+Init = Literal["prototype", "points", "sam_scale", "normal", "uniform"]
+Dense = Literal["none", "probe"]
+
+DENSE_FOLDS = 4
+"""Folds of the mask prompt's probe where nothing is said."""
+
+MEMBER_STEP = 1_000_003
+"""Between the seeds of two members, so that runs with neighbouring seeds share none."""
 
 
 @dataclass(frozen=True)
@@ -45,12 +62,26 @@ class PTSAM:
         num_tokens: n, tokens per class.
         init: first values of the tokens. "points": SAM's own positive and negative point embeddings with the
             positional encoding of random places. "prototype": the same until the training images are seen,
-            then centres of foreground and background features plus SAM's point embeddings. "normal": N(0,
-            0.02). "uniform": VPT's rule, +-sqrt(6 / (3 * 16^2 + C)).
+            then centres of foreground and background features plus SAM's point embeddings. "sam_scale":
+            normal with the spread that the numbers of "points" have, in no direction that SAM knows. The
+            paper's own are not known to us; "uniform", VPT's rule +-sqrt(6 / (3 * 16^2 + C)), is the likeliest,
+            since it builds on VPT, and "normal", N(0, 0.02), the other usual one. Both are a tenth of SAM's scale
+            or less.
+        mask_token: which of SAM's mask tokens answers: 0 its single mask, 1..3 its three guesses, "mix" a learned
+            mean of the four masks' logits, equal weights at first.
+        dense: "probe" puts the logits of a logistic probe, fitted to the training images' features, in the place of
+            "no mask prompt".
+        dense_folds: in how many parts the training images are taken, so that each one's mask prompt comes from a
+            probe that has not seen it while the tokens learn; 1 for one probe that has seen them all.
+        ensemble: M, token sets per class that are trained side by side and averaged.
     """
 
     num_tokens: int = 8
     init: Init = "prototype"
+    mask_token: MaskToken = 0
+    dense: Dense = "none"
+    dense_folds: int = DENSE_FOLDS
+    ensemble: int = 1
 
     name: ClassVar[str] = "ptsam"
     source: ClassVar[str] = "Piater et al., Prompt-Tuning SAM, CVPRW 2025, arXiv 2504.16739"
@@ -58,20 +89,30 @@ class PTSAM:
     recipe: ClassVar[Recipe] = Recipe(learning_rate=3e-2, updates=400, batch_size=4)
 
     def __post_init__(self) -> None:
-        if self.num_tokens < 1:
-            raise ConfigError(f"ptsam.num_tokens must be 1 or more, but {self.num_tokens} came.")
+        for field in ("num_tokens", "dense_folds", "ensemble"):
+            if getattr(self, field) < 1:
+                raise ConfigError(f"ptsam.{field} must be 1 or more, but {getattr(self, field)} came.")
+        if self.dense == "none" and self.dense_folds != DENSE_FOLDS:
+            raise ConfigError("ptsam.dense_folds has no effect without a mask prompt; set dense=probe as well.")
 
     def attach(self, sam: Sam, *, num_classes: int) -> None:
         """See `Method.attach`."""
-        attach_tokens(sam, num_classes, self.num_tokens, self.init)
+        check_free("The mask prompt's place", sam.mask_prompt)
+        attach_tokens(sam, num_classes, self.num_tokens, self.init, members=self.ensemble, mask_token=self.mask_token)
+        if self.dense == "probe":
+            sam.mask_prompt = ProbeMasks(num_classes, sam.decoder.channels)
 
     def start(self, sam: Sam, embedding: Tensor, labels: Tensor, *, seed: int) -> None:
-        """Put the tokens at prototypes, if `init` says so; see `StartsFromData.start`."""
+        """Put the tokens at prototypes, if `init` says so, and fit the mask prompt; see `StartsFromData.start`."""
         if self.init == "prototype":
             start_tokens(sam, embedding, labels, seed=seed)
+        if isinstance(sam.mask_prompt, ProbeMasks):
+            sam.mask_prompt.fit(embedding, labels, folds=self.dense_folds)
 
 
-def attach_tokens(sam: Sam, num_classes: int, num_tokens: int, init: Init) -> None:
+def attach_tokens(
+    sam: Sam, num_classes: int, num_tokens: int, init: Init, *, members: int = 1, mask_token: MaskToken = 0
+) -> None:
     """Put learned prompt tokens into the mask decoder.
 
     Raises:
@@ -79,16 +120,21 @@ def attach_tokens(sam: Sam, num_classes: int, num_tokens: int, init: Init) -> No
     """
     decoder = sam.decoder
     check_free("The mask decoder's places", decoder.classes, decoder.prompts)
-    prompts = DecoderPrompts(num_classes, num_tokens, decoder.channels).to(sam.device)
+    prompts = TokenSets(num_classes, num_tokens, decoder.channels, members=members, mask_token=mask_token)
+    prompts = prompts.to(sam.device)
     with torch.no_grad():
-        if init == "normal":
-            prompts.tokens.normal_(0.0, 0.02)
-        elif init == "uniform":
-            # VPT's sqrt(6 / (3 p^2 + d)) with the fan of a C -> C map: 0.0765 for C = 256 and p = 16.
-            bound = (6.0 / (3 * 16**2 + decoder.channels)) ** 0.5
-            prompts.tokens.uniform_(-bound, bound)
-        else:
-            prompts.tokens.copy_(_point_tokens(sam, num_classes, num_tokens))
+        for member in prompts.by_member():  # drawn one after the other: the first starts where a single one would
+            if init == "normal":
+                member.normal_(0.0, 0.02)
+            elif init == "uniform":
+                # VPT's sqrt(6 / (3 p^2 + d)) with the fan of a C -> C map: 0.0765 for C = 256 and p = 16.
+                bound = (6.0 / (3 * 16**2 + decoder.channels)) ** 0.5
+                member.uniform_(-bound, bound)
+            else:
+                points = _point_tokens(sam, num_classes, num_tokens)
+                if init == "sam_scale":
+                    points = torch.randn_like(points) * points.square().mean().sqrt()
+                member.copy_(points)
     decoder.prompts = prompts
 
 
@@ -96,25 +142,31 @@ def start_tokens(sam: Sam, embedding: Tensor, labels: Tensor, *, seed: int) -> N
     """Set each class's tokens to centres of its features (5 of 8) and of all others' (3 of 8).
 
     SAM's positive or negative point embedding is added to each, as to a user's click; there is no position
-    in them. A cell has the label of its middle; a class without any cell keeps its first values.
+    in them. A cell has the label of its middle; a class without any cell keeps its first values. Members of an
+    ensemble differ by the seed of the clustering.
     """
     prompts = sam.decoder.prompts
-    assert prompts is not None
+    assert isinstance(prompts, TokenSets)
     grid_hw = embedding.shape[-2:]
     labels = F.interpolate(labels[:, None].float(), size=grid_hw, mode="nearest-exact")[:, 0].to(torch.uint8)
-    positive, negative = _label_embeddings(sam)
-    num_tokens = prompts.tokens.shape[1]
-    num_foreground = (5 * num_tokens + 7) // 8
     with torch.no_grad():
-        for index, tokens in enumerate(prompts.tokens):
-            for mask, label, place in (
-                (labels == index + 1, positive, slice(0, num_foreground)),
-                ((labels != index + 1) & (labels != 255), negative, slice(num_foreground, num_tokens)),
-            ):
-                vectors = embedding.permute(0, 2, 3, 1)[mask.to(embedding.device)].float()
-                wanted = len(tokens[place])
-                if wanted and len(vectors):
-                    tokens[place] = prototypes(vectors, wanted, seed=seed) + label
+        for number, member in enumerate(prompts.by_member()):
+            for index, tokens in enumerate(member):
+                _start_class(sam, tokens, embedding, labels, index + 1, seed + MEMBER_STEP * number)
+
+
+def _start_class(sam: Sam, tokens: Tensor, embedding: Tensor, labels: Tensor, label: int, seed: int) -> None:
+    """Set one class's tokens (n, C), in place, from features and the cells' labels."""
+    positive, negative = _label_embeddings(sam)
+    num_foreground = (5 * len(tokens) + 7) // 8
+    for mask, kind, place in (
+        (labels == label, positive, slice(0, num_foreground)),
+        ((labels != label) & (labels != 255), negative, slice(num_foreground, len(tokens))),
+    ):
+        vectors = embedding.permute(0, 2, 3, 1)[mask.to(embedding.device)].float()
+        wanted = len(tokens[place])
+        if wanted and len(vectors):
+            tokens[place] = prototypes(vectors, wanted, seed=seed) + kind
 
 
 def _label_embeddings(sam: Sam) -> tuple[Tensor, Tensor]:

@@ -89,7 +89,7 @@ def _typed(where: str, value: Any, wanted: Any) -> Any:
     """`value` as the type the field declares; whole numbers pass for floats, lists for tuples of words."""
     origin = typing.get_origin(wanted)
     if origin is typing.Literal:
-        if value in typing.get_args(wanted):
+        if any(value == arm and type(value) is type(arm) for arm in typing.get_args(wanted)):
             return value
         raise ConfigError(f"{where} must be one of {', '.join(map(str, typing.get_args(wanted)))}, but {value!r} came.")
     if origin is tuple:

@@ -53,6 +53,7 @@ class Evaluation:
         per_image: row -> the score of each image, in the order of the data set.
         skipped: {"file": ..., "why": ...} of each image that could not be read.
         notes: what a reader must know to trust the numbers, one sentence each.
+        tta: whether every row was averaged over the flips and quarter turns of each image.
     """
 
     num_images: int
@@ -62,6 +63,7 @@ class Evaluation:
     per_image: dict[str, tuple[ImageScore, ...]]
     skipped: tuple[dict[str, str], ...] = ()
     notes: tuple[str, ...] = ()
+    tta: bool = False
 
     @property
     def iou_by_image(self) -> dict[str, dict[str, float]]:
@@ -105,6 +107,7 @@ def evaluate(
     unseen: bool = False,
     batch_size: int = 4,
     device: str | None = None,
+    tta: bool = False,
     tell: bool = True,
 ) -> Evaluation:
     """Score a specialist and its baselines on annotated images.
@@ -117,6 +120,8 @@ def evaluate(
             validated on.
         batch_size: images that are encoded together.
         device: as for `load_predictor`.
+        tta: average over the eight flips and quarter turns of each image, for every row alike, so that what the
+            specialist is ahead of its floors is not the averaging's doing.
         tell: say the notes aloud too.
 
     Raises:
@@ -127,8 +132,10 @@ def evaluate(
     card = read_card(specialist_folder(path))
     notes = _compare_classes(card, dataset, str(path))
     seen = _seen(path, unseen, notes)
-    rows = load_rows(path, base, device)
+    rows = load_rows(path, base, device, tta=tta)
     notes += rows.notes
+    if tta:
+        notes.append("Every row is averaged over the eight flips and quarter turns of each image.")
     accumulators = {name: SegmentationScores(card.class_names) for name in rows.names}
     skipped: list[dict[str, str]] = []
     num_seen = 0
@@ -164,6 +171,7 @@ def evaluate(
         per_image=per_image,
         skipped=tuple(skipped),
         notes=tuple(notes),
+        tta=tta,
     )
 
 
@@ -178,6 +186,7 @@ class Rows:
         stock_decoders: row -> decoder, on the features of `stock`.
         threshold: of the specialist; the floors decide at 0.5.
         notes: why a row is not there.
+        tta: whether images are predicted in all their flips and quarter turns.
     """
 
     sam: Sam
@@ -186,6 +195,7 @@ class Rows:
     stock_decoders: dict[str, Callable[[Features], Tensor]]
     threshold: float
     notes: tuple[str, ...] = ()
+    tta: bool = False
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -194,9 +204,10 @@ class Rows:
 
     def predict(self, images: list[np.ndarray]) -> list[dict[str, np.ndarray]]:
         """For each image: row -> uint8 (H, W) label map at the image's size."""
-        found = [self._decide(planes) for planes in segment(self.sam, self.decoders, images)]
+        found = [self._decide(planes) for planes in segment(self.sam, self.decoders, images, tta=self.tta)]
         if self.stock is not None and self.stock_decoders:
-            for row, planes in zip(found, segment(self.stock, self.stock_decoders, images), strict=True):
+            floors = segment(self.stock, self.stock_decoders, images, tta=self.tta)
+            for row, planes in zip(found, floors, strict=True):
                 row.update(self._decide(planes))
         return found
 
@@ -207,13 +218,14 @@ class Rows:
         }
 
 
-def load_rows(path: str | Path, base: str | Path | None, device: str | None) -> Rows:
+def load_rows(path: str | Path, base: str | Path | None, device: str | None, *, tta: bool = False) -> Rows:
     """Load the specialist, and what its baselines need.
 
     Args:
         path: a run folder or its specialist/ folder.
         base: where to load the base from; None for the name the specialist carries.
         device: as for `load_predictor`.
+        tta: as for `evaluate`.
     """
     place = choose_device(device)
     card = read_card(specialist_folder(path))
@@ -241,8 +253,8 @@ def load_rows(path: str | Path, base: str | Path | None, device: str | None) -> 
         notes.append(f"There is no row for the probe: no {PROBE_FILE} of a run lies beside {path}.")
     decoders: dict[str, Callable[[Features], Tensor]] = {SPECIALIST: sam.decode}
     if shares_encoder:
-        return Rows(sam, None, decoders | floors, {}, card.threshold, tuple(notes))
-    return Rows(sam, stock, decoders, floors, card.threshold, tuple(notes))
+        return Rows(sam, None, decoders | floors, {}, card.threshold, tuple(notes), tta)
+    return Rows(sam, stock, decoders, floors, card.threshold, tuple(notes), tta)
 
 
 def run_of(path: str | Path) -> Path | None:

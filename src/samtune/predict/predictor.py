@@ -1,7 +1,8 @@
 """Images in memory to segmentations at their original size.
 
 `segment` is the one path from pixels to full-size logits: an image is encoded once and decoded by as many
-decoders as there are rows to compare. `Predictor` is `segment` with the specialist alone.
+decoders as there are rows to compare. `Predictor` is `segment` with the specialist alone. With test-time averaging
+both look at each image in its eight flips and quarter turns and average what they find.
 """
 
 from __future__ import annotations
@@ -13,9 +14,12 @@ from torch import Tensor
 
 from samtune.data import to_input
 from samtune.data.restore import decide, to_original
+from samtune.data.transforms import check_image
 from samtune.errors import ConfigError
 from samtune.losses import probabilities
 from samtune.methods import load_specialist
+from samtune.opinions import OpinionPool
+from samtune.predict.symmetries import NUM_SYMMETRIES, turned, turned_back
 from samtune.types import Prediction
 
 if TYPE_CHECKING:
@@ -31,7 +35,7 @@ if TYPE_CHECKING:
 
 @torch.inference_mode()
 def segment(
-    sam: Sam, decoders: Mapping[str, Callable[[Features], Tensor]], images: Sequence[np.ndarray]
+    sam: Sam, decoders: Mapping[str, Callable[[Features], Tensor]], images: Sequence[np.ndarray], *, tta: bool = False
 ) -> Iterator[dict[str, Tensor]]:
     """Encode a batch of images once and decode it with each decoder.
 
@@ -39,6 +43,8 @@ def segment(
         sam: its encoder and its image size are used.
         decoders: name -> Features to logits (B, K, h, w) over the padded square, at any resolution.
         images: uint8 (H, W, 3) RGB each, of any sizes; encoded as one batch.
+        tta: average each decoder's probabilities over the eight flips and quarter turns of each image. Eight times
+            the work; an image is predicted in the same way whichever way it is held.
 
     Yields:
         For each image in order: name -> logits float32 (K, H, W) at the image's size, on the device of `sam`.
@@ -46,6 +52,23 @@ def segment(
     Raises:
         ShapeError: an image is not uint8 (H, W, 3).
     """
+    if not tta:
+        yield from _segment_once(sam, decoders, images)
+        return
+    for image in images:
+        check_image(image)
+    pools = [{name: OpinionPool() for name in decoders} for _ in images]
+    for symmetry in range(NUM_SYMMETRIES):
+        views = [turned(image, symmetry) for image in images]
+        for pool, found in zip(pools, _segment_once(sam, decoders, views), strict=True):
+            for name, planes in found.items():
+                pool[name].add(turned_back(planes, symmetry))
+    yield from ({name: one.logits() for name, one in pool.items()} for pool in pools)
+
+
+def _segment_once(
+    sam: Sam, decoders: Mapping[str, Callable[[Features], Tensor]], images: Sequence[np.ndarray]
+) -> Iterator[dict[str, Tensor]]:
     prepared = [to_input(image, sam.spec) for image in images]
     if not prepared:
         return
@@ -62,17 +85,19 @@ class Predictor:
         sam: an adapted model as `methods.load_specialist` gives it; used where its weights are.
         card: what is known of it; its threshold decides for one class.
         batch_size: images that are encoded together.
+        tta: average over the eight flips and quarter turns of each image, for eight times the time.
 
     Raises:
         ConfigError: `batch_size` is below 1.
     """
 
-    def __init__(self, sam: Sam, card: AdapterCard, *, batch_size: int = 4) -> None:
+    def __init__(self, sam: Sam, card: AdapterCard, *, batch_size: int = 4, tta: bool = False) -> None:
         if batch_size < 1:
             raise ConfigError(f"batch_size must be at least 1, but {batch_size} came.")
         self.sam = sam
         self.card = card
         self.batch_size = batch_size
+        self.tta = tta
 
     def images(self, images: Sequence[np.ndarray]) -> list[Prediction]:
         """Segment images, `batch_size` at a time; the result does not depend on how they are batched.
@@ -89,7 +114,7 @@ class Predictor:
         predictions = []
         for start in range(0, len(images), self.batch_size):
             batch = images[start : start + self.batch_size]
-            for planes in segment(self.sam, {"specialist": self.sam.decode}, batch):
+            for planes in segment(self.sam, {"specialist": self.sam.decode}, batch, tta=self.tta):
                 predictions.append(to_prediction(planes["specialist"], self.card.threshold))
         return predictions
 
@@ -101,7 +126,12 @@ def to_prediction(logits: Tensor, threshold: float) -> Prediction:
 
 
 def load_predictor(
-    path: str | Path, base: str | Path | None = None, *, batch_size: int = 4, device: str | None = None
+    path: str | Path,
+    base: str | Path | None = None,
+    *,
+    batch_size: int = 4,
+    device: str | None = None,
+    tta: bool = False,
 ) -> Predictor:
     """Load a specialist for prediction.
 
@@ -110,6 +140,7 @@ def load_predictor(
         base: where to load the base from; None for the name that the specialist carries.
         batch_size: images that are encoded together.
         device: "cpu", "cuda", "mps"; None for CUDA where there is one, else the CPU.
+        tta: see `Predictor`.
 
     Raises:
         WeightsError: the folder is damaged or the base is not the one it was trained on.
@@ -117,7 +148,7 @@ def load_predictor(
     """
     place = choose_device(device)
     sam, card = load_specialist(path, base)
-    return Predictor(sam.to(place), card, batch_size=batch_size)
+    return Predictor(sam.to(place), card, batch_size=batch_size, tta=tta)
 
 
 def choose_device(device: str | None) -> torch.device:

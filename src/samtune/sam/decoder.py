@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from samtune.errors import MethodError
 from samtune.sam.sites import DecoderPrompts, MaskHeads, masks_of
 
 
@@ -45,20 +46,47 @@ class MaskDecoder(nn.Module):
         """Decode without a user: learned prompts, class heads, or SAM's own unprompted mask.
 
         Args:
-            embedding: (B, C, H, W) image embedding, SAM's no-mask embedding already added.
+            embedding: (B, C, H, W) image embedding, SAM's no-mask embedding already added; or (B, P, C, H, W) with
+                the dense prompts of P classes.
             positions: (1, C, H, W) positional encoding of the grid.
 
         Returns:
             Logits (B, K, 4 H, 4 W); K = 1 where neither prompts nor class heads stand.
+
+        Raises:
+            MethodError: dense prompts of several classes came, but all classes share one run of the decoder.
         """
         if self.classes is not None:
+            if embedding.ndim == 5 and embedding.shape[1] != 1:
+                raise MethodError(
+                    f"Class heads answer for all classes at once, from one mask prompt, but {embedding.shape[1]} came."
+                )
             # SAM's multi-mask tokens stay in the stream, so that one class starts as SAM itself.
             own = torch.cat([self.classes.tokens, self.mask_tokens.weight[1:]])
             out, image = self._transform(embedding, positions, own, None)
             tokens = out[:, 0, 1 : 1 + len(self.classes.tokens)]
             return self.classes(tokens, self._upscaled(image))  # type: ignore[no-any-return]
-        sparse = None if self.prompts is None else self.prompts.tokens.expand(len(embedding), -1, -1, -1)
-        return self.masks(embedding, positions, sparse, (0,))[0].squeeze(2)
+        if self.prompts is not None:
+            return self.prompts(self.answers(embedding, positions))  # type: ignore[no-any-return]
+        return self.masks(embedding, positions, None, (0,))[0].squeeze(2)
+
+    def answers(self, embedding: Tensor, positions: Tensor) -> Tensor:
+        """The masks of each set of the learned prompts, before anything is made of them.
+
+        Args:
+            embedding: as for `forward`.
+            positions: as for `forward`.
+
+        Returns:
+            (B, P, I, 4 H, 4 W): P sets, I mask tokens.
+
+        Raises:
+            MethodError: no learned prompts stand here.
+        """
+        if self.prompts is None:
+            raise MethodError("Answers need learned prompts in the mask decoder, but none stand there.")
+        sparse = self.prompts.tokens.flatten(0, -3).expand(len(embedding), -1, -1, -1)
+        return self.masks(embedding, positions, sparse, self.prompts.mask_tokens)[0]
 
     def masks(
         self, embedding: Tensor, positions: Tensor, sparse: Tensor | None, indices: tuple[int, ...]
@@ -66,9 +94,10 @@ class MaskDecoder(nn.Module):
         """Decode given prompt tokens with SAM's own mask tokens.
 
         Args:
-            embedding: (B, C, H, W), dense prompt already added.
+            embedding: (B, C, H, W), dense prompt already added; or (B, Q, C, H, W) with Q of them, where Q divides P:
+                the p-th prompt gets the (p mod Q)-th.
             positions: (1, C, H, W).
-            sparse: (B, P, N, C) prompt tokens, or None for P = 1 and no tokens.
+            sparse: (B, P, N, C) prompt tokens, or None for no tokens and P = 1 or Q.
             indices: which of the mask tokens become masks (0 the single one, 1..3 the multi-mask ones).
 
         Returns:
@@ -90,15 +119,16 @@ class MaskDecoder(nn.Module):
             The tokens (B, P, 1 + M + N, C), the IoU token first, then the mask tokens; the image (B * P, C,
             H, W).
         """
-        batch, _, height, width = embedding.shape
-        prompts = 1 if sparse is None else sparse.shape[1]
+        batch, (height, width) = len(embedding), embedding.shape[-2:]
+        dense = 1 if embedding.ndim == 4 else embedding.shape[1]
+        prompts = dense if sparse is None else sparse.shape[1]
         own = torch.cat([self.iou_token.weight, mask_tokens])
         tokens = own.expand(batch, prompts, -1, -1)
         if sparse is not None:
             tokens = torch.cat([tokens, sparse.to(own.dtype)], dim=2)
         tokens, image = self.transformer(
             point_embeddings=tokens,
-            image_embeddings=embedding.repeat_interleave(prompts, 0),
+            image_embeddings=_rows(embedding, prompts),
             image_positional_embeddings=positions.expand(batch * prompts, -1, -1, -1),
             attention_similarity=None,
         )
@@ -108,3 +138,16 @@ class MaskDecoder(nn.Module):
         """(B, C, H, W) -> (B, C / 8, 4 H, 4 W)."""
         fine = self.activation(self.upscale_layer_norm(self.upscale_conv1(image)))
         return self.activation(self.upscale_conv2(fine))  # type: ignore[no-any-return]
+
+
+def _rows(embedding: Tensor, prompts: int) -> Tensor:
+    """One image embedding for each of B * P rows: (B, C, H, W) or (B, Q, C, H, W) -> (B * P, C, H, W)."""
+    if embedding.ndim == 4:
+        return embedding.repeat_interleave(prompts, 0)
+    dense = embedding.shape[1]
+    if prompts % dense:
+        raise MethodError(
+            f"There must be one mask prompt for all sets of tokens, or one per class, but {dense} came for "
+            f"{prompts} sets."
+        )
+    return embedding.repeat(1, prompts // dense, 1, 1, 1).flatten(0, 1)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from samtune.errors import ConfigError
@@ -34,6 +35,7 @@ class Sam(nn.Module):
     """
 
     head: nn.Module | None
+    mask_prompt: nn.Module | None
 
     def __init__(self, library: Any, *, base_name: str, base_sha256: str, side: int | None = None) -> None:
         super().__init__()
@@ -53,6 +55,7 @@ class Sam(nn.Module):
         self.prompt_encoder: Any = library.prompt_encoder
         self.mask_decoder = MaskDecoder(library.mask_decoder)
         self.register_module("head", None)
+        self.register_module("mask_prompt", None)
 
     @classmethod
     def from_pretrained(cls, name: str | Path, side: int | None = None) -> Sam:
@@ -109,8 +112,7 @@ class Sam(nn.Module):
         """
         if self.head is not None:
             return self.head(features)  # type: ignore[no-any-return]
-        dense = self._dense(features.embedding)
-        return self.mask_decoder(dense, self.positions(features.embedding))  # type: ignore[no-any-return]
+        return self.mask_decoder(self.dense(features), self.positions(features.embedding))  # type: ignore[no-any-return]
 
     def prompt(self, features: Features, prompt: Prompt, *, multimask: bool = False) -> tuple[Tensor, Tensor]:
         """Segment by user prompts, as stock SAM does.
@@ -129,13 +131,28 @@ class Sam(nn.Module):
             self._to_trained(prompt.boxes_xyxy, embedding), None,
         )  # fmt: skip
         indices = tuple(range(1, self.mask_decoder.mask_tokens.num_embeddings)) if multimask else (0,)
-        return self.mask_decoder.masks(self._dense(embedding), self.positions(embedding), sparse, indices)
+        return self.mask_decoder.masks(self._without_mask(embedding), self.positions(embedding), sparse, indices)
 
     def positions(self, embedding: Tensor) -> Tensor:
         """The positional encoding (1, C, H, W) of the embedding's grid, at the cells' centres."""
         return self.shared_image_embedding(cell_centres(embedding)).permute(2, 0, 1)[None]  # type: ignore[no-any-return]
 
-    def _dense(self, embedding: Tensor) -> Tensor:
+    def dense(self, features: Features) -> Tensor:
+        """Add the dense prompt to the embedding, as the mask decoder takes it.
+
+        Returns:
+            (B, C, H, W) with SAM's no-mask embedding; where something stands at `mask_prompt`, (B, P, C, H, W) with
+            the embedding of its P masks in the no-mask embedding's place.
+        """
+        if self.mask_prompt is None:
+            return self._without_mask(features.embedding)
+        height, width = features.embedding.shape[-2:]
+        masks: Tensor = self.mask_prompt(features)
+        fine = F.interpolate(masks, size=(4 * height, 4 * width), mode="bilinear", align_corners=False)
+        embedded = self.prompt_encoder.mask_embed(fine.flatten(0, 1)[:, None])
+        return features.embedding[:, None] + embedded.unflatten(0, masks.shape[:2])  # type: ignore[no-any-return]
+
+    def _without_mask(self, embedding: Tensor) -> Tensor:
         """Add SAM's no-mask embedding, which stands for "no mask prompt"."""
         no_mask: Tensor = self.prompt_encoder.no_mask_embed.weight
         return embedding + no_mask[..., None, None]

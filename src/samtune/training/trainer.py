@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from contextlib import nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -57,10 +57,10 @@ class Objective(nn.Module):
         super().__init__()
         self.sam, self.cached, self.loss = sam, cached, loss
 
-    def forward(self, inputs: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, inputs: Tensor, labels: Tensor, items: Tensor) -> tuple[Tensor, Tensor]:
         """Mean loss over the images, with the method's own penalty; and the predicted share of foreground."""
         features = Features(inputs) if self.cached else self.sam.encode(inputs)
-        logits = self.sam.decode(features)
+        logits = self.sam.decode(replace(features, items=items))
         loss = task_loss(self.sam, logits, labels, self.loss) + penalty(self.sam)
         share = (logits.detach().amax(1) > 0).float().mean()
         return loss, share
@@ -213,9 +213,10 @@ class Trainer:
         totals = torch.zeros(3, device=device)
         for number, part in enumerate(parts):
             inputs, labels = (tensor.to(device) for tensor in self.source.load(part))
+            items = torch.tensor([item for item, _ in part], device=device)
             weight = len(part) / len(pairs)
             with self._synchronising(last=number == len(parts) - 1), self._precision():
-                loss, share = self.objective(inputs, labels)
+                loss, share = self.objective(inputs, labels, items)
                 self.accelerator.backward(loss * weight)
             counted = labels != IGNORE
             truth = ((labels > 0) & counted).sum() / counted.sum().clamp_min(1)

@@ -1,0 +1,229 @@
+"""What each field of `ptsam` beyond its paper is worth: the same draws of 16 images with and without it.
+
+    python benchmarks/beyond.py DATA [--sets a,b] [--variants dense=probe,tta,...] [--seeds 0,1,2]
+    python benchmarks/beyond.py DATA --table
+
+DATA holds one folder per set with `images/` and `masks/`. A cell (set, seed, variant) that is in `results/beyond.json`
+for the same base is not run again; what it is compared with is measured along with it. See README.md for how quality
+is measured.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import tempfile
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from results_nano import SETS, Frozen, encode_and_decode, keep, read
+
+from samtune.data import split, to_input
+from samtune.data.restore import decide, to_original
+from samtune.methods import load_specialist, touches_encoder
+from samtune.opinions import OpinionPool
+from samtune.predict.symmetries import NUM_SYMMETRIES, turned, turned_back
+from samtune.sam import Sam
+from samtune.training import TrainSettings, train
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    import numpy as np
+
+    from samtune.types import Features, Geometry
+
+RESULTS = Path(__file__).parent / "results" / "beyond.json"
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One row.
+
+    Attributes:
+        fields: of the method.
+        tta: scored over the eight flips and quarter turns.
+        method: its name.
+        against: the row it is compared with.
+    """
+
+    fields: dict[str, Any] = field(default_factory=dict)
+    tta: bool = False
+    method: str = "ptsam"
+    against: str = "plain"
+
+    @property
+    def run(self) -> str:
+        """What is trained; variants with the same run share it."""
+        return json.dumps([self.method, self.fields], sort_keys=True)
+
+
+DENSE = {"dense": "probe"}
+VARIANTS = {
+    "plain": Variant(),
+    "tta": Variant(tta=True),
+    "init=points": Variant({"init": "points"}),
+    "init=sam_scale": Variant({"init": "sam_scale"}),
+    "init=uniform": Variant({"init": "uniform"}),
+    "init=normal": Variant({"init": "normal"}),
+    "mask_token=1": Variant({"mask_token": 1}),
+    "mask_token=2": Variant({"mask_token": 2}),
+    "mask_token=3": Variant({"mask_token": 3}),
+    "mask_token=mix": Variant({"mask_token": "mix"}),
+    "dense=probe": Variant(DENSE),
+    "dense_folds=1": Variant(DENSE | {"dense_folds": 1}),
+    "ensemble=5": Variant({"ensemble": 5}),
+    "ensemble=5+dense=probe": Variant(DENSE | {"ensemble": 5}),
+    "ensemble=5+dense=probe+tta": Variant(DENSE | {"ensemble": 5}, tta=True),
+    "ptsam_encoder": Variant(method="ptsam_encoder"),
+    "gated": Variant({"gated": True}, method="ptsam_encoder", against="ptsam_encoder"),
+}
+"""Rows by name; "dense_folds=1" has dense=probe too. The last two train in the encoder and take many times longer."""
+
+
+class Turned:
+    """The frozen features of a set's images in their eight symmetries, each computed when it is first asked for."""
+
+    def __init__(self, frozen: Frozen) -> None:
+        self.frozen = frozen
+        self._features: dict[tuple[int, int], tuple[Features, Geometry]] = {}
+
+    def decode(self, index: int, sam: Sam) -> np.ndarray:
+        """A label map from the average over the symmetries, as `predict --tta` has it."""
+        pool = OpinionPool()
+        for symmetry in range(NUM_SYMMETRIES):
+            features, geometry = self._at(index, symmetry)
+            with torch.inference_mode():
+                pool.add(turned_back(to_original(sam.decode(features)[0], geometry), symmetry))
+        return decide(pool.logits()).numpy()
+
+    def _at(self, index: int, symmetry: int) -> tuple[Features, Geometry]:
+        if symmetry == 0:
+            return self.frozen.features[index]
+        if (index, symmetry) not in self._features:
+            sam = self.frozen.sam
+            pixels, geometry = to_input(turned(self.frozen.dataset.image(index), symmetry), sam.spec)
+            with torch.inference_mode():
+                self._features[index, symmetry] = (sam.encode(pixels[None]), geometry)
+        return self._features[index, symmetry]
+
+
+def measure(
+    frozen: Frozen, turned_features: Turned, names: Iterable[str], seed: int, changes: dict[str, Any]
+) -> dict[str, dict[str, float]]:
+    """Train once what some variants share, on one draw of 16 images, and score each on all other images."""
+    names = list(names)
+    variant, dataset = VARIANTS[names[0]], frozen.dataset
+    assert {VARIANTS[name].run for name in names} == {variant.run}
+    parts = split(dataset, shots=16, val=0.25, seed=seed)
+    settings = TrainSettings(
+        base="nano", method=variant.method, method_fields=variant.fields, shots=16, seed=seed, device="cpu", **changes
+    )
+    with tempfile.TemporaryDirectory() as folder:
+        result = train(settings, dataset, Path(folder) / "run")
+        sam, _ = load_specialist(Path(folder) / "run")
+        adapter = Path(folder) / "run" / "specialist" / "adapter_model.safetensors"
+        told = {"trained": result.trainable, "adapter_bytes": adapter.stat().st_size}
+    told |= {"seconds": result.seconds["total"], "validation": result.validation["iou_per_image"]}
+    cells = {}
+    for name in names:
+        if touches_encoder(sam):
+            assert not VARIANTS[name].tta
+            value = frozen.score(parts.test, lambda i: encode_and_decode(sam, dataset.image(i)))
+        elif VARIANTS[name].tta:
+            value = frozen.score(parts.test, lambda i: turned_features.decode(i, sam))
+        else:
+            value = frozen.score(parts.test, lambda i: frozen.decode(i, sam.decode))
+        cells[name] = {"iou": value} | told
+    return cells
+
+
+def with_references(names: Iterable[str]) -> list[str]:
+    """The names, each after what it is compared with, in the table's order."""
+    wanted = set()
+    for name in names:
+        wanted |= {name, VARIANTS[name].against}
+    return [name for name in VARIANTS if name in wanted]
+
+
+def table(base: str) -> str:
+    """Paired differences as a Markdown table: mean and spread over seeds, and on how many sets the mean is above zero.
+
+    Args:
+        base: digest of the base's weights.
+    """
+    values: dict[tuple[str, str], dict[str, float]] = {}
+    for key, cell in read(RESULTS).items():
+        sha, place, name, seed = key.split("/")
+        if base.startswith(sha):
+            values.setdefault((name, place), {})[seed] = cell["iou"]
+    places = list(dict.fromkeys([*SETS, *sorted(place for _, place in values)]))
+    places = [place for place in places if any(place == other for _, other in values)]
+    lines = [f"| field | compared with | {' | '.join(places)} | helps on |", "|---" * (len(places) + 3) + "|"]
+    for name, variant in VARIANTS.items():
+        if name == variant.against:
+            continue
+        shown, means = [], []
+        for place in places:
+            own, reference = values.get((name, place), {}), values.get((variant.against, place), {})
+            gains = [own[seed] - reference[seed] for seed in sorted(set(own) & set(reference))]
+            if gains:
+                means.append(statistics.mean(gains))
+            shown.append(f"{means[-1]:+.3f} ± {statistics.pstdev(gains):.3f} ({len(gains)})" if gains else "")
+        if means:
+            helped = f"{sum(mean > 0 for mean in means)} of {len(means)}"
+            lines.append(f"| {name} | {variant.against} | {' | '.join(shown)} | {helped} |")
+    return "\n".join(lines)
+
+
+def main() -> None:
+    """Measure what is missing, or write the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("data", type=Path)
+    parser.add_argument("--sets", default=",".join(SETS))
+    parser.add_argument(
+        "--variants",
+        type=lambda words: words.split(","),
+        default=[name for name, variant in VARIANTS.items() if variant.method == "ptsam"],
+        metavar="A,B",
+        help=f"rows of: {', '.join(VARIANTS)}. Default: all but the encoder's.",
+    )
+    parser.add_argument("--seeds", default="0,1,2")
+    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
+    parser.add_argument("--set", action="append", default=[], metavar="FIELD=VALUE", help="a training setting, as JSON")
+    parser.add_argument("--try", dest="dry", action="store_true", help="print the cells, keep none")
+    parser.add_argument("--table", action="store_true")
+    given = parser.parse_args()
+    torch.set_num_threads(given.threads)
+    sam = Sam.from_pretrained("nano")
+    if given.table:
+        print(table(sam.base_sha256))
+        return
+    unknown = [name for name in given.variants if name not in VARIANTS]
+    if unknown:
+        parser.error(f"--variants must be of {', '.join(VARIANTS)}, but {unknown[0]!r} came.")
+    if given.set and not given.dry:
+        parser.error("--set measures another thing than the table tells, so it needs --try.")
+    changes = {key: json.loads(value) for key, value in (item.split("=", 1) for item in given.set)}
+    base, wanted = sam.base_sha256[:12], with_references(given.variants)
+    for place in given.sets.split(","):
+        frozen, turned_features = None, None
+        for seed in map(int, given.seeds.split(",")):
+            there = {} if given.dry else read(RESULTS)
+            missing = [name for name in wanted if f"{base}/{place}/{name}/{seed}" not in there]
+            for run in dict.fromkeys(VARIANTS[name].run for name in missing):
+                if frozen is None or turned_features is None:
+                    frozen = Frozen(place, given.data, sam)
+                    turned_features = Turned(frozen)
+                names = [name for name in missing if VARIANTS[name].run == run]
+                for name, cell in measure(frozen, turned_features, names, seed, changes).items():
+                    print(f"{base}/{place}/{name}/{seed}", json.dumps(cell), flush=True)
+                    if not given.dry:
+                        keep(f"{base}/{place}/{name}/{seed}", cell, RESULTS)
+
+
+if __name__ == "__main__":
+    main()
