@@ -154,6 +154,9 @@ ROWS = {
         "ptsam_encoder", TOKENS + ENCODER_TOKENS + BLOCKS, touches_encoder=True, fields={"gated": True}
     ),
     "decoder_only": Row("decoder_only", decoder_numbers(), touches_encoder=False),
+    "decoder_only_unprompted": Row(
+        "decoder_only", decoder_numbers(), touches_encoder=False, fields={"prompts": "none"}
+    ),
     "decoder_only_queries": Row(
         "decoder_only", decoder_numbers(num_queries=10), touches_encoder=False, fields={"head": "queries"}
     ),

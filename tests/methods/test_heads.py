@@ -27,7 +27,7 @@ def noise(*shape: int, seed: int = 0) -> Tensor:
 
 
 def queries(num: int = 10) -> Method:
-    return make_method("decoder_only", head="queries", num_queries=num)
+    return make_method("decoder_only", head="queries", num_queries=num, prompts="none")
 
 
 @pytest.mark.parametrize("whole", [False, True], ids=["real costs", "costs with ties"])

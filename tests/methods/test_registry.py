@@ -34,7 +34,7 @@ def test_defaults_round_trip_through_json_values() -> None:
         ("lora", {"rank": 2.0}, "lora.rank must be of type int"),
         ("lora", {"decoder": 1}, "lora.decoder must be of type bool"),
         ("lora", {"roles": [1]}, "lora.roles must be a list of words"),
-        ("ptsam", {"init": "zeros"}, "one of prototype, points, normal, uniform"),
+        ("ptsam", {"init": "zeros"}, "one of prototype, points, sam_scale, normal, uniform"),
         ("ptsam", {"num_tokens": 0}, "num_tokens must be 1 or more"),
         ("ptsam_encoder", {"encoder_tokens": 0}, "encoder_tokens must be 1 or more"),
         ("ptsam_encoder", {"gate_start": -3.0}, "no effect without the gate"),

@@ -1,30 +1,38 @@
-"""Decoder-only fine-tuning: the encoder frozen, the mask decoder trained without prompts.
+"""Decoder-only fine-tuning: the encoder frozen, the mask decoder trained.
 
     logits_k = h_k(t_k) . upscaled(image),    t_k = mask token of class k after the two-way transformer
 
     image --> frozen encoder --> embedding (once) --> mask decoder, trained:
-                                                      one mask token and hyper-network per class
+          fixed prompt tokens (8 per class) --------> one mask token and hyper-network per class
 
 Cost: 3,505,536 parameters for one class at SAM's sizes (the IoU head, SAM's other mask tokens and
 hyper-networks stay frozen). The features never change, so they are computed once. Not to be used with a
 handful of images where the object is already visible in the frozen features: `ptsam` has 1,700 times fewer
 parameters to overfit with.
 Source: the baseline of Zhong et al., "Convolution Meets LoRA", ICLR 2024, and its released code (AutoGluon).
-There the unused mask tokens are removed from the token stream; here they stay in it, frozen, so that the
-first step starts from SAM itself. One hyper-network per class is our choice for K > 1; `head=queries` is the code's
-head for several classes (`heads.py`).
+There the unused mask tokens are removed from the token stream; here they stay in it, frozen. One hyper-network per
+class is our choice for K > 1; `head=queries` is the code's head for several classes (`heads.py`).
+There the decoder is given no prompt, which SAM was never trained for, so its first mask says nothing. The default gives
+it fixed prompt tokens, the centres of the training images' features that `ptsam` starts from: 2,048 numbers per class
+that are saved, not trained. `prompts=none` is the published form, and starts from SAM's own unprompted mask.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from samtune.methods.core import Recipe
 from samtune.methods.heads import NUM_QUERIES, Head, check_head, train_decoder_with
+from samtune.methods.ptsam import new_tokens, start_tokens
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from samtune.sam import Sam
+
+NUM_TOKENS = 8
+"""Fixed prompt tokens per class, as many as `ptsam` learns."""
 
 
 @dataclass(frozen=True)
@@ -34,25 +42,35 @@ class DecoderOnly:
     Attributes:
         head: what the decoder answers with: one mask token per class, or mask queries; see `heads`.
         num_queries: Q, with queries; more than the number of classes.
+        prompts: "prototype" stands fixed prompt tokens into the decoder, centres of the training images' features;
+            "none" stands none, as published.
     """
 
     head: Head = "class_tokens"
     num_queries: int = NUM_QUERIES
+    prompts: Literal["prototype", "none"] = "prototype"
 
     name: ClassVar[str] = "decoder_only"
     source: ClassVar[str] = (
         "baseline of Zhong et al., Convolution Meets LoRA, ICLR 2024, arXiv 2401.17868; AutoGluon f34ebb4f"
     )
-    recipe: ClassVar[Recipe] = Recipe(learning_rate=1e-3, weight_decay=1e-2, updates=300, batch_size=4)
+    recipe: ClassVar[Recipe] = Recipe(learning_rate=3e-4, weight_decay=1e-2, updates=300, batch_size=4)
 
     def __post_init__(self) -> None:
         check_head("decoder_only", self.head, self.num_queries)
 
     @property
     def starts_as_identity(self) -> bool:
-        """Whether the first step starts from SAM's own mask; queries' classes are new."""
-        return self.head == "class_tokens"
+        """Whether the first step starts from SAM's own mask; queries' classes are new, and so are prompts."""
+        return self.head == "class_tokens" and self.prompts == "none"
 
     def attach(self, sam: Sam, *, num_classes: int) -> None:
         """See `Method.attach`; raises `MethodError` for fewer queries than classes and background."""
         train_decoder_with(sam, num_classes, self.head, self.num_queries)
+        if self.prompts == "prototype":
+            sam.decoder.prompts = new_tokens(sam, num_classes, NUM_TOKENS, "points").requires_grad_(False)
+
+    def start(self, sam: Sam, embedding: Tensor, labels: Tensor, *, seed: int) -> None:
+        """Put the fixed tokens at prototypes, where there are any; see `StartsFromData.start`."""
+        if self.prompts == "prototype":
+            start_tokens(sam, embedding, labels, seed=seed)

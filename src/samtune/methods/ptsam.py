@@ -120,6 +120,14 @@ def attach_tokens(
     """
     decoder = sam.decoder
     check_free("The mask decoder's places", decoder.classes, decoder.prompts)
+    decoder.prompts = new_tokens(sam, num_classes, num_tokens, init, members=members, mask_token=mask_token)
+
+
+def new_tokens(
+    sam: Sam, num_classes: int, num_tokens: int, init: Init, *, members: int = 1, mask_token: MaskToken = 0
+) -> TokenSets:
+    """Prompt tokens with the first values that `init` names, on SAM's device."""
+    decoder = sam.decoder
     prompts = TokenSets(num_classes, num_tokens, decoder.channels, members=members, mask_token=mask_token)
     prompts = prompts.to(sam.device)
     with torch.no_grad():
@@ -135,7 +143,7 @@ def attach_tokens(
                 if init == "sam_scale":
                     points = torch.randn_like(points) * points.square().mean().sqrt()
                 member.copy_(points)
-    decoder.prompts = prompts
+    return prompts
 
 
 def start_tokens(sam: Sam, embedding: Tensor, labels: Tensor, *, seed: int) -> None:

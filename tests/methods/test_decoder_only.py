@@ -1,0 +1,83 @@
+"""Decoder-only: where its fixed prompt tokens come from, that the decoder hears them, and that they stay."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+
+from samtune.errors import ConfigError
+from samtune.methods import StartsFromData, adapt, card_of, delta, load_specialist, make_method, save, trainable
+from samtune.methods.ptsam import start_tokens
+from samtune.sam import Sam
+from samtune.types import Features
+from tests.tiny import tiny_sam
+
+
+def data(num_classes: int) -> tuple[Tensor, Tensor]:
+    """Features (4, 16, 6, 6) and labels of 0 .. num_classes."""
+    generator = torch.Generator().manual_seed(0)
+    labels = torch.randint(0, num_classes + 1, (4, 6, 6), generator=generator).to(torch.uint8)
+    return torch.randn(4, 16, 6, 6, generator=generator), labels
+
+
+def started(num_classes: int = 1) -> Sam:
+    method = make_method("decoder_only")
+    assert isinstance(method, StartsFromData)
+    sam = adapt(tiny_sam(), method, num_classes=num_classes, seed=0)
+    method.start(sam, *data(num_classes), seed=0)
+    return sam
+
+
+@pytest.mark.parametrize("num_classes", [1, 3])
+def test_the_tokens_are_those_that_ptsam_starts_from(num_classes: int) -> None:
+    other = adapt(tiny_sam(), make_method("ptsam"), num_classes=num_classes, seed=0)
+    start_tokens(other, *data(num_classes), seed=0)
+    ours, theirs = started(num_classes).decoder.prompts, other.decoder.prompts
+    assert ours is not None
+    assert theirs is not None
+    assert torch.equal(ours.tokens, theirs.tokens)
+
+
+def test_one_class_starts_as_sam_answers_to_those_tokens() -> None:
+    sam, other = started(), adapt(tiny_sam(), make_method("ptsam"), seed=0)
+    start_tokens(other, *data(1), seed=0)
+    features = Features(data(1)[0])
+    assert torch.allclose(sam.decode(features), other.decode(features), atol=1e-5)
+
+
+def test_every_class_hears_the_tokens_of_all() -> None:
+    sam = started(num_classes=3)
+    features = Features(data(3)[0])
+    before = sam.decode(features)
+    prompts = sam.decoder.prompts
+    assert prompts is not None
+    with torch.no_grad():
+        prompts.tokens[2] += 5
+    assert (sam.decode(features) - before).abs().amax((0, 2, 3)).min() > 1e-3
+
+
+def test_the_tokens_are_saved_but_not_trained(tmp_path: Path) -> None:
+    sam = started()
+    prompts = sam.decoder.prompts
+    assert prompts is not None
+    assert not any("prompts" in name for name in trainable(sam))
+    assert any("prompts" in name for name in delta(sam))
+    save(sam, tmp_path, card_of(sam, ("thing",)))
+    loaded, _ = load_specialist(tmp_path, tiny_sam())
+    assert loaded.decoder.prompts is not None
+    assert torch.equal(loaded.decoder.prompts.tokens, prompts.tokens)
+
+
+def test_without_prompts_it_is_the_published_form() -> None:
+    sam = adapt(tiny_sam(), make_method("decoder_only", prompts="none"), seed=0)
+    assert sam.decoder.prompts is None
+    features = Features(data(1)[0])
+    assert torch.allclose(sam.decode(features), tiny_sam().decode(features), atol=1e-6)
+
+
+def test_other_prompts_are_refused() -> None:
+    with pytest.raises(ConfigError, match="prompts"):
+        make_method("decoder_only", prompts="clicks")
