@@ -105,15 +105,22 @@ def _encode_and_decode(sam: Sam, image: np.ndarray) -> np.ndarray:
 
 def read() -> dict[str, Any]:
     """All cells measured so far."""
-    return json.loads(RESULTS.read_text()) if RESULTS.is_file() else {}  # type: ignore[no-any-return]
+    return read_from(RESULTS)
 
 
-def keep(key: str, cell: dict[str, float]) -> None:
-    """Add a cell; several processes may do so at once."""
-    RESULTS.parent.mkdir(exist_ok=True)
-    with (RESULTS.parent / ".lock").open("w") as lock:
+def read_from(file: Path) -> dict[str, Any]:
+    """All cells of a file of results."""
+    return json.loads(file.read_text()) if file.is_file() else {}  # type: ignore[no-any-return]
+
+
+def keep_in(file: Path, key: str, cell: dict[str, Any]) -> None:
+    """Add a cell to a file of results; several processes may do so at once."""
+    file.parent.mkdir(exist_ok=True)
+    with (file.parent / ".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        RESULTS.write_text(json.dumps(read() | {key: cell}, indent=1, sort_keys=True) + "\n")
+        partial = file.with_suffix(".partial")
+        partial.write_text(json.dumps(read_from(file) | {key: cell}, indent=1, sort_keys=True) + "\n")
+        partial.replace(file)
 
 
 def table(base: str) -> str:
@@ -167,7 +174,7 @@ def main() -> None:
                     key = f"{sam.base_sha256[:12]}/{name}/{measured}/{seed}"
                     print(key, json.dumps(cell), flush=True)
                     if not given.dry:
-                        keep(key, cell)
+                        keep_in(RESULTS, key, cell)
 
 
 if __name__ == "__main__":

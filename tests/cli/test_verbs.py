@@ -143,8 +143,15 @@ def test_methods(run: Run) -> None:
     assert rows["ptsam"]["encoder_trainable"] == 0
     assert rows["lora"]["touches_encoder"] is True
     assert set(rows["lora"]) == {
-        "name", "source", "trainable", "encoder_trainable", "total", "share", "touches_encoder",
+        "name", "source", "trainable", "encoder_trainable", "total", "share", "touches_encoder", "variants",
     }  # fmt: skip
+    assert rows["lora"]["variants"] == []
+    assert rows["ts_sam"]["variants"] == [
+        {
+            "fields": {"frequency": True}, "what": "as published for shadows", "trainable": 11_892_865 + 196_864,
+            "encoder_trainable": 10_121_472 + 196_864,
+        }
+    ]  # fmt: skip
     assert rows["lora"]["share"] == pytest.approx(rows["lora"]["trainable"] / rows["lora"]["total"])
 
 

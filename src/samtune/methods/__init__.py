@@ -5,7 +5,6 @@ from samtune.methods.core import (
     Foldable,
     Method,
     Penalised,
-    Recipe,
     StartsFromData,
     Supervised,
     adapt,
@@ -19,6 +18,7 @@ from samtune.methods.core import (
     trainable,
 )
 from samtune.methods.probe import Probe, cell_shares, fit_probe
+from samtune.methods.recipes import FromPublication, Published, Recipe
 from samtune.methods.registry import METHODS, make_method, method_fields
 from samtune.methods.storage import card_of, load_specialist, put, save, specialist_folder
 
@@ -26,9 +26,11 @@ __all__ = [
     "METHODS",
     "AdapterCard",
     "Foldable",
+    "FromPublication",
     "Method",
     "Penalised",
     "Probe",
+    "Published",
     "Recipe",
     "StartsFromData",
     "Supervised",

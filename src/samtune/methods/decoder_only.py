@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from samtune.methods.core import Recipe
 from samtune.methods.heads import NUM_QUERIES, Head, check_head, train_decoder_with
+from samtune.methods.recipes import CONV_LORA_PUBLISHED, Published
 
 if TYPE_CHECKING:
     from samtune.sam import Sam
@@ -44,6 +45,7 @@ class DecoderOnly:
         "baseline of Zhong et al., Convolution Meets LoRA, ICLR 2024, arXiv 2401.17868; AutoGluon f34ebb4f"
     )
     recipe: ClassVar[Recipe] = Recipe(learning_rate=1e-3, weight_decay=1e-2, updates=300, batch_size=4)
+    published: ClassVar[Published] = CONV_LORA_PUBLISHED
 
     def __post_init__(self) -> None:
         check_head("decoder_only", self.head, self.num_queries)

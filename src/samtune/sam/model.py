@@ -109,6 +109,10 @@ class Sam(nn.Module):
         """
         if self.head is not None:
             return self.head(features)  # type: ignore[no-any-return]
+        return self.decode_masks(features)
+
+    def decode_masks(self, features: Features) -> Tensor:
+        """The same by the mask decoder, whether or not a head stands in its place."""
         dense = self._dense(features.embedding)
         return self.mask_decoder(dense, self.positions(features.embedding))  # type: ignore[no-any-return]
 
