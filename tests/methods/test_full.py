@@ -105,7 +105,7 @@ def test_it_learns(method: str, rate: float, share: float) -> None:
     sam = adapted(method)
     optimiser = torch.optim.AdamW(trainable(sam).values(), lr=rate)
     losses = []
-    for step in range(60):
+    for step in range(75):
         pixels, labels = disc(step)
         loss = segmentation_loss(sam.decode(sam.encode(pixels)), labels)
         optimiser.zero_grad()

@@ -107,7 +107,7 @@ def test_auto_is_the_methods_own_recipe_and_paper_its_sources(name: str) -> None
     assert known == (name not in ("ptsam", "ptsam_encoder", "full", "probe"))
     assert paper.square == known
     assert (paper.recipe == METHODS[name].recipe) == (not known)
-    assert ("as its source says" if known else "no source at hand") in paper.notes[0]
+    assert ("by the recipe of its source" if known else "no source at hand") in paper.notes[0]
     if "paper" in method_fields(paper.method):
         assert method_fields(paper.method)["paper"] is True
         assert "with method.paper=true" in paper.notes[0]

@@ -141,7 +141,7 @@ CONV_LORA_PUBLISHED = Published(CONV_LORA_RECIPE, f"{_AS_CODED}.", queries=True)
 
 BASELINE_PUBLISHED = Published(
     CONV_LORA_RECIPE,
-    f"how the baselines of that paper were trained is not known, so Conv-LoRA's own recipe is taken; {_AS_CODED}.",
+    f"it does not tell how its baselines were trained, so this is the one of Conv-LoRA; {_AS_CODED}.",
 )
 """Of the methods that Conv-LoRA's paper compares with."""
 

@@ -74,7 +74,7 @@ def _tell(settings: TrainSettings, published: Published, fields: dict[str, Any],
     given = settings.method_fields
     own = [f"method.{name}={_word(value)}" for name, value in fields.items() if name not in given]
     notes = [
-        f"Recipe paper: {settings.method} is trained as its source says"
+        f"Recipe paper: {settings.method} is trained by the recipe of its source"
         f"{', with ' + ', '.join(own) if own else ''}; {published.note}"
     ]
     if num_classes > 1 and published.recipe.loss in ONE_CLASS and "head" not in fields and settings.loss == "auto":
