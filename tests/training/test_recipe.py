@@ -19,8 +19,9 @@ from samtune.errors import ConfigError
 from samtune.methods import METHODS, FromPublication, Recipe, load_specialist, method_fields, read_card
 from samtune.methods.recipes import CONV_LORA_RECIPE, SIDE_RECIPE
 from samtune.predict import evaluate, load_predictor
-from samtune.training import Plan, RunFolder, TrainSettings, plan_run
+from samtune.training import Plan, RunFolder, TrainSettings, plan_run, train
 from samtune.training.recipe import choose_recipe
+from tests.training.test_train import three_classes
 from tests.training.tiny_run import run
 
 
@@ -165,6 +166,20 @@ def test_a_squashed_run_is_remembered(prepared: Path) -> None:
     kept = predictor.images([image])[0].probabilities
     predictor.sam.spec = replace(predictor.sam.spec, square=False)
     assert np.abs(kept - predictor.images([image])[0].probabilities).max() > 1e-4
+
+
+def test_the_published_form_is_what_is_trained_and_loaded(prepared: Path, tmp_path: Path) -> None:
+    run(prepared, "published-adapter", method="sam_adapter", recipe="paper", updates=2)
+    assert read_card(prepared / "published-adapter" / "specialist").fields["paper"] is True
+    settings = TrainSettings(
+        base=str(prepared / "base"), method="conv_lora", recipe="paper", updates=2, device="cpu", shots=4
+    )
+    train(settings, three_classes(tmp_path / "data"), tmp_path / "run")
+    sam, card = load_specialist(tmp_path / "run")
+    assert {"paper": True, "head": "queries", "num_queries": 10}.items() <= card.fields.items()
+    assert sam.spec.square
+    with torch.no_grad():
+        assert sam.decode(sam.encode(torch.zeros(1, 3, 96, 96))).shape == (1, 3, 24, 24)
 
 
 def test_the_probe_of_a_squashed_run_is_scored_on_squashed_images(prepared: Path) -> None:
