@@ -35,7 +35,7 @@ def methods(
     ]
     sources = "\n".join(f"{row['name']}: {row['source']}" for row in rows)
     others = "\n".join(
-        f"{row['name']} with {', '.join(f'{key}={value}' for key, value in other['fields'].items())}: "
+        f"{row['name']} with {', '.join(f'{key}={value}'.lower() for key, value in other['fields'].items())}: "
         f"{other['trainable']:,} trained, {other['encoder_trainable']:,} in encoder ({other['what']})"
         for row in rows
         for other in row["variants"]
