@@ -116,12 +116,14 @@ def read(results: Path = RESULTS) -> dict[str, Any]:
     return json.loads(results.read_text()) if results.is_file() else {}  # type: ignore[no-any-return]
 
 
-def keep(key: str, cell: dict[str, float], results: Path = RESULTS) -> None:
+def keep(key: str, cell: dict[str, Any], results: Path = RESULTS) -> None:
     """Add a cell; several processes may do so at once."""
     results.parent.mkdir(exist_ok=True)
     with (results.parent / ".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        results.write_text(json.dumps(read(results) | {key: cell}, indent=1, sort_keys=True) + "\n")
+        partial = results.with_suffix(".partial")
+        partial.write_text(json.dumps(read(results) | {key: cell}, indent=1, sort_keys=True) + "\n")
+        partial.replace(results)
 
 
 def table(base: str) -> str:

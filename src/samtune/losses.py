@@ -45,11 +45,11 @@ __all__ = [
 
 LossKind = Literal[
     "bce_dice", "ce_dice", "focal_dice", "balanced_bce_dice", "ce_iou", "balanced_bce", "shadow_bce", "structure",
-    "structure_published",
+    "structure_published", "bce", "cross_entropy", "soft_dice", "soft_iou", "focal",
 ]  # fmt: skip
-"""The losses a recipe may name."""
+"""The losses a recipe or a setting may name."""
 
-ONE_CLASS = ("bce_dice", "balanced_bce_dice", "balanced_bce", "shadow_bce", "structure", "structure_published")
+ONE_CLASS = ("bce", "bce_dice", "balanced_bce_dice", "balanced_bce", "shadow_bce", "structure", "structure_published")
 """Those that are for one class only; for one class `ce_dice` equals `bce_dice`."""
 
 SMOOTH = 1.0
@@ -333,6 +333,11 @@ _LOSSES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
     "shadow_bce": shadow_bce,
     "structure": structure,
     "structure_published": structure_published,
+    "bce": bce,
+    "cross_entropy": cross_entropy,
+    "soft_dice": soft_dice,
+    "soft_iou": soft_iou,
+    "focal": focal,
 }
 
 

@@ -24,17 +24,21 @@ IGNORE = 255
 class ImageSpec:
     """How an image becomes the encoder's input: longest side resized, normalised, zero-padded to a square.
 
+    Or, with `square`, both sides resized to it, whatever the image's aspect.
+
     Attributes:
         side: height and width of the padded square in pixels; a multiple of `patch`.
         patch: the encoder's patch size in pixels.
         pixel_mean: subtracted per RGB channel, in units of 0..255.
         pixel_std: divides per RGB channel, in units of 0..255.
+        square: squash the image to side x side instead of keeping its aspect and padding.
     """
 
     side: int = 1024
     patch: int = 16
     pixel_mean: tuple[float, float, float] = (123.675, 116.28, 103.53)
     pixel_std: tuple[float, float, float] = (58.395, 57.12, 57.375)
+    square: bool = False
 
 
 @dataclass(frozen=True)
@@ -43,7 +47,7 @@ class Geometry:
 
     Attributes:
         original_hw: rows and columns of the image as it came (after EXIF rotation).
-        resized_hw: rows and columns after the longest side was resized to `side`.
+        resized_hw: rows and columns after the longest side was resized to `side`; (side, side) where it was squashed.
         side: rows and columns of the padded square.
     """
 

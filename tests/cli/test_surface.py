@@ -18,7 +18,7 @@ SURFACE = {
     "demo": ["--base", "--json", "--kind", "--out", "--seed"],
     "train": [
         *MASKS, "--accumulate", "--base", "--batch-size", "--config", "--device", "--json", "--method",
-        "--no-report", "--out", "--report", "--resume", "--seed", "--set", "--shots", "--side", "--updates",
+        "--no-report", "--out", "--recipe", "--report", "--resume", "--seed", "--set", "--shots", "--side", "--updates",
         "--val", "--val-images", "--val-masks", "images", "masks",
     ],
     "predict": [

@@ -62,7 +62,7 @@ def test_train_predict_evaluate_and_the_page(run: Run, data: Path, samples: Path
     assert "--resume" in again.err
     resumed = run("train", "--out", out, "--resume", "--json")
     assert resumed.code == 0, resumed.err
-    assert "finished already" in resumed.err
+    assert "nothing to resume" in resumed.err
 
 
 def test_settings_from_a_file(run: Run, data: Path, base: Path, tmp_path: Path) -> None:
@@ -89,6 +89,22 @@ def test_settings_from_a_file(run: Run, data: Path, base: Path, tmp_path: Path) 
     wrong = run(*words, "--out", tmp_path / "other")
     assert wrong.code == 2
     assert "did you mean 'updates'" in wrong.err
+
+
+def test_a_recipe_is_recorded_and_a_wrong_one_refused(run: Run, data: Path, base: Path, tmp_path: Path) -> None:
+    words = ("--method", "decoder_only", "--recipe", "paper", "--set", "learning_rate=1e-3", "--no-report")
+    answer = train(run, data, base, tmp_path / "run", *words)
+    assert answer.code == 0, answer.err
+    assert "Recipe paper: decoder_only is trained by the recipe of its source" in answer.err
+    assert "learning_rate=0.001 (published: 0.0001)" in answer.err
+    assert any(note.startswith("Recipe paper") for note in answer.json["notes"])
+    assert 'recipe = "paper"' in (tmp_path / "run" / "config.toml").read_text()
+    known = run("info", tmp_path / "run", "--json").json
+    assert (known["recipe"], known["square"]) == ("paper", True)
+    wrong = train(run, data, base, tmp_path / "other", "--recipe", "papr")
+    assert wrong.code == 2
+    assert "recipe must be auto or paper, but 'papr' came" in wrong.err
+    assert not (tmp_path / "other").exists()
 
 
 def test_an_interrupted_run_exits_with_130_and_goes_on(
@@ -143,8 +159,15 @@ def test_methods(run: Run) -> None:
     assert rows["ptsam"]["encoder_trainable"] == 0
     assert rows["lora"]["touches_encoder"] is True
     assert set(rows["lora"]) == {
-        "name", "source", "trainable", "encoder_trainable", "total", "share", "touches_encoder",
+        "name", "source", "trainable", "encoder_trainable", "total", "share", "touches_encoder", "variants",
     }  # fmt: skip
+    assert rows["lora"]["variants"] == []
+    assert rows["ts_sam"]["variants"] == [
+        {
+            "fields": {"frequency": True}, "what": "as published for shadows", "trainable": 11_892_865 + 196_864,
+            "encoder_trainable": 10_121_472 + 196_864,
+        }
+    ]  # fmt: skip
     assert rows["lora"]["share"] == pytest.approx(rows["lora"]["trainable"] / rows["lora"]["total"])
 
 

@@ -9,6 +9,8 @@ import pytest
 import torch
 
 from samtune.data import Augmentation, labels_to_input, to_input, view
+from samtune.data.augmentation import AUGMENTATIONS
+from samtune.data.restore import to_original
 from samtune.errors import ConfigError, ShapeError
 from samtune.types import IGNORE, ImageSpec
 from tests.data.folders import picture
@@ -70,6 +72,35 @@ def test_image_and_labels_stay_together_in_views(rotate_deg: float, hw: tuple[in
         assert bool(counted[:h, :w].all()) == (rotate_deg == 0 or index == 0)
         disagree = ((pixels[0] > 127.5) != (found == 1)) & counted
         assert disagree.sum() / counted.sum() < 0.02
+
+
+@pytest.mark.parametrize("hw", [(60, 100), (100, 60), (300, 211), (96, 96), (7, 96)])
+def test_squashed_images_fill_the_square_and_come_back_at_their_own_size(hw: tuple[int, int]) -> None:
+    labels = shapes(hw)
+    image = np.dstack([labels * np.uint8(255)] * 3)
+    pixels, geometry = to_input(image, replace(RAW, square=True))
+    assert (geometry.original_hw, geometry.resized_hw, geometry.side) == (hw, (96, 96), 96)
+    found = labels_to_input(labels, geometry)
+    assert not (found == IGNORE).any()
+    assert ((pixels[0] > 127.5) != (found == 1)).float().mean() < 0.02
+    back = to_original((found[None].float() - 0.5) * 20, geometry)
+    assert back.shape == (1, *hw)
+    wrong = ((back[0] > 0).numpy() != (labels == 1)).mean()
+    assert wrong < (0.2 if min(hw) < 10 else 0.04)
+
+
+def test_every_second_view_is_mirrored_and_nothing_else_is_changed() -> None:
+    image, labels = picture(2, (60, 100)), shapes((60, 100))
+    for spec in (SPEC, replace(SPEC, square=True)):
+        plain, plain_labels, geometry = view(image, labels, spec, index=0)
+        width = geometry.resized_hw[1]
+        for index in (1, 2, 5):
+            pixels, found, _ = view(image, labels, spec, augmentation=AUGMENTATIONS["flip"], seed=4, index=index)
+            if index % 2:
+                pixels = torch.cat([pixels[..., :width].flip(-1), pixels[..., width:]], -1)
+                found = torch.cat([found[:, :width].flip(-1), found[:, width:]], -1)
+            torch.testing.assert_close(pixels, plain, atol=0.02, rtol=0)
+            assert (found != plain_labels).float().mean() < 0.01
 
 
 def test_view_0_is_the_image_as_it_is() -> None:

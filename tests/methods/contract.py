@@ -85,8 +85,17 @@ def encoder_numbers() -> int:
     return patches + BLOCKS * block + relative + neck
 
 
-EVERYTHING = encoder_numbers() + decoder_numbers() + 4 * WIDTH + WIDTH
-"""The encoder, the decoder for one class, SAM's four mask tokens, the no-mask embedding."""
+def prompt_encoder_numbers() -> int:
+    """Five point and box embeddings, the no-mask embedding, and three convolutions over a mask prompt."""
+    return 6 * WIDTH + linear(4, 4) + 2 * 4 + linear(16, 16) + 2 * 16 + linear(16, WIDTH)
+
+
+EVERYTHING = encoder_numbers() + whole_decoder_numbers() + prompt_encoder_numbers()
+"""All of SAM but the positional matrix."""
+
+SILENT_DECODER = ("iou_prediction_head", *(f"output_hypernetworks_mlps.{number}." for number in (1, 2, 3)))
+SILENT = (*SILENT_DECODER, *(f"prompt_encoder.{part}" for part in ("point_embed", "mask_embed", "not_a_point_embed")))
+"""What no mask without a user's prompt depends on."""
 
 
 @dataclass(frozen=True)
@@ -101,7 +110,8 @@ class Row:
         more_classes: whether it works for three classes.
         redraws: whether it puts random weights in the place of the base's.
         scale: rows of logits for each row of the embedding.
-        idle: parts of the names of tensors that are marked trained, as published, though nobody uses their output.
+        idle: parts of the names of tensors that are marked trained, as published, though nobody uses their output;
+            for several classes they may be frozen instead.
         cancelled: parts of the names of tensors that an average taken right after them takes away again, so that
             their gradient is zero but for rounding.
     """
@@ -195,9 +205,17 @@ ROWS = {
     "ssf": Row("ssf", SCALES + decoder_numbers(), touches_encoder=True),
     "ssf_identity": Row("ssf", SCALES + decoder_numbers(), touches_encoder=True, fields={"init": "identity"}),
     "bitfit": Row("bitfit", BIASES + decoder_numbers(), touches_encoder=True),
-    "sam_adapter": Row("sam_adapter", sam_adapter_numbers(1) + decoder_numbers(), touches_encoder=True),
-    "sam_adapter_wide": Row(
-        "sam_adapter", sam_adapter_numbers(8) + decoder_numbers(), touches_encoder=True, fields={"factor": 4}
+    "sam_adapter": Row(
+        "sam_adapter",
+        sam_adapter_numbers(1) + whole_decoder_numbers() + WIDTH,
+        touches_encoder=True,
+        idle=SILENT_DECODER,
+    ),
+    "sam_adapter_used": Row(
+        "sam_adapter",
+        sam_adapter_numbers(8) + decoder_numbers(),
+        touches_encoder=True,
+        fields={"factor": 4, "decoder": "used"},
     ),
     "sam_adapter_paper": Row(
         "sam_adapter",
@@ -205,7 +223,7 @@ ROWS = {
         touches_encoder=True,
         fields={"paper": True},
         more_classes=False,
-        idle=("iou_prediction_head", *(f"output_hypernetworks_mlps.{number}." for number in (1, 2, 3))),
+        idle=SILENT_DECODER,
     ),
     "ts_sam": Row("ts_sam", ts_sam_numbers(WIDTH), touches_encoder=True),
     "ts_sam_frequency": Row(
@@ -232,7 +250,7 @@ ROWS = {
     "lst_narrow": Row(
         "lst", lst_numbers(6) + decoder_numbers(), touches_encoder=True, fields={"width": 6, "num_heads": 2}
     ),
-    "full": Row("full", EVERYTHING, touches_encoder=True),
-    "scratch": Row("scratch", EVERYTHING, touches_encoder=True, redraws=True),
+    "full": Row("full", EVERYTHING, touches_encoder=True, idle=SILENT),
+    "scratch": Row("scratch", EVERYTHING, touches_encoder=True, redraws=True, idle=SILENT),
     "probe": Row("probe", WIDTH + 1, touches_encoder=False, scale=1),
 }

@@ -94,9 +94,10 @@ def test_nothing_of_an_image_stays_behind() -> None:
 @pytest.mark.parametrize(
     ("fields", "expected"),
     [
+        ({}, (4_121_908, 4_175_140, 4_245_556)),
         ({"paper": True}, (4_121_908, 4_175_140, 4_245_556)),
-        ({}, (63_312 + 3_505_536, 116_544 + 3_505_536, 186_960 + 3_505_536)),
-        ({"factor": 16}, (None, None, 3_980_576)),
+        ({"decoder": "used"}, (63_312 + 3_505_536, 116_544 + 3_505_536, 186_960 + 3_505_536)),
+        ({"factor": 16, "decoder": "used"}, (None, None, 3_980_576)),
     ],
 )
 def test_numbers_on_sams_sizes(fields: dict[str, object], expected: tuple[int | None, ...]) -> None:
@@ -124,17 +125,36 @@ def test_the_published_decoder_is_sams_with_a_positional_matrix_and_embedding_of
         torch.testing.assert_close(head(features), plain.decode(features), atol=1e-5, rtol=1e-5)
 
 
-def test_the_whole_decoder_is_trained_as_published_and_what_is_used_by_default() -> None:
-    paper = adapt(tiny_sam(), make_method("sam_adapter", paper=True))
-    assert all(parameter.requires_grad for parameter in paper.decoder.parameters())
-    default = adapt(tiny_sam(), make_method("sam_adapter"))
-    assert not any(parameter.requires_grad for parameter in default.decoder.iou_prediction_head.parameters())
-    assert default.decoder.classes is not None
+def test_the_whole_decoder_is_trained_as_published_and_what_is_used_on_request() -> None:
+    for fields in ({"paper": True}, {}):
+        whole = adapt(tiny_sam(), make_method("sam_adapter", **fields))
+        assert all(parameter.requires_grad for parameter in whole.decoder.parameters())
+    assert whole.prompt_encoder.no_mask_embed.weight.requires_grad
+    for chosen, num_classes in (({"decoder": "used"}, 1), ({}, 3)):
+        used = adapt(tiny_sam(), make_method("sam_adapter", **chosen), num_classes=num_classes)
+        assert not any(parameter.requires_grad for parameter in used.decoder.iou_prediction_head.parameters())
+        assert used.decoder.classes is not None
+
+
+def test_the_whole_decoder_starts_as_sams_own_and_what_is_silent_gets_no_gradient() -> None:
+    sam, pixels = adapt(tiny_sam(), make_method("sam_adapter")), noise(2, 3, 96, 96)
+    features = sam.encode(pixels)
+    assert torch.equal(sam.decode(features), tiny_sam().decode(features))
+    sam.decode(features).square().mean().backward()  # type: ignore[no-untyped-call]
+    for name, parameter in trainable(sam).items():
+        silent = "iou_prediction_head" in name or ("mlps." in name and "mlps.0." not in name)
+        assert parameter.grad is not None, f"{name}: data-parallel training waits for it"
+        assert not silent or not parameter.grad.any()
+    gradient = sam.decoder.output_hypernetworks_mlps[0].get_parameter("proj_in.weight").grad
+    assert gradient is not None
+    assert gradient.any()
 
 
 def test_refusals_leave_nothing_behind() -> None:
     with pytest.raises(ConfigError, match=r"sam_adapter.factor must be 1 or more, but 0 came"):
         make_method("sam_adapter", factor=0)
+    with pytest.raises(ConfigError, match="trains the whole decoder, but decoder=used"):
+        make_method("sam_adapter", paper=True, decoder="used")
     sam = tiny_sam()
     keys = set(sam.state_dict())
     with pytest.raises(MethodError, match="at most the encoder's 32 channels, but 33"):

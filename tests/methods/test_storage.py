@@ -117,6 +117,15 @@ def test_a_missing_key_is_refused(folder: Path) -> None:
     refused(folder, "missing are ['threshold']")
 
 
+def test_a_card_from_before_recipes_and_squashed_images_is_read(folder: Path) -> None:
+    values = json.loads((folder / CONFIG).read_text())
+    for key in ("recipe", "square"):
+        del values[key]
+    (folder / CONFIG).write_text(json.dumps(values))
+    card = read_card(folder)
+    assert (card.recipe, card.square) == ("auto", False)
+
+
 def test_an_unknown_method_is_refused(folder: Path) -> None:
     edit_config(folder, method="ptsm")
     refused(folder, "'ptsm'", "did you mean 'ptsam'")

@@ -20,7 +20,7 @@ ROOT = Path(__file__).parents[2]
 
 def start(*args: str, launcher: tuple[str, ...] = ()) -> subprocess.Popen[bytes]:
     command = [sys.executable, *launcher, "-m", "tests.training.tiny_run", *args]
-    environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": f"{ROOT / 'src'}{os.pathsep}{ROOT}"}
     return subprocess.Popen(command, cwd=ROOT, env=environment, stderr=subprocess.PIPE)
 
 
@@ -57,7 +57,7 @@ def test_five_kills_at_random_steps_leave_no_trace(prepared: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("method", ["ptsam", "lora"])
+@pytest.mark.parametrize("method", ["ptsam", "lora", "sam_adapter"])
 def test_two_processes_give_the_trace_of_one(prepared: Path, method: str) -> None:
     launcher = ("-m", "accelerate.commands.launch", "--cpu", "--num_processes", "2", "--num_machines", "1",
                 "--mixed_precision", "no", "--dynamo_backend", "no", "--main_process_port", "0")  # fmt: skip

@@ -25,7 +25,8 @@ def prepare(folder: Path, *, num: int = 8) -> None:
 def run(folder: Path, name: str = "run", *, resume: bool = False, **settings: Any) -> TrainResult:
     """Train on what `prepare` wrote."""
     dataset = open_dataset(folder / "data" / "images", folder / "data" / "masks")
-    chosen = {"updates": 30, "views": 2, "checkpoint_every_s": 0.0, "patience": None, "device": "cpu"} | settings
+    chosen: dict[str, Any] = {"updates": 30, "views": 2, "checkpoint_every_s": 0.0, "patience": 0, "device": "cpu"}
+    chosen |= settings
     return train(TrainSettings(base=str(folder / "base"), **chosen), dataset, folder / name, resume=resume)
 
 

@@ -21,7 +21,7 @@ def methods(
     """List the methods: source, trained parameters, share of the base, whether the encoder is touched."""
     from samtune.methods import METHODS
 
-    rows = [describe(name, base, classes) for name in METHODS]
+    rows = [describe(name, base, classes) | {"variants": variants(name, base, classes)} for name in METHODS]
     header = ("method", "trained", "in encoder", "share", "encoder")
     cells = [
         (
@@ -34,18 +34,36 @@ def methods(
         for row in rows
     ]
     sources = "\n".join(f"{row['name']}: {row['source']}" for row in rows)
-    text = f"On {base} ({rows[0]['total']:,} parameters):\n{table(header, cells)}\n\n{sources}"
+    others = "\n".join(
+        f"{row['name']} with {', '.join(f'{key}={value}'.lower() for key, value in other['fields'].items())}: "
+        f"{other['trainable']:,} trained, {other['encoder_trainable']:,} in encoder ({other['what']})"
+        for row in rows
+        for other in row["variants"]
+    )
+    text = f"On {base} ({rows[0]['total']:,} parameters):\n{table(header, cells)}\n\n{others}\n\n{sources}"
     emit({"base": base, "num_classes": classes, "methods": rows}, text, as_json=as_json)
 
 
-def describe(name: str, base: str, num_classes: int) -> dict[str, Any]:
+def variants(name: str, base: str, num_classes: int) -> list[dict[str, Any]]:
+    """The other published forms of a method: fields, whose, and their parameters."""
+    from samtune.methods import METHODS
+
+    rows = []
+    for variant in getattr(METHODS[name], "variants", ()):
+        counted = describe(name, base, num_classes, **variant.fields)
+        numbers = {key: counted[key] for key in ("trainable", "encoder_trainable")}
+        rows.append({"fields": variant.fields, "what": variant.what} | numbers)
+    return rows
+
+
+def describe(name: str, base: str, num_classes: int, **fields: Any) -> dict[str, Any]:
     """Count a method's parameters on a base without weights."""
     from samtune.methods import METHODS, adapt, make_method, touches_encoder, trainable
     from samtune.sam import build
 
     sam = build(base)
     total = sum(parameter.numel() for parameter in sam.parameters())
-    adapt(sam, make_method(name), num_classes=num_classes)
+    adapt(sam, make_method(name, **fields), num_classes=num_classes)
     counts = {key: parameter.numel() for key, parameter in trainable(sam).items()}
     num = sum(counts.values())
     return {

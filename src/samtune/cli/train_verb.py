@@ -37,6 +37,12 @@ def train(
     *,
     out: Annotated[Path, typer.Option("--out", metavar="RUN", help="Run folder to write; new or empty.")],
     method: Annotated[str | None, typer.Option(help="See `samtune methods`. Default: ptsam.")] = None,
+    recipe: Annotated[
+        str | None,
+        typer.Option(
+            help="auto: samtune's own, by the number of images. paper: as the method's source says. Default: auto."
+        ),
+    ] = None,
     base: Base = None,
     side: Annotated[
         int | None, typer.Option(help="Image size in pixels, a multiple of 16. Default: the base's own.")
@@ -76,7 +82,7 @@ def train(
     """Train a specialist on images and masks."""
     given = {
         "images": images, "masks": masks, "val_images": val_images, "val_masks": val_masks, "method": method,
-        "base": base, "side": side, "shots": shots, "val": val, "seed": seed, "updates": updates,
+        "recipe": recipe, "base": base, "side": side, "shots": shots, "val": val, "seed": seed, "updates": updates,
         "batch_size": batch_size, "accumulate": accumulate, "device": device,
     }  # fmt: skip
     given |= data_values(classes, colour, ignore_label, instances)

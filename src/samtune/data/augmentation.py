@@ -50,6 +50,8 @@ class Augmentation:
         gamma: the exponent is drawn from 1 / (1 + gamma)..1 + gamma; 0..4.
         hue: turned by -hue..hue of the whole circle; 0..0.5.
         saturation: multiplied by 1 - saturation..1 + saturation; 0..1.
+        mirror_odd: mirror left-right in every view of an odd number and in no other. Nothing is drawn for it, so with
+            this alone the views 0 and 1 are all there are, and views drawn evenly are mirrored half of the time.
 
     Raises:
         ConfigError: a field is out of its range.
@@ -65,6 +67,7 @@ class Augmentation:
     gamma: float = 0.1
     hue: float = 0.02
     saturation: float = 0.1
+    mirror_odd: bool = False
 
     def __post_init__(self) -> None:
         """Check the ranges."""
@@ -75,6 +78,15 @@ class Augmentation:
             value = getattr(self, name)
             if not 0 <= value <= limit:
                 raise ConfigError(f"{name} must lie in 0..{limit}, got {value}")
+
+
+AUGMENTATIONS = {
+    "varied": Augmentation(),
+    "flip": Augmentation(
+        flip=False, rotate90=False, scale_min=1, brightness=0, contrast=0, gamma=0, hue=0, saturation=0, mirror_odd=True
+    ),
+}
+"""The strengths that a recipe or a setting may name: samtune's own, and a left-right flip of every second view."""
 
 
 class _Draws:
@@ -130,6 +142,8 @@ def view(
     draws = _Draws(seed, index)
     rows, columns = _window(labels, strengths, draws)
     image, labels = _turn(image[rows, columns], labels[rows, columns], strengths, draws)
+    if strengths.mirror_odd and index % 2:
+        image, labels = image[:, ::-1], labels[:, ::-1]
     geometry = geometry_of((image.shape[0], image.shape[1]), spec)
     resized = resize_image(np.ascontiguousarray(image), geometry.resized_hw)
     content = torch.from_numpy(np.ascontiguousarray(resized.transpose(2, 0, 1))).to(torch.float32) / 255

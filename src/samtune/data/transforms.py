@@ -1,5 +1,6 @@
 """From an image in memory to the encoder's input: resized, normalised, then zero-padded to a square.
 
+With `ImageSpec.square` both sides are resized to the square, so that nothing is padded and shapes are squashed.
 Pixel centres are aligned (the value at column x stands for x + 0.5) for images and for label maps, so that
 both stay on each other at any scale.
 """
@@ -20,8 +21,10 @@ if TYPE_CHECKING:
 
 
 def geometry_of(original_hw: tuple[int, int], spec: ImageSpec) -> Geometry:
-    """Where an image of `original_hw` (rows, columns) lies in the padded square; rounded, at least 1."""
+    """Where an image of `original_hw` (rows, columns) lies in the square; rounded, at least 1."""
     h, w = original_hw
+    if spec.square:
+        return Geometry((h, w), (spec.side, spec.side), spec.side)
     scale = spec.side / max(h, w)
     resized_hw = (max(1, int(h * scale + 0.5)), max(1, int(w * scale + 0.5)))
     return Geometry((h, w), resized_hw, spec.side)

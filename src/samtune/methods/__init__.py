@@ -6,7 +6,6 @@ from samtune.methods.core import (
     Foldable,
     Method,
     Penalised,
-    Recipe,
     StartsFromData,
     Supervised,
     adapt,
@@ -20,6 +19,7 @@ from samtune.methods.core import (
     trainable,
 )
 from samtune.methods.probe import Probe, fit_probe
+from samtune.methods.recipes import FromPublication, Published, Recipe
 from samtune.methods.registry import METHODS, make_method, method_fields
 from samtune.methods.shares import cell_shares
 from samtune.methods.storage import card_of, load_specialist, put, save, specialist_folder
@@ -30,9 +30,11 @@ __all__ = [
     "AdapterCard",
     "Ensembled",
     "Foldable",
+    "FromPublication",
     "Method",
     "Penalised",
     "Probe",
+    "Published",
     "Recipe",
     "StartsFromData",
     "Supervised",

@@ -25,6 +25,7 @@ from torch import Tensor, nn
 
 from samtune.errors import ConfigError
 from samtune.methods.core import Recipe, check_free, train_decoder
+from samtune.methods.recipes import BASELINE_PUBLISHED, Published
 
 if TYPE_CHECKING:
     from samtune.sam import Sam
@@ -69,6 +70,7 @@ class Adapter:
     )
     starts_as_identity: ClassVar[bool] = True
     recipe: ClassVar[Recipe] = Recipe(learning_rate=5e-4, weight_decay=1e-2, updates=150, batch_size=4)
+    published: ClassVar[Published] = BASELINE_PUBLISHED
 
     def __post_init__(self) -> None:
         if self.bottleneck < 1:

@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 from samtune.methods.core import Recipe, train_decoder
+from samtune.methods.recipes import BASELINE_PUBLISHED, Published
 
 if TYPE_CHECKING:
     from samtune.sam import Sam
@@ -36,6 +37,7 @@ class BitFit:
     )
     starts_as_identity: ClassVar[bool] = True
     recipe: ClassVar[Recipe] = Recipe(learning_rate=5e-4, weight_decay=1e-2, updates=150, batch_size=4)
+    published: ClassVar[Published] = BASELINE_PUBLISHED
 
     def attach(self, sam: Sam, *, num_classes: int) -> None:
         """See `Method.attach`; trains tensors of the base, which then belong to the delta."""

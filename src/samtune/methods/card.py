@@ -39,6 +39,8 @@ class AdapterCard:
         samtune_version: that wrote it.
         adapter_sha256: digest of the tensor file.
         format_version: of this folder.
+        recipe: "auto" or "paper", how it was trained.
+        square: images are squashed to side x side instead of padded, as they were in training.
     """
 
     method: str
@@ -56,6 +58,12 @@ class AdapterCard:
     samtune_version: str = ""
     adapter_sha256: str = ""
     format_version: int = FORMAT_VERSION
+    recipe: str = "auto"
+    square: bool = False
+
+
+LATER_KEYS = frozenset({"recipe", "square"})
+"""Keys that are younger than format version 1; a card without them has their defaults."""
 
 
 def write_card(folder: Path, card: AdapterCard, num_parameters: int) -> None:
@@ -90,7 +98,7 @@ def read_card(folder: Path) -> AdapterCard:
             "use the samtune that wrote it or train again."
         )
     known = {f.name for f in fields(AdapterCard)}
-    missing, extra = sorted(known - set(values)), sorted(set(values) - known)
+    missing, extra = sorted(known - LATER_KEYS - set(values)), sorted(set(values) - known)
     if missing or extra:
         raise WeightsError(
             f"{file} must have exactly the format's keys, but missing are {missing} and unknown are {extra}."
@@ -119,7 +127,8 @@ def _model_card(card: AdapterCard, num_parameters: int) -> str:
             "",
             f"{num_parameters:,} trained parameters on `{card.base}` (weights sha256 "
             f"`{card.base_sha256[:16]}...`), learned from "
-            f"{card.num_images} annotated images at {card.side} pixels with samtune {card.samtune_version}.",
+            f"{card.num_images} annotated images {'squashed to' if card.square else 'at'} {card.side} pixels with the "
+            f"recipe {card.recipe} of samtune {card.samtune_version}.",
             "",
             "```python",
             "from samtune import Specialist",

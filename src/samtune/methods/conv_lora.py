@@ -45,7 +45,7 @@ Standing alone, on the fused or single projections of any plain ViT, with `(B, P
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -56,6 +56,7 @@ from torch import Tensor, nn
 from samtune.errors import ConfigError, MethodError, ShapeError
 from samtune.methods.core import Recipe
 from samtune.methods.heads import NUM_QUERIES, Head, check_head, train_decoder_with
+from samtune.methods.recipes import CONV_LORA_PUBLISHED, Published
 
 if TYPE_CHECKING:
     from samtune.sam import Sam
@@ -95,6 +96,7 @@ class ConvLoRA:
     name: ClassVar[str] = "conv_lora"
     source: ClassVar[str] = "Zhong et al., Convolution Meets LoRA, ICLR 2024, arXiv 2401.17868; AutoGluon f34ebb4f"
     recipe: ClassVar[Recipe] = Recipe(learning_rate=5e-4, weight_decay=1e-2, updates=150, batch_size=4)
+    published: ClassVar[Published] = replace(CONV_LORA_PUBLISHED, fields={"paper": True})
 
     def __post_init__(self) -> None:
         _check_numbers("conv_lora.", self.rank, self.num_experts, self.balance)

@@ -15,32 +15,11 @@ from torch import Tensor, nn
 
 from samtune.errors import MethodError
 from samtune.losses import segmentation_loss
+from samtune.methods.recipes import Recipe as Recipe  # methods find it here
 
 if TYPE_CHECKING:
     from samtune.losses import LossKind
     from samtune.sam import MaskHeads, Sam
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """How a method is trained where the user says nothing.
-
-    Attributes:
-        learning_rate: peak of the schedule (AdamW).
-        weight_decay: AdamW's, on matrices only.
-        updates: number of optimiser steps; 0 where the first values, taken from the data, are the result.
-        batch_size: images in an update.
-        loss: a name `samtune.losses.segmentation_loss` knows; "auto" is BCE + Dice for one class,
-            cross-entropy + Dice for more.
-        ema: decay of the running average of the trained tensors that is validated and kept; 0 for none.
-    """
-
-    learning_rate: float = 1e-3
-    weight_decay: float = 0.0
-    updates: int = 300
-    batch_size: int = 4
-    loss: str = "auto"
-    ema: float = 0.0
 
 
 class Method(Protocol):

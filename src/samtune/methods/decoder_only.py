@@ -19,12 +19,12 @@ that are saved, not trained. `prompts=none` is the published form, and starts fr
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, ClassVar, Literal
 
-from samtune.methods.core import Recipe
 from samtune.methods.heads import NUM_QUERIES, Head, check_head, train_decoder_with
 from samtune.methods.ptsam import new_tokens, start_tokens
+from samtune.methods.recipes import CONV_LORA_PUBLISHED, Published, Recipe
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -55,6 +55,7 @@ class DecoderOnly:
         "baseline of Zhong et al., Convolution Meets LoRA, ICLR 2024, arXiv 2401.17868; AutoGluon f34ebb4f"
     )
     recipe: ClassVar[Recipe] = Recipe(learning_rate=3e-4, weight_decay=1e-2, updates=300, batch_size=4)
+    published: ClassVar[Published] = replace(CONV_LORA_PUBLISHED, fields={"prompts": "none"})
 
     def __post_init__(self) -> None:
         check_head("decoder_only", self.head, self.num_queries)

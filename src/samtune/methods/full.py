@@ -1,16 +1,17 @@
 """Full fine-tuning, and the same from random weights: the two ends that the other methods are measured against.
 
-    theta  <-  theta - step,    theta = every number of SAM that the mask depends on
+    theta  <-  theta - step,    theta = every number of SAM
 
     image --> encoder (trained) --> neck (trained) --> mask decoder (trained) --> one mask per class
 
-Cost: the encoder's 89,670,912 (ViT-B), 308,278,272 (ViT-L) or 637,026,048 (ViT-H), the decoder's 3,505,536 for one
-class, SAM's four mask tokens (1,024, of which the first has given way to the class tokens) and the no-mask embedding
-(256): 93,177,728, 311,785,088 and 640,532,864. That is all of SAM, 641,090,608 on ViT-H (the 641.09 million of the
-published tables), less what no output depends on: the IoU head, SAM's own hyper-networks, for which the class heads
-hold copies, and the embeddings of points, boxes and mask prompts. The matrix of the positional encoding stays too: it
-is a random draw that SAM itself never trained. What is saved is the whole model (2.6 GB on ViT-H), a checkpoint four
-times that, for it holds the moments and the best values so far: raise `checkpoint_every_s`.
+Cost: all of SAM: the encoder's 89,670,912 (ViT-B), 308,278,272 (ViT-L) or 637,026,048 (ViT-H), the mask decoder's
+4,058,340 and the prompt encoder's 6,220; together 93,735,472, 312,342,832 and 641,090,608, the 641.09 million of the
+published tables. Of these 558,000 are read by nobody without a user's prompts (the IoU head, three hyper-networks, the
+embeddings of points, boxes and mask prompts): they are counted and saved, but stay as they are but for weight decay.
+Only the matrix of the positional encoding is left out: it is a random draw that SAM itself never trained. For K > 1
+classes there are K tokens and hyper-networks more (139,808 + 256 each at SAM's sizes), and SAM's own four
+hyper-networks stay frozen. What is saved is the whole model (2.6 GB on ViT-H), a checkpoint four times that, for it
+holds the moments and the best values so far: raise `checkpoint_every_s`.
 Not to be used, `full`: with few images, where it forgets more than it learns, or where a copy of the model per task is
 too much. `scratch`: ever, but to see what the pre-training is worth.
 
@@ -29,7 +30,9 @@ from typing import TYPE_CHECKING, ClassVar
 import torch
 from torch import Tensor, nn
 
-from samtune.methods.core import Recipe, train_decoder
+from samtune.methods.core import Recipe, check_free, train_decoder
+from samtune.methods.recipes import BASELINE_PUBLISHED, Published
+from samtune.methods.whole_decoder import WholeDecoder
 from samtune.sam import ClassHeads
 
 if TYPE_CHECKING:
@@ -38,7 +41,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Full:
-    """Everything trained that the mask depends on; it has no hyper-parameters."""
+    """Everything trained; it has no hyper-parameters."""
 
     name: ClassVar[str] = "full"
     source: ClassVar[str] = "full fine-tuning; sizes as in Zhong et al., ICLR 2024, arXiv 2401.17868"
@@ -61,6 +64,7 @@ class Scratch:
     source: ClassVar[str] = "baseline of Zhong et al., Convolution Meets LoRA, ICLR 2024, arXiv 2401.17868"
     starts_as_identity: ClassVar[bool] = False
     recipe: ClassVar[Recipe] = Recipe(learning_rate=3e-4, weight_decay=5e-2, updates=1000, batch_size=4)
+    published: ClassVar[Published] = BASELINE_PUBLISHED
 
     def attach(self, sam: Sam, *, num_classes: int) -> None:
         """See `Method.attach`."""
@@ -72,15 +76,21 @@ class Scratch:
 
 
 def train_everything(sam: Sam, num_classes: int) -> None:
-    """Mark every tensor for training that the mask depends on.
+    """Mark every tensor of SAM for training, but for the positional matrix, with class heads for several classes.
 
     Raises:
-        MethodError: class heads or prompts stand in the decoder already.
+        MethodError: class heads, prompts or a head stand there already.
     """
-    train_decoder(sam, num_classes)
-    sam.decoder.mask_tokens.requires_grad_(True)
-    sam.vision_encoder.requires_grad_(True)
-    sam.prompt_encoder.no_mask_embed.requires_grad_(True)
+    decoder = sam.decoder
+    check_free("The mask decoder's places and that of the head", decoder.classes, decoder.prompts, sam.head)
+    if num_classes > 1:
+        train_decoder(sam, num_classes)
+    for part in (sam.vision_encoder, decoder, sam.prompt_encoder):
+        part.requires_grad_(True)
+    sam.shared_image_embedding.requires_grad_(False)  # the prompt encoder's too: it is one module
+    if num_classes > 1:
+        decoder.output_hypernetworks_mlps.requires_grad_(False)  # the class heads hold copies
+    sam.head = WholeDecoder(sam)
 
 
 def first_values(module: nn.Module, key: str, parameter: Tensor) -> Tensor:

@@ -26,6 +26,7 @@ from torch import Tensor, nn
 from samtune.errors import ConfigError, MethodError
 from samtune.methods.core import Recipe
 from samtune.methods.heads import NUM_QUERIES, Head, check_head, train_decoder_with
+from samtune.methods.recipes import CONV_LORA_PUBLISHED, Published
 from samtune.sam import ROLES
 
 if TYPE_CHECKING:
@@ -55,6 +56,7 @@ class LoRA:
     name: ClassVar[str] = "lora"
     source: ClassVar[str] = "Hu et al., LoRA, ICLR 2022; Zhong et al., ICLR 2024, arXiv 2401.17868; AutoGluon f34ebb4f"
     recipe: ClassVar[Recipe] = Recipe(learning_rate=5e-4, weight_decay=1e-2, updates=150, batch_size=4)
+    published: ClassVar[Published] = CONV_LORA_PUBLISHED
 
     def __post_init__(self) -> None:
         if self.rank < 1:

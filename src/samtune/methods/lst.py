@@ -34,6 +34,7 @@ from torch import Tensor, nn
 
 from samtune.errors import ConfigError
 from samtune.methods.core import Recipe, check_free, train_decoder
+from samtune.methods.recipes import BASELINE_PUBLISHED, Published
 from samtune.sam.attention import attend, from_windows, to_windows
 
 if TYPE_CHECKING:
@@ -56,6 +57,7 @@ class LST:
     source: ClassVar[str] = "Sung et al., LST, NeurIPS 2022, arXiv 2206.06522; the form for SAM is our own"
     starts_as_identity: ClassVar[bool] = True
     recipe: ClassVar[Recipe] = Recipe(learning_rate=5e-4, weight_decay=1e-2, updates=300, batch_size=4)
+    published: ClassVar[Published] = BASELINE_PUBLISHED
 
     def __post_init__(self) -> None:
         if self.width < 1 or self.num_heads < 1 or self.width % self.num_heads:

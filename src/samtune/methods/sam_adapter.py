@@ -9,35 +9,33 @@
                                             x --------------------------------------'
 
 Cost, with q = C / factor: (C q + q) + (768 q + q) + L (q^2 + q) + (q C + C); with factor 32 that is 63,312 on ViT-B,
-116,544 on ViT-L, 186,960 on ViT-H; with factor 16 on ViT-H 475,040. To it come the decoder's 3,505,536 for one
-class. Each step runs the encoder forward and backward. Not to be used where nothing of the task shows in the edges,
-or where features could be cached (`ptsam`, `decoder_only`).
+116,544 on ViT-L, 186,960 on ViT-H; with factor 16 on ViT-H 475,040. To it come, for one class, the whole mask
+decoder's 4,058,340 and the no-mask embedding's 256: 4,121,908, 4,175,140 and 4,245,556. Of these the IoU head and three
+hyper-networks, 552,036 numbers, are read by nobody: they are trained in name, as published, and stay as they are but
+for weight decay. `decoder="used"` trains the 3,505,536 that have a say, as the other methods here do
+(`core.train_decoder`), and so do several classes, which the source does not have. Each step runs the encoder forward
+and backward. Not to be used where nothing of the task shows in the edges, or where features could be cached (`ptsam`,
+`decoder_only`).
 
 Source: Chen et al., "SAM Fails to Segment Anything? SAM-Adapter", ICCV Workshops 2023, arXiv 2304.09148, and its
 public code (SAM-Adapter-PyTorch 665145d), from which are factor 32, the mask of a quarter of the frequencies, F from
-the patches without positions, one place ahead of each block and the first values (truncated normal, 0.02; fan-out
-for the convolution; the shared map is not zero). The paper's figure draws one adapter more than there are blocks;
-the code, followed here, has one for each. Factor 16 is what the table of Zhong et al., "Convolution Meets LoRA"
-(ICLR 2024), counts: 3,980,576 on ViT-H.
+the patches without positions, one place ahead of each block, what is trained, and the first values (truncated normal,
+0.02; fan-out for the convolution; the shared map is not zero). The paper's figure draws one adapter more than there are
+blocks; the code, followed here, has one for each. Factor 16 with `decoder="used"` is what the table of Zhong et al.,
+"Convolution Meets LoRA" (ICLR 2024), counts: 3,980,576 on ViT-H.
 
-Where the public code is at fault, the default does otherwise and `paper=True` does the same:
-
-- It trains all of the mask decoder and the no-mask embedding: 4,121,908 on ViT-B, 4,175,140 on ViT-L, 4,245,556 on
-  ViT-H. Of these the IoU head and three hyper-networks, 552,036 numbers, are used by nobody. The default trains
-  what has a say (`core.train_decoder`); with `paper=True` they are marked trained and counted, but their gradient
-  is zero: at most weight decay moves them.
-- By our reading of it, the positional matrix and the no-mask embedding are not found in SAM's checkpoint, for they
-  have another name there, and so stay random. The default keeps SAM's own; with `paper=True` both are drawn anew,
-  the matrix stays as drawn and is saved, the embedding is trained.
-- Its images are squashed to a square and its gradients are not averaged between processes. Neither is a matter of
-  the method: images are padded here, as SAM's are, and gradients are averaged. The zero padding shows as an edge in
-  HF(I).
+Where the public code is at fault, the default does otherwise and `paper=True` does the same: by our reading of it, the
+positional matrix and the no-mask embedding are not found in SAM's checkpoint, for they have another name there, and so
+stay random. The default keeps SAM's own and trains the embedding from there; with `paper=True` both are drawn anew, the
+matrix stays as drawn and is saved, the embedding is trained. That its images are squashed to a square and its gradients
+not averaged between processes is no matter of the method: `--recipe paper` brings it back. Where images are padded, the
+zero padding shows as an edge in HF(I).
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import torch
 import torch.nn.functional as F
@@ -46,6 +44,8 @@ from torch import Tensor, nn
 from samtune.errors import ConfigError, MethodError
 from samtune.methods.core import Recipe, check_free, train_decoder
 from samtune.methods.frequency import high_frequency
+from samtune.methods.recipes import SIDE_NOTE, SIDE_RECIPE, Published, Variant
+from samtune.methods.whole_decoder import WholeDecoder
 from samtune.sam import cell_centres
 
 if TYPE_CHECKING:
@@ -59,20 +59,31 @@ class SAMAdapter:
 
     Attributes:
         factor: q = C // factor channels between the maps; 32 as published, 16 in Conv-LoRA's table.
-        paper: train and start the decoder as the public code does; see the head of this file. One class only.
+        decoder: what of the mask decoder is trained for one class: "whole", as published, or "used", without what has
+            no say in the mask. Several classes train what is used.
+        paper: start the decoder as the public code does; see the head of this file. The whole decoder, one class only.
     """
 
     factor: int = 32
+    decoder: Literal["whole", "used"] = "whole"
     paper: bool = False
 
     name: ClassVar[str] = "sam_adapter"
     source: ClassVar[str] = "Chen et al., SAM-Adapter, ICCVW 2023, arXiv 2304.09148; SAM-Adapter-PyTorch 665145d"
     starts_as_identity: ClassVar[bool] = False
     recipe: ClassVar[Recipe] = Recipe(learning_rate=2e-4, weight_decay=1e-2, updates=300, loss="ce_iou")
+    published: ClassVar[Published] = Published(
+        replace(SIDE_RECIPE, learning_rate=2e-4, epochs=20), SIDE_NOTE, one_class={"paper": True}
+    )
+    variants: ClassVar[tuple[Variant, ...]] = (
+        Variant({"factor": 16, "decoder": "used"}, "as counted in Conv-LoRA's table (on ViT-H)"),
+    )
 
     def __post_init__(self) -> None:
         if self.factor < 1:
             raise ConfigError(f"sam_adapter.factor must be 1 or more, but {self.factor} came.")
+        if self.paper and self.decoder != "whole":
+            raise ConfigError(f"sam_adapter with paper=true trains the whole decoder, but decoder={self.decoder} came.")
 
     def attach(self, sam: Sam, *, num_classes: int) -> None:
         """See `Method.attach`; raises `MethodError` for fewer channels than the factor, or classes with `paper`."""
@@ -84,12 +95,13 @@ class SAMAdapter:
             )
         if self.paper and num_classes != 1:
             raise MethodError(f"sam_adapter with paper=true gives one mask, but {num_classes} classes came.")
-        if not self.paper:
+        if self.decoder == "used" or num_classes > 1:
             train_decoder(sam, num_classes)
         else:
             check_free("The mask decoder's places", decoder.classes, decoder.prompts)
             decoder.requires_grad_(True)
-            sam.head = PublishedDecoder(sam)
+            sam.prompt_encoder.no_mask_embed.requires_grad_(not self.paper)
+            sam.head = PublishedDecoder(sam) if self.paper else WholeDecoder(sam)
         encoder.side = EdgePrompts(len(sam.blocks), encoder.channels, encoder.channels // self.factor, encoder.patch)
 
 

@@ -27,6 +27,7 @@ from torch import Tensor, nn
 
 from samtune.errors import MethodError
 from samtune.methods.core import Recipe, train_decoder
+from samtune.methods.recipes import BASELINE_PUBLISHED, Published
 from samtune.sam import ENCODER_ROLES, ROLES, is_base_module
 
 if TYPE_CHECKING:
@@ -181,6 +182,7 @@ class SSF:
         "baseline of Zhong et al., ICLR 2024, arXiv 2401.17868"
     )
     recipe: ClassVar[Recipe] = Recipe(learning_rate=1e-3, weight_decay=1e-2, updates=150, batch_size=4)
+    published: ClassVar[Published] = BASELINE_PUBLISHED
 
     @property
     def starts_as_identity(self) -> bool:

@@ -52,6 +52,7 @@ def card_of(sam: Sam, class_names: tuple[str, ...]) -> AdapterCard:
         pixel_mean=sam.spec.pixel_mean,
         pixel_std=sam.spec.pixel_std,
         samtune_version=__version__,
+        square=sam.spec.square,
     )
 
 
@@ -88,8 +89,8 @@ def load_specialist(path: str | Path, base: str | Path | Sam | None = None) -> t
 
     Args:
         path: a run folder or its specialist/ folder.
-        base: a base by name, or a `Sam` as loaded (it is adapted in place); None for the name the card
-            carries.
+        base: a base by name, or a `Sam` as loaded (it is adapted in place, and prepares images as the card says);
+            None for the name the card carries.
 
     Returns:
         The adapted model in eval mode, frozen, and its card.
@@ -115,6 +116,7 @@ def load_specialist(path: str | Path, base: str | Path | Sam | None = None) -> t
     except ConfigError as error:
         raise WeightsError(f"{folder} names a method this samtune cannot build: {error}") from error
     put(sam, tensors, str(folder))
+    sam.spec = replace(sam.spec, square=card.square)
     return sam.requires_grad_(False).eval(), card
 
 

@@ -31,6 +31,7 @@ import torch
 
 from samtune.errors import ConfigError
 from samtune.methods.core import Recipe, check_free, train_decoder
+from samtune.methods.recipes import BASELINE_PUBLISHED, Published
 from samtune.sam import EncoderPrompts
 
 if TYPE_CHECKING:
@@ -56,6 +57,7 @@ class VPT:
     )
     starts_as_identity: ClassVar[bool] = False
     recipe: ClassVar[Recipe] = Recipe(learning_rate=1e-3, updates=150, batch_size=4)
+    published: ClassVar[Published] = BASELINE_PUBLISHED
 
     def __post_init__(self) -> None:
         if self.num_tokens < 1:

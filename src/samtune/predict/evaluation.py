@@ -236,9 +236,15 @@ def load_rows(path: str | Path, base: str | Path | None, device: str | None, *, 
     shares_encoder = not touches_encoder(sam)
     if not shares_encoder:
         stock = Sam.from_pretrained(name, card.side)
+    stock.spec = sam.spec  # the probe was fitted to images prepared in the specialist's way
     sam, stock = sam.to(place), stock.eval().to(place)
     floors: dict[str, Callable[[Features], Tensor]] = {}
     notes = []
+    if card.square:
+        notes.append(
+            "The specialist was trained on images squashed to a square, so all rows see them so; scores are of masks "
+            "brought back to each image's own size."
+        )
     if len(card.class_names) == 1:
         floors[STOCK] = stock.decode
     else:

@@ -112,6 +112,10 @@ class Sam(nn.Module):
         """
         if self.head is not None:
             return self.head(features)  # type: ignore[no-any-return]
+        return self.decode_masks(features)
+
+    def decode_masks(self, features: Features) -> Tensor:
+        """The same by the mask decoder, whether or not a head stands in its place."""
         return self.mask_decoder(self.dense(features), self.positions(features.embedding))  # type: ignore[no-any-return]
 
     def prompt(self, features: Features, prompt: Prompt, *, multimask: bool = False) -> tuple[Tensor, Tensor]:

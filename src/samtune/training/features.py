@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import asdict, dataclass, field
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import torch
@@ -68,8 +68,16 @@ class Views:
 
     def key(self, item: int, number: int) -> tuple[object, ...]:
         """All that a prepared view depends on."""
-        augmentation = asdict(self.augmentation) if number else None
-        return (CACHE_FORMAT, asdict(self.spec), self.content_id(item), number, augmentation)
+        augmentation = _record(self.augmentation) if number else None
+        return (CACHE_FORMAT, _record(self.spec), self.content_id(item), number, augmentation)
+
+
+LATER_FIELDS = ("square", "mirror_odd")
+"""Fields that are younger than the cache's format; where they are off, its keys are as they were."""
+
+
+def _record(value: Augmentation | ImageSpec) -> dict[str, Any]:
+    return {name: content for name, content in asdict(value).items() if content or name not in LATER_FIELDS}
 
 
 class Source(Protocol):

@@ -18,6 +18,7 @@ from accelerate import Accelerator, DistributedDataParallelKwargs
 
 from samtune.data import split as split_dataset
 from samtune.data import split_record
+from samtune.data.augmentation import AUGMENTATIONS
 from samtune.data.store import ArrayStore
 from samtune.errors import ConfigError, DataError
 from samtune.methods import (
@@ -26,7 +27,6 @@ from samtune.methods import (
     card_of,
     fit_probe,
     has_own_loss,
-    make_method,
     save,
     touches_encoder,
     trainable,
@@ -34,6 +34,7 @@ from samtune.methods import (
 from samtune.progress import say
 from samtune.sam import Sam
 from samtune.training.features import CachedFeatures, FreshPixels, Views
+from samtune.training.recipe import Chosen, choose_recipe
 from samtune.training.run_folder import RunFolder
 from samtune.training.settings import TrainSettings, plan_run
 from samtune.training.trainer import COLLAPSE_SHARE, Trainer
@@ -46,7 +47,6 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from samtune.data import Dataset, Split
-    from samtune.methods import Method
 
 
 @dataclass(frozen=True)
@@ -127,11 +127,14 @@ def train(
     if finished is not None:
         return finished
     run.mkdir(parents=True, exist_ok=True)
-    method = make_method(settings.method, **settings.method_fields)
+    num_classes = len(dataset.class_names)
+    chosen = choose_recipe(settings, num_classes)
+    method = chosen.method
     parts = _parts(settings, dataset, validation, folder, accelerator)
     sam = Sam.from_pretrained(settings.base, settings.side).to(accelerator.device)
-    num_classes = len(dataset.class_names)
-    views = Views(dataset, parts.train, sam.spec)
+    sam.spec = replace(sam.spec, square=chosen.square)
+    augmentation = AUGMENTATIONS[settings.augmentation or chosen.recipe.augmentation]
+    views = Views(dataset, parts.train, sam.spec, augmentation)
     with clock.phase("features"):
         frozen = CachedFeatures(views, sam.base_sha256, ArrayStore.default())
         _encode(frozen, sam, [0], accelerator)
@@ -142,7 +145,7 @@ def train(
     own_loss = _own_loss(sam, settings)
     cached = not touches_encoder(sam)
     plan = plan_run(
-        settings, method.recipe, num_images=len(views), num_classes=num_classes, cached=cached,
+        settings, chosen.recipe, num_images=len(views), num_classes=num_classes, cached=cached,
         num_processes=accelerator.num_processes,
     )  # fmt: skip
     if own_loss:
@@ -159,12 +162,10 @@ def train(
         validation=_validation(parts, dataset, validation, accelerator, remember=cached),
         plan=plan,
         seed=settings.seed,
-        accumulate=settings.accumulate,
         autocast=_autocast(settings, accelerator),
         accelerator=accelerator,
         folder=folder,
         checkpoint_every_s=settings.checkpoint_every_s,
-        patience=settings.patience,
     )
     if resume and trainer.resume():
         say(f"Going on after update {trainer.progress.step} of {plan.updates}.")
@@ -173,7 +174,7 @@ def train(
         folder.cut_history(0)
     with clock.phase("training"):
         stopped = trainer.run()
-    return _finish(trainer, dataset, parts, method, stopped, clock)
+    return _finish(trainer, dataset, parts, chosen, stopped, clock)
 
 
 def _accelerator(settings: TrainSettings) -> Accelerator:
@@ -256,11 +257,11 @@ def _autocast(settings: TrainSettings, accelerator: Accelerator) -> torch.dtype 
 
 
 def _finish(
-    trainer: Trainer, dataset: Dataset, parts: Split, method: Method, stopped: str, clock: _Clock
+    trainer: Trainer, dataset: Dataset, parts: Split, chosen: Chosen, stopped: str, clock: _Clock
 ) -> TrainResult:
     """Write the specialist and the result; the checkpoint goes when nothing is left to do."""
     folder, accelerator, progress = trainer.folder, trainer.accelerator, trainer.progress
-    notes = [*dataset.notes, *parts.notes]
+    notes = [*dataset.notes, *parts.notes, *chosen.notes]
     if progress.best_scores.get("predicted_share", 1.0) < COLLAPSE_SHARE:
         notes.append(
             "Collapse: the kept model calls (almost) every pixel of the validation images background; try the loss "
@@ -276,7 +277,7 @@ def _finish(
     num_val = 0 if trainer.validation is None else len(trainer.validation.indices)
     result = TrainResult(
         run=folder.path,
-        method=method.name,
+        method=chosen.method.name,
         trainable=sum(parameter.numel() for parameter in trainable(trainer.sam).values()),
         steps=progress.step,
         num_train=len(parts.train),
@@ -292,6 +293,7 @@ def _finish(
             metrics=dict(progress.best_scores),
             data_fingerprint=dataset.subset(parts.train).fingerprint(),
             num_images=len(parts.train),
+            recipe=chosen.kind,
         )
         save(trainer.sam, folder.specialist, card)
         content = {key: value for key, value in vars(result).items() if key != "run"}

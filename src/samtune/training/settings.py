@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from samtune.errors import ConfigError
 from samtune.progress import say
@@ -14,6 +14,22 @@ if TYPE_CHECKING:
     from samtune.methods import Recipe
 
 Precision = Literal["auto", "fp32", "bf16"]
+RecipeKind = Literal["auto", "paper"]
+Number = TypeVar("Number", int, float)
+
+CHOICES: dict[str, tuple[str, ...]] = {
+    "precision": ("auto", "fp32", "bf16"),
+    "recipe": ("auto", "paper"),
+    "schedule": ("warmup_cosine", "linear", "epoch_cosine"),
+    "augmentation": ("varied", "flip"),
+}
+"""The settings that are words of a list."""
+
+MIN_PASSES = 10
+"""How often auto sees each image at least: with many images it raises the method's updates to this."""
+
+EVALUATIONS = 20
+"""How often the validation images are scored where neither the user nor the recipe says."""
 
 
 @dataclass(frozen=True)
@@ -22,6 +38,9 @@ class TrainSettings:
 
     Attributes:
         method: key of `samtune.methods.METHODS`.
+        recipe: where a setting is None, "auto" takes samtune's own recipe of the method and the number of images;
+            "paper" takes what its source says (`methods.recipes`), and brings back with the method's own fields what
+            the default mends. What is set here or in `method_fields` wins.
         method_fields: the method's hyper-parameters that differ from its defaults.
         base: hub id, folder, .pth file or `nano`.
         side: image size in pixels, a multiple of the base's patch; None for the base's own.
@@ -29,22 +48,30 @@ class TrainSettings:
         val: share of those images that is kept for validation, 0..0.9; 0 for none.
         seed: of the split, the first values, the order of images and the views.
         updates: optimiser steps.
+        epochs: the same in passes over the training images; one of the two.
         batch_size: images in an update, over all processes.
         accumulate: in how many parts an update's images are pushed through the model.
         learning_rate: peak of the schedule.
-        weight_decay: AdamW's, on matrices only.
+        weight_decay: AdamW's, on matrices only unless the recipe says otherwise.
+        schedule: of the learning rate: warmup_cosine, linear or epoch_cosine; see `methods.recipes`.
+        clip_norm: largest norm of an update's gradient; 0 for any.
         loss: a name of `samtune.losses`, or "auto".
         ema: decay of the running average of the trained tensors; 0 for none.
-        views: augmented views of an image besides itself; None for 8 where features are cached, else a new view at
-            every step. 0 trains on the images as they are.
+        augmentation: how views differ from the image: varied (flips, turns, windows, light) or flip (left-right, half
+            of the time).
+        views: augmented views of an image besides itself; None for 8 where features are cached (1 where they are
+            flipped alone), else a new view at every step. 0 trains on the images as they are.
+        square: squash images to the base's square instead of keeping their aspect and padding; the specialist does
+            the same ever after.
         evaluations: how often the validation images are scored in a run.
-        patience: stop after this many evaluations without a better score; None for never.
+        patience: stop after this many evaluations without a better score; 0 for never.
         precision: "auto" is bf16 on GPUs that have it and fp32 elsewhere.
         device: "cpu", "cuda" or None for what there is.
         checkpoint_every_s: seconds between two checkpoints for `--resume`.
     """
 
     method: str = "ptsam"
+    recipe: RecipeKind = "auto"
     method_fields: dict[str, Any] = field(default_factory=dict)
     base: str = "facebook/sam-vit-base"
     side: int | None = None
@@ -52,15 +79,20 @@ class TrainSettings:
     val: float = 0.25
     seed: int = 0
     updates: int | None = None
+    epochs: int | None = None
     batch_size: int | None = None
-    accumulate: int = 1
+    accumulate: int | None = None
     learning_rate: float | None = None
     weight_decay: float | None = None
+    schedule: str | None = None
+    clip_norm: float | None = None
     loss: str = "auto"
     ema: float | None = None
+    augmentation: str | None = None
     views: int | None = None
-    evaluations: int = 20
-    patience: int | None = 10
+    square: bool | None = None
+    evaluations: int | None = None
+    patience: int | None = None
     precision: Precision = "auto"
     device: str | None = None
     checkpoint_every_s: float = 5.0
@@ -71,14 +103,23 @@ class TrainSettings:
         for name, low, high in (
             ("shots", 1, math.inf), ("val", 0, 0.9), ("updates", 1, math.inf), ("batch_size", 1, math.inf),
             ("accumulate", 1, math.inf), ("learning_rate", 0, math.inf), ("weight_decay", 0, math.inf),
-            ("ema", 0, 0.99999), ("views", 0, 1_000_000), ("evaluations", 1, math.inf), ("patience", 1, math.inf),
-            ("checkpoint_every_s", 0, math.inf), ("seed", 0, 2**31 - 1),
+            ("ema", 0, 0.99999), ("views", 0, 1_000_000), ("evaluations", 1, math.inf), ("patience", 0, math.inf),
+            ("checkpoint_every_s", 0, math.inf), ("seed", 0, 2**31 - 1), ("epochs", 1, math.inf),
+            ("clip_norm", 0, math.inf),
         ):  # fmt: skip
             value = getattr(self, name)
             if value is not None and not low <= value <= high:
                 wrong.append(f"{name} must lie in {low}..{high}, but {value} came")
-        if self.precision not in ("auto", "fp32", "bf16"):
-            wrong.append(f"precision must be auto, fp32 or bf16, but {self.precision!r} came")
+        for name, words in CHOICES.items():
+            value = getattr(self, name)
+            if value is not None and value not in words:
+                wrong.append(f"{name} must be {', '.join(words[:-1])} or {words[-1]}, but {value!r} came")
+        if self.square not in (None, True, False):
+            wrong.append(f"square must be true or false, but {self.square!r} came")
+        if self.updates is not None and self.epochs is not None:
+            wrong.append(
+                f"updates and epochs say the same thing, but both came ({self.updates} and {self.epochs}); give one"
+            )
         if wrong:
             raise ConfigError("; ".join(wrong) + ".")
 
@@ -90,13 +131,19 @@ class Plan:
     Attributes:
         updates: optimiser steps; 0 keeps the method's first values.
         batch_size: images in an update, over all processes.
-        warmup: steps of linear rise.
+        warmup: steps of linear rise, of the schedule that has one.
         learning_rate: peak.
-        weight_decay: on matrices.
+        weight_decay: on matrices, or on all with `decay_all`.
         loss: a name of `samtune.losses`.
         ema: decay, 0 for none.
         views: number of views of an image, itself included.
         evaluate_every: steps between two evaluations.
+        schedule: of the learning rate.
+        decay_all: decay vectors and numbers too.
+        clip_norm: largest norm of an update's gradient, 0 for any.
+        accumulate: parts of an update.
+        patience: evaluations without a better score before the run stops, 0 for never.
+        updates_per_epoch: updates in a pass over the training images, a whole number or not.
     """
 
     updates: int
@@ -108,9 +155,20 @@ class Plan:
     ema: float
     views: int
     evaluate_every: int
+    schedule: str
+    decay_all: bool
+    clip_norm: float
+    accumulate: int
+    patience: int
+    updates_per_epoch: float
 
     def rate(self, step: int) -> float:
-        """The learning rate of a step (from 0): linear warm-up, then a cosine to one hundredth of the peak."""
+        """The learning rate of a step (from 0)."""
+        if self.schedule == "linear":
+            return self.learning_rate * (1 - step / self.updates)
+        if self.schedule == "epoch_cosine":
+            epoch, epochs = int(step / self.updates_per_epoch + 1e-9), self.updates / self.updates_per_epoch
+            return LEAST_RATE + (self.learning_rate - LEAST_RATE) * 0.5 * (1 + math.cos(math.pi * epoch / epochs))
         if step < self.warmup:
             return self.learning_rate * (step + 1) / self.warmup
         done = (step - self.warmup) / max(1, self.updates - self.warmup)
@@ -120,6 +178,9 @@ class Plan:
 FRESH_VIEWS = 1_000_000
 """Number of views where each step computes its own."""
 
+LEAST_RATE = 1e-7
+"""Where the cosine over epochs ends."""
+
 
 def plan_run(
     settings: TrainSettings, recipe: Recipe, *, num_images: int, num_classes: int, cached: bool, num_processes: int
@@ -128,7 +189,7 @@ def plan_run(
 
     Args:
         settings: as given.
-        recipe: the method's own defaults.
+        recipe: that of `choose_recipe`.
         num_images: training images.
         num_classes: K.
         cached: whether features are computed once.
@@ -137,6 +198,49 @@ def plan_run(
     Raises:
         ConfigError: settings that contradict each other.
     """
+    batch_size, accumulate = _batch(settings, recipe, num_images, num_processes)
+    per_epoch = num_images / batch_size
+    updates, why = _updates(settings, recipe, num_images, batch_size)
+    augmentation = settings.augmentation or recipe.augmentation
+    views = settings.views
+    if views is None:
+        views = FRESH_VIEWS - 1 if not cached else 1 if augmentation == "flip" else 8
+    if not updates:
+        views = 0
+    by_epoch = recipe.evaluate_epochs and settings.evaluations is None
+    plan = Plan(
+        updates=updates,
+        batch_size=batch_size,
+        warmup=max(1, updates // 20),
+        learning_rate=_or(settings.learning_rate, recipe.learning_rate),
+        weight_decay=_or(settings.weight_decay, recipe.weight_decay),
+        loss=_loss(settings, recipe, num_classes),
+        ema=_or(settings.ema, recipe.ema),
+        views=views + 1,
+        evaluate_every=math.ceil(per_epoch) if by_epoch else max(1, updates // (settings.evaluations or EVALUATIONS)),
+        schedule=settings.schedule or recipe.schedule,
+        decay_all=recipe.decay_all,
+        clip_norm=_or(settings.clip_norm, recipe.clip_norm),
+        accumulate=accumulate,
+        patience=_or(settings.patience, recipe.patience),
+        updates_per_epoch=per_epoch,
+    )
+    if not updates:
+        say("No updates: the values fitted to the training images, as they are, are the result.")
+        return plan
+    kind = f"each image and {views} augmented views of it" if cached else "a new view of an image at each step"
+    kind = "the images as they are" if not views else kind
+    say(f"Recipe {settings.recipe}, {num_images} training images: {why}.")
+    say(f"{updates} updates of {batch_size} images, learning rate {plan.learning_rate:g}, loss {plan.loss}; {kind}.")
+    return plan
+
+
+def _or(given: Number | None, otherwise: Number) -> Number:
+    return otherwise if given is None else given
+
+
+def _batch(settings: TrainSettings, recipe: Recipe, num_images: int, num_processes: int) -> tuple[int, int]:
+    """Images in an update, and its parts."""
     batch_size = settings.batch_size or min(recipe.batch_size, max(num_images, num_processes))
     if settings.batch_size is None:
         batch_size = math.ceil(batch_size / num_processes) * num_processes
@@ -145,36 +249,36 @@ def plan_run(
             f"batch_size must be a multiple of the {num_processes} processes, but {batch_size} came; it counts the "
             "images of an update over all of them."
         )
-    if settings.accumulate > batch_size // num_processes:
+    share = batch_size // num_processes
+    if settings.accumulate is not None and settings.accumulate > share:
         raise ConfigError(
-            f"accumulate cuts an update's {batch_size // num_processes} images per process into parts, but "
+            f"accumulate cuts an update's {share} images per process into parts, but "
             f"{settings.accumulate} parts came; raise batch_size or lower accumulate."
         )
-    updates = settings.updates or recipe.updates
-    views = settings.views if settings.views is not None else (8 if cached else FRESH_VIEWS - 1)
-    if not updates:
-        views = 0
-    plan = Plan(
-        updates=updates,
-        batch_size=batch_size,
-        warmup=max(1, updates // 20),
-        learning_rate=recipe.learning_rate if settings.learning_rate is None else settings.learning_rate,
-        weight_decay=recipe.weight_decay if settings.weight_decay is None else settings.weight_decay,
-        loss=_loss(settings.loss if settings.loss != "auto" else recipe.loss, num_classes),
-        ema=recipe.ema if settings.ema is None else settings.ema,
-        views=views + 1,
-        evaluate_every=max(1, updates // settings.evaluations),
-    )
-    if not updates:
-        say("No updates: the values fitted to the training images, as they are, are the result.")
-        return plan
-    kind = f"each image and {views} augmented views of it" if cached else "a new view of an image at each step"
-    say(f"{updates} updates of {batch_size} images, learning rate {plan.learning_rate:g}, loss {plan.loss}; {kind}.")
-    return plan
+    return batch_size, min(recipe.accumulate, share) if settings.accumulate is None else settings.accumulate
 
 
-def _loss(name: str, num_classes: int) -> LossKind:
-    """The loss by name; "auto" by the number of classes.
+def _updates(settings: TrainSettings, recipe: Recipe, num_images: int, batch_size: int) -> tuple[int, str]:
+    """Optimiser steps, and in words where the number is from."""
+    epochs = settings.epochs if settings.epochs is not None else recipe.epochs
+    if settings.updates is not None:
+        return settings.updates, "the updates are as asked"
+    if epochs is not None:
+        asked = "as asked" if settings.epochs is not None else "as published"
+        updates = math.ceil(epochs * num_images / batch_size)
+        return updates, f"{epochs} passes over them, {asked}, are {updates} updates"
+    enough = math.ceil(MIN_PASSES * num_images / batch_size)
+    if 0 < recipe.updates < enough:
+        return enough, (
+            f"these are many, so {enough} updates instead of the method's {recipe.updates}, that each image is seen "
+            f"{MIN_PASSES} times"
+        )
+    passes = recipe.updates * batch_size / num_images
+    return recipe.updates, f"these are few, so the method's {recipe.updates} updates see each {passes:.0f} times"
+
+
+def _loss(settings: TrainSettings, recipe: Recipe, num_classes: int) -> LossKind:
+    """The loss by name; "auto" by the number of classes, as is a recipe's loss for one class with several.
 
     Raises:
         ConfigError: an unknown loss, or one for a single class with several.
@@ -183,7 +287,8 @@ def _loss(name: str, num_classes: int) -> LossKind:
 
     from samtune.losses import ONE_CLASS, LossKind
 
-    if name == "auto":
+    name = settings.loss if settings.loss != "auto" else recipe.loss
+    if name == "auto" or (settings.loss == "auto" and num_classes > 1 and name in ONE_CLASS):
         return "bce_dice" if num_classes == 1 else "ce_dice"
     offered = get_args(LossKind)
     if name not in offered:

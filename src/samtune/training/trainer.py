@@ -6,6 +6,7 @@ at any moment a checkpoint from which the same trace goes on.
 
 from __future__ import annotations
 
+import math
 import time
 from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
@@ -39,7 +40,6 @@ if TYPE_CHECKING:
     from samtune.training.settings import Plan
     from samtune.training.validation import Validation
 
-CLIP_NORM = 1.0
 COLLAPSE_STEPS = 50
 COLLAPSE_SHARE = 1e-3
 
@@ -76,12 +76,10 @@ class Trainer:
         validation: None where no image was kept for it.
         plan: every number of the run.
         seed: of batches and noise.
-        accumulate: parts of an update.
         autocast: bf16 autocast, or None for fp32.
         accelerator: processes and device.
         folder: of the run.
         checkpoint_every_s: seconds between checkpoints.
-        patience: evaluations without a better score before stopping, None for never.
     """
 
     sam: Sam
@@ -89,12 +87,10 @@ class Trainer:
     validation: Validation | None
     plan: Plan
     seed: int
-    accumulate: int
     autocast: torch.dtype | None
     accelerator: Accelerator
     folder: RunFolder
     checkpoint_every_s: float
-    patience: int | None
     progress: Progress = field(default_factory=Progress)
 
     def __post_init__(self) -> None:
@@ -104,7 +100,10 @@ class Trainer:
         # Decay pulls toward zero: right for matrices of a network, wrong for prompts, which are inputs; recipes say.
         groups = [
             {"params": [p for p in self.parameters if p.ndim > 1], "weight_decay": self.plan.weight_decay},
-            {"params": [p for p in self.parameters if p.ndim <= 1], "weight_decay": 0.0},
+            {
+                "params": [p for p in self.parameters if p.ndim <= 1],
+                "weight_decay": self.plan.weight_decay if self.plan.decay_all else 0.0,
+            },
         ]
         self.optimiser_names = sorted(learned, key=lambda name: learned[name].ndim <= 1)  # the order of the groups
         self.optimiser = torch.optim.AdamW([g for g in groups if g["params"]], lr=self.plan.learning_rate)
@@ -192,7 +191,7 @@ class Trainer:
         torch.manual_seed(step_seed(self.seed, step, rank))
         self.sam.train()
         loss, share, truth = self._backward(pairs)
-        norm = nn.utils.clip_grad_norm_(self.parameters, CLIP_NORM)
+        norm = nn.utils.clip_grad_norm_(self.parameters, self.plan.clip_norm or math.inf)
         self.optimiser.step()
         self.optimiser.zero_grad(set_to_none=True)
         self._update_average()
@@ -209,7 +208,8 @@ class Trainer:
             Mean loss, predicted and true share of foreground.
         """
         device = self.accelerator.device
-        parts = [part for start in range(self.accumulate) if (part := pairs[start :: self.accumulate])]
+        num = self.plan.accumulate
+        parts = [part for start in range(num) if (part := pairs[start::num])]
         totals = torch.zeros(3, device=device)
         for number, part in enumerate(parts):
             inputs, labels = (tensor.to(device) for tensor in self.source.load(part))
@@ -267,9 +267,10 @@ class Trainer:
             self.best = {name: tensor.clone() for name, tensor in (self.average or current).items()}
         elif progress.best_score > 0:  # a model that finds nothing yet is given the whole run to find something
             progress.evaluations_without_better += 1
-        if self.patience is not None and progress.evaluations_without_better >= self.patience:
+        patience = self.plan.patience
+        if patience and progress.evaluations_without_better >= patience:
             progress.stopped_early = True
-            say(f"Stopped after {progress.step} updates: no better score in {self.patience} evaluations.")
+            say(f"Stopped after {progress.step} updates: no better score in {patience} evaluations.")
 
     def _watch_collapse(self, share: float, truth: float) -> None:
         """Tell, once, that the model calls everything background."""

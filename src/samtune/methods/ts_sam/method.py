@@ -26,11 +26,11 @@ Where the public code is at fault, the default does otherwise and `paper=True` d
   each image alone, nothing to keep. The numbers are the same.
 - The decoder enlarges with corners on corners beside maps that were enlarged by cells. The default uses cells.
 
-Faults that are no matter of the method, so that no field brings them back: gradients that are never averaged between
-processes (what was meant to be batch 8 is batch 2 on a quarter of the images: batch_size=2), images squashed to a
-square, every mask pixel above 0 taken for foreground, the best step chosen on test images, pairs matched by their
-order. The code's loss is BCE + IoU without smoothing (`ce_iou` here), and for shadows `shadow_bce`, with the
-frequency branch.
+Faults that are no matter of the method: gradients that are never averaged between processes (what was meant to be
+batch 8 is batch 2 on a quarter of the images) and images squashed to a square, which `--recipe paper` brings back with
+the rest of the training (`recipes.SIDE_RECIPE`); every mask pixel above 0 taken for foreground, the best step chosen on
+test images, pairs matched by their order, which nothing does. The code's loss is BCE + IoU without smoothing (`ce_iou`
+here), and for shadows `shadow_bce`, with the frequency branch.
 """
 
 from __future__ import annotations
@@ -43,6 +43,7 @@ from torch import Tensor, nn
 from samtune.errors import ConfigError, MethodError
 from samtune.methods.core import Recipe, check_free
 from samtune.methods.frequency import high_frequency
+from samtune.methods.recipes import SIDE_NOTE, SIDE_RECIPE, Published, Variant
 from samtune.methods.ts_sam.modules import FusionDecoder, Refinement, SideAdapter
 
 if TYPE_CHECKING:
@@ -75,6 +76,8 @@ class TSSAM:
     source: ClassVar[str] = "Yu et al., TS-SAM, arXiv 2408.01835; TS-SAM edd171c"
     starts_as_identity: ClassVar[bool] = False
     recipe: ClassVar[Recipe] = Recipe(learning_rate=8e-4, weight_decay=1e-2, updates=400, loss="ce_iou")
+    published: ClassVar[Published] = Published(SIDE_RECIPE, SIDE_NOTE, fields={"paper": True})
+    variants: ClassVar[tuple[Variant, ...]] = (Variant({"frequency": True}, "as published for shadows"),)
 
     def __post_init__(self) -> None:
         if self.side_channels is not None and (self.side_channels < 2 or self.side_channels % 2):

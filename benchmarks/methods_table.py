@@ -1,0 +1,242 @@
+"""Every method by the plain command on the embedded base: parameters, file size, seconds, memory, quality.
+
+    python benchmarks/methods_table.py DATA [--sets a,b] [--methods a,b] [--seeds 0,1,2] [--limit N]
+    python benchmarks/methods_table.py DATA --table
+
+A cell is a set, a row (a method, or stock SAM) and a seed. Each is measured in a process of its own, so that its peak
+memory is its own and nothing of one is warm for the next; what is in `results/methods.json` for the same base is not
+measured again, and an error is kept there in place of numbers (`--retry` measures those again). Any list may be given
+to several processes. See README.md for how quality, seconds and memory are measured.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import json
+import resource
+import statistics
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from results_nano import keep, read
+
+from samtune.data import DataOptions, Dataset, open_dataset, split
+from samtune.data.restore import decide
+from samtune.methods import METHODS
+from samtune.metrics import SegmentationScores
+from samtune.predict import Predictor, load_predictor
+from samtune.predict.predictor import segment
+from samtune.sam import Sam
+from samtune.training import TrainSettings, train
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    import numpy as np
+
+SETS = ("dsb2018_nuclei", "kvasir_seg", "camvid_street")
+STOCK = "stock_sam"
+RESULTS = Path(__file__).parent / "results" / "methods.json"
+SHOTS, VAL = 16, 0.25
+MIB = 2**20
+
+IDS = {"camvid_street": DataOptions(ids=tuple(range(1, 11)), ignore_label=11)}
+"""Sets whose masks hold class ids: sky (0) is the background of the ten classes, 11 is void."""
+
+
+def open_set(name: str, folder: Path, scratch: Path) -> Dataset:
+    """A set; where it has a split of its own, 16 images are drawn from its training part.
+
+    Args:
+        name: folder of the set.
+        folder: that holds the sets.
+        scratch: a folder for the list of its images.
+    """
+    images, masks, named = (folder / name / part for part in ("images", "masks", "split.json"))
+    options = IDS.get(name)
+    if options is None or not named.is_file():
+        return open_dataset(images, masks, options)
+    # Frames of a video: neighbours look alike, so the set's own split says which may be scored.
+    parts = {stem: part for part, stems in json.loads(named.read_text()).items() for stem in stems}
+    file = scratch / f"{name}.csv"
+    with file.open("w", newline="") as stream:
+        writer = csv.writer(stream)
+        writer.writerow(("image", "mask", "split"))
+        for image in sorted(images.iterdir()):
+            part = "train" if parts[image.stem] == "train" else "test"
+            writer.writerow((image.resolve(), (masks / f"{image.stem}.png").resolve(), part))
+    return open_dataset(file, None, options)
+
+
+def scored_part(dataset: Dataset, seed: int, limit: int | None) -> list[int]:
+    """The images that no run with this seed sees; without its own training part, where the set names one."""
+    unseen = split(dataset, shots=SHOTS, val=VAL, seed=seed).test
+    chosen = [index for index in unseen if dataset.pairs[index].split != "train"]
+    step = 1 if limit is None else max(1, len(chosen) // limit)
+    return chosen[::step][:limit]
+
+
+def measure(name: str, row: str, seed: int, given: argparse.Namespace) -> dict[str, Any]:
+    """One cell, in this process."""
+    with tempfile.TemporaryDirectory() as folder:
+        scratch = Path(folder)
+        dataset = open_set(name, given.data, scratch)
+        indices = scored_part(dataset, seed, given.limit)
+        if row == STOCK:
+            sam = Sam.from_pretrained("nano").eval()
+            return {"iou": score(dataset, indices, stock_masks(sam)), "num_images": len(indices)}
+        settings = TrainSettings(base="nano", method=row, shots=SHOTS, seed=seed, device="cpu", **given.changes)
+        result = train(settings, dataset, scratch / "run")
+        peak_bytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+        adapter = scratch / "run" / "specialist" / "adapter_model.safetensors"
+        return {
+            "iou": score(dataset, indices, specialist_masks(load_predictor(scratch / "run", device="cpu"))),
+            "num_images": len(indices),
+            "num_train": result.num_train,
+            "trainable": result.trainable,
+            "adapter_bytes": adapter.stat().st_size,
+            "seconds": result.seconds["total"],
+            "steps": result.steps,
+            "peak_bytes": peak_bytes,
+            "validation": result.validation["iou_per_image"],
+        }
+
+
+def stock_masks(sam: Sam) -> Callable[[np.ndarray], np.ndarray]:
+    """What the base says without a prompt."""
+
+    def predict(image: np.ndarray) -> np.ndarray:
+        (planes,) = segment(sam, {STOCK: sam.decode}, [image])
+        return decide(planes[STOCK]).numpy()
+
+    return predict
+
+
+def specialist_masks(predictor: Predictor) -> Callable[[np.ndarray], np.ndarray]:
+    """What a specialist says."""
+    return lambda image: predictor.images([image])[0].labels
+
+
+def score(dataset: Dataset, indices: list[int], predict: Callable[[np.ndarray], np.ndarray]) -> float:
+    """Mean IoU per image at native resolution over some images."""
+    scores = SegmentationScores(dataset.class_names)
+    for index in indices:
+        scores.add(dataset.pairs[index].stem, predict(dataset.image(index)), dataset.labels(index))
+    return scores.result().iou_per_image
+
+
+def in_a_child(name: str, row: str, seed: int, given: argparse.Namespace) -> dict[str, Any]:
+    """The same in a process of its own; an error as {"error": its last line}."""
+    words = [sys.executable, __file__, str(given.data), "--threads", str(given.threads)]
+    words += [] if given.limit is None else ["--limit", str(given.limit)]
+    words += [word for change in given.set for word in ("--set", change)]
+    done = subprocess.run([*words, "--cell", f"{name}/{row}/{seed}"], capture_output=True, text=True)
+    if done.returncode:
+        last = [line for line in done.stderr.splitlines() if line.strip()][-1:]
+        return {"error": last[0] if last else f"exit code {done.returncode}"}
+    return json.loads(done.stdout.splitlines()[-1])  # type: ignore[no-any-return]
+
+
+def wanted(given: argparse.Namespace) -> Iterator[tuple[str, str, int]]:
+    """The cells that were asked for; stock SAM's one mask says nothing of several classes."""
+    for seed in map(int, given.seeds.split(",")):
+        for name in given.sets.split(","):
+            for row in given.methods.split(","):
+                if row != STOCK or name not in IDS:
+                    yield name, row, seed
+
+
+def table(sha: str) -> str:
+    """All cells of a base as Markdown: one table for each set."""
+    cells: dict[tuple[str, str], list[dict[str, Any]]] = {}
+    for key, cell in read(RESULTS).items():
+        base, name, row, _ = key.split("/")
+        if base == sha:
+            cells.setdefault((name, row), []).append(cell)
+    parts = []
+    for name in SETS:
+        rows = [(row, cells[name, row]) for row in (STOCK, *METHODS) if (name, row) in cells]
+        if not rows:
+            continue
+        counts = sorted({cell["num_images"] for _, measured in rows for cell in measured if "iou" in cell})
+        scored = f"{counts[0]} to {counts[-1]}" if len(counts) > 1 else f"{counts[0]}" if counts else "no"
+        lines = [
+            f"**{name}**, {scored} images scored",
+            "",
+            "| method | trained | adapter | seconds | peak memory | IoU |",
+            "|---|---|---|---|---|---|",
+        ]
+        parts.append("\n".join([*lines, *(line(row, measured) for row, measured in rows)]))
+    return "\n\n".join(parts)
+
+
+def line(row: str, measured: list[dict[str, Any]]) -> str:
+    """One row: medians of seconds and memory, mean and spread of the IoU over seeds."""
+    good = [cell for cell in measured if "iou" in cell]
+    failed = f"{len(measured) - len(good)} failed" if len(good) < len(measured) else ""
+    cells = [f"`{row}`" if row != STOCK else "stock SAM", "", "", "", "", failed]
+    trained = [cell for cell in good if "trainable" in cell]
+    if trained:
+        kib = statistics.median(cell["adapter_bytes"] for cell in trained) / 1024
+        cells[1] = f"{trained[0]['trainable']:,}"
+        cells[2] = f"{kib:,.0f} KiB" if kib < 1024 else f"{kib / 1024:,.1f} MiB"
+        cells[3] = f"{statistics.median(cell['seconds'] for cell in trained):,.0f}"
+        cells[4] = f"{statistics.median(cell['peak_bytes'] for cell in trained) / MIB:,.0f} MiB"
+    if good:
+        values = [cell["iou"] for cell in good]
+        told = f"{statistics.mean(values):.3f} ± {statistics.pstdev(values):.3f} ({len(values)})"
+        cells[5] = f"{told}, {failed}" if failed else told
+    return f"| {' | '.join(cells)} |"
+
+
+def arguments() -> argparse.Namespace:
+    """The words of the command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("data", type=Path)
+    parser.add_argument("--sets", default=",".join(SETS))
+    parser.add_argument("--methods", default=",".join((STOCK, *METHODS)))
+    parser.add_argument("--seeds", default="0,1,2")
+    parser.add_argument("--limit", type=int, help="score this many images of a set at most; the table says how many")
+    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
+    parser.add_argument("--set", action="append", default=[], metavar="FIELD=VALUE", help="as JSON; only with --try")
+    parser.add_argument("--try", dest="dry", action="store_true", help="print the cells, keep none")
+    parser.add_argument("--retry", action="store_true", help="measure cells again whose last try ended in an error")
+    parser.add_argument("--table", action="store_true")
+    parser.add_argument("--cell", help=argparse.SUPPRESS)
+    given = parser.parse_args()
+    if given.set and not (given.dry or given.cell):
+        parser.error("a cell that is kept is measured by the plain command: pass --try with --set")
+    given.changes = {key: json.loads(value) for key, value in (item.split("=", 1) for item in given.set)}
+    return given
+
+
+def main() -> None:
+    """Measure what is missing, or print the table."""
+    given = arguments()
+    if given.cell:
+        torch.set_num_threads(given.threads)
+        name, row, seed = given.cell.split("/")
+        print(json.dumps(measure(name, row, int(seed), given)))
+        return
+    sha = Sam.from_pretrained("nano").base_sha256[:12]
+    if given.table:
+        print(table(sha))
+        return
+    for name, row, seed in wanted(given):
+        key = f"{sha}/{name}/{row}/{seed}"
+        known = read(RESULTS).get(key)
+        if not given.dry and known is not None and not (given.retry and "error" in known):
+            continue
+        cell = in_a_child(name, row, seed, given)
+        print(key, json.dumps(cell), flush=True)
+        if not given.dry:
+            keep(key, cell, RESULTS)
+
+
+if __name__ == "__main__":
+    main()
