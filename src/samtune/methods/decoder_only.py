@@ -54,7 +54,7 @@ class DecoderOnly:
     source: ClassVar[str] = (
         "baseline of Zhong et al., Convolution Meets LoRA, ICLR 2024, arXiv 2401.17868; AutoGluon f34ebb4f"
     )
-    recipe: ClassVar[Recipe] = Recipe(learning_rate=3e-4, weight_decay=1e-2, updates=300, batch_size=4)
+    recipe: ClassVar[Recipe] = Recipe(learning_rate=3e-4, weight_decay=1e-2, updates=300, augmentation="flip")
     published: ClassVar[Published] = replace(CONV_LORA_PUBLISHED, fields={"prompts": "none"})
 
     def __post_init__(self) -> None:
