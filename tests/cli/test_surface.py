@@ -27,7 +27,7 @@ SURFACE = {
     ],
     "evaluate": [
         *MASKS, "--base", "--batch-size", "--device", "--json", "--no-report", "--per-image", "--protocol",
-        "--report", "--unseen", "images", "masks", "specialist",
+        "--at", "--report", "--spacing", "--unseen", "images", "masks", "specialist",
     ],
     "doctor": [*MASKS, "--fix", "--json", "--side", "images", "masks"],
     "methods": ["--base", "--classes", "--json"],

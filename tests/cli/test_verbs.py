@@ -50,7 +50,8 @@ def test_train_predict_evaluate_and_the_page(run: Run, data: Path, samples: Path
 
     flattered = run("evaluate", out, data / "images", data / "masks", "--no-report")
     assert "8 of these 8 images" in flattered.err
-    assert "IoU per image" in flattered.out
+    assert "iou_per_image" in flattered.out
+    assert "the images' own size" in flattered.out
     nothing = run("evaluate", out, data / "images", data / "masks", "--unseen")
     assert (nothing.code, nothing.out) == (2, "")
 

@@ -6,6 +6,7 @@ decoders as there are rows to compare. `Predictor` is `segment` with the special
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import torch
@@ -31,7 +32,11 @@ if TYPE_CHECKING:
 
 @torch.inference_mode()
 def segment(
-    sam: Sam, decoders: Mapping[str, Callable[[Features], Tensor]], images: Sequence[np.ndarray]
+    sam: Sam,
+    decoders: Mapping[str, Callable[[Features], Tensor]],
+    images: Sequence[np.ndarray],
+    *,
+    at: int | None = None,
 ) -> Iterator[dict[str, Tensor]]:
     """Encode a batch of images once and decode it with each decoder.
 
@@ -39,9 +44,11 @@ def segment(
         sam: its encoder and its image size are used.
         decoders: name -> Features to logits (B, K, h, w) over the padded square, at any resolution.
         images: uint8 (H, W, 3) RGB each, of any sizes; encoded as one batch.
+        at: side of the square that the logits are squashed to; None for each image's own size.
 
     Yields:
-        For each image in order: name -> logits float32 (K, H, W) at the image's size, on the device of `sam`.
+        For each image in order: name -> logits float32 (K, H, W) at the image's size (or `at` squared), on the
+        device of `sam`.
 
     Raises:
         ShapeError: an image is not uint8 (H, W, 3).
@@ -51,7 +58,8 @@ def segment(
         return
     features = sam.encode(torch.stack([pixels for pixels, _ in prepared]).to(sam.device))
     logits = {name: decoder(features) for name, decoder in decoders.items()}
-    for index, (_, geometry) in enumerate(prepared):
+    for index, (_, own) in enumerate(prepared):
+        geometry = own if at is None else replace(own, original_hw=(at, at))
         yield {name: to_original(planes[index], geometry) for name, planes in logits.items()}
 
 
