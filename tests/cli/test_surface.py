@@ -32,6 +32,10 @@ SURFACE = {
     "doctor": [*MASKS, "--fix", "--json", "--side", "images", "masks"],
     "methods": ["--base", "--classes", "--json"],
     "info": ["--json", "specialist"],
+    "data": [],
+    "reproduce": [
+        "--base", "--data", "--device", "--dry-run", "--json", "--methods", "--out", "--seeds", "--set", "paper",
+    ],
 }  # fmt: skip
 """Verb -> its options and arguments."""
 

@@ -63,7 +63,7 @@ def test_train_predict_evaluate_and_the_page(run: Run, data: Path, samples: Path
     assert "--resume" in again.err
     resumed = run("train", "--out", out, "--resume", "--json")
     assert resumed.code == 0, resumed.err
-    assert "finished already" in resumed.err
+    assert "is finished" in resumed.err
 
 
 def test_settings_from_a_file(run: Run, data: Path, base: Path, tmp_path: Path) -> None:
@@ -214,3 +214,17 @@ def test_demo(run: Run, base: Path, tmp_path: Path) -> None:
     assert set(answer.json["evaluation"]["rows"]) == {"specialist", "stock_sam", "probe"}
     assert Path(answer.json["report"]).is_file()
     assert len(list((tmp_path / "demo" / "predictions").glob("*.png"))) == 24
+
+
+def test_the_public_data_sets_are_listed(run: Run) -> None:
+    listed = {row["name"]: row for row in run("data", "list", "--json").json["datasets"]}
+    assert listed["cod10k"]["parts"][0] == {
+        "part": "train",
+        "images": 3040,
+        "image_folder": "Train/Image",
+        "mask_folder": "Train/GT_Object",
+    }
+    assert listed["livecell"]["licence"] == "CC BY-NC 4.0"
+    text = run("data", "list").out
+    assert all(name in text for name in listed)
+    assert "not stated" in text
