@@ -52,6 +52,9 @@ def test_train_predict_evaluate_and_the_page(run: Run, data: Path, samples: Path
     assert "8 of these 8 images" in flattered.err
     assert "iou_per_image" in flattered.out
     assert "the images' own size" in flattered.out
+    told = run("evaluate", out, samples / "images", samples / "masks", "--protocol", "cod", "--at", 64, "--no-report")
+    assert "protocol cod, compared squashed to 64 x 64" in told.out
+    assert "beta^2 = 0.3, as published by the reference code" in told.out
     nothing = run("evaluate", out, data / "images", data / "masks", "--unseen")
     assert (nothing.code, nothing.out) == (2, "")
 

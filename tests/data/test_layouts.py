@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from samtune.data import DataOptions, open_dataset, split
+from samtune.data import DataOptions, inspect, open_dataset, split
 from samtune.data.layouts import LAYOUTS, NOT_STATED, split_word
 from samtune.errors import DataError
 from samtune.types import IGNORE
@@ -274,6 +274,8 @@ def test_strays_are_told_and_left_out(tmp_path: Path) -> None:
     camo_bundle(tmp_path)
     dataset = open_dataset(f"camo/test:{tmp_path}")
     assert any("1 file(s) without a partner" in note and "stray.jpg" in note for note in dataset.notes)
+    findings = inspect(f"camo/test:{tmp_path}", None)
+    assert (findings.num_pairs, findings.stops_training) == (2, False)
     assert any("2 pairs here, 250 in the papers" in note for note in dataset.notes)
 
 

@@ -111,7 +111,7 @@ def _cell(evaluation: Evaluation, row: str, key: str) -> str:
 
 
 def _size(resolution: str) -> str:
-    return "the images' own size" if resolution == "native" else resolution
+    return "at the images' own size" if resolution == "native" else resolution
 
 
 def _regressions(evaluation: Evaluation) -> list[str]:
@@ -143,7 +143,7 @@ def _text(evaluation: Evaluation, report: str | None) -> str:
     header = ("measure", *evaluation.rows)
     rows = [(key, *(_cell(evaluation, row, key) for row in evaluation.rows)) for key in evaluation.headline]
     lines = [
-        f"{evaluation.num_images} images, protocol {evaluation.protocol}, compared at {_size(evaluation.resolution)}.",
+        f"{evaluation.num_images} images, protocol {evaluation.protocol}, compared {_size(evaluation.resolution)}.",
         table(header, rows),
         *(f"  {key}: {words}" for key, words in evaluation.headline.items()),
     ]
