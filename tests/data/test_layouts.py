@@ -336,6 +336,11 @@ def test_grey_levels_of_pascal_s_are_cut_at_the_middle(tmp_path: Path) -> None:
     np.testing.assert_array_equal(dataset.labels(1), (levels > 127).astype(np.uint8))
 
 
+def test_pascal_s_may_be_repacked_in_two_folders(tmp_path: Path) -> None:
+    pairs(tmp_path, "Imgs", "GT", ["1", "2"])
+    assert [pair.mask.parent.parent.name for pair in open_dataset(f"pascal_s:{tmp_path}").pairs] == ["pascal_s"] * 2
+
+
 def test_what_is_not_there_is_refused_or_told(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="there is none"):
         open_dataset(f"duts:{tmp_path / 'gone'}")

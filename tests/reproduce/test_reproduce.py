@@ -6,6 +6,7 @@ import csv
 import json
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -142,6 +143,19 @@ def test_a_failing_cell_stops_nothing(base: Path, data: Path, tmp_path: Path) ->
     assert cells["emps_iou"]["ours"] is None
     assert "a.png" in cells["emps_iou"]["errors"][0]
     assert cells["kvasir_seg_iou"]["ours"] is not None
+
+
+def test_an_interruption_keeps_the_run_and_scores_nothing(
+    base: Path, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(runner, "train", lambda *_, **__: SimpleNamespace(stopped="interrupted"))
+    plan = make_plan("ptsam", data, base=str(base), methods=["ptsam"])
+    with pytest.raises(KeyboardInterrupt):
+        run_plan(plan, tmp_path / "out", RunChoices(1, "cpu", QUICK))
+    assert not (tmp_path / "out" / "scores").exists()
+    monkeypatch.undo()
+    content = run_plan(plan, tmp_path / "out", RunChoices(1, "cpu", QUICK))
+    assert content["cells"][-4]["errors"] == []
 
 
 def test_settings_that_the_table_decides_are_refused(base: Path, data: Path, tmp_path: Path) -> None:

@@ -150,8 +150,10 @@ def _train(settings: TrainSettings, column: Column, plan: Plan, run: Path) -> Pa
     started = (run / CONFIG_FILE).is_file()
     dataset = open_dataset(images)
     claim_run(run, RunConfig(images, data=dataset.options, train=settings), resume=started)
-    if not (started and finished_result(run) is not None):
-        train(settings, dataset, run, resume=started)
+    if started and finished_result(run) is not None:
+        return run
+    if train(settings, dataset, run, resume=started).stopped == "interrupted":
+        raise KeyboardInterrupt  # what was trained so far is kept in the run; nothing is scored by it
     return run
 
 

@@ -113,7 +113,7 @@ def _place(layout: Layout, part: Part, root: Path) -> tuple[Path, Path] | None:
     tops += [top / wrapper for top in tops[1:] for wrapper in layout.wrappers]
     for top in tops:
         for images, masks in zip(part.images, _as_long(part.masks, len(part.images)), strict=False):
-            if (top / images).is_dir() and (top / masks).exists() and _fits(part, top / images):
+            if (top / images).is_dir() and (top / masks).exists() and _fits(part, top / images, top / masks):
                 return top / images, top / masks
     return None
 
@@ -122,8 +122,11 @@ def _as_long(masks: tuple[str, ...], num: int) -> tuple[str, ...]:
     return masks if len(masks) == num else masks * num
 
 
-def _fits(part: Part, images: Path) -> bool:
-    return any(_is_image(part, file) for file in images.rglob("*"))
+def _fits(part: Part, images: Path, masks: Path) -> bool:
+    """Whether the folders hold files of the part's kinds; repacked sets may have the folder but not the files."""
+    if not any(_is_image(part, file) for file in images.rglob("*")):
+        return False
+    return masks.is_file() or any(_is_mask(part, file) for file in masks.rglob("*"))
 
 
 def _pairs_of(layout: Layout, part: Part, images: Path, masks: Path, root: Path) -> tuple[list[Pair], list[Problem]]:
