@@ -170,6 +170,8 @@ class Specialist:
         masks: Paths | Sequence[np.ndarray] | None = None,
         *,
         unseen: bool = False,
+        protocol: str = "default",
+        at: int | None = None,
         options: DataOptions | None = None,
     ) -> Evaluation:
         """Score it on annotated images, beside stock SAM and the probe.
@@ -178,6 +180,8 @@ class Specialist:
             images: as for `fit`.
             masks: as for `fit`.
             unseen: leave out the images that it was trained or validated on.
+            protocol: which measures: default, cod, shadow, sod, polyp, skin, leaf, road, trans10k or microscopy.
+            at: side of the square that predictions and masks are squashed to; None for each image's own size.
             options: how mask files are read, where the files leave doubt.
 
         Raises:
@@ -191,6 +195,8 @@ class Specialist:
                 open_for(self.card, images, masks, options),
                 base=self.base,
                 unseen=unseen,
+                protocol=protocol,
+                at=at,
                 batch_size=self.predictor.batch_size,
                 device=str(self.predictor.sam.device),
                 tta=self.predictor.tta,

@@ -27,11 +27,15 @@ SURFACE = {
     ],
     "evaluate": [
         *MASKS, "--base", "--batch-size", "--device", "--json", "--no-report", "--per-image", "--protocol",
-        "--report", "--tta", "--unseen", "images", "masks", "specialist",
+        "--at", "--report", "--spacing", "--tta", "--unseen", "images", "masks", "specialist",
     ],
     "doctor": [*MASKS, "--fix", "--json", "--side", "images", "masks"],
     "methods": ["--base", "--classes", "--json"],
     "info": ["--json", "specialist"],
+    "data": [],
+    "reproduce": [
+        "--base", "--data", "--device", "--dry-run", "--json", "--methods", "--out", "--seeds", "--set", "paper",
+    ],
 }  # fmt: skip
 """Verb -> its options and arguments."""
 

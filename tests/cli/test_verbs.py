@@ -50,7 +50,11 @@ def test_train_predict_evaluate_and_the_page(run: Run, data: Path, samples: Path
 
     flattered = run("evaluate", out, data / "images", data / "masks", "--no-report")
     assert "8 of these 8 images" in flattered.err
-    assert "IoU per image" in flattered.out
+    assert "iou_per_image" in flattered.out
+    assert "the images' own size" in flattered.out
+    told = run("evaluate", out, samples / "images", samples / "masks", "--protocol", "cod", "--at", 64, "--no-report")
+    assert "protocol cod, compared squashed to 64 x 64" in told.out
+    assert "beta^2 = 0.3, as published by the reference code" in told.out
     nothing = run("evaluate", out, data / "images", data / "masks", "--unseen")
     assert (nothing.code, nothing.out) == (2, "")
 
@@ -250,3 +254,17 @@ def test_demo(run: Run, base: Path, tmp_path: Path) -> None:
     assert set(answer.json["evaluation"]["rows"]) == {"specialist", "stock_sam", "probe"}
     assert Path(answer.json["report"]).is_file()
     assert len(list((tmp_path / "demo" / "predictions").glob("*.png"))) == 24
+
+
+def test_the_public_data_sets_are_listed(run: Run) -> None:
+    listed = {row["name"]: row for row in run("data", "list", "--json").json["datasets"]}
+    assert listed["cod10k"]["parts"][0] == {
+        "part": "train",
+        "images": 3040,
+        "image_folder": "Train/Image",
+        "mask_folder": "Train/GT_Object",
+    }
+    assert listed["livecell"]["licence"] == "CC BY-NC 4.0"
+    text = run("data", "list").out
+    assert all(name in text for name in listed)
+    assert "not stated" in text

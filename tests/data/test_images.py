@@ -216,6 +216,13 @@ def test_manifest(delimiter: str, tmp_path: Path) -> None:
         open_dataset(path, tmp_path / "masks")
 
 
+def test_a_manifest_may_call_its_masks_labels(tmp_path: Path) -> None:
+    binary_folder(tmp_path, 2)
+    path = tmp_path / "train.csv"
+    path.write_text(",image,label\n0,images/0.png,masks/0.png\n1,images/1.png,masks/1.png\n")
+    assert [pair.mask.name for pair in open_dataset(path).pairs] == ["0.png", "1.png"]
+
+
 def test_bad_manifests_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "pairs.csv"
     cases = {

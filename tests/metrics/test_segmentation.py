@@ -23,6 +23,10 @@ KEYS = {
     "iou_per_image_std",
     "dice_per_image",
     "dice_per_image_std",
+    "precision_per_image",
+    "precision_per_image_std",
+    "recall_per_image",
+    "recall_per_image_std",
     "iou_pooled",
     "dice_pooled",
     "precision_pooled",
@@ -81,6 +85,24 @@ def test_per_image_and_pooled_follow_their_definitions(num_classes: int) -> None
     expected = sorted(zip(per_image, [name for name, _, _ in items], strict=True))[:10]
     assert [name for name, _ in result.worst] == [name for _, name in expected]
     assert [value for _, value in result.worst] == pytest.approx([value for value, _ in expected])
+
+
+def test_precision_and_recall_per_image() -> None:
+    items = images(25, 1)
+    expected = []
+    for _, predicted, target in items:
+        pairs = [
+            (p, t) for p, t in zip(predicted.ravel().tolist(), target.ravel().tolist(), strict=True) if t != IGNORE
+        ]
+        hit, called, there = sum(p and t for p, t in pairs), sum(p for p, _ in pairs), sum(t for _, t in pairs)
+        nothing = not called and not there
+        expected.append((hit / called if called else float(nothing), hit / there if there else float(nothing)))
+    result = scored(items, NAMES[:1]).result()
+    precisions, recalls = zip(*expected, strict=True)
+    assert result.precision_per_image == pytest.approx(statistics.fmean(precisions))
+    assert result.precision_per_image_std == pytest.approx(statistics.pstdev(precisions))
+    assert result.recall_per_image == pytest.approx(statistics.fmean(recalls))
+    assert result.recall_per_image_std == pytest.approx(statistics.pstdev(recalls))
 
 
 def test_per_class_averages_over_the_images_that_have_the_class() -> None:
@@ -161,8 +183,10 @@ def test_a_row_is_flat_and_names_the_classes() -> None:
         "name": "x",
         "iou": 0.5,
         "dice": 0.5,
+        "precision": 0.5,
+        "recall": 0.5,
         "iou_cell": 1.0,
         "iou_debris": 0.0,
         "iou_membrane": None,
     }
-    assert set(row.to_dict(("one",))) == {"name", "iou", "dice"}
+    assert set(row.to_dict(("one",))) == {"name", "iou", "dice", "precision", "recall"}

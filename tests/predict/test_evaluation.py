@@ -4,6 +4,7 @@ import csv
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -11,10 +12,13 @@ import pytest
 import torch
 
 from samtune.data import DataOptions, open_dataset, read_image, split, split_record, to_input
+from samtune.data.resizing import resize_labels
 from samtune.data.restore import decide, to_original
 from samtune.errors import ConfigError, DataError
 from samtune.methods import Probe
+from samtune.metrics import EXPLAINED, PROTOCOLS, saliency
 from samtune.predict import evaluate, load_predictor
+from samtune.predict.regressions import find_regressions
 from samtune.sam import Sam
 from tests.predict.conftest import write_specialist
 
@@ -81,7 +85,9 @@ def test_seen_images_are_known_by_content(run: Path, samples: Path, tmp_path: Pa
 def test_the_json_and_the_table(run: Path, samples: Path, tmp_path: Path) -> None:
     found = evaluate(run / "specialist", open_dataset(samples / "images", samples / "masks"), device="cpu")
     content = json.loads(json.dumps(found.to_json(), allow_nan=False))
-    assert list(content) == ["num_images", "protocol", "rows", "per_class", "skipped", "notes"]
+    assert list(content) == [
+        "num_images", "protocol", "resolution", "headline", "rows", "per_class", "regressions", "skipped", "notes",
+    ]  # fmt: skip
     assert list(content["rows"]) == ["specialist", "stock_sam", "probe"]
     assert content["num_images"] == 5
     assert content["protocol"] == "default"
@@ -127,3 +133,98 @@ def test_an_image_that_breaks_is_skipped(run: Path, samples: Path, tmp_path: Pat
     found = evaluate(run, dataset, device="cpu")
     assert found.num_images == 4
     assert [Path(row["file"]).name for row in found.skipped] == ["cells_002.png"]
+
+
+@pytest.mark.parametrize("protocol", list(PROTOCOLS))
+def test_every_protocol_runs_and_says_what_it_measured(run: Path, samples: Path, protocol: str) -> None:
+    found = evaluate(run, open_dataset(samples / "images", samples / "masks"), protocol=protocol, device="cpu")
+    content = json.loads(json.dumps(found.to_json(), allow_nan=False))
+    assert (content["protocol"], content["resolution"]) == (protocol, "native")
+    assert content["headline"] == {key: EXPLAINED[key] for key in PROTOCOLS[protocol].headline}
+    for row in found.rows:
+        for key in content["headline"]:
+            assert content["rows"][row][key] == found.value(row, key)
+
+
+def test_maps_and_thresholds_are_the_models_own(run: Path, samples: Path) -> None:
+    dataset = open_dataset(samples / "images", samples / "masks")
+    predictor = load_predictor(run, device="cpu")
+    cod = evaluate(run, dataset, protocol="cod", device="cpu")
+    shadow = evaluate(run, dataset, protocol="shadow", device="cpu")
+    for index, pair in enumerate(dataset.pairs):
+        plane, target = predictor.images([dataset.image(index)])[0].probabilities[0], dataset.labels(index) == 1
+        expected = saliency.s_measure(saliency.stretch(plane), target)
+        assert cod.values["specialist"][pair.stem]["s_measure"] == pytest.approx(expected, abs=1e-3)
+        called = plane > 125 / 255
+        missed, false = 100 * (~called[target]).mean(), 100 * called[~target].mean()
+        found = shadow.values["specialist"][pair.stem]
+        assert found["ber_percent"] == pytest.approx((missed + false) / 2, abs=0.5)
+
+
+def test_squashed_to_a_square(run: Path, samples: Path) -> None:
+    dataset = open_dataset(samples / "images", samples / "masks")
+    found = evaluate(run, dataset, protocol="microscopy", at=64, device="cpu")
+    assert found.to_json()["resolution"] == "squashed to 64 x 64"
+    native = evaluate(run, dataset, protocol="microscopy", device="cpu")
+    assert found.iou_by_image != native.iou_by_image
+    counts = found.per_image["specialist"][0].counts
+    squashed = resize_labels(dataset.labels(0), (64, 64))
+    assert counts.tp[0] + counts.fn[0] == (squashed == 1).sum()
+    doubled = evaluate(run, dataset, protocol="microscopy", spacing=2.0, device="cpu")
+    for row in native.rows:
+        value = native.value(row, "hd95_per_image")
+        assert doubled.value(row, "hd95_per_image") == (None if value is None else pytest.approx(2 * value))
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"protocol": "codd"}, "did you mean 'cod'"),
+        ({"at": 3}, "16 to 8192"),
+        ({"spacing": 0.5}, "protocol microscopy"),
+        ({"protocol": "microscopy", "spacing": 0.5, "at": 64}, "no --at"),
+        ({"protocol": "microscopy", "spacing": -1.0}, "above 0"),
+    ],
+)
+def test_settings_that_make_no_sense_are_refused(run: Path, samples: Path, settings: Any, words: str) -> None:
+    with pytest.raises(ConfigError, match=words):
+        evaluate(run, open_dataset(samples / "images", samples / "masks"), device="cpu", **settings)
+
+
+def test_objects_are_those_of_the_masks(run: Path, samples: Path, tmp_path: Path) -> None:
+    """Two halves of one area have ids of their own: the objects are not the connected areas."""
+    (tmp_path / "masks").mkdir()
+    shutil.copytree(samples / "images", tmp_path / "images")
+    num = 0
+    for file in (samples / "masks").iterdir():
+        area = (read_image(file)[..., 0] > 0).astype(np.uint16)
+        left = np.where(np.arange(area.shape[1]) < area.shape[1] // 2, 1, 2).astype(np.uint16)
+        cv2.imwrite(str(tmp_path / "masks" / file.name), area * left)
+        num += len(np.unique(area * left)) - 1
+    options = DataOptions(class_names=("cell",), instances=True)
+    dataset = open_dataset(tmp_path / "images", tmp_path / "masks", options)
+    found = evaluate(run, dataset, protocol="microscopy", at=128, device="cpu")
+    assert found.value("specialist", "num_objects") == num
+
+
+def test_regressions_are_the_images_where_a_baseline_did_better(run: Path, samples: Path, tmp_path: Path) -> None:
+    found = evaluate(run, open_dataset(samples / "images", samples / "masks"), device="cpu")
+    expected = {
+        (name, row): found.iou_by_image[row][name] - mine
+        for name, mine in found.iou_by_image["specialist"].items()
+        for row in ("stock_sam", "probe")
+        if found.iou_by_image[row][name] > mine
+    }
+    assert {(r.name, r.baseline): r.loss for r in found.regressions} == pytest.approx(expected)
+    assert [r.loss for r in found.regressions] == sorted((r.loss for r in found.regressions), reverse=True)
+    rows = list(csv.DictReader(found.write_per_image(tmp_path / "scores.csv").read_text().splitlines()))
+    assert {(row["name"], word) for row in rows for word in row["regression"].split()} == set(expected)
+
+
+def test_less_may_be_better() -> None:
+    values: dict[str, dict[str, dict[str, float | None]]] = {
+        "specialist": {"a": {"ber_percent": 5.0}, "b": {"ber_percent": 2.0}, "c": {"ber_percent": None}},
+        "probe": {"a": {"ber_percent": 3.0}, "b": {"ber_percent": 4.0}, "c": {"ber_percent": 0.0}},
+    }
+    found = find_regressions(values, PROTOCOLS["shadow"], "specialist")
+    assert [(r.name, r.baseline, r.loss) for r in found] == [("a", "probe", 2.0)]

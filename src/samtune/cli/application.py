@@ -10,12 +10,14 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from samtune.cli import (
+    data_verb,
     demo_verb,
     doctor_verb,
     evaluate_verb,
     info_verb,
     methods_verb,
     predict_verb,
+    reproduce_verb,
     train_verb,
 )
 from samtune.cli.output import is_main_process
@@ -41,6 +43,8 @@ app.command("evaluate")(evaluate_verb.evaluate)
 app.command("doctor")(doctor_verb.doctor)
 app.command("methods")(methods_verb.methods)
 app.command("info")(info_verb.info)
+app.command("reproduce")(reproduce_verb.reproduce)
+app.add_typer(data_verb.app, name="data")
 
 
 @app.callback()

@@ -23,6 +23,9 @@ from samtune.cli.options import (
 )
 from samtune.cli.output import emit, table
 
+MAX_TOLD = 5
+"""Of the images on which a baseline did better, this many are named to people; --json has them all."""
+
 if TYPE_CHECKING:
     from samtune.data import DataOptions
     from samtune.predict import Evaluation
@@ -32,6 +35,15 @@ class Protocol(StrEnum):
     """How the images are scored."""
 
     default = "default"
+    cod = "cod"
+    shadow = "shadow"
+    sod = "sod"
+    polyp = "polyp"
+    skin = "skin"
+    leaf = "leaf"
+    road = "road"
+    trans10k = "trans10k"
+    microscopy = "microscopy"
 
 
 def evaluate(
@@ -45,8 +57,15 @@ def evaluate(
         bool, typer.Option("--unseen", help="Leave out images that the run trained or validated on.")
     ] = False,
     protocol: Annotated[
-        Protocol, typer.Option(help="default: foreground IoU and Dice at the images' own size.")
+        Protocol, typer.Option(help="What the field reports; see docs/metrics.md. default: foreground IoU and Dice.")
     ] = Protocol.default,
+    at: Annotated[
+        int | None,
+        typer.Option(metavar="SIDE", help="Compare at SIDE x SIDE, squashed. Default: the images' own size."),
+    ] = None,
+    spacing: Annotated[
+        float | None, typer.Option(metavar="UNITS", help="Side of a pixel, for distances. Default: pixels.")
+    ] = None,
     per_image: Annotated[
         Path | None, typer.Option("--per-image", metavar="CSV", help="Write the score of each image.")
     ] = None,
@@ -70,8 +89,11 @@ def evaluate(
     card = read_card(specialist_folder(specialist))
     options = data_options(data_values(classes, colour, ignore_label, instances))
     dataset = open_for(card, images, masks, options or _trained_with(specialist))
-    evaluation = score(specialist, dataset, base=base, unseen=unseen, batch_size=batch_size, device=device, tta=tta)
-    content = evaluation.to_json() | {"protocol": protocol.value}
+    evaluation = score(
+        specialist, dataset, base=base, unseen=unseen, protocol=protocol.value, at=at, spacing=spacing,
+        batch_size=batch_size, device=device, tta=tta,
+    )  # fmt: skip
+    content = evaluation.to_json()
     if per_image is not None:
         evaluation.write_per_image(per_image)
     run = run_of(specialist)
@@ -80,6 +102,31 @@ def evaluate(
 
         content["report"] = str(write_evaluation_page(run, evaluation, dataset, where=images, base=base, device=device))
     emit(content, _text(evaluation, content.get("report")), as_json=as_json)
+
+
+def _cell(evaluation: Evaluation, row: str, key: str) -> str:
+    """A value with its deviation over images, where there is one."""
+    value, deviation = evaluation.value(row, key), evaluation.value(row, f"{key}_std")
+    if value is None:
+        return "not defined"
+    return f"{value:.3f}" if deviation is None else f"{value:.3f} ± {deviation:.3f}"
+
+
+def _size(resolution: str) -> str:
+    return "at the images' own size" if resolution == "native" else resolution
+
+
+def _regressions(evaluation: Evaluation) -> list[str]:
+    """Against each baseline: on how many images it did better, and the worst of them."""
+    lines = []
+    for baseline in evaluation.rows:
+        found = [regression for regression in evaluation.regressions if regression.baseline == baseline]
+        if found:
+            shown = ", ".join(f"{r.name} {r.specialist:.2f} < {r.value:.2f}" for r in found[:MAX_TOLD])
+            if found[0].specialist > found[0].value:
+                shown = shown.replace("<", ">")
+            lines.append(f"{baseline} did better on {len(found)} images ({found[0].measure}): {shown}")
+    return lines
 
 
 def _trained_with(specialist: Path) -> DataOptions | None:
@@ -94,20 +141,17 @@ def _trained_with(specialist: Path) -> DataOptions | None:
 
 
 def _text(evaluation: Evaluation, report: str | None) -> str:
-    """A table of the rows, the worst images, and where the page is."""
-    rows = [
-        (
-            name,
-            f"{scores.iou_per_image:.3f} ± {scores.iou_per_image_std:.3f}",
-            f"{scores.dice_per_image:.3f} ± {scores.dice_per_image_std:.3f}",
-            f"{scores.iou_pooled:.3f}",
-            f"{scores.dice_pooled:.3f}",
-        )
-        for name, scores in evaluation.rows.items()
+    """What was measured, a table with a line for each measure, the worst images, where tuning hurt, and the page."""
+    header = ("measure", *evaluation.rows)
+    rows = [(key, *(_cell(evaluation, row, key) for row in evaluation.rows)) for key in evaluation.headline]
+    lines = [
+        f"{evaluation.num_images} images, protocol {evaluation.protocol}, compared {_size(evaluation.resolution)}.",
+        table(header, rows),
+        *(f"  {key}: {words}" for key, words in evaluation.headline.items()),
     ]
-    header = ("row", "IoU per image", "Dice per image", "IoU pooled", "Dice pooled")
     worst = ", ".join(f"{name} {iou:.2f}" for name, iou in evaluation.rows["specialist"].worst)
-    lines = [f"{evaluation.num_images} images.", table(header, rows), f"Worst (IoU): {worst}"]
+    lines.append(f"Worst (IoU): {worst}")
+    lines += _regressions(evaluation)
     if evaluation.skipped:
         lines += ["Not read:", *(f"  {row['why']}" for row in evaluation.skipped)]
     if report is not None:

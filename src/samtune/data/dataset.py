@@ -96,6 +96,14 @@ class Dataset:
         """
         return self.encoding.read(self.pairs[index].mask)
 
+    def objects(self, index: int) -> np.ndarray | None:
+        """The objects of image `index` as int64 (H, W), 0 background; None where the masks do not tell objects apart.
+
+        Raises:
+            DataError: the file can no longer be read.
+        """
+        return self.encoding.objects(self.pairs[index].mask) if self.encoding.kind == "instances" else None
+
     def content_id(self, index: int) -> str:
         """sha256 of the decoded image: equal for re-encoded or renamed copies; computed once."""
         path = self.pairs[index].image

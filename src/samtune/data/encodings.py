@@ -72,6 +72,20 @@ class MaskEncoding:
                 labels[values == value] = label
         return labels
 
+    def objects(self, path: Path) -> np.ndarray:
+        """The ids of the objects in a mask file as int64 (H, W): 0 for background and for ignored pixels.
+
+        Only for the kind "instances".
+
+        Raises:
+            DataError: the file is damaged.
+        """
+        ids = self._values(decode(path), path).astype(np.int64)
+        for value, label in self.table:
+            if label == IGNORE:
+                ids[ids == value] = 0
+        return ids
+
     def count(self, stats: MaskStats) -> np.ndarray:
         """int64 (K + 2,): pixels of background, of classes 1..K, ignored (last), from a mask's statistics."""
         sums = np.zeros(self.num_classes + 2, np.int64)

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from samtune.data.decoding import IMAGE_SUFFIXES
+from samtune.data.layouts import find_layout_pairs, split_word
 from samtune.data.manifest import SPLITS, read_manifest
 from samtune.errors import DataError
 from samtune.types import Pair, Problem
@@ -44,13 +45,19 @@ def find_pairs(images: Path | str, masks: Path | str | None = None) -> Found:
         images: a folder of images (searched with its sub-folders), a CSV or TSV manifest with the columns
             `image,mask[,group,split]`, or, with `masks` left out, a folder that holds `images/` and
             `masks/`, or `{train,val,test}/{images,masks}`, or images and masks side by side (`a.png`,
-            `a_mask.png`).
+            `a_mask.png`); or a public data set as `cod10k:PATH` or `cod10k/test:PATH` (`layouts`).
         masks: the folder of masks. A mask has its image's stem, possibly with a suffix of `MASK_SUFFIXES`,
             and any of the image endings.
 
     Raises:
         DataError: a path does not exist, or the folder has none of these shapes.
     """
+    known = split_word(images)
+    if known is not None:
+        if masks is not None:
+            raise DataError(f"{images}: a public data set has its own masks, so no masks folder may be given ({masks})")
+        pairs, problems, notes = find_layout_pairs(*known)
+        return _finish(pairs, problems, notes=notes)
     images = Path(images)
     masks = None if masks is None else Path(masks)
     if images.is_file():

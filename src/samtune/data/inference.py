@@ -75,6 +75,8 @@ def choose_reading(stats: Sequence[MaskStats], options: DataOptions) -> str:
         return "alpha"
     if forms & {"colour", "alpha"}:
         return "colour"
+    if options.ids is not None and forms <= {"palette", "value"}:
+        return "value"
     if "palette" in forms:
         used: dict[int, set[int]] = {}
         for s in stats:

@@ -23,7 +23,8 @@ SPLITS = {
 def read_manifest(path: Path) -> tuple[list[Pair], list[Problem]]:
     """The pairs of a manifest; paths are relative to the manifest's own folder.
 
-    The first line names the columns. Columns other than `image`, `mask`, `group`, `split` are passed over.
+    The first line names the columns; `label` stands for `mask` where there is no such (AutoGluon's bundles).
+    Columns other than `image`, `mask`, `group`, `split` are passed over.
     An empty `group` or `split` is none. Splits are train, val and test (valid, validation, training are
     understood).
 
@@ -38,6 +39,8 @@ def read_manifest(path: Path) -> tuple[list[Pair], list[Problem]]:
     delimiter = "\t" if "\t" in first else ";" if ";" in first else ","
     reader = csv.DictReader(lines, delimiter=delimiter)
     columns = {name.strip().lower(): name for name in reader.fieldnames or [] if name}
+    if "label" in columns:
+        columns.setdefault("mask", columns["label"])
     if "image" not in columns or "mask" not in columns:
         raise DataError(
             f"{path}: the first line must name the columns image,mask[,group,split], but is {first!r}; add it"

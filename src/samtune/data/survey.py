@@ -10,6 +10,7 @@ from samtune.data.decoding import Header, decode, is_complete, read_header
 from samtune.data.folder import find_pairs
 from samtune.data.images import header_notes
 from samtune.data.inference import Inference, infer_encoding
+from samtune.data.layouts import layout_options
 from samtune.data.maskstats import MaskStats, survey_mask
 from samtune.errors import DataError
 from samtune.progress import track
@@ -48,6 +49,7 @@ def survey(images: Path | str, masks: Path | str | None, options: DataOptions) -
         DataError: a folder or the manifest does not exist or has no known shape.
     """
     found = find_pairs(images, masks)
+    options = layout_options(images, options)
     problems = list(found.problems)
     pairs, headers, stats = [], [], []
     for pair in track(found.pairs, "reading masks", len(found.pairs)):

@@ -60,14 +60,21 @@ def count(predicted: NDArray[np.uint8], target: NDArray[np.uint8], num_classes: 
         ShapeError: the maps are not two-dimensional integer arrays of one shape, or hold a label that does
             not exist.
     """
+    table = confusion(predicted, target, num_classes)
+    tp = np.diagonal(table)[1:].copy()
+    return Counts(tp=tp, fp=table.sum(axis=0)[1:] - tp, fn=table.sum(axis=1)[1:] - tp)
+
+
+def confusion(predicted: NDArray[np.uint8], target: NDArray[np.uint8], num_classes: int) -> NDArray[np.int64]:
+    """Count the pixels of each pair of labels, background among them: int64 (K + 1, K + 1), [target, predicted].
+
+    Arguments and errors as for `count`; ignored pixels are in no cell.
+    """
     _check_maps(predicted, target, num_classes)
     labels = num_classes + 1
     valid = target != IGNORE
     pairs = target[valid].astype(np.int64) * labels + predicted[valid]
-    confusion = np.bincount(pairs, minlength=labels * labels).reshape(labels, labels).astype(np.int64)
-    hits = np.diagonal(confusion)
-    tp = hits[1:].copy()
-    return Counts(tp=tp, fp=confusion.sum(axis=0)[1:] - tp, fn=confusion.sum(axis=1)[1:] - tp)
+    return np.bincount(pairs, minlength=labels * labels).reshape(labels, labels).astype(np.int64)
 
 
 def iou(counts: Counts) -> NDArray[np.float64]:

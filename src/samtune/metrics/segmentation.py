@@ -41,16 +41,26 @@ class ImageScore:
         counts: pixels per class, (K,) each.
         iou: mean IoU over the classes present in target or prediction; 1 where there is none.
         dice: mean Dice over the same classes; 1 where there is none.
+        precision: mean precision over the same classes; 1 where there is none.
+        recall: mean recall over the same classes; 1 where there is none.
     """
 
     name: str
     counts: Counts
     iou: float
     dice: float
+    precision: float
+    recall: float
 
     def to_dict(self, class_names: Sequence[str]) -> dict[str, str | float | None]:
-        """Return one flat table row: name, iou, dice and, with K > 1, `iou_<class>` (None where absent)."""
-        row: dict[str, str | float | None] = {"name": self.name, "iou": self.iou, "dice": self.dice}
+        """Return one flat table row: name, its scores and, with K > 1, `iou_<class>` (None where absent)."""
+        row: dict[str, str | float | None] = {
+            "name": self.name,
+            "iou": self.iou,
+            "dice": self.dice,
+            "precision": self.precision,
+            "recall": self.recall,
+        }
         if len(class_names) > 1:
             values, present = iou(self.counts), self.counts.present
             for index, class_name in enumerate(class_names):
@@ -68,6 +78,10 @@ class Scores:
         iou_per_image_std: population standard deviation of the same over images (divided by n, not n - 1).
         dice_per_image: mean over images of the image's Dice.
         dice_per_image_std: population standard deviation of the same over images.
+        precision_per_image: mean over images of the image's precision.
+        precision_per_image_std: its population standard deviation.
+        recall_per_image: mean over images of the image's recall.
+        recall_per_image_std: its population standard deviation.
         iou_pooled: IoU of the pixels of all images together, mean over the classes present in any image.
         dice_pooled: Dice likewise.
         precision_pooled: precision likewise.
@@ -84,6 +98,10 @@ class Scores:
     iou_per_image_std: float
     dice_per_image: float
     dice_per_image_std: float
+    precision_per_image: float
+    precision_per_image_std: float
+    recall_per_image: float
+    recall_per_image_std: float
     iou_pooled: float
     dice_pooled: float
     precision_pooled: float
@@ -138,7 +156,8 @@ class SegmentationScores:
         """
         counts = count(predicted, target, len(self.class_names))
         present = counts.present
-        row = ImageScore(name, counts, _mean_of_present(iou(counts), present), _mean_of_present(dice(counts), present))
+        values = (_mean_of_present(score(counts), present) for score in (iou, dice, precision, recall))
+        row = ImageScore(name, counts, *values)
         self._insert(row)
         return row
 
@@ -150,6 +169,7 @@ class SegmentationScores:
         """Return the scores of all images so far; NaN everywhere and `num_images` 0 before the first."""
         rows = self.rows()
         ious, dices = [row.iou for row in rows], [row.dice for row in rows]
+        precisions, recalls = [row.precision for row in rows], [row.recall for row in rows]
         pooled = sum((row.counts for row in rows), start=_zero(len(self.class_names)))
 
         def over_classes(score: Callable[[Counts], NDArray[np.float64]]) -> float:
@@ -162,6 +182,10 @@ class SegmentationScores:
             iou_per_image_std=_std(ious),
             dice_per_image=_mean(dices),
             dice_per_image_std=_std(dices),
+            precision_per_image=_mean(precisions),
+            precision_per_image_std=_std(precisions),
+            recall_per_image=_mean(recalls),
+            recall_per_image_std=_std(recalls),
             iou_pooled=over_classes(iou),
             dice_pooled=over_classes(dice),
             precision_pooled=over_classes(precision),

@@ -13,23 +13,28 @@ from __future__ import annotations
 import csv
 import json
 from copy import deepcopy
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
+from samtune.data.resizing import resize_labels
 from samtune.data.restore import decide
 from samtune.errors import ConfigError, DataError
+from samtune.losses import probabilities
 from samtune.methods import Probe, load_specialist, read_card, specialist_folder, touches_encoder
-from samtune.metrics import SegmentationScores
+from samtune.metrics import EXPLAINED, Case, ProtocolScores, find_protocol
 from samtune.predict.predictor import choose_device, segment
 from samtune.predict.reading import read_ahead
+from samtune.predict.regressions import Regression, find_regressions
+from samtune.predict.scale import check_scale, undefined_notes
 from samtune.progress import say, track
 from samtune.sam import Sam
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    import numpy as np
     from torch import Tensor
 
     from samtune.data import Dataset
@@ -43,17 +48,21 @@ SPLIT_FILE, PROBE_FILE = "split.json", "probe.safetensors"
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Scores on a set of annotated images, at their native resolution.
+    """Scores on a set of annotated images.
 
     Attributes:
         num_images: images scored.
-        protocol: how they were scored; "default": foreground IoU and Dice, per image and pooled.
+        protocol: a key of `metrics.PROTOCOLS`: which measures, averaged over what.
         class_names: K names, as the specialist has them.
         rows: "specialist", "stock_sam", "probe", those that could be measured.
-        per_image: row -> the score of each image, in the order of the data set.
+        per_image: row -> the overlap of each image, in the order of the data set.
         skipped: {"file": ..., "why": ...} of each image that could not be read.
         notes: what a reader must know to trust the numbers, one sentence each.
         tta: whether every row was averaged over the flips and quarter turns of each image.
+        resolution: the size at which predictions and masks were compared, in words.
+        measures: row -> the protocol's further values of the set; None where a value is not defined.
+        values: row -> image name -> all values of the image.
+        regressions: images on which a baseline did better than the specialist, the worst first.
     """
 
     num_images: int
@@ -64,6 +73,20 @@ class Evaluation:
     skipped: tuple[dict[str, str], ...] = ()
     notes: tuple[str, ...] = ()
     tta: bool = False
+    resolution: str = "native"
+    measures: dict[str, dict[str, float | None]] = field(default_factory=dict)
+    values: dict[str, dict[str, dict[str, float | None]]] = field(default_factory=dict, repr=False)
+    regressions: tuple[Regression, ...] = ()
+
+    @property
+    def headline(self) -> dict[str, str]:
+        """The keys that the protocol shows first, each with what it is."""
+        return {key: EXPLAINED[key] for key in find_protocol(self.protocol).headline}
+
+    def value(self, row: str, key: str) -> float | None:
+        """A value of a row by its key; None where it is not defined."""
+        found: float | None = getattr(self.rows[row], key, None)
+        return self.measures[row].get(key) if found is None and row in self.measures else found
 
     @property
     def iou_by_image(self) -> dict[str, dict[str, float]]:
@@ -72,25 +95,34 @@ class Evaluation:
 
     def to_json(self) -> dict[str, Any]:
         """Plain JSON values; `per_class` is the specialist's, each row has its own too."""
-        rows = {name: scores.to_dict() for name, scores in self.rows.items()}
+        rows = {name: scores.to_dict() | self.measures.get(name, {}) for name, scores in self.rows.items()}
         return {
             "num_images": self.num_images,
             "protocol": self.protocol,
+            "resolution": self.resolution,
+            "headline": self.headline,
             "rows": rows,
             "per_class": rows[SPECIALIST]["per_class"],
+            "regressions": [vars(regression) for regression in self.regressions],
             "skipped": list(self.skipped),
             "notes": list(self.notes),
         }
 
     def write_per_image(self, file: str | Path) -> Path:
-        """Write one line per image as CSV: name, then `<row>_iou`, `<row>_dice` (and classes) of each row."""
+        """Write one line per image as CSV: name, then `<row>_iou`, `<row>_dice`, ... of each row, `regression` at last.
+
+        A value that is not defined is an empty cell; `regression` names the baselines that did better, by spaces.
+        """
         file = Path(file)
         lines: dict[str, dict[str, Any]] = {}
-        for row, scores in self.per_image.items():
-            for score in scores:
-                values = score.to_dict(self.class_names)
-                name = str(values.pop("name"))
+        for row, images in self.values.items():
+            for name, values in images.items():
                 lines.setdefault(name, {"name": name}).update({f"{row}_{key}": v for key, v in values.items()})
+        better: dict[str, list[str]] = {}
+        for found in self.regressions:
+            better.setdefault(found.name, []).append(found.baseline)
+        for name, line in lines.items():
+            line["regression"] = " ".join(better.get(name, ()))
         file.parent.mkdir(parents=True, exist_ok=True)
         with file.open("w", newline="", encoding="utf-8") as stream:
             writer = csv.DictWriter(stream, list(next(iter(lines.values()))))
@@ -105,12 +137,15 @@ def evaluate(
     *,
     base: str | Path | None = None,
     unseen: bool = False,
+    protocol: str = "default",
+    at: int | None = None,
+    spacing: float | None = None,
     batch_size: int = 4,
     device: str | None = None,
     tta: bool = False,
     tell: bool = True,
 ) -> Evaluation:
-    """Score a specialist and its baselines on annotated images.
+    """Score a specialist and its baselines on annotated images; memory does not grow with their number.
 
     Args:
         path: a run folder or its specialist/ folder; only a run knows its probe and the images it saw.
@@ -118,6 +153,10 @@ def evaluate(
         base: where to load the base from; None for the name that the specialist carries.
         unseen: leave out the images (by their pixels, whatever their names) that the run trained or
             validated on.
+        protocol: a key of `metrics.PROTOCOLS`.
+        at: side in pixels of the square that predictions (bilinear) and masks (nearest) are squashed to before they
+            are compared, as the reference code of several papers does with 1024; None for each image's own size.
+        spacing: side of a pixel in any unit, for distances; None for pixels.
         batch_size: images that are encoded together.
         device: as for `load_predictor`.
         tta: average over the eight flips and quarter turns of each image, for every row alike, so that what the
@@ -126,9 +165,12 @@ def evaluate(
 
     Raises:
         DataError: the classes differ in number, or no image is left to score.
-        ConfigError: `unseen` is asked for without a run to say what was seen.
+        ConfigError: `unseen` is asked for without a run to say what was seen; the protocol is unknown or for one
+            class; `at` or `spacing` is out of range or without effect.
         WeightsError: the specialist is damaged or the base is not the one it was trained on.
     """
+    chosen_protocol = find_protocol(protocol)
+    check_scale(chosen_protocol, at, spacing)
     card = read_card(specialist_folder(path))
     notes = _compare_classes(card, dataset, str(path))
     seen = _seen(path, unseen, notes)
@@ -136,7 +178,9 @@ def evaluate(
     notes += rows.notes
     if tta:
         notes.append("Every row is averaged over the eight flips and quarter turns of each image.")
-    accumulators = {name: SegmentationScores(card.class_names) for name in rows.names}
+    rows = replace(rows, at=at, chosen_threshold=chosen_protocol.threshold)
+    width = spacing or 1.0
+    accumulators = {name: ProtocolScores(chosen_protocol, card.class_names, (width, width)) for name in rows.names}
     skipped: list[dict[str, str]] = []
     num_seen = 0
     read = _reader(dataset)
@@ -153,25 +197,33 @@ def evaluate(
                 chosen.append((index, result))
         predictions = rows.predict([result.image for _, result in chosen])
         for (index, result), predicted in zip(chosen, predictions, strict=True):
-            for name, labels in predicted.items():
-                accumulators[name].add(dataset.pairs[index].stem, labels, result.labels)
-    per_image = {name: accumulator.rows() for name, accumulator in accumulators.items()}
+            target = _target(dataset, index, result, at, wants_objects="instances" in chosen_protocol.groups)
+            for name, (labels, foreground) in predicted.items():
+                accumulators[name].add(replace(target, predicted=labels, foreground=foreground))
+    per_image = {name: accumulator.overlap.rows() for name, accumulator in accumulators.items()}
     num_images = len(per_image[SPECIALIST])
     if not num_images:
         raise DataError(_nothing_left(len(dataset), num_seen if unseen else 0, skipped))
     notes += _overlap_note(num_seen, num_images, unseen)
+    values = {name: accumulator.values for name, accumulator in accumulators.items()}
+    results = {name: accumulator.result() for name, accumulator in accumulators.items()}
+    notes += undefined_notes(results[SPECIALIST][1])
     if tell:
         for note in notes:
             say(note)
     return Evaluation(
         num_images=num_images,
-        protocol="default",
+        protocol=protocol,
         class_names=card.class_names,
-        rows={name: accumulator.result() for name, accumulator in accumulators.items()},
+        rows={name: overlap for name, (overlap, _) in results.items()},
         per_image=per_image,
         skipped=tuple(skipped),
         notes=tuple(notes),
         tta=tta,
+        resolution="native" if at is None else f"squashed to {at} x {at}",
+        measures={name: more for name, (_, more) in results.items()},
+        values=values,
+        regressions=find_regressions(values, chosen_protocol, SPECIALIST),
     )
 
 
@@ -187,6 +239,8 @@ class Rows:
         threshold: of the specialist; the floors decide at 0.5.
         notes: why a row is not there.
         tta: whether images are predicted in all their flips and quarter turns.
+        at: side of the square that predictions are squashed to; None for each image's size.
+        chosen_threshold: a protocol's own for all rows; None for those above.
     """
 
     sam: Sam
@@ -196,26 +250,31 @@ class Rows:
     threshold: float
     notes: tuple[str, ...] = ()
     tta: bool = False
+    at: int | None = None
+    chosen_threshold: float | None = None
 
     @property
     def names(self) -> tuple[str, ...]:
         """The rows, the specialist first."""
         return (*self.decoders, *self.stock_decoders)
 
-    def predict(self, images: list[np.ndarray]) -> list[dict[str, np.ndarray]]:
-        """For each image: row -> uint8 (H, W) label map at the image's size."""
-        found = [self._decide(planes) for planes in segment(self.sam, self.decoders, images, tta=self.tta)]
+    def predict(self, images: list[np.ndarray]) -> list[dict[str, tuple[np.ndarray, np.ndarray | None]]]:
+        """For each image: row -> uint8 (H, W) label map, and with one class its probability, float32 (H, W)."""
+        found = [self._decide(planes) for planes in segment(self.sam, self.decoders, images, at=self.at, tta=self.tta)]
         if self.stock is not None and self.stock_decoders:
-            floors = segment(self.stock, self.stock_decoders, images, tta=self.tta)
-            for row, planes in zip(found, floors, strict=True):
+            stock = segment(self.stock, self.stock_decoders, images, at=self.at, tta=self.tta)
+            for row, planes in zip(found, stock, strict=True):
                 row.update(self._decide(planes))
         return found
 
-    def _decide(self, planes: dict[str, Tensor]) -> dict[str, np.ndarray]:
-        return {
-            name: decide(logits, self.threshold if name == SPECIALIST else 0.5).cpu().numpy()
-            for name, logits in planes.items()
-        }
+    def _decide(self, planes: dict[str, Tensor]) -> dict[str, tuple[np.ndarray, np.ndarray | None]]:
+        decided = {}
+        for name, logits in planes.items():
+            own = self.threshold if name == SPECIALIST else 0.5
+            labels = decide(logits, own if self.chosen_threshold is None else self.chosen_threshold).cpu().numpy()
+            foreground = probabilities(logits[None])[0, 0].cpu().numpy() if logits.shape[0] == 1 else None
+            decided[name] = labels, foreground
+        return decided
 
 
 def load_rows(path: str | Path, base: str | Path | None, device: str | None, *, tta: bool = False) -> Rows:
@@ -302,6 +361,16 @@ def _reader(dataset: Dataset) -> Callable[[int], _Annotated]:
         return _Annotated(image, dataset.labels(index), dataset.content_id(index))
 
     return read
+
+
+def _target(dataset: Dataset, index: int, found: _Annotated, at: int | None, *, wants_objects: bool) -> Case:
+    """What an image's predictions are compared with, at the resolution of the comparison."""
+    labels = found.labels
+    objects = dataset.objects(index) if wants_objects else None
+    if at is not None:
+        labels = resize_labels(labels, (at, at))
+        objects = None if objects is None else resize_labels(objects.astype(np.int32), (at, at))
+    return Case(dataset.pairs[index].stem, labels, labels, None, objects)
 
 
 def _compare_classes(card: AdapterCard, dataset: Dataset, path: str) -> list[str]:

@@ -7,6 +7,7 @@ both look at each image in its eight flips and quarter turns and average what th
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import torch
@@ -35,7 +36,12 @@ if TYPE_CHECKING:
 
 @torch.inference_mode()
 def segment(
-    sam: Sam, decoders: Mapping[str, Callable[[Features], Tensor]], images: Sequence[np.ndarray], *, tta: bool = False
+    sam: Sam,
+    decoders: Mapping[str, Callable[[Features], Tensor]],
+    images: Sequence[np.ndarray],
+    *,
+    at: int | None = None,
+    tta: bool = False,
 ) -> Iterator[dict[str, Tensor]]:
     """Encode a batch of images once and decode it with each decoder.
 
@@ -45,36 +51,39 @@ def segment(
         images: uint8 (H, W, 3) RGB each, of any sizes; encoded as one batch.
         tta: average each decoder's probabilities over the eight flips and quarter turns of each image. Eight times
             the work; an image is predicted in the same way whichever way it is held.
+        at: side of the square that the logits are squashed to; None for each image's own size.
 
     Yields:
-        For each image in order: name -> logits float32 (K, H, W) at the image's size, on the device of `sam`.
+        For each image in order: name -> logits float32 (K, H, W) at the image's size (or `at` squared), on the
+        device of `sam`.
 
     Raises:
         ShapeError: an image is not uint8 (H, W, 3).
     """
     if not tta:
-        yield from _segment_once(sam, decoders, images)
+        yield from _segment_once(sam, decoders, images, at)
         return
     for image in images:
         check_image(image)
     pools = [{name: OpinionPool() for name in decoders} for _ in images]
     for symmetry in range(NUM_SYMMETRIES):
         views = [turned(image, symmetry) for image in images]
-        for pool, found in zip(pools, _segment_once(sam, decoders, views), strict=True):
+        for pool, found in zip(pools, _segment_once(sam, decoders, views, at), strict=True):
             for name, planes in found.items():
                 pool[name].add(turned_back(planes, symmetry))
     yield from ({name: one.logits() for name, one in pool.items()} for pool in pools)
 
 
 def _segment_once(
-    sam: Sam, decoders: Mapping[str, Callable[[Features], Tensor]], images: Sequence[np.ndarray]
+    sam: Sam, decoders: Mapping[str, Callable[[Features], Tensor]], images: Sequence[np.ndarray], at: int | None
 ) -> Iterator[dict[str, Tensor]]:
     prepared = [to_input(image, sam.spec) for image in images]
     if not prepared:
         return
     features = sam.encode(torch.stack([pixels for pixels, _ in prepared]).to(sam.device))
     logits = {name: decoder(features) for name, decoder in decoders.items()}
-    for index, (_, geometry) in enumerate(prepared):
+    for index, (_, own) in enumerate(prepared):
+        geometry = own if at is None else replace(own, original_hw=(at, at))
         yield {name: to_original(planes[index], geometry) for name, planes in logits.items()}
 
 

@@ -1,0 +1,68 @@
+"""`samtune data list`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from samtune.cli.options import Json
+from samtune.cli.output import emit
+
+if TYPE_CHECKING:
+    from samtune.data.layouts import Layout
+
+app = typer.Typer(help="The public data sets that are read as they are downloaded.", no_args_is_help=True)
+
+
+@app.callback()
+def data() -> None:
+    """The public data sets that are read as they are downloaded."""
+
+
+@app.command("list")
+def list_layouts(as_json: Json = False) -> None:
+    """Say where each set lives, its licence, its splits and the folders it is expected in; nothing is downloaded."""
+    from samtune.data.layouts import LAYOUTS
+
+    content = {"datasets": [_facts(layout) for layout in LAYOUTS.values()]}
+    head = (
+        "Use one as NAME:FOLDER, or a part of it as NAME/PART:FOLDER, wherever images are named:\n"
+        "  samtune train cod10k/train:FOLDER --out RUN; samtune evaluate RUN cod10k/test:FOLDER --protocol cod"
+    )
+    emit(content, "\n\n".join([head, *map(_text, LAYOUTS.values())]), as_json=as_json)
+
+
+def _facts(layout: Layout) -> dict[str, Any]:
+    from samtune.data.layouts import NOT_STATED
+
+    return {
+        "name": layout.name,
+        "title": layout.title,
+        "where": layout.where,
+        "licence": layout.licence,
+        "protocol": layout.protocol,
+        "parts": [
+            {
+                "part": part.name or "all",
+                "images": part.num if part.num is not None else NOT_STATED,
+                "image_folder": part.images[0],
+                "mask_folder": part.masks[0],
+            }
+            for part in layout.parts
+        ],
+        "note": layout.trap,
+    }
+
+
+def _text(layout: Layout) -> str:
+    facts = _facts(layout)
+    lines = [
+        f"{layout.name}: {layout.title}",
+        f"  where: {layout.where}; licence: {layout.licence}; protocol: {layout.protocol}",
+    ]
+    lines += [
+        f"  {part['part']}: {part['images']} images; {part['image_folder']} with {part['mask_folder']}"
+        for part in facts["parts"]
+    ]
+    return "\n".join(lines + ([f"  note: {layout.trap}"] if layout.trap else []))

@@ -1,0 +1,116 @@
+"""`samtune reproduce`."""
+
+from __future__ import annotations
+
+import csv
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from samtune.cli.options import Base, Device, Json, set_values
+from samtune.cli.output import emit, table
+from samtune.errors import ConfigError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+class Paper(StrEnum):
+    """Whose table."""
+
+    conv_lora = "conv-lora"
+    ts_sam = "ts-sam"
+    ptsam = "ptsam"
+
+
+def reproduce(
+    paper: Annotated[Paper, typer.Argument(help="Whose table.")],
+    *,
+    data: Annotated[
+        Path,
+        typer.Option("--data", metavar="DIR", help="Folder with one folder per data set, named as in `data list`."),
+    ] = Path("data"),
+    out: Annotated[Path | None, typer.Option("--out", metavar="DIR", help="Where runs and scores are kept.")] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="List every cell, its published number and what data is missing.")
+    ] = False,
+    methods: Annotated[
+        str | None, typer.Option(help="Only these methods, by commas. Default: all of the paper.")
+    ] = None,
+    seeds: Annotated[int, typer.Option(min=1, help="How many seeds.")] = 3,
+    set_: Annotated[
+        list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="A setting that goes before the paper's.")
+    ] = None,
+    base: Base = None,
+    device: Device = None,
+    as_json: Json = False,
+) -> None:
+    """Compute a paper's table on the data that is present, resumably, beside the published numbers."""
+    from samtune.reproduce import RunChoices, make_plan, run_plan
+
+    plan = make_plan(paper.value, data, base=base, methods=methods.split(",") if methods else ())
+    if dry_run:
+        emit(plan.to_json(), _text(plan.to_json(), ran=False), as_json=as_json)
+        return
+    if out is None:
+        raise ConfigError("--out must name the folder for runs and scores; pass it, or --dry-run to see the plan.")
+    if not plan.trainings:
+        missing = sorted({name for cell in plan.cells for name in cell.missing})
+        raise ConfigError(
+            f"There must be data for at least one cell of the table, but all lack some ({'; '.join(missing)}); see "
+            "samtune data list, and --dry-run for the whole plan."
+        )
+    settings, fields = set_values(set_ or [])
+    content = run_plan(plan, out, RunChoices(seeds, device, settings | ({"method_fields": fields} if fields else {})))
+    _write_csv(out / "reproduce.csv", content["cells"])
+    emit(content, f"{_text(content, ran=True)}\nTable: {out / 'reproduce.csv'}", as_json=as_json)
+
+
+def _text(content: dict[str, Any], *, ran: bool) -> str:
+    """The cells as a table, then what is missing and what must be known."""
+    header = ("row", "column", "published", "ours" if ran else "to do")
+    rows = [
+        (cell["row"], cell["column"], _published(cell), _ours(cell) if ran else _to_do(cell))
+        for cell in content["cells"]
+    ]
+    missing = sorted({name for cell in content["cells"] for name in cell["missing"]})
+    lines = [
+        f"{content['paper']} on {content['base']}: {content['num_cells']} cells, {content['num_trainings']} trainings "
+        "for each seed with the data that is here.",
+        table(header, rows),
+    ]
+    lines += ["Missing data:", *(f"  {name}" for name in missing)] if missing else []
+    sources = dict.fromkeys(cell["source"] for cell in content["cells"] if cell["source"])
+    notes = dict.fromkeys(cell["note"] for cell in content["cells"] if cell["note"])
+    lines += ["Sources:", *(f"  {source}" for source in sources)] if sources else []
+    return "\n".join([*lines, "Notes:", *(f"  {note}" for note in (*content["caveats"], *notes))])
+
+
+def _published(cell: dict[str, Any]) -> str:
+    if cell["published"] is None:
+        return "not at hand" if cell["note"] else "not given"
+    value = f"{cell['published']:g}"
+    return value if cell["spread"] is None else f"{value} ± {cell['spread']:g}"
+
+
+def _to_do(cell: dict[str, Any]) -> str:
+    if cell["method"] is None:
+        return "shown only"
+    return "data missing" if cell["missing"] else f"train on {cell['train']}"
+
+
+def _ours(cell: dict[str, Any]) -> str:
+    if cell["ours"] is None:
+        return "failed" if cell["errors"] else _to_do(cell)
+    error = "" if cell["ours_std_error"] is None else f" ± {cell['ours_std_error']:.2g}"
+    return f"{cell['ours']:.4g}{error} ({cell['num_seeds']} seeds)"
+
+
+def _write_csv(file: Path, cells: Sequence[dict[str, Any]]) -> None:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with file.open("w", newline="", encoding="utf-8") as stream:
+        writer = csv.DictWriter(stream, list(cells[0]))
+        writer.writeheader()
+        writer.writerows(cells)

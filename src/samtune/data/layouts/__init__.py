@@ -1,0 +1,18 @@
+"""Public data sets as they are downloaded: a table of facts, and how their folders become pairs.
+
+`open_dataset("cod10k:PATH")` reads one, `open_dataset("cod10k/test:PATH")` one part of it. Nothing is downloaded.
+"""
+
+from samtune.data.layouts.reading import find_layout_pairs, is_there, layout_options, split_word
+from samtune.data.layouts.table import LAYOUTS, NOT_STATED, Layout, Part
+
+__all__ = [
+    "LAYOUTS",
+    "NOT_STATED",
+    "Layout",
+    "Part",
+    "find_layout_pairs",
+    "is_there",
+    "layout_options",
+    "split_word",
+]

@@ -1,0 +1,322 @@
+"""The public data sets of the papers: where they live, their licence and splits, and the folders they come in.
+
+Facts only: what could not be checked says `NOT_STATED`. Numbers of images are those of the papers that use the set.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+NOT_STATED = "not stated"
+
+
+@dataclass(frozen=True)
+class Part:
+    """One part of a data set: folders below its root, the first that are there.
+
+    Attributes:
+        name: "train", "val" or "test", or None where the set names no split.
+        images: alternatives of the folder of images.
+        masks: alternatives of the folder of masks, in the same order.
+        num: images as the papers count them; None where that is not stated.
+        image_end: what an image's stem ends with and its mask's lacks.
+        mask_end: what a mask's stem ends with and its image's lacks (any case).
+        image_suffixes: file endings of images; None for any image.
+        mask_suffixes: likewise of masks.
+        only: images whose name begins so; None for all.
+    """
+
+    name: str | None
+    images: tuple[str, ...]
+    masks: tuple[str, ...]
+    num: int | None = None
+    image_end: str = ""
+    mask_end: str = ""
+    image_suffixes: tuple[str, ...] | None = None
+    mask_suffixes: tuple[str, ...] | None = None
+    only: str | None = None
+
+
+@dataclass(frozen=True)
+class Layout:
+    """One public data set.
+
+    Attributes:
+        name: the word before the colon.
+        title: its name in the papers.
+        protocol: how its field is scored, a word of `samtune evaluate --protocol`.
+        where: where it is had; `NOT_STATED` where that could not be checked.
+        licence: as its authors state it; `NOT_STATED` where that could not be checked.
+        parts: its folders.
+        trap: what goes wrong when it is read without care, and what is done here; "" for nothing known.
+        options: fields of `DataOptions` that hold for it.
+        objects: how its masks are stored where they are no plain maps: "files" (one per object), "coco" (outlines),
+            "grey" (levels, cut at the middle).
+        wrappers: folders that a download may wrap everything in.
+    """
+
+    name: str
+    title: str
+    protocol: str
+    where: str
+    licence: str
+    parts: tuple[Part, ...]
+    trap: str = ""
+    options: dict[str, Any] = field(default_factory=dict)
+    objects: str = ""
+    wrappers: tuple[str, ...] = ()
+
+    @property
+    def part_names(self) -> tuple[str, ...]:
+        """The splits it names, in order."""
+        return tuple(dict.fromkeys(part.name for part in self.parts if part.name is not None))
+
+    @property
+    def folders(self) -> tuple[str, ...]:
+        """What is expected below the root: the first alternative of each part, images and masks."""
+        return tuple(dict.fromkeys(folder for part in self.parts for folder in (part.images[0], part.masks[0])))
+
+
+SINET = "the bundles linked from github.com/DengPingFan/SINet"
+STRAY = "the usual bundle has more files than the set has images; only an image and a mask of one stem make a pair"
+JPEG, PNG = (".jpg", ".jpeg"), (".png",)
+
+
+def _bundle(name: str) -> tuple[str, ...]:
+    """Where a test set lies in the bundle, or on its own."""
+    return f"TestDataset/{name}/Imgs", f"{name}/Imgs", "Imgs", f"TestDataset/{name}/Image", f"{name}/Image", "Image"
+
+
+def _masks(folders: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(f"{folder.rpartition('/')[0]}/GT".lstrip("/") for folder in folders)
+
+
+def _test_only(name: str, num: int | None) -> tuple[Part, ...]:
+    return (Part("test", _bundle(name), _masks(_bundle(name)), num),)
+
+
+def _saliency(name: str, num: int | None, images: tuple[str, ...], masks: tuple[str, ...], **more: Any) -> Part:
+    """A salient-object test set: as its authors ship it, or as it is often repacked."""
+    repacked = ("Imgs", "Image", "images", "imgs"), ("GT", "Mask", "masks", "gt")
+    return Part("test", (*images, *repacked[0]), (*masks, *repacked[1]), num, **more)
+
+
+CAMOUFLAGE = (
+    Layout(
+        "camo", "CAMO", "cod", SINET, NOT_STATED,
+        (
+            Part("train", ("Images/Train",), ("GT",), 1000),
+            Part("test", ("Images/Test", *_bundle("CAMO")), ("GT", *_masks(_bundle("CAMO"))), 250),
+        ),
+        trap=f"{STRAY} (251 files against 250)", wrappers=("CAMO-V.1.0-CVIU2019", "CAMO"),
+    ),
+    Layout(
+        "cod10k", "COD10K", "cod", SINET, NOT_STATED,
+        (
+            Part("train", ("Train/Image",), ("Train/GT_Object",), 3040, only="COD10K-CAM"),
+            Part(
+                "test",
+                ("Test/Image", *_bundle("COD10K")),
+                ("Test/GT_Object", *_masks(_bundle("COD10K"))),
+                2026,
+                only="COD10K-CAM",
+            ),
+        ),
+        trap="the full release has images without camouflage (COD10K-NonCAM) beside the others: they are left out",
+        wrappers=("COD10K-v3", "COD10K-v2", "COD10K"),
+    ),
+    Layout(
+        "cod_train", "CAMO and COD10K training images in one bundle", "cod", SINET, NOT_STATED,
+        (Part("train", ("TrainDataset/Imgs", "TrainDataset/Image", "Imgs", "Image"),
+              ("TrainDataset/GT", "TrainDataset/GT", "GT", "GT"), 4040),),
+    ),
+    Layout(
+        "chameleon", "CHAMELEON", "cod", SINET, NOT_STATED, _test_only("CHAMELEON", 76),
+        trap=f"{STRAY} (77 files against 76)",
+    ),
+    Layout("nc4k", "NC4K", "cod", NOT_STATED, NOT_STATED, _test_only("NC4K", None)),
+)  # fmt: skip
+
+SHADOW = (
+    Layout(
+        "istd", "ISTD", "shadow", "github.com/DeepInsight-PCALab/ST-CGAN", NOT_STATED,
+        (
+            Part("train", ("train/train_A", "train_A"), ("train/train_B", "train_B"), 1330),
+            Part("test", ("test/test_A", "test_A"), ("test/test_B", "test_B"), 540),
+        ),
+        trap="A is the image, B the shadow mask, C the image without shadow: C is never read",
+        options={"class_names": ("shadow",)}, wrappers=("ISTD_Dataset", "ISTD"),
+    ),
+    Layout(
+        "sbu", "SBU", "shadow", "www3.cs.stonybrook.edu/~cvl/projects/shadow_noisy_label", NOT_STATED,
+        (
+            Part("train", ("SBUTrain4KRecoveredSmall/ShadowImages",), ("SBUTrain4KRecoveredSmall/ShadowMasks",)),
+            Part("test", ("SBU-Test/ShadowImages",), ("SBU-Test/ShadowMasks",)),
+        ),
+        options={"class_names": ("shadow",)}, wrappers=("SBU-shadow", "SBU"),
+    ),
+)  # fmt: skip
+
+SALIENCY = (
+    Layout(
+        "duts", "DUTS", "sod", "saliencydetection.net/duts", NOT_STATED,
+        (
+            Part("train", ("DUTS-TR/DUTS-TR-Image", "DUTS-TR-Image"), ("DUTS-TR/DUTS-TR-Mask", "DUTS-TR-Mask")),
+            Part("test", ("DUTS-TE/DUTS-TE-Image", "DUTS-TE-Image"), ("DUTS-TE/DUTS-TE-Mask", "DUTS-TE-Mask")),
+        ),
+        wrappers=("DUTS",),
+    ),
+    Layout(
+        "ecssd", "ECSSD", "sod", "www.cse.cuhk.edu.hk/leojia/projects/hsaliency/dataset.html", NOT_STATED,
+        (_saliency("ECSSD", None, ("images",), ("ground_truth_mask",)),), wrappers=("ECSSD",),
+    ),
+    Layout(
+        "dut_omron", "DUT-OMRON", "sod", "saliencydetection.net/dut-omron", NOT_STATED,
+        (_saliency("DUT-OMRON", None, ("DUT-OMRON-image", "DUT-OMRON-image/DUT-OMRON-image", "DUT-OMRON-image"),
+                   ("pixelwiseGT-new-PNG", "DUT-OMRON-gt-pixelwise.zip/pixelwiseGT-new-PNG",
+                    "DUT-OMRON-gt-pixelwise.zip/pixelwiseGT-new-PNG")),),
+        wrappers=("DUT-OMRON", "DUTS-OMRON", "DUT_OMRON"),
+    ),
+    Layout(
+        "hku_is", "HKU-IS", "sod", "i.cs.hku.hk/~gbli/deep_saliency.html", NOT_STATED,
+        (_saliency("HKU-IS", None, ("imgs",), ("gt",)),), wrappers=("HKU-IS",),
+    ),
+    Layout(
+        "pascal_s", "PASCAL-S", "sod", "cbs.ic.gatech.edu/salobj", NOT_STATED,
+        (
+            _saliency(
+                "PASCAL-S", None, ("Imgs", "PASCAL-S/Imgs"), ("Imgs", "PASCAL-S/Imgs"),
+                image_suffixes=JPEG, mask_suffixes=PNG,
+            ),
+        ),
+        objects="grey",
+        trap="images (.jpg) and masks (.png) may share one folder: told apart by their endings; masks with grey "
+        "levels are cut at the middle, into the cache",
+        wrappers=("PASCAL-S",),
+    ),
+)  # fmt: skip
+
+MEDICAL = (
+    Layout(
+        "kvasir_seg", "Kvasir-SEG", "polyp", "datasets.simula.no/kvasir-seg",
+        "research and education; commercial use needs permission",
+        (Part(None, ("images",), ("masks",), 1000),),
+        trap="its masks are JPEG: above the middle is polyp; no official split (papers use 900 + 100 or 880 + 120)",
+        options={"class_names": ("polyp",)}, wrappers=("Kvasir-SEG",),
+    ),
+    Layout(
+        "cvc_clinicdb", "CVC-ClinicDB (CVC-612)", "polyp", "polyp.grand-challenge.org/CVCClinicDB", NOT_STATED,
+        (Part(None, ("Original", "PNG/Original"), ("Ground Truth", "PNG/Ground Truth"), 612),),
+        trap="frames of one video look alike: split by sequence, not at random",
+        options={"class_names": ("polyp",)}, wrappers=("CVC-ClinicDB",),
+    ),
+    Layout(
+        "pranet_polyp", "Kvasir-SEG and CVC-ClinicDB as PraNet split them", "polyp",
+        "the bundles linked from github.com/DengPingFan/PraNet", NOT_STATED,
+        (
+            Part("train", ("TrainDataset/images", "TrainDataset/image"), ("TrainDataset/masks", "TrainDataset/mask"),
+                 1450),
+            Part("test", ("TestDataset/Kvasir/images",), ("TestDataset/Kvasir/masks",), 100),
+            Part("test", ("TestDataset/CVC-ClinicDB/images",), ("TestDataset/CVC-ClinicDB/masks",), 62),
+        ),
+        options={"class_names": ("polyp",)},
+    ),
+    Layout(
+        "isic2017", "ISIC 2017, task 1", "skin", "challenge.isic-archive.com/landing/2017/42", NOT_STATED,
+        tuple(
+            Part(name, (f"ISIC-2017_{word}_Data", f"ISIC-2017_{word}_v2_Data"),
+                 (f"ISIC-2017_{word}_Part1_GroundTruth", f"ISIC-2017_{word}_v2_Part1_GroundTruth"), num,
+                 mask_end="_segmentation", image_suffixes=JPEG, mask_suffixes=PNG)
+            for name, word, num in (("train", "Training", 2000), ("val", "Validation", 150), ("test", "Test", 600))
+        ),
+        trap="superpixel maps (_superpixels.png) lie beside the images: only .jpg are images",
+        options={"class_names": ("lesion",)},
+    ),
+)  # fmt: skip
+
+SCENES = (
+    Layout(
+        "leaf", "Leaf disease segmentation with train/valid split", "leaf",
+        "Kaggle, under that title (S. R. Rath, 2023)", NOT_STATED,
+        (
+            Part("train", ("orig_data/train_images", "train_images"), ("orig_data/train_masks", "train_masks")),
+            Part("val", ("orig_data/valid_images", "valid_images"), ("orig_data/valid_masks", "valid_masks")),
+        ),
+        trap="the names of its folders could not be checked", options={"class_names": ("disease",)},
+        wrappers=("leaf_disease_segmentation",),
+    ),
+    Layout(
+        "mass_roads", "Massachusetts roads", "road", "www.cs.toronto.edu/~vmnih/data", NOT_STATED,
+        tuple(
+            Part(name, (f"{word}/sat", f"tiff/{kaggle}", kaggle), (f"{word}/map", f"tiff/{kaggle}_labels",
+                 f"{kaggle}_labels"))
+            for name, word, kaggle in (("train", "train", "train"), ("val", "valid", "val"), ("test", "test", "test"))
+        ),
+        trap="images end in .tiff, masks in .tif: paired by stem",
+        options={"class_names": ("road",)}, wrappers=("mass_roads",),
+    ),
+    Layout(
+        "trans10k", "Trans10K-v2", "trans10k", "github.com/xieenze/Trans2Seg", NOT_STATED,
+        tuple(
+            Part(name, (f"{word}/images",), (f"{word}/masks_12",), mask_end="_mask")
+            for name, word in (("train", "train"), ("val", "validation"), ("test", "test"))
+        ),
+        trap="masks hold ids 0 to 11 in palette files: read as ids, never as colours; all eleven classes keep their "
+        "id even where a part lacks one, and 255 counts nowhere; masks of the first version (masks/) are not read",
+        options={
+            "class_names": (
+                "shelf", "jar", "freezer", "window", "door", "eyeglass", "cup", "wall", "bowl", "bottle", "box",
+            ),
+            "ids": tuple(range(1, 12)), "ignore_label": 255, "instances": False,
+        },
+        wrappers=("Trans10K_v2", "Trans10K"),
+    ),
+)  # fmt: skip
+
+MICROSCOPY = (
+    Layout(
+        "organoid_basic", "OrganoidBasic (OrgaSegment)", "microscopy", "zenodo.org/records/10278229", NOT_STATED,
+        tuple(
+            Part(name, (word,), (word,), image_end="_img", mask_end="_masks_organoid")
+            for name, word in (("train", "train"), ("val", "val"), ("test", "eval"))
+        ),
+        trap="images and masks share a folder: *_img.jpg and *_masks_organoid.png; eval is the test part",
+        options={"class_names": ("organoid",), "instances": True}, wrappers=("OrganoidBasic_v20211206",),
+    ),
+    Layout(
+        "emps", "EMPS", "microscopy", "www.kaggle.com/datasets/batuhanyil/electron-microscopy-particle-segmentation",
+        NOT_STATED,
+        (Part(None, ("images",), ("segmaps",), 465),),
+        trap="masks hold one id per particle, 32 bit",
+        options={"class_names": ("particle",), "instances": True}, wrappers=("emps-main", "emps"),
+    ),
+    Layout(
+        "livecell", "LIVECell", "microscopy", "sartorius-research.github.io/LIVECell", "CC BY-NC 4.0",
+        tuple(
+            Part(name, (f"images/{folder}",), (f"livecell_coco_{name}.json", f"annotations/livecell_coco_{name}.json",
+                 f"annotations/LIVECell/livecell_coco_{name}.json"))
+            for name, folder in (
+                ("train", "livecell_train_val_images"), ("val", "livecell_train_val_images"),
+                ("test", "livecell_test_images"),
+            )
+        ),
+        trap="outlines in COCO files, and one folder holds train and val: masks are drawn once, into the cache, and "
+        "the files say which image is in which part; older copies have a folder for each cell type",
+        options={"class_names": ("cell",), "instances": True}, objects="coco",
+        wrappers=("LIVECell_dataset_2021", "LIVECell"),
+    ),
+    Layout(
+        "dsb2018", "2018 Data Science Bowl, stage 1", "microscopy",
+        "bbbc.broadinstitute.org/BBBC038", "CC0 1.0",
+        (Part(None, ("stage1_train",), ("stage1_train",), 670),),
+        trap="a folder for each image, with a mask file for each nucleus: merged once, into the cache; the mask "
+        "files of the stage1_test folder do not exist",
+        options={"class_names": ("nucleus",), "instances": True}, objects="files",
+    ),
+)  # fmt: skip
+
+LAYOUTS = {
+    layout.name: layout for group in (CAMOUFLAGE, SHADOW, SALIENCY, MEDICAL, SCENES, MICROSCOPY) for layout in group
+}
+"""Name -> public data set."""

@@ -1,0 +1,182 @@
+"""Scores of object maps: integer maps where 0 is background and every other value one object.
+
+- *segmentation accuracy* at t: TP / (TP + FP + FN) over objects, a pair of IoU >= t being a TP. Cellpose, StarDist
+  and the 2018 Data Science Bowl call it AP.
+- *mean segmentation accuracy*: its mean over t = 0.50, 0.55, ..., 0.95 (micro-sam).
+- *SEG*: mean over the target's objects of the IoU with the object that covers more than half of it, 0 where there is
+  none (Cell Tracking Challenge).
+- *AP@50:95*: COCO's. Predicted objects of all images ranked by score, precision made monotone, mean over 101 recalls
+  and the ten thresholds.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from samtune.errors import ShapeError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+THRESHOLDS = tuple(round(0.5 + 0.05 * step, 2) for step in range(10))
+"""0.50, 0.55, ..., 0.95."""
+
+_SLACK = 1e-9
+"""A quotient of whole numbers may fall short of a threshold that it equals by a rounding error."""
+
+
+@dataclass(frozen=True, eq=False)
+class Overlaps:
+    """How the objects of two maps overlap; P predicted and T target objects, each by rising id.
+
+    Attributes:
+        shared: (P, T) int64, pixels in common.
+        predicted_sizes: (P,) int64.
+        target_sizes: (T,) int64.
+        predicted_ids: (P,) the ids in the map.
+    """
+
+    shared: NDArray[np.int64]
+    predicted_sizes: NDArray[np.int64]
+    target_sizes: NDArray[np.int64]
+    predicted_ids: NDArray[np.int64]
+
+    @property
+    def iou(self) -> NDArray[np.float64]:
+        """(P, T) intersection over union."""
+        union = self.predicted_sizes[:, None] + self.target_sizes[None] - self.shared
+        quotient: NDArray[np.float64] = self.shared / np.maximum(union, 1)
+        return quotient
+
+
+def overlaps(predicted: NDArray[np.integer], target: NDArray[np.integer]) -> Overlaps:
+    """Count the pixels that the objects of two maps share.
+
+    Raises:
+        ShapeError: the maps are not integer (H, W) of one shape, or an id is negative.
+    """
+    if predicted.shape != target.shape or predicted.ndim != 2 or {predicted.dtype.kind, target.dtype.kind} - set("iu"):
+        raise ShapeError(
+            "object maps must be integer (H, W) of one shape, but "
+            f"{predicted.dtype} {predicted.shape} and {target.dtype} {target.shape} came."
+        )
+    if predicted.size and (predicted.min() < 0 or target.min() < 0):
+        raise ShapeError("ids of objects must be 0 or more, but there are negative ones.")
+    our_ids, ours = np.unique(predicted, return_inverse=True)
+    their_ids, theirs = np.unique(target, return_inverse=True)
+    num = len(their_ids)
+    table = np.bincount(ours.reshape(-1) * num + theirs.reshape(-1), minlength=len(our_ids) * num)
+    table = table.reshape(len(our_ids), num)
+    kept_ours, kept_theirs = our_ids != 0, their_ids != 0
+    return Overlaps(
+        shared=table[np.ix_(kept_ours, kept_theirs)].astype(np.int64),
+        predicted_sizes=table.sum(axis=1)[kept_ours].astype(np.int64),
+        target_sizes=table.sum(axis=0)[kept_theirs].astype(np.int64),
+        predicted_ids=our_ids[kept_ours].astype(np.int64),
+    )
+
+
+def num_matched(iou: NDArray[np.float64], threshold: float) -> int:
+    """How many pairs of objects have this IoU or more, each object in one pair at most.
+
+    Args:
+        iou: (P, T) of maps whose objects do not overlap.
+        threshold: 0.5 or more, so that an object can only be in two such pairs if both are exactly 0.5; one counts.
+    """
+    good = iou >= threshold - _SLACK
+    # Who has two partners is exactly as large as both together, so the pairs form stars, and each star gives one match:
+    # as many as there are nodes less edges.
+    return int(good.any(axis=0).sum() + good.any(axis=1).sum() - good.sum())
+
+
+def segmentation_accuracy(found: Overlaps, threshold: float) -> float:
+    """TP / (TP + FP + FN) over the objects of one image; 1 where neither map has an object."""
+    num_ours, num_theirs = found.shared.shape
+    matched = num_matched(found.iou, threshold)
+    total = num_ours + num_theirs - matched
+    return matched / total if total else 1.0
+
+
+def mean_segmentation_accuracy(found: Overlaps) -> float:
+    """Mean of `segmentation_accuracy` over `THRESHOLDS`; 1 where neither map has an object."""
+    return float(np.mean([segmentation_accuracy(found, threshold) for threshold in THRESHOLDS]))
+
+
+def seg(found: Overlaps) -> float | None:
+    """SEG of one image; None where the target has no object (SEG says nothing of false objects)."""
+    if not len(found.target_sizes):
+        return None
+    covers = 2 * found.shared > found.target_sizes[None]
+    return float(np.where(covers, found.iou, 0.0).sum(axis=0).mean())
+
+
+@dataclass(eq=False)
+class AveragePrecision:
+    """COCO's AP over a set of images; keeps ten flags and a score for each predicted object.
+
+    Objects of equal score enter the ranking together, so that the order of the images does not matter; without scores
+    that is all of them, and AP is the precision times the share of recalls that were reached.
+    """
+
+    num_target: int = 0
+
+    def __post_init__(self) -> None:
+        """Start with no objects."""
+        self._scores: list[NDArray[np.float64]] = []
+        self._hits: list[NDArray[np.bool_]] = []
+
+    def add(self, found: Overlaps, scores: Sequence[float] | NDArray[np.float64] | None = None) -> None:
+        """Take one image.
+
+        Args:
+            found: its overlaps.
+            scores: (P,) confidence of each predicted object by rising id; None for 1 each.
+
+        Raises:
+            ShapeError: there is not one finite score for each object.
+        """
+        num = len(found.predicted_sizes)
+        ranks = np.ones(num) if scores is None else np.asarray(scores, np.float64)
+        if ranks.shape != (num,) or not np.isfinite(ranks).all():
+            raise ShapeError(f"there must be one finite score for each of {num} objects, but {ranks.shape} came.")
+        order = np.argsort(-ranks, kind="stable")
+        iou = found.iou[order]
+        self.num_target += len(found.target_sizes)
+        self._scores.append(ranks[order])
+        self._hits.append(np.stack([_greedy(iou, threshold) for threshold in THRESHOLDS]))
+
+    def at(self, threshold_index: int) -> float:
+        """AP at one of `THRESHOLDS`; without any target object 1 if nothing was predicted, else 0."""
+        scores = np.concatenate([np.zeros(0), *self._scores])
+        if not self.num_target:
+            return float(not len(scores))
+        order = np.argsort(-scores, kind="stable")
+        hits = np.concatenate([np.zeros(0, bool), *(hits[threshold_index] for hits in self._hits)])[order]
+        ends = np.flatnonzero(np.append(np.diff(scores[order]) != 0, len(scores) > 0))
+        reached = np.cumsum(hits)[ends]
+        precision = np.maximum.accumulate((reached / (ends + 1))[::-1])[::-1]
+        recall = reached / self.num_target
+        places = np.searchsorted(recall, np.linspace(0, 1, 101) - _SLACK, side="left")
+        return float(np.append(precision, 0.0)[places].mean())
+
+    def result(self) -> dict[str, float]:
+        """`ap50`, `ap75` and `ap50_95`, the mean over `THRESHOLDS`."""
+        values = [self.at(index) for index in range(len(THRESHOLDS))]
+        return {"ap50": values[0], "ap75": values[5], "ap50_95": float(np.mean(values))}
+
+
+def _greedy(iou: NDArray[np.float64], threshold: float) -> NDArray[np.bool_]:
+    """(P,) bool: by rank, each object takes the free target object of highest IoU, if that reaches the threshold."""
+    hits = np.zeros(iou.shape[0], bool)
+    free = np.ones(iou.shape[1], bool)
+    for index in np.flatnonzero((iou >= threshold - _SLACK).any(axis=1)):
+        row = np.where(free, iou[index], -1.0)
+        best = int(row.argmax())
+        if row[best] >= threshold - _SLACK:
+            hits[index], free[best] = True, False
+    return hits

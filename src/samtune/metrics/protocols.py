@@ -1,0 +1,243 @@
+"""What each field reports: which measures, over what they are averaged, and at which threshold.
+
+A protocol never changes the resolution by itself: native size unless the caller scales (`--at`).
+"""
+
+from __future__ import annotations
+
+import difflib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from samtune.errors import ConfigError
+from samtune.metrics.measures import (
+    BalancedErrorScores,
+    Case,
+    ClassScores,
+    ContourScores,
+    InstanceScores,
+    SaliencyScores,
+)
+from samtune.metrics.segmentation import ImageScore, Scores, SegmentationScores
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from samtune.metrics.measures import Measure, Row
+
+
+@dataclass(frozen=True)
+class EvaluationProtocol:
+    """How the images of one field are scored.
+
+    Attributes:
+        name: the word after `--protocol`.
+        about: what it is for, one sentence.
+        headline: keys of the measures to show first; `EXPLAINED` has a sentence on each.
+        groups: which accumulators run besides foreground overlap: "saliency", "balanced_error", "classes", "contour",
+            "instances".
+        judge: the key of an image's values by which two rows are compared image by image.
+        less_is_better: whether that value is an error.
+        threshold: probability above which a pixel is the class; None for the specialist's own.
+        one_class: whether it is for one class only.
+    """
+
+    name: str
+    about: str
+    headline: tuple[str, ...]
+    groups: tuple[str, ...] = ()
+    judge: str = "iou"
+    less_is_better: bool = False
+    threshold: float | None = None
+    one_class: bool = False
+
+
+EXPLAINED = {
+    "iou_per_image": "foreground IoU (Jaccard), mean over images",
+    "dice_per_image": "foreground Dice, mean over images",
+    "precision_per_image": "foreground precision, mean over images",
+    "recall_per_image": "foreground recall, mean over images",
+    "iou_pooled": "foreground IoU of the pixels of all images at once",
+    "dice_pooled": "foreground Dice of the pixels of all images at once",
+    "s_measure": "S-measure (alpha 0.5), mean over images, maps stretched to 0..1",
+    "e_mean": "E-measure, mean over 256 thresholds of the images' mean curve",
+    "e_max": "E-measure, maximum over 256 thresholds of the images' mean curve",
+    "e_adaptive": "E-measure at twice the map's mean, mean over images",
+    "f_mean": "F-measure (beta^2 = 0.3), mean over 256 thresholds of the images' mean curve",
+    "f_max": "F-measure (beta^2 = 0.3), maximum over 256 thresholds of the images' mean curve",
+    "f_adaptive": "F-measure (beta^2 = 0.3) at twice the map's mean, mean over images",
+    "weighted_f": "weighted F (beta^2 = 1, as defined), mean over images",
+    "weighted_f_beta03": "weighted F (beta^2 = 0.3, as published by the reference code), mean over images",
+    "mae": "mean absolute error of the stretched map, mean over images",
+    "ber_percent_per_image": "balanced error rate in percent, mean over images that have shadow and other pixels",
+    "shadow_error_percent_per_image": "missed shadow in percent, mean over images with shadow",
+    "non_shadow_error_percent_per_image": "false shadow in percent of the other pixels, mean over images with such",
+    "ber_percent_pooled": "balanced error rate in percent, pixels of all images at once",
+    "shadow_error_percent_pooled": "missed shadow in percent, pixels of all images at once",
+    "non_shadow_error_percent_pooled": "false shadow in percent, pixels of all images at once",
+    "pixel_accuracy_pooled": "share of pixels with the right label, background included, all images at once",
+    "pixel_accuracy_per_image": "share of pixels with the right label, background included, mean over images",
+    "miou_with_background_pooled": "mean IoU over background and the classes that occur, pixels of all images at once",
+    "miou_without_background_pooled": "mean IoU over the classes that occur, pixels of all images at once",
+    "boundary_f_per_image": "F of the outlines, by default within 0.8 % of the diagonal, mean over images",
+    "hd95_per_image": "95th-percentile Hausdorff distance, mean over images that have both outlines",
+    "mean_segmentation_accuracy_per_image": "TP / (TP + FP + FN) of objects, mean over IoU 0.5 to 0.95 and images",
+    "seg_per_image": "SEG of the Cell Tracking Challenge, mean over images with objects",
+    "ap50_95": "COCO's AP of objects over IoU 0.5 to 0.95, all images at once",
+}
+"""Key in a result -> what it is: the measure, its beta, and over what it is averaged."""
+
+_OVERLAP = ("iou_per_image", "dice_per_image", "iou_pooled", "dice_pooled")
+
+PROTOCOLS = {
+    protocol.name: protocol
+    for protocol in (
+        EvaluationProtocol(
+            "default",
+            "Foreground overlap.",
+            ("iou_per_image", "dice_per_image", "precision_per_image", "recall_per_image", "iou_pooled", "dice_pooled"),
+            ("classes",),
+        ),
+        EvaluationProtocol(
+            "cod",
+            "Camouflaged objects.",
+            ("s_measure", "e_mean", "e_max", "e_adaptive", "weighted_f", "weighted_f_beta03", "mae"),
+            ("saliency",),
+            judge="s_measure",
+            one_class=True,
+        ),
+        EvaluationProtocol(
+            "sod",
+            "Salient objects.",
+            ("s_measure", "e_mean", "e_max", "f_max", "f_mean", "f_adaptive", "weighted_f", "mae"),
+            ("saliency",),
+            judge="s_measure",
+            one_class=True,
+        ),
+        EvaluationProtocol(
+            "shadow",
+            "Shadow detection; a pixel is shadow above 125/255, as in the reference code.",
+            (
+                "ber_percent_per_image",
+                "shadow_error_percent_per_image",
+                "non_shadow_error_percent_per_image",
+                "ber_percent_pooled",
+                "shadow_error_percent_pooled",
+                "non_shadow_error_percent_pooled",
+            ),
+            ("balanced_error",),
+            judge="ber_percent",
+            less_is_better=True,
+            threshold=125 / 255,
+            one_class=True,
+        ),
+        EvaluationProtocol(
+            "polyp",
+            "Polyps.",
+            ("dice_per_image", "iou_per_image", "s_measure", "e_mean", "e_max", "weighted_f", "mae"),
+            ("saliency",),
+            judge="dice",
+            one_class=True,
+        ),
+        EvaluationProtocol("skin", "Skin lesions.", (*_OVERLAP, "pixel_accuracy_per_image"), ("classes",)),
+        EvaluationProtocol("leaf", "Leaf disease.", _OVERLAP),
+        EvaluationProtocol("road", "Roads.", _OVERLAP),
+        EvaluationProtocol(
+            "trans10k",
+            "Transparent objects; published tables mix mIoU with and without background, so both are here.",
+            ("pixel_accuracy_pooled", "miou_without_background_pooled", "miou_with_background_pooled"),
+            ("classes",),
+        ),
+        EvaluationProtocol(
+            "microscopy",
+            "Cells and particles; predicted objects are the connected areas of the prediction.",
+            (
+                "iou_per_image",
+                "dice_per_image",
+                "boundary_f_per_image",
+                "hd95_per_image",
+                "mean_segmentation_accuracy_per_image",
+                "seg_per_image",
+                "ap50_95",
+            ),
+            ("contour", "instances"),
+            one_class=True,
+        ),
+    )
+}
+"""Name -> protocol."""
+
+
+def find_protocol(name: str) -> EvaluationProtocol:
+    """The protocol of this name.
+
+    Raises:
+        ConfigError: there is none; the nearest name is told.
+    """
+    if name in PROTOCOLS:
+        return PROTOCOLS[name]
+    close = difflib.get_close_matches(name, PROTOCOLS, n=1)
+    hint = f" (did you mean {close[0]!r}?)" if close else ""
+    raise ConfigError(f"The protocol must be one of {', '.join(PROTOCOLS)}, but {name!r} came{hint}.")
+
+
+class ProtocolScores:
+    """All that a protocol measures on one row of a table, image by image.
+
+    Attributes:
+        protocol: what is measured.
+        overlap: foreground IoU, Dice, precision and recall, which every protocol has.
+        values: image name -> its values, scalars only.
+    """
+
+    def __init__(
+        self, protocol: EvaluationProtocol, class_names: tuple[str, ...], spacing_yx: tuple[float, float] = (1.0, 1.0)
+    ) -> None:
+        """Start with no images.
+
+        Args:
+            protocol: what to measure.
+            class_names: the K foreground classes.
+            spacing_yx: height and width of a pixel, for distances.
+
+        Raises:
+            ConfigError: the protocol is for one class, and there are more.
+        """
+        if protocol.one_class and len(class_names) > 1:
+            raise ConfigError(
+                f"The protocol {protocol.name} is for one class, but there are {len(class_names)} "
+                f"({', '.join(class_names)}); use default or trans10k."
+            )
+        self.protocol = protocol
+        self.overlap = SegmentationScores(class_names)
+        self.values: dict[str, Row] = {}
+        makers: dict[str, Callable[[], Measure]] = {
+            "saliency": SaliencyScores,
+            "balanced_error": BalancedErrorScores,
+            "classes": lambda: ClassScores(class_names),
+            "contour": lambda: ContourScores(len(class_names), spacing_yx=spacing_yx),
+            "instances": InstanceScores,
+        }
+        self._measures: list[Measure] = [makers[group]() for group in protocol.groups]
+
+    def add(self, case: Case) -> ImageScore:
+        """Score one image and keep its values under its name.
+
+        Raises:
+            DataError: an image of this name was scored already.
+            ShapeError: the maps do not belong together.
+        """
+        score = self.overlap.add(case.name, case.predicted, case.target)
+        plain = score.to_dict(self.overlap.class_names)
+        row: Row = {key: value for key, value in plain.items() if not isinstance(value, str)}
+        for measure in self._measures:
+            row |= measure.add(case)
+        self.values[case.name] = row
+        return score
+
+    def result(self) -> tuple[Scores, Row]:
+        """The overlap scores of the set, and the values of the protocol's other measures."""
+        more: Row = {}
+        for measure in self._measures:
+            more |= measure.result()
+        return self.overlap.result(), more

@@ -1,0 +1,129 @@
+"""The cells of a paper's table with what each needs, on the data that is present."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from samtune.data.layouts import is_there
+from samtune.errors import ConfigError
+from samtune.reproduce.columns import BASES, CAVEATS, COLUMNS, METHODS_OF, Column
+from samtune.reproduce.published import Published, read_published
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One cell of the table.
+
+    Attributes:
+        published: the paper's number.
+        column: what it is measured on and with.
+        method: our method, None for a row that is not ours to run.
+        missing: the data that is not there, as "layout/part in FOLDER".
+    """
+
+    published: Published
+    column: Column
+    method: str | None
+    missing: tuple[str, ...]
+
+    @property
+    def runs(self) -> bool:
+        """Whether it can be computed here."""
+        return self.method is not None and not self.missing
+
+
+@dataclass(frozen=True)
+class Plan:
+    """All cells of a paper's tables.
+
+    Attributes:
+        paper: a key of `PAPERS`.
+        data: the folder that holds a folder for each layout.
+        base: the base to tune.
+        cells: in the paper's order.
+        caveats: what a reader must know before comparing.
+    """
+
+    paper: str
+    data: Path
+    base: str
+    cells: tuple[Cell, ...]
+    caveats: tuple[str, ...]
+
+    @property
+    def trainings(self) -> tuple[tuple[str, str, int | None], ...]:
+        """Method, training data and shots of each model that can be trained here, once each."""
+        return tuple(
+            dict.fromkeys(
+                (cell.method, cell.column.train, cell.column.shots)
+                for cell in self.cells
+                if cell.runs and cell.method is not None
+            )
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain JSON values, a row for each cell."""
+        return {
+            "paper": self.paper,
+            "base": self.base,
+            "data": str(self.data),
+            "num_cells": len(self.cells),
+            "num_trainings": len(self.trainings),
+            "caveats": list(self.caveats),
+            "cells": [
+                {
+                    "row": cell.published.method,
+                    "method": cell.method,
+                    "column": cell.column.name,
+                    "published": cell.published.value,
+                    "spread": cell.published.spread,
+                    "source": cell.published.source,
+                    "note": cell.published.note,
+                    "train": cell.column.train,
+                    "test": cell.column.test,
+                    "protocol": cell.column.protocol,
+                    "measure": cell.column.measure,
+                    "at": cell.column.at,
+                    "missing": list(cell.missing),
+                    "runs": cell.runs,
+                }
+                for cell in self.cells
+            ],
+        }
+
+
+def make_plan(paper: str, data: Path, *, base: str | None = None, methods: Sequence[str] = ()) -> Plan:
+    """Lay out a paper's tables.
+
+    Args:
+        paper: a key of `PAPERS`.
+        data: the folder that holds one folder for each layout, named as `samtune data list` names it.
+        base: the base to tune; None for the paper's.
+        methods: run only these of our methods; () for all of the paper.
+
+    Raises:
+        ConfigError: the paper, or a method, is unknown.
+    """
+    cells = read_published(paper)
+    rows = METHODS_OF[paper]
+    unknown = set(methods) - set(rows.values())
+    if unknown:
+        offered = ", ".join(rows.values())
+        raise ConfigError(
+            f"--methods must be of those in the table ({offered}), but {', '.join(sorted(unknown))} came."
+        )
+    chosen = []
+    there: dict[str, bool] = {}
+    for published in cells:
+        column = COLUMNS[paper][published.column]
+        for need in column.needs:
+            there.setdefault(need, is_there(need, data))
+        missing = tuple(f"{need} in {data / need.partition('/')[0]}" for need in column.needs if not there[need])
+        method = rows.get(published.method)
+        chosen.append(Cell(published, column, method if not methods or method in methods else None, missing))
+    return Plan(paper, data, base or BASES[paper], tuple(chosen), CAVEATS[paper])

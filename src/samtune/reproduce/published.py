@@ -1,0 +1,66 @@
+"""The published numbers, from `published.csv` beside this file; each with its source, none invented.
+
+A line is one cell: paper, method as the paper calls it, column, value, spread (over the paper's runs), source, note.
+An empty value is a cell whose number was not at hand or not given; its note says which.
+"""
+
+from __future__ import annotations
+
+import csv
+from dataclasses import dataclass
+from importlib import resources
+
+from samtune.errors import ConfigError
+
+PAPERS = {
+    "conv-lora": "Conv-LoRA, ICLR 2024, arXiv 2401.17868",
+    "ts-sam": "TS-SAM, arXiv 2408.01835, with the tables of SAM-Adapter",
+    "ptsam": "PTSAM, CVPR Workshops 2025, arXiv 2504.16739",
+}
+"""Word -> paper."""
+
+
+@dataclass(frozen=True)
+class Published:
+    """One cell of a paper's table.
+
+    Attributes:
+        paper: a key of `PAPERS`.
+        method: as the paper calls it.
+        column: a key of `columns.COLUMNS`.
+        value: in the paper's own unit; None where it is not at hand or not given.
+        spread: over the paper's runs, in the same unit; None where not given.
+        source: where the number stands; "" without a value.
+        note: what a reader must know of it.
+    """
+
+    paper: str
+    method: str
+    column: str
+    value: float | None
+    spread: float | None
+    source: str
+    note: str
+
+
+def read_published(paper: str) -> tuple[Published, ...]:
+    """All cells of a paper's tables, in their order.
+
+    Raises:
+        ConfigError: the paper is unknown.
+    """
+    if paper not in PAPERS:
+        raise ConfigError(f"The paper must be one of {', '.join(PAPERS)}, but {paper!r} came.")
+    text = resources.files("samtune.reproduce").joinpath("published.csv").read_text(encoding="utf-8")
+    return tuple(
+        Published(
+            row["paper"], row["method"], row["column"], _number(row["value"]), _number(row["spread"]), row["source"],
+            row["note"],
+        )
+        for row in csv.DictReader(text.splitlines())
+        if row["paper"] == paper
+    )  # fmt: skip
+
+
+def _number(text: str) -> float | None:
+    return float(text) if text else None

@@ -1,0 +1,182 @@
+"""Train and score the cells that can be computed; every finished step is kept, and a failing one stops nothing.
+
+OUT/runs/METHOD-TRAIN-sSEED/          a run folder as `samtune train` leaves it
+OUT/scores/METHOD-TEST-sSEED.json     all values of one evaluation, or its error
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import statistics
+from dataclasses import dataclass, field, fields, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from samtune import __version__
+from samtune.config import CONFIG_FILE, RunConfig, claim_run
+from samtune.data import open_dataset
+from samtune.errors import ConfigError, DataError
+from samtune.predict import evaluate
+from samtune.progress import say
+from samtune.training import TrainSettings, finished_result, train
+
+if TYPE_CHECKING:
+    from samtune.data import Dataset
+    from samtune.reproduce.columns import Column
+    from samtune.reproduce.plan import Cell, Plan
+
+VALIDATION = 0.1
+"""Share of the training images that chooses the checkpoint, where the data names no validation part."""
+
+
+@dataclass(frozen=True)
+class RunChoices:
+    """What a user may choose of a reproduction.
+
+    Attributes:
+        seeds: how many, from 0.
+        device: as for training.
+        settings: fields of `TrainSettings` that go before the paper's.
+    """
+
+    seeds: int = 3
+    device: str | None = None
+    settings: dict[str, Any] = field(default_factory=dict)
+
+
+def paper_settings(method: str, column: Column, base: str, seed: int, choices: RunChoices) -> TrainSettings:
+    """The settings of one training: the paper's recipe where this version has it, and what the user chose.
+
+    Raises:
+        ConfigError: a setting is unknown, out of range, or one that the table decides.
+    """
+    known = {f.name for f in fields(TrainSettings)}
+    wrong = [name for name in choices.settings if name not in known - {"method", "base", "seed"}]
+    if wrong:
+        raise ConfigError(f"--set must name settings of a run that the table leaves open, but {', '.join(wrong)} came.")
+    values: dict[str, Any] = {
+        "method": method, "base": base, "seed": seed, "shots": column.shots, "device": choices.device,
+        "val": 0.25 if column.shots else VALIDATION,
+    }  # fmt: skip
+    if "recipe" in known:
+        values["recipe"] = "paper"
+    return TrainSettings(**(values | choices.settings))
+
+
+def run_plan(plan: Plan, out: Path, choices: RunChoices) -> dict[str, Any]:
+    """Compute every cell that can be computed, and put it beside the published number.
+
+    What is finished in `out` is not done again, and a run that was cut off goes on.
+
+    Args:
+        plan: the cells.
+        out: the folder of the reproduction; made where it is not there.
+        choices: seeds, device, settings.
+
+    Returns:
+        `plan.to_json()` with `ours` (mean over seeds in the paper's unit, None without a score), `ours_std_error`
+        (None with fewer than two seeds), `num_seeds` and `errors` in each cell.
+    """
+    if "recipe" not in {f.name for f in fields(TrainSettings)}:
+        say("This version has no recipes of the papers: samtune's own recipe of each method is used.")
+    scores: dict[tuple[str, str, str | None, int], dict[str, Any]] = {}
+    for cell in plan.cells:
+        if not cell.runs or cell.method is None:
+            continue
+        for seed in range(choices.seeds):
+            key = (cell.method, cell.column.test, cell.column.folder, seed)
+            if key not in scores:
+                scores[key] = _score(cell, plan, out, seed, choices)
+    content = plan.to_json()
+    for cell, row in zip(plan.cells, content["cells"], strict=True):
+        row |= _beside(cell, scores, choices.seeds)
+    return content
+
+
+def _beside(
+    cell: Cell, scores: dict[tuple[str, str, str | None, int], dict[str, Any]], num_seeds: int
+) -> dict[str, Any]:
+    """Our own number for a cell, in the paper's unit."""
+    keys = [(cell.method or "", cell.column.test, cell.column.folder, seed) for seed in range(num_seeds)]
+    found = [scores[key] for key in keys if key in scores]
+    raw = [score["values"].get(cell.column.measure) for score in found if "values" in score]
+    values = [value * cell.column.scale for value in raw if value is not None]
+    error = statistics.stdev(values) / math.sqrt(len(values)) if len(values) > 1 else None
+    return {
+        "ours": statistics.fmean(values) if values else None,
+        "ours_std_error": error,
+        "num_seeds": len(values),
+        "errors": [score["error"] for score in found if "error" in score],
+    }
+
+
+def _score(cell: Cell, plan: Plan, out: Path, seed: int, choices: RunChoices) -> dict[str, Any]:
+    """Train and evaluate what a cell needs, or read what was done."""
+    column, method = cell.column, str(cell.method)
+    test = "-".join(word for word in (column.test.replace("/", "-"), column.folder) if word)
+    file = out / "scores" / f"{method}-{test}-s{seed}.json"
+    settings = paper_settings(method, column, plan.base, seed, choices)
+    told = {"samtune": __version__, "settings": _plain(settings), "protocol": column.protocol, "at": column.at}
+    if file.is_file():
+        kept: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+        if "values" in kept and kept["settings"] == told["settings"]:
+            return kept
+    say(f"{method} trained on {column.train}, scored on {test}, seed {seed}.")
+    try:
+        run = _train(settings, column, plan, out / "runs" / f"{method}-{column.train.replace('/', '-')}-s{seed}")
+        dataset = _test_set(column, plan.data)
+        own = column.train == column.test
+        found = evaluate(
+            run, dataset, base=plan.base, unseen=own, protocol=column.protocol, at=column.at, device=choices.device,
+            tell=False,
+        )  # fmt: skip
+        values = found.to_json()["rows"]["specialist"]
+        score: dict[str, Any] = told | {"num_images": found.num_images, "values": values, "notes": list(found.notes)}
+    except Exception as error:  # one failing cell never stops the rest; it is told in the table
+        say(f"Failed: {error}")
+        score = told | {"error": f"{type(error).__name__}: {error}"}
+    file.parent.mkdir(parents=True, exist_ok=True)
+    partial = file.with_suffix(".partial")
+    partial.write_text(json.dumps(score, indent=2) + "\n", encoding="utf-8")
+    os.replace(partial, file)
+    return score
+
+
+def _train(settings: TrainSettings, column: Column, plan: Plan, run: Path) -> Path:
+    """Train a run, or go on with it; one that is finished is left as it is."""
+    images = _place(column.train, plan.data)
+    started = (run / CONFIG_FILE).is_file()
+    dataset = open_dataset(images)
+    claim_run(run, RunConfig(images, data=dataset.options, train=settings), resume=started)
+    if started and finished_result(run) is not None:
+        return run
+    if train(settings, dataset, run, resume=started).stopped == "interrupted":
+        raise KeyboardInterrupt  # what was trained so far is kept in the run; nothing is scored by it
+    return run
+
+
+def _test_set(column: Column, data: Path) -> Dataset:
+    """The images that a column is scored on.
+
+    Raises:
+        DataError: none lies below the column's folder.
+    """
+    dataset = open_dataset(_place(column.test, data))
+    if column.folder is None:
+        return dataset
+    chosen = [index for index, pair in enumerate(dataset.pairs) if column.folder in pair.image.parts]
+    if not chosen:
+        raise DataError(f"{column.test} must have images below a folder {column.folder}, but there are none.")
+    return dataset.subset(chosen)
+
+
+def _place(need: str, data: Path) -> str:
+    return f"{need}:{data / need.partition('/')[0]}"
+
+
+def _plain(settings: TrainSettings) -> dict[str, Any]:
+    """The settings as JSON values, without where they are computed."""
+    values: dict[str, Any] = json.loads(json.dumps(vars(replace(settings, device=None)), default=str))
+    return values
