@@ -20,7 +20,7 @@ from samtune.methods.core import (
 )
 from samtune.methods.probe import Probe, cell_shares, fit_probe
 from samtune.methods.registry import METHODS, make_method, method_fields
-from samtune.methods.storage import card_of, load_specialist, put, save, specialist_folder
+from samtune.methods.storage import card_of, copy_specialist, load_specialist, put, save, specialist_folder
 
 __all__ = [
     "METHODS",
@@ -36,6 +36,7 @@ __all__ = [
     "adaptation",
     "card_of",
     "cell_shares",
+    "copy_specialist",
     "delta",
     "fit_probe",
     "fold",

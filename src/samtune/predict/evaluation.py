@@ -24,7 +24,7 @@ from samtune.metrics import SegmentationScores
 from samtune.predict.predictor import choose_device, segment
 from samtune.predict.reading import read_ahead
 from samtune.progress import say, track
-from samtune.sam import Sam
+from samtune.sam import Sam, choose_precision, keep_frozen_low
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -225,6 +225,9 @@ def load_rows(path: str | Path, base: str | Path | None, device: str | None) -> 
     if not shares_encoder:
         stock = Sam.from_pretrained(name, card.side)
     sam, stock = sam.to(place), stock.eval().to(place)
+    for model in (sam,) if shares_encoder else (sam, stock):  # as in prediction
+        model.encoder_dtype = choose_precision("auto", place, model.vision_encoder.channels)
+        keep_frozen_low(model)
     floors: dict[str, Callable[[Features], Tensor]] = {}
     notes = []
     if len(card.class_names) == 1:

@@ -3,7 +3,8 @@
 In: the embedding of B images and P sets of sparse prompt tokens each. Out: one logit map per image and
 prompt set (or per class), four times the embedding's grid. Source: segment-anything,
 `modeling/mask_decoder.py`; unlike there, a batch of B images is decoded with P prompts each, row by row, and
-only the mask token asked for is turned into a mask.
+only the mask token asked for is turned into a mask. The order of the arithmetic is that of `two_way.py` and
+`upscaling.py`.
 """
 
 from __future__ import annotations
@@ -13,7 +14,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from samtune.sam.sites import DecoderPrompts, MaskHeads, masks_of
+from samtune.sam.sites import DecoderPrompts, MaskHeads
+from samtune.sam.two_way import two_way
+from samtune.sam.upscaling import masks_of, upscale
 
 
 class MaskDecoder(nn.Module):
@@ -56,7 +59,7 @@ class MaskDecoder(nn.Module):
             own = torch.cat([self.classes.tokens, self.mask_tokens.weight[1:]])
             out, image = self._transform(embedding, positions, own, None)
             tokens = out[:, 0, 1 : 1 + len(self.classes.tokens)]
-            return self.classes(tokens, self._upscaled(image))  # type: ignore[no-any-return]
+            return self.classes(tokens, upscale(self, image[:, 0], _grid_of(embedding)))  # type: ignore[no-any-return]
         sparse = None if self.prompts is None else self.prompts.tokens.expand(len(embedding), -1, -1, -1)
         return self.masks(embedding, positions, sparse, (0,))[0].squeeze(2)
 
@@ -77,7 +80,8 @@ class MaskDecoder(nn.Module):
         out, image = self._transform(embedding, positions, self.mask_tokens.weight, sparse)
         batch, prompts = out.shape[:2]
         hyper = [self.output_hypernetworks_mlps[i](out[:, :, 1 + i]) for i in indices]
-        logits = masks_of(torch.stack(hyper, dim=2).flatten(0, 1), self._upscaled(image))
+        fine = upscale(self, image.flatten(0, 1), _grid_of(embedding))
+        logits = masks_of(torch.stack(hyper, dim=2).flatten(0, 1), fine)
         iou = self.iou_prediction_head(out[:, :, 0])[..., list(indices)]
         return logits.reshape(batch, prompts, *logits.shape[1:]), iou
 
@@ -87,24 +91,17 @@ class MaskDecoder(nn.Module):
         """Run the two-way transformer.
 
         Returns:
-            The tokens (B, P, 1 + M + N, C), the IoU token first, then the mask tokens; the image (B * P, C,
-            H, W).
+            The tokens (B, P, 1 + M + N, C), the IoU token first, then the mask tokens; the image (B, P, H * W, C).
         """
-        batch, _, height, width = embedding.shape
         prompts = 1 if sparse is None else sparse.shape[1]
         own = torch.cat([self.iou_token.weight, mask_tokens])
-        tokens = own.expand(batch, prompts, -1, -1)
+        tokens = own.expand(len(embedding), prompts, -1, -1)
         if sparse is not None:
             tokens = torch.cat([tokens, sparse.to(own.dtype)], dim=2)
-        tokens, image = self.transformer(
-            point_embeddings=tokens,
-            image_embeddings=embedding.repeat_interleave(prompts, 0),
-            image_positional_embeddings=positions.expand(batch * prompts, -1, -1, -1),
-            attention_similarity=None,
-        )
-        return tokens, image.transpose(2, 3).reshape(batch * prompts, -1, height, width)
+        image = embedding.flatten(2).transpose(1, 2).contiguous()[:, None]
+        return two_way(self.transformer, tokens, image, positions[0].flatten(1).T)
 
-    def _upscaled(self, image: Tensor) -> Tensor:
-        """(B, C, H, W) -> (B, C / 8, 4 H, 4 W)."""
-        fine = self.activation(self.upscale_layer_norm(self.upscale_conv1(image)))
-        return self.activation(self.upscale_conv2(fine))  # type: ignore[no-any-return]
+
+def _grid_of(embedding: Tensor) -> tuple[int, int]:
+    """(H, W) of (B, C, H, W)."""
+    return embedding.shape[-2], embedding.shape[-1]

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from samtune.errors import ConfigError
 from samtune.progress import say
+from samtune.types import Precision
 
 if TYPE_CHECKING:
     from samtune.losses import LossKind
     from samtune.methods import Recipe
-
-Precision = Literal["auto", "fp32", "bf16"]
 
 
 @dataclass(frozen=True)
@@ -39,7 +38,10 @@ class TrainSettings:
             every step. 0 trains on the images as they are.
         evaluations: how often the validation images are scored in a run.
         patience: stop after this many evaluations without a better score; None for never.
-        precision: "auto" is bf16 on GPUs that have it and fp32 elsewhere.
+        precision: "auto" is bf16 on GPUs that have it; on CPUs that have it a real size's encoder computes in bf16, and
+            all else in fp32 (`sam.choose_precision`). "fp32" and "bf16" hold for the whole model.
+        recompute: keep of each encoder block only its input and compute the block again when its gradient is due: less
+            memory for more time. Only for methods that train something in the encoder.
         device: "cpu", "cuda" or None for what there is.
         checkpoint_every_s: seconds between two checkpoints for `--resume`.
     """
@@ -62,6 +64,7 @@ class TrainSettings:
     evaluations: int = 20
     patience: int | None = 10
     precision: Precision = "auto"
+    recompute: bool = False
     device: str | None = None
     checkpoint_every_s: float = 5.0
 
