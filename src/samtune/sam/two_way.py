@@ -68,7 +68,7 @@ def _project(image: Tensor, positions: Tensor, *, placed: list[nn.Linear], plain
     weight = torch.cat([linear.weight for linear in linears])
     constant = [F.linear(positions, linear.weight, linear.bias) for linear in placed]
     constant.append(plain.bias.to(constant[0].dtype).expand(len(positions), -1))
-    joined = F.linear(image, weight) + torch.cat(constant, dim=1)
+    joined = F.linear(image, weight).add_(torch.cat(constant, dim=1))
     return list(torch.split(joined, [linear.out_features for linear in linears], dim=-1))
 
 

@@ -45,9 +45,10 @@ def upscale(decoder: Any, image: Tensor, grid_hw: tuple[int, int]) -> FineImage:
 def masks_of(weights: Tensor, fine: FineImage) -> Tensor:
     """Mask weights (B, M, C / 8) times the upscaled image of H x W cells -> logits (B, M, 4 H, 4 W)."""
     height, width = fine.grid_hw
-    logits = weights @ fine.cells.flatten(1, 2).transpose(1, 2)
     batch, num_masks = weights.shape[:2]
-    logits = logits.view(batch, num_masks, height, width, 2, 2, 2, 2).permute(0, 1, 2, 4, 6, 3, 5, 7)
+    # Cells times weights, not the other way round: the cells' gradient then comes in their own order.
+    logits = fine.cells.flatten(1, 2) @ weights.transpose(1, 2)
+    logits = logits.view(batch, height, width, 2, 2, 2, 2, num_masks).permute(0, 7, 1, 3, 5, 2, 4, 6)
     return logits.reshape(batch, num_masks, 4 * height, 4 * width)
 
 
