@@ -44,9 +44,8 @@ def test_the_encoder_is_not_slower_than_the_librarys(learns: bool) -> None:
     library, sam = tiny_library(**SHAPE), tiny_sam(**SHAPE)
     pixels = torch.randn(1, 3, 320, 320, generator=torch.Generator().manual_seed(1))
     for model in (library, sam):
-        model.requires_grad_(False)
-        for layer in model.vision_encoder.layers:
-            layer.attn.qkv.weight.requires_grad_(learns)
+        for name, parameter in model.named_parameters():
+            parameter.requires_grad_(learns and name.endswith("qkv.weight"))
 
     def turn(encode: Callable[[torch.Tensor], torch.Tensor]) -> None:
         out = encode(pixels)
