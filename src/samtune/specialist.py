@@ -20,7 +20,7 @@ from samtune.config import RunConfig, claim_run
 from samtune.data import open_dataset, read_image
 from samtune.data.transforms import check_image
 from samtune.errors import ConfigError, ShapeError
-from samtune.methods import save
+from samtune.methods import copy_specialist
 from samtune.predict import Predictor, evaluate, find_images, load_predictor
 from samtune.training import TrainSettings, train
 
@@ -203,8 +203,12 @@ class Specialist:
             )
 
     def save(self, folder: Paths) -> Path:
-        """Write the specialist (tensors, configuration, model card) to a folder and return it."""
-        save(self.predictor.sam, folder, self.card)
+        """Copy the specialist (tensors, configuration, model card) to a folder and return it.
+
+        Raises:
+            WeightsError: its own folder is gone or damaged.
+        """
+        copy_specialist(self.path, folder)
         return Path(folder)
 
     def _predictions(self, images: Images) -> Iterator[Prediction]:

@@ -8,7 +8,7 @@ that count nowhere. Images in memory are `uint8 (H, W, 3)` RGB, 0..255.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 
 IGNORE = 255
 """The label of pixels that no loss and no metric counts (void areas of the annotation, padding)."""
+
+Precision = Literal["auto", "fp32", "bf16"]
+"""What a user may say about the numbers a model computes in; see `sam.choose_precision`."""
 
 
 @dataclass(frozen=True)

@@ -188,4 +188,4 @@ def test_overfits_one_synthetic_blob() -> None:
     with torch.no_grad():
         found = sam.decode(features) > 0
     iou = (found & (target > 0)).sum() / (found | (target > 0)).sum()
-    assert iou > 0.95
+    assert iou > 0.9

@@ -56,7 +56,8 @@ def test_prompted_masks_equal_the_librarys(kind: str, multimask: bool) -> None:
     with torch.no_grad():
         expected = library(pixels, points, labels, boxes, multimask_output=multimask)
         logits, iou = sam.prompt(sam.encode(pixels), Prompt(points, labels, boxes), multimask=multimask)
-    assert (expected.pred_masks - logits).abs().max() <= 1e-5
+    # Relative to the largest logit, 4.7: the library's own float32 is 1.9e-5 away from its float64.
+    assert (expected.pred_masks - logits).abs().max() <= 1e-5 * expected.pred_masks.abs().max()
     assert (expected.iou_scores - iou).abs().max() <= 1e-5
 
 

@@ -45,7 +45,7 @@ from samtune.methods.shares import class_shares
 from samtune.sam import MaskHeads, masks_of
 
 if TYPE_CHECKING:
-    from samtune.sam import Sam
+    from samtune.sam import FineImage, Sam
 
 Head = Literal["class_tokens", "queries"]
 
@@ -115,7 +115,7 @@ class QueryHeads(MaskHeads):
         self.classifier = nn.Linear(len(token), num_classes + 2, device=token.device)
         self._answers: tuple[Tensor, Tensor] | None = None
 
-    def forward(self, tokens: Tensor, fine: Tensor) -> Tensor:
+    def forward(self, tokens: Tensor, fine: FineImage) -> Tensor:
         """See `MaskHeads.forward`; keeps the queries' answers for the loss in training."""
         # On a strided view, torch chooses the kernel by whether the weight is trained, which changes the last bit.
         tokens = tokens.contiguous()

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -82,6 +83,26 @@ def specialist_folder(path: str | Path) -> Path:
     """The specialist's folder of a run folder, or the folder itself."""
     folder = Path(path)
     return folder / "specialist" if (folder / "specialist").is_dir() else folder
+
+
+def copy_specialist(path: str | Path, folder: str | Path) -> None:
+    """Copy a specialist, each file whole or not at all; what is there under the same names is replaced.
+
+    Args:
+        path: a run folder or its specialist/ folder.
+        folder: made where it is not there.
+
+    Raises:
+        WeightsError: the specialist is gone or damaged.
+    """
+    source, target = specialist_folder(path), Path(folder)
+    _read_tensors(source / TENSOR_FILE, read_card(source))
+    target.mkdir(parents=True, exist_ok=True)
+    for file in source.iterdir():
+        if file.is_file() and target.resolve() != source.resolve():
+            partial = target / f"{file.name}.partial"
+            shutil.copyfile(file, partial)
+            os.replace(partial, target / file.name)
 
 
 def load_specialist(path: str | Path, base: str | Path | Sam | None = None) -> tuple[Sam, AdapterCard]:

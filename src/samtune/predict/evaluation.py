@@ -30,7 +30,7 @@ from samtune.predict.reading import read_ahead
 from samtune.predict.regressions import Regression, find_regressions
 from samtune.predict.scale import check_scale, undefined_notes
 from samtune.progress import say, track
-from samtune.sam import Sam
+from samtune.sam import Sam, choose_precision, keep_frozen_low
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -297,6 +297,9 @@ def load_rows(path: str | Path, base: str | Path | None, device: str | None, *, 
         stock = Sam.from_pretrained(name, card.side)
     stock.spec = sam.spec  # the probe was fitted to images prepared in the specialist's way
     sam, stock = sam.to(place), stock.eval().to(place)
+    for model in (sam,) if shares_encoder else (sam, stock):  # as in prediction
+        model.encoder_dtype = choose_precision("auto", place, model.vision_encoder.channels)
+        keep_frozen_low(model)
     floors: dict[str, Callable[[Features], Tensor]] = {}
     notes = []
     if card.square:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,11 +21,11 @@ import numpy as np
 from samtune.data import read_image
 from samtune.errors import ConfigError, DataError
 from samtune.overlay import overlay
-from samtune.predict.reading import Source, find_images, read_ahead
+from samtune.predict.reading import Source, find_images, read_ahead, write_behind
 from samtune.progress import say, track
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from samtune.predict.predictor import Predictor
     from samtune.types import Prediction
@@ -81,7 +82,8 @@ def predict_folder(
 ) -> Written:
     """Segment files, folders and patterns, and write a mask for each image.
 
-    What cannot be read is skipped and told at the end. Files of an earlier prediction are replaced; an input
+    The next images are read, and the last ones' files are written, while a batch is computed. What cannot be read is
+    skipped and told at the end. Files of an earlier prediction are replaced; an input
     never is.
 
     Args:
@@ -102,18 +104,23 @@ def predict_folder(
     stems, notes = name_outputs(sources, kinds)
     for note in notes:
         say(note)
-    files, skipped = [], []
-    batches = read_ahead(sources, lambda source: read_image(source.file), predictor.batch_size)
-    total = -(-len(sources) // predictor.batch_size)
-    for batch in track(batches, "Predicting", total):
-        readable = [(source, image) for source, image in batch if not isinstance(image, DataError)]
-        skipped += [
-            {"file": str(source.file), "why": str(error)} for source, error in batch if isinstance(error, DataError)
-        ]
-        predictions = predictor.images([image for _, image in readable])
-        for (source, image), prediction in zip(readable, predictions, strict=True):
-            files.append(_write(out, stems[source], image, prediction, kinds))
-    return Written(tuple(files), tuple(skipped), notes)
+    skipped: list[dict[str, str]] = []
+
+    def tasks() -> Iterator[Callable[[], Path]]:
+        batches = read_ahead(sources, lambda source: read_image(source.file), predictor.batch_size)
+        for batch in track(batches, "Predicting", -(-len(sources) // predictor.batch_size)):
+            readable = []
+            for source, image in batch:
+                if isinstance(image, DataError):
+                    skipped.append({"file": str(source.file), "why": str(image)})
+                else:
+                    readable.append((source, image))
+            predictions = predictor.images([image for _, image in readable])
+            for (source, image), prediction in zip(readable, predictions, strict=True):
+                yield partial(_write, out, stems[source], image, prediction, kinds)
+
+    files = tuple(write_behind(tasks(), most=predictor.batch_size))
+    return Written(files, tuple(skipped), notes)
 
 
 def name_outputs(sources: Sequence[Source], kinds: _Kinds) -> tuple[dict[Source, str], tuple[str, ...]]:

@@ -18,9 +18,10 @@ from samtune.data.restore import decide, to_original
 from samtune.data.transforms import check_image
 from samtune.errors import ConfigError
 from samtune.losses import probabilities
-from samtune.methods import load_specialist
+from samtune.methods import fold, load_specialist
 from samtune.opinions import OpinionPool
 from samtune.predict.symmetries import NUM_SYMMETRIES, turned, turned_back
+from samtune.sam import choose_precision, keep_frozen_low
 from samtune.types import Prediction
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
 
     from samtune.methods import AdapterCard
     from samtune.sam import Sam
-    from samtune.types import Features
+    from samtune.types import Features, Precision
 
 
 @torch.inference_mode()
@@ -141,8 +142,11 @@ def load_predictor(
     batch_size: int = 4,
     device: str | None = None,
     tta: bool = False,
+    precision: Precision = "auto",
 ) -> Predictor:
-    """Load a specialist for prediction.
+    """Load a specialist for prediction: folded to plain weights where its method can be, rounded where that pays.
+
+    The model is no longer one that can be saved or trained, since its plain weights hold what was learned.
 
     Args:
         path: a run folder or its specialist/ folder.
@@ -150,13 +154,17 @@ def load_predictor(
         batch_size: images that are encoded together.
         device: "cpu", "cuda", "mps"; None for CUDA where there is one, else the CPU.
         tta: see `Predictor`.
+        precision: of the encoder; "auto" is bf16 where `sam.choose_precision` takes it, which is said.
 
     Raises:
         WeightsError: the folder is damaged or the base is not the one it was trained on.
-        ConfigError: the device is not there, or `batch_size` is below 1.
+        ConfigError: the device is not there, `batch_size` is below 1, or the precision is unknown.
     """
     place = choose_device(device)
     sam, card = load_specialist(path, base)
+    sam = fold(sam)
+    sam.encoder_dtype = choose_precision(precision, place, sam.vision_encoder.channels)
+    keep_frozen_low(sam)
     return Predictor(sam.to(place), card, batch_size=batch_size, tta=tta)
 
 

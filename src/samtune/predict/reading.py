@@ -1,8 +1,9 @@
-"""Which image files are meant, and reading them ahead of the computation."""
+"""Which image files are meant, reading them ahead of the computation, and writing what came of them behind it."""
 
 from __future__ import annotations
 
 import glob
+from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,10 +14,12 @@ from samtune.errors import DataError
 from samtune.progress import say
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from concurrent.futures import Future
 
 Item = TypeVar("Item")
 Read = TypeVar("Read")
+Done = TypeVar("Done")
 
 
 @dataclass(frozen=True)
@@ -113,3 +116,27 @@ def read_ahead(
             current = following.result()
             following = pool.submit(read_batch, batches[number + 1]) if number + 1 < len(batches) else None
             yield current
+
+
+def write_behind(tasks: Iterable[Callable[[], Done]], most: int) -> Iterator[Done]:
+    """Run tasks in a thread while the next ones are being made.
+
+    Args:
+        tasks: made one by one, in this thread.
+        most: how many may wait for their turn, 1 or more; making the next one then waits too, so that memory does not
+            grow with their number.
+
+    Yields:
+        Their results, in order. An error of a task is raised here in its result's place, and ends the rest.
+    """
+    waiting: deque[Future[Done]] = deque()
+    pool = ThreadPoolExecutor(1, "samtune-writing")
+    try:
+        for task in tasks:
+            waiting.append(pool.submit(task))
+            if len(waiting) > most:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)

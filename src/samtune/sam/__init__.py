@@ -1,6 +1,7 @@
 """The frozen subject: a Segment Anything model with named places for methods, and its weights' origin."""
 
 from samtune.sam.model import Sam, cell_centres
+from samtune.sam.precision import choose_precision, keep_frozen_low
 from samtune.sam.sites import (
     ENCODER_ROLES,
     ROLES,
@@ -10,8 +11,8 @@ from samtune.sam.sites import (
     MaskHeads,
     Side,
     is_base_module,
-    masks_of,
 )
+from samtune.sam.upscaling import FineImage, masks_of
 from samtune.sam.vit import Block, ImageEncoder
 from samtune.sam.weights import EMBEDDED, META_SIZES, build, digest, load_base
 
@@ -24,14 +25,17 @@ __all__ = [
     "ClassHeads",
     "DecoderPrompts",
     "EncoderPrompts",
+    "FineImage",
     "ImageEncoder",
     "MaskHeads",
     "Sam",
     "Side",
     "build",
     "cell_centres",
+    "choose_precision",
     "digest",
     "is_base_module",
+    "keep_frozen_low",
     "load_base",
     "masks_of",
 ]

@@ -1,13 +1,12 @@
 """Multi-head self-attention on a grid, with SAM's decomposed relative positions and optional prompt keys.
 
-    logits[q, k] = <q, k> / sqrt(d) + <q, R_h[row(q) - row(k)]> + <q, R_w[col(q) - col(k)]>      for image
-    keys logits[q, p] = <q, p> / sqrt(d) + g                                                          for
-    prompt keys
+    logits[q, k] = <q, k> / sqrt(d) + <q, R_h[row(q) - row(k)]> + <q, R_w[col(q) - col(k)]>      for image keys
+    logits[q, p] = <q, p> / sqrt(d) + g                                                          for prompt keys
 
 In: the fused projection of a grid of tokens. Out: the heads' values, joined, on the same grid. Exact:
 nothing is approximated, dropped or cached. Source: segment-anything, `modeling/image_encoder.py`
 (`Attention`, `add_decomposed_rel_pos`); the prompt keys are PTSAM's encoder prompts written as a key/value
-prefix.
+prefix. How the position terms reach the logits without N x N numbers is `grid_bias.py`'s.
 """
 
 from __future__ import annotations
@@ -17,6 +16,8 @@ from dataclasses import dataclass
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+
+from samtune.sam.grid_bias import GridBias, biased_attention
 
 
 @dataclass(frozen=True)
@@ -53,24 +54,22 @@ def relative_table(positions: Tensor, length: int) -> Tensor:
     return positions[coordinate[:, None] - coordinate[None, :] + length - 1]
 
 
-def relative_bias(query: Tensor, rel_pos_h: Tensor, rel_pos_w: Tensor, grid_hw: tuple[int, int]) -> Tensor:
-    """The decomposed relative-position term of the logits.
+def relative_terms(query: Tensor, rel_pos: tuple[Tensor, Tensor], grid_hw: tuple[int, int]) -> tuple[Tensor, Tensor]:
+    """What each query adds to its logits for each row and for each column of keys.
 
     Args:
         query: (B, heads, H * W, d), not scaled.
-        rel_pos_h: (2 H - 1, d) learned table of rows (other lengths are interpolated).
-        rel_pos_w: (2 W - 1, d) learned table of columns.
+        rel_pos: (2 H - 1, d) learned table of rows, (2 W - 1, d) of columns (other lengths are interpolated).
         grid_hw: (H, W).
 
     Returns:
-        (B, heads, H * W, H * W) to be added to the logits.
+        (B, heads, H * W, H) and (B, heads, H * W, W).
     """
     height, width = grid_hw
-    batch, heads, tokens, _ = query.shape
-    on_grid = query.reshape(batch, heads, height, width, -1)
-    rows = torch.einsum("bnhwc,hkc->bnhwk", on_grid, relative_table(rel_pos_h, height))
-    columns = torch.einsum("bnhwc,wkc->bnhwk", on_grid, relative_table(rel_pos_w, width))
-    return (rows[..., :, None] + columns[..., None, :]).reshape(batch, heads, tokens, tokens)
+    on_grid = query.view(*query.shape[:2], height, width, query.shape[3])
+    rows = torch.einsum("bnhwc,hkc->bnhwk", on_grid, relative_table(rel_pos[0], height))
+    columns = torch.einsum("bnhwc,wkc->bnhwk", on_grid, relative_table(rel_pos[1], width))
+    return rows.flatten(2, 3), columns.flatten(2, 3)
 
 
 def attend(
@@ -93,12 +92,15 @@ def attend(
     batch, height, width, channels = qkv.shape
     fused = qkv.reshape(batch, height * width, 3, num_heads, channels // (3 * num_heads))
     query, key, value = fused.permute(2, 0, 3, 1, 4).unbind(0)
-    bias = None if rel_pos is None else relative_bias(query, *rel_pos, (height, width))
+    terms = None if rel_pos is None else relative_terms(query, rel_pos, (height, width))
     if prompts is not None:
         key = torch.cat([_heads(prompts.key, num_heads, batch), key], dim=2)
         value = torch.cat([_heads(prompts.value, num_heads, batch), value], dim=2)
-        bias = _with_prompt_columns(bias, prompts, query, key.shape[2])
-    out = F.scaled_dot_product_attention(query, key, value, attn_mask=bias)
+    gate = None if prompts is None else prompts.gate
+    if terms is not None:
+        out = biased_attention(query, key, value, GridBias(*terms, lead=gate))
+    else:
+        out = F.scaled_dot_product_attention(query, key, value, attn_mask=_gate_of(gate, key, height * width))
     return out.transpose(1, 2).reshape(batch, height, width, -1)
 
 
@@ -129,17 +131,12 @@ def _heads(tokens: Tensor, num_heads: int, batch: int) -> Tensor:
     return heads.expand(batch, -1, -1, -1)
 
 
-def _with_prompt_columns(bias: Tensor | None, prompts: PromptKeys, query: Tensor, num_keys: int) -> Tensor | None:
-    """Put the prompts' columns, 0 or the gate, before the image's columns of the bias."""
-    if bias is None and prompts.gate is None:
+def _gate_of(gate: Tensor | None, key: Tensor, num_cells: int) -> Tensor | None:
+    """The bias (1, 1, 1, P + H * W) of prompts with a gate where there are no relative positions; None without one."""
+    if gate is None:
         return None
-    num_prompts = prompts.key.shape[-2]
-    columns = query.new_zeros(num_prompts)
-    if prompts.gate is not None:
-        columns = columns + prompts.gate.to(query.dtype)
-    if bias is None:
-        return torch.cat([columns, query.new_zeros(num_keys - num_prompts)])[None, None, None, :]
-    return torch.cat([columns.expand(*bias.shape[:3], num_prompts), bias], dim=-1)
+    ahead = gate.to(key.dtype).expand(key.shape[2] - num_cells)
+    return torch.cat([ahead, key.new_zeros(num_cells)])[None, None, None, :]
 
 
 def to_windows(tokens: Tensor, window: int) -> tuple[Tensor, tuple[int, int]]:

@@ -3,7 +3,8 @@
 In: the embedding of B images and P sets of sparse prompt tokens each. Out: one logit map per image and
 prompt set (or per class), four times the embedding's grid. Source: segment-anything,
 `modeling/mask_decoder.py`; unlike there, a batch of B images is decoded with P prompts each, row by row, and
-only the mask token asked for is turned into a mask.
+only the mask token asked for is turned into a mask. The order of the arithmetic is that of `two_way.py` and
+`upscaling.py`.
 """
 
 from __future__ import annotations
@@ -14,7 +15,9 @@ import torch
 from torch import Tensor, nn
 
 from samtune.errors import MethodError
-from samtune.sam.sites import DecoderPrompts, MaskHeads, masks_of
+from samtune.sam.sites import DecoderPrompts, MaskHeads
+from samtune.sam.two_way import two_way
+from samtune.sam.upscaling import masks_of, upscale
 
 
 class MaskDecoder(nn.Module):
@@ -68,7 +71,7 @@ class MaskDecoder(nn.Module):
             sparse = None if prompts is None else prompts.expand(len(embedding), -1, -1, -1)
             out, image = self._transform(embedding, positions, own, sparse)
             tokens = out[:, 0, 1 : 1 + len(self.classes.tokens)]
-            return self.classes(tokens, self._upscaled(image))  # type: ignore[no-any-return]
+            return self.classes(tokens, upscale(self, image[:, 0], _grid_of(embedding)))  # type: ignore[no-any-return]
         if self.prompts is not None:
             return self.prompts(self.answers(embedding, positions))  # type: ignore[no-any-return]
         return self.masks(embedding, positions, None, (0,))[0].squeeze(2)
@@ -109,7 +112,8 @@ class MaskDecoder(nn.Module):
         out, image = self._transform(embedding, positions, self.mask_tokens.weight, sparse)
         batch, prompts = out.shape[:2]
         hyper = [self.output_hypernetworks_mlps[i](out[:, :, 1 + i]) for i in indices]
-        logits = masks_of(torch.stack(hyper, dim=2).flatten(0, 1), self._upscaled(image))
+        fine = upscale(self, image.flatten(0, 1), _grid_of(embedding))
+        logits = masks_of(torch.stack(hyper, dim=2).flatten(0, 1), fine)
         iou = self.iou_prediction_head(out[:, :, 0])[..., list(indices)]
         return logits.reshape(batch, prompts, *logits.shape[1:]), iou
 
@@ -119,38 +123,29 @@ class MaskDecoder(nn.Module):
         """Run the two-way transformer.
 
         Returns:
-            The tokens (B, P, 1 + M + N, C), the IoU token first, then the mask tokens; the image (B * P, C,
-            H, W).
+            The tokens (B, P, 1 + M + N, C), the IoU token first, then the mask tokens; the image (B, P, H * W, C).
         """
-        batch, (height, width) = len(embedding), embedding.shape[-2:]
         dense = 1 if embedding.ndim == 4 else embedding.shape[1]
         prompts = dense if sparse is None else sparse.shape[1]
         own = torch.cat([self.iou_token.weight, mask_tokens])
-        tokens = own.expand(batch, prompts, -1, -1)
+        tokens = own.expand(len(embedding), prompts, -1, -1)
         if sparse is not None:
             tokens = torch.cat([tokens, sparse.to(own.dtype)], dim=2)
-        tokens, image = self.transformer(
-            point_embeddings=tokens,
-            image_embeddings=_rows(embedding, prompts),
-            image_positional_embeddings=positions.expand(batch * prompts, -1, -1, -1),
-            attention_similarity=None,
-        )
-        return tokens, image.transpose(2, 3).reshape(batch * prompts, -1, height, width)
-
-    def _upscaled(self, image: Tensor) -> Tensor:
-        """(B, C, H, W) -> (B, C / 8, 4 H, 4 W)."""
-        fine = self.activation(self.upscale_layer_norm(self.upscale_conv1(image)))
-        return self.activation(self.upscale_conv2(fine))  # type: ignore[no-any-return]
+        return two_way(self.transformer, tokens, _rows(embedding, prompts), positions[0].flatten(1).T)
 
 
 def _rows(embedding: Tensor, prompts: int) -> Tensor:
-    """One image embedding for each of B * P rows: (B, C, H, W) or (B, Q, C, H, W) -> (B * P, C, H, W)."""
-    if embedding.ndim == 4:
-        return embedding.repeat_interleave(prompts, 0)
-    dense = embedding.shape[1]
+    """The image's tokens, shared by P prompts or one for each: (B, C, H, W) or (B, Q, C, H, W) -> (B, 1 or P, N, C)."""
+    image = (embedding[:, None] if embedding.ndim == 4 else embedding).flatten(3).transpose(2, 3).contiguous()
+    dense = image.shape[1]
     if prompts % dense:
         raise MethodError(
             f"There must be one mask prompt for all sets of tokens, or one per class, but {dense} came for "
             f"{prompts} sets."
         )
-    return embedding.repeat(1, prompts // dense, 1, 1, 1).flatten(0, 1)
+    return image if dense == 1 else image.repeat(1, prompts // dense, 1, 1)
+
+
+def _grid_of(embedding: Tensor) -> tuple[int, int]:
+    """(H, W) of (.., C, H, W)."""
+    return embedding.shape[-2], embedding.shape[-1]

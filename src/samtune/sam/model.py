@@ -36,6 +36,8 @@ class Sam(nn.Module):
 
     head: nn.Module | None
     mask_prompt: nn.Module | None
+    encoder_dtype: torch.dtype
+    """What the encoder computes in, float32 unless told otherwise; see `precision.py`."""
 
     def __init__(self, library: Any, *, base_name: str, base_sha256: str, side: int | None = None) -> None:
         super().__init__()
@@ -48,6 +50,7 @@ class Sam(nn.Module):
                 f"{config.image_size} is what {base_name} was trained at."
             )
         self.spec = ImageSpec(side=side, patch=config.patch_size)
+        self.encoder_dtype = torch.float32
         self.base_name = base_name
         self.base_sha256 = base_sha256
         self.shared_image_embedding: nn.Module = library.shared_image_embedding
@@ -97,10 +100,13 @@ class Sam(nn.Module):
                 the patch.
 
         Returns:
-            The features, embedding (B, C, S / patch, S / patch).
+            The features, embedding (B, C, S / patch, S / patch); float32 whatever `encoder_dtype` is.
         """
-        embedding, side = self.vision_encoder(pixels)
-        return Features(embedding, side)
+        if self.encoder_dtype == torch.float32:
+            return Features(*self.vision_encoder(pixels))
+        with torch.autocast(pixels.device.type, dtype=self.encoder_dtype):
+            embedding, side = self.vision_encoder(pixels)
+        return Features(_as_float32(embedding), _as_float32(side))
 
     def decode(self, features: Features) -> Tensor:
         """Turn features into logits without any user prompt.
@@ -167,6 +173,15 @@ class Sam(nn.Module):
             return None
         scale: float = self.prompt_encoder.input_image_size / (embedding.shape[-1] * self.spec.patch)
         return (coordinates + 0.5) * scale - 0.5
+
+
+def _as_float32(value: Any) -> Any:
+    """The same nested tuples, lists and dicts with every floating tensor in float32."""
+    if isinstance(value, Tensor):
+        return value.float() if value.is_floating_point() else value
+    if isinstance(value, dict):
+        return {key: _as_float32(inner) for key, inner in value.items()}
+    return type(value)(map(_as_float32, value)) if type(value) in (list, tuple) else value
 
 
 def cell_centres(embedding: Tensor) -> Tensor:

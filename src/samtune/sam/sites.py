@@ -38,6 +38,7 @@ import torch
 from torch import Tensor, nn
 
 from samtune.errors import MethodError
+from samtune.sam.upscaling import FineImage, masks_of
 
 ROLES = {
     "qkv": "attn.qkv",
@@ -185,12 +186,12 @@ class MaskHeads(nn.Module):
 
     tokens: nn.Parameter
 
-    def forward(self, tokens: Tensor, fine: Tensor) -> Tensor:
+    def forward(self, tokens: Tensor, fine: FineImage) -> Tensor:
         """Make logits.
 
         Args:
             tokens: (B, M, C) the mask tokens after the two-way transformer.
-            fine: (B, C / 8, 4 H, 4 W) the upscaled image.
+            fine: the upscaled image; `masks_of` reads masks from it.
 
         Returns:
             (B, K, 4 H, 4 W); the background's logit is the constant 0.
@@ -211,12 +212,7 @@ class ClassHeads(MaskHeads):
         self.tokens = nn.Parameter(token.detach().clone().expand(num_classes, -1).clone())
         self.hypernetworks = nn.ModuleList(copy.deepcopy(hypernetwork) for _ in range(num_classes))
 
-    def forward(self, tokens: Tensor, fine: Tensor) -> Tensor:
+    def forward(self, tokens: Tensor, fine: FineImage) -> Tensor:
         """See `MaskHeads.forward`."""
         pairs = zip(self.hypernetworks, tokens.unbind(1), strict=True)
         return masks_of(torch.stack([network(token) for network, token in pairs], dim=1), fine)
-
-
-def masks_of(weights: Tensor, fine: Tensor) -> Tensor:
-    """Mask weights (B, M, C / 8) times the upscaled image (B, C / 8, H, W) -> logits (B, M, H, W)."""
-    return (weights @ fine.flatten(2)).reshape(len(fine), -1, *fine.shape[2:])

@@ -9,8 +9,10 @@ from __future__ import annotations
 
 from typing import Any
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from samtune.errors import ShapeError
 from samtune.sam.attention import PromptKeys, attend, attend_prompts, from_windows, to_windows
@@ -166,6 +168,11 @@ class ImageEncoder(nn.Module):
 
     Args:
         library: transformers' `SamVisionEncoder`, whose modules and parameters are taken over.
+
+    Attributes:
+        recompute: in training keep only what goes from block to block, and compute a block again when its gradient
+            is due. A block that learns nothing and that no gradient has to pass is never part of the graph, with or
+            without it.
     """
 
     pos_embed: nn.Parameter | None
@@ -180,6 +187,7 @@ class ImageEncoder(nn.Module):
         self.pos_embed = library.pos_embed
         self.layers = nn.ModuleList(Block(layer) for layer in library.layers)
         self.neck: nn.Module = library.neck
+        self.recompute = False
         self.register_module("side", None)
         self.register_module("prompts", None)
 
@@ -230,13 +238,21 @@ class ImageEncoder(nn.Module):
         block: Any
         for index, block in enumerate(self.layers):
             if prompts is None:
-                tokens = block(tokens)
+                tokens = self._run(block, block, tokens)
             else:
-                tokens, prompts = block.forward_with(tokens, prompts)
+                tokens, prompts = self._run(block, block.forward_with, tokens, prompts)
             if side is not None:
                 tokens, state = side(index, tokens, state)
         embedding = self.neck(tokens)
         return (embedding, None) if side is None else side.end(embedding, state)
+
+    def _run(self, block: nn.Module, forward: Any, *inputs: Tensor) -> Any:
+        """Run a block, and forget what it computed if that is asked for and a gradient will come through it."""
+        if self.recompute and torch.is_grad_enabled():
+            learned = any(parameter.requires_grad for parameter in block.parameters())
+            if learned or any(tensor.requires_grad for tensor in inputs):
+                return checkpoint(forward, *inputs, use_reentrant=False)
+        return forward(*inputs)
 
     def _positions(self, grid_hw: tuple[int, int]) -> Tensor:
         """The position embedding (1, H, W, C), interpolated where the grid is not the trained one."""

@@ -110,13 +110,14 @@ class CachedFeatures:
 
     Args:
         views: of the training images.
-        base_sha256: digest of the encoder's weights.
+        encoder: what the features depend on besides the views: the digest of the encoder's weights, and the type it
+            computes in where that is not float32.
         store: where they are kept.
     """
 
-    def __init__(self, views: Views, base_sha256: str, store: ArrayStore) -> None:
+    def __init__(self, views: Views, encoder: str, store: ArrayStore) -> None:
         self.views, self.store = views, store
-        self._base = base_sha256
+        self._encoder = encoder
         self._label_digests: dict[int, str] = {}
 
     def make(
@@ -177,7 +178,7 @@ class CachedFeatures:
             say(f"The frozen features of {count} views take {num_bytes / 1e6:,.0f} MB in {self.store.folder}.")
 
     def _embedding_key(self, item: int, number: int) -> str:
-        return self.store.key("embedding", self._base, *self.views.key(item, number))
+        return self.store.key("embedding", self._encoder, *self.views.key(item, number))
 
     def _label_key(self, item: int, number: int) -> str:
         if item not in self._label_digests:

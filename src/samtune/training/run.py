@@ -32,7 +32,7 @@ from samtune.methods import (
     trainable,
 )
 from samtune.progress import say
-from samtune.sam import Sam
+from samtune.sam import Sam, choose_precision, keep_frozen_low
 from samtune.training.features import CachedFeatures, FreshPixels, Views
 from samtune.training.recipe import Chosen, choose_recipe
 from samtune.training.run_folder import RunFolder
@@ -135,8 +135,9 @@ def train(
     sam.spec = replace(sam.spec, square=chosen.square)
     augmentation = AUGMENTATIONS[settings.augmentation or chosen.recipe.augmentation]
     views = Views(dataset, parts.train, sam.spec, augmentation)
+    sam.encoder_dtype = choose_precision(settings.precision, accelerator.device, sam.vision_encoder.channels)
     with clock.phase("features"):
-        frozen = CachedFeatures(views, sam.base_sha256, ArrayStore.default())
+        frozen = CachedFeatures(views, _encoder_id(sam), ArrayStore.default())
         _encode(frozen, sam, [0], accelerator)
         embedding, labels = frozen.load([(item, 0) for item in range(len(views))])
         if accelerator.is_main_process:
@@ -144,6 +145,7 @@ def train(
     adapt(sam, method, num_classes=num_classes, seed=settings.seed)
     own_loss = _own_loss(sam, settings)
     cached = not touches_encoder(sam)
+    _prepare_encoder(sam, settings, cached)
     plan = plan_run(
         settings, chosen.recipe, num_images=len(views), num_classes=num_classes, cached=cached,
         num_processes=accelerator.num_processes,
@@ -247,6 +249,25 @@ def _validation(
         return None
     rank, world = accelerator.process_index, accelerator.num_processes
     return Validation(validation or dataset, indices, remember, rank, world)
+
+
+def _encoder_id(sam: Sam) -> str:
+    """What the frozen features depend on besides the views: the weights, and the type they are computed in."""
+    return sam.base_sha256 if sam.encoder_dtype == torch.float32 else f"{sam.base_sha256} {sam.encoder_dtype}"
+
+
+def _prepare_encoder(sam: Sam, settings: TrainSettings, cached: bool) -> None:
+    """Set how the adapted encoder computes.
+
+    Raises:
+        ConfigError: recomputation is asked for where the encoder is never in the graph.
+    """
+    if settings.recompute and cached:
+        raise ConfigError(
+            f"recompute has no effect with {settings.method}, which leaves the encoder alone; leave it out."
+        )
+    sam.vision_encoder.recompute = settings.recompute
+    keep_frozen_low(sam)
 
 
 def _autocast(settings: TrainSettings, accelerator: Accelerator) -> torch.dtype | None:

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from samtune.errors import ConfigError
 from samtune.progress import say
+from samtune.types import Precision
 
 if TYPE_CHECKING:
     from samtune.losses import LossKind
     from samtune.methods import Recipe
 
-Precision = Literal["auto", "fp32", "bf16"]
 RecipeKind = Literal["auto", "paper"]
 Number = TypeVar("Number", int, float)
 
@@ -65,7 +65,10 @@ class TrainSettings:
             the same ever after.
         evaluations: how often the validation images are scored in a run.
         patience: stop after this many evaluations without a better score; 0 for never.
-        precision: "auto" is bf16 on GPUs that have it and fp32 elsewhere.
+        precision: "auto" is bf16 on GPUs that have it; on CPUs that have it a real size's encoder computes in bf16, and
+            all else in fp32 (`sam.choose_precision`). "fp32" and "bf16" hold for the whole model.
+        recompute: keep of each encoder block only its input and compute the block again when its gradient is due: less
+            memory for more time. Only for methods that train something in the encoder.
         device: "cpu", "cuda" or None for what there is.
         checkpoint_every_s: seconds between two checkpoints for `--resume`.
     """
@@ -94,6 +97,7 @@ class TrainSettings:
     evaluations: int | None = None
     patience: int | None = None
     precision: Precision = "auto"
+    recompute: bool = False
     device: str | None = None
     checkpoint_every_s: float = 5.0
 

@@ -1,0 +1,194 @@
+"""How the speed benchmarks measure: paired turns, synchronised clocks, peak memory in a child process. See README.md.
+
+A benchmark is a table of contenders: name -> a function that builds it and returns what to time. `main` times them in
+turns (A B A B) in one process, measures each one's peak memory in a child process of its own, and writes JSON.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gc
+import importlib.metadata
+import json
+import os
+import platform
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import SamConfig, SamModel, SamVisionConfig
+
+from samtune.sam import META_SIZES
+
+RESULTS = Path(__file__).parent / "results" / "speed"
+SIZES = {name.rpartition("-")[2]: fields for name, fields in META_SIZES.items()}
+
+Run = Callable[[], Any]
+Contender = Callable[[argparse.Namespace], Run]
+
+
+def parser(description: str | None) -> argparse.ArgumentParser:
+    """The options every speed benchmark has."""
+    given = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    given.add_argument("--size", choices=list(SIZES), default="base")
+    given.add_argument("--side", type=int, default=1024, help="pixels, a multiple of 16")
+    given.add_argument("--batch", type=int, default=1)
+    given.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    given.add_argument("--repeats", type=int, default=5)
+    given.add_argument("--warm-up", type=int, default=1)
+    given.add_argument("--only", default="", help="contenders to measure, with commas; all that this machine can run")
+    given.add_argument("--no-memory", action="store_true", help="leave out the child processes")
+    given.add_argument("--child", default="", help=argparse.SUPPRESS)
+    return given
+
+
+def stock_model(size: str, side: int, seed: int = 0) -> Any:
+    """The library's `SamModel` of a size, with random weights, relative positions included."""
+    torch.manual_seed(seed)
+    vision = SamVisionConfig(**SIZES[size], image_size=side)
+    config = SamConfig(vision_config=vision.to_dict())
+    config.prompt_encoder_config.image_size = side
+    config.prompt_encoder_config.image_embedding_size = side // 16
+    model = SamModel(config).eval().requires_grad_(False)
+    for name, parameter in model.named_parameters():
+        if "rel_pos" in name:
+            parameter.normal_(std=0.05)
+    return model
+
+
+def pixels_of(args: argparse.Namespace, channels: int = 3) -> torch.Tensor:
+    """Random input of the asked for size."""
+    draw = torch.Generator().manual_seed(1)
+    return torch.randn(args.batch, channels, args.side, args.side, generator=draw).to(args.device)
+
+
+def seconds_of(run: Run, device: str) -> float:
+    """Wall time of one call, all work of the device included."""
+    _wait(device)
+    start = time.perf_counter()
+    run()
+    _wait(device)
+    return time.perf_counter() - start
+
+
+def paired(runs: dict[str, Run], *, repeats: int, warm_up: int, device: str) -> dict[str, list[float]]:
+    """Time contenders in turns, A B A B, after as many unmeasured turns as `warm_up`."""
+    times: dict[str, list[float]] = {name: [] for name in runs}
+    for turn in range(warm_up + repeats):
+        for name, run in runs.items():
+            taken = seconds_of(run, device)
+            if turn >= warm_up:
+                times[name].append(taken)
+            print(f"{name}: {taken:.3f} s{'' if turn >= warm_up else ' (warm-up)'}", file=sys.stderr)
+    return times
+
+
+def summary(times: list[float]) -> dict[str, Any]:
+    """Median, interquartile range and all times in seconds."""
+    low, _, high = statistics.quantiles(times, n=4) if len(times) > 1 else (times[0],) * 3
+    return {"median_s": statistics.median(times), "iqr_s": high - low, "all_s": times}
+
+
+def peak_memory(run: Run, device: str) -> dict[str, int]:
+    """Peak memory of one call, what was there before it (the model) included; a process of its own is wanted.
+
+    On a CPU the resident set of the process, whose high-water mark Linux sets back on request; on a GPU what torch
+    allocated.
+    """
+    gc.collect()
+    if device.startswith("cuda"):
+        torch.cuda.reset_peak_memory_stats()
+        before = torch.cuda.memory_allocated()
+        run()
+        _wait(device)
+        return {"before_bytes": before, "peak_bytes": torch.cuda.max_memory_allocated()}
+    Path("/proc/self/clear_refs").write_text("5")
+    before = _status("VmRSS")
+    run()
+    return {"before_bytes": before, "peak_bytes": _status("VmHWM")}
+
+
+def environment(device: str) -> dict[str, Any]:
+    """Everything needed to doubt a figure."""
+    cpu = _cpu()
+    return {
+        "date": time.strftime("%Y-%m-%d"),
+        "python": platform.python_version(),
+        **{name: importlib.metadata.version(name) for name in ("torch", "transformers", "samtune")},
+        "cpu": cpu.get("model name", platform.processor()),
+        "bf16_units": sorted({"avx512_bf16", "amx_bf16"} & set(cpu.get("flags", "").split())),
+        "cores": os.cpu_count(),
+        "threads": torch.get_num_threads(),
+        "load_before": os.getloadavg()[0],
+        "device": torch.cuda.get_device_name() if device.startswith("cuda") else "cpu",
+    }
+
+
+def main(name: str, contenders: dict[str, Contender], args: argparse.Namespace, extra: dict[str, Any]) -> None:
+    """Measure, print and write `results/speed/NAME-SIZE-SIDE-DEVICE.json`.
+
+    Args:
+        name: of the benchmark.
+        contenders: the first is what the others are compared with.
+        args: of `parser`.
+        extra: goes into the JSON as it is.
+    """
+    if args.child:
+        run = contenders[args.child](args)
+        print(json.dumps(peak_memory(run, args.device)))
+        return
+    chosen = {key: contenders[key] for key in (args.only.split(",") if args.only else contenders)}
+    before = environment(args.device)
+    runs = {key: build(args) for key, build in chosen.items()}
+    times = paired(runs, repeats=args.repeats, warm_up=args.warm_up, device=args.device)
+    del runs
+    gc.collect()
+    rows: dict[str, dict[str, Any]] = {key: summary(found) for key, found in times.items()}
+    for key in () if args.no_memory else rows:
+        rows[key] |= _in_a_child(key)
+    first = next(iter(rows.values()))
+    for row in rows.values():
+        row["times_faster"] = first["median_s"] / row["median_s"]
+    given = {key: value for key, value in vars(args).items() if key not in ("child", "only")}
+    write(f"{name}-{args.size}-{args.side}-{args.device}", {"settings": given, "machine": before, "rows": rows} | extra)
+
+
+def write(name: str, content: dict[str, Any]) -> None:
+    """Print the rows and write the JSON."""
+    for key, row in content["rows"].items():
+        peak = f"{row['peak_bytes'] / 1e9:8.2f} GB" if "peak_bytes" in row else ""
+        print(f"{key:28} {row['median_s']:9.3f} s  iqr {row['iqr_s']:7.3f} {peak}  x{row['times_faster']:.2f}")
+    RESULTS.mkdir(parents=True, exist_ok=True)
+    file = RESULTS / f"{name}.json"
+    file.write_text(json.dumps(content, indent=1) + "\n")
+    print(file)
+
+
+def _in_a_child(contender: str) -> dict[str, int]:
+    """The peak memory of one contender, in a process that holds nothing else."""
+    command = [sys.executable, *sys.argv, "--child", contender]
+    done = subprocess.run(command, check=True, capture_output=True, text=True)
+    return json.loads(done.stdout.splitlines()[-1])  # type: ignore[no-any-return]
+
+
+def _wait(device: str) -> None:
+    if device.startswith("cuda"):
+        torch.cuda.synchronize()
+
+
+def _status(field: str) -> int:
+    """A size in bytes of /proc/self/status."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return 1024 * int(next(line.split()[1] for line in lines if line.startswith(field)))
+
+
+def _cpu() -> dict[str, str]:
+    """The first processor of /proc/cpuinfo; empty where there is none."""
+    file = Path("/proc/cpuinfo")
+    lines = file.read_text().split("\n\n")[0].splitlines() if file.is_file() else []
+    return {key.strip(): value.strip() for key, _, value in (line.partition(":") for line in lines)}

@@ -1,0 +1,83 @@
+"""The numbers the encoder computes in: bfloat16 where the device multiplies it natively and that pays, else float32.
+
+In bfloat16 the products of linears, convolutions and attention are rounded to 8 bits; the stream of tokens from block
+to block, the norms, the positions and everything that is trained stay float32. Frozen matrices are kept in bfloat16,
+which halves their memory. The mask decoder stays in float32 unless the whole model runs under autocast.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+from torch import nn
+
+from samtune.errors import ConfigError
+from samtune.progress import say
+
+if TYPE_CHECKING:
+    from samtune.sam.model import Sam
+    from samtune.types import Precision
+
+WIDE = 512
+"""Channels from which bfloat16 is taken on a CPU: all of Meta's sizes, not `nano`, whose results then do not depend
+on the machine."""
+
+CPU_FLAGS = frozenset({"avx512_bf16", "amx_bf16"})
+"""What /proc/cpuinfo calls the instructions; without them torch computes bfloat16 by way of float32."""
+
+
+def has_native_bf16(device: torch.device) -> bool:
+    """Whether the device has instructions that multiply bfloat16; False where that cannot be told."""
+    if device.type == "cuda":
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    return device.type == "cpu" and bool(CPU_FLAGS & _cpu_flags())
+
+
+def choose_precision(wanted: Precision, device: torch.device, channels: int) -> torch.dtype:
+    """The type that the encoder computes in.
+
+    Args:
+        wanted: "fp32" and "bf16" are obeyed; "auto" is bfloat16 on GPUs that have it, and on CPUs that have it where
+            the encoder is `WIDE`, else float32.
+        device: where it runs.
+        channels: of the encoder's tokens.
+
+    Raises:
+        ConfigError: `wanted` is something else.
+    """
+    if wanted not in ("auto", "fp32", "bf16"):
+        raise ConfigError(f"precision must be auto, fp32 or bf16, but {wanted!r} came.")
+    pays = has_native_bf16(device) and (device.type == "cuda" or channels >= WIDE)
+    return torch.bfloat16 if wanted == "bf16" or (wanted == "auto" and pays) else torch.float32
+
+
+def keep_frozen_low(sam: Sam) -> None:
+    """Keep the frozen matrices of the encoder in `sam.encoder_dtype`, in place, and say so; nothing for float32.
+
+    Only those of linears and convolutions; what is trained, the norms and the positions stay as they are, and each
+    parameter stays the same object. For a model that is adapted, and folded if it will be: what is rounded does not
+    come back.
+    """
+    dtype = sam.encoder_dtype
+    if dtype == torch.float32:
+        return
+    for module in sam.vision_encoder.modules():
+        if isinstance(module, nn.Linear | nn.Conv2d):
+            for parameter in (module.weight, module.bias):
+                if parameter is not None and not parameter.requires_grad:
+                    parameter.data = parameter.data.to(dtype)
+    name = str(dtype).removeprefix("torch.")
+    say(f"The encoder computes in {name}, which saves time and memory; with the precision fp32 it is exact.")
+
+
+@cache
+def _cpu_flags() -> frozenset[str]:
+    """The processor's features as Linux names them; none elsewhere."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return frozenset()
+    return frozenset(word for line in lines if line.startswith("flags") for word in line.split())

@@ -1,0 +1,76 @@
+"""What the encoder computes in: who decides, and what stays as it was."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from samtune.errors import ConfigError
+from samtune.methods import adapt, fold, make_method
+from samtune.sam import choose_precision, keep_frozen_low, precision
+from samtune.types import Precision
+from tests.tiny import tiny_sam
+
+CPU, BF16, FP32 = torch.device("cpu"), torch.bfloat16, torch.float32
+
+
+@pytest.mark.parametrize(
+    ("flags", "wanted", "channels", "expected"),
+    [
+        ({"avx512f", "avx512_bf16"}, "auto", 768, BF16),
+        ({"amx_bf16"}, "auto", 1280, BF16),
+        ({"avx512_bf16"}, "auto", 160, FP32),
+        ({"avx512f"}, "auto", 768, FP32),
+        (set(), "auto", 768, FP32),
+        ({"avx512_bf16"}, "fp32", 768, FP32),
+        (set(), "bf16", 160, BF16),
+    ],
+)
+def test_auto_takes_bf16_where_the_processor_multiplies_it_and_the_encoder_is_wide(
+    flags: set[str], wanted: Precision, channels: int, expected: torch.dtype, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(precision, "_cpu_flags", lambda: frozenset(flags))
+    assert choose_precision(wanted, CPU, channels) == expected
+
+
+def test_an_unknown_precision_is_refused() -> None:
+    with pytest.raises(ConfigError, match="auto, fp32 or bf16"):
+        choose_precision("fp16", CPU, 768)  # type: ignore[arg-type]
+
+
+def test_the_embedding_is_float32_and_near() -> None:
+    pixels = torch.randn(2, 3, 96, 96, generator=torch.Generator().manual_seed(1))
+    exact, low = tiny_sam(hidden_size=64), tiny_sam(hidden_size=64)
+    low.encoder_dtype = BF16
+    keep_frozen_low(low)
+    with torch.inference_mode():
+        expected, found = exact.encode(pixels).embedding, low.encode(pixels).embedding
+    assert found.dtype == FP32
+    assert 0 < (found - expected).norm() <= 1e-2 * expected.norm()
+
+
+@pytest.mark.parametrize(
+    "method", ["ptsam", "lora", "conv_lora", "ptsam_encoder", "ts_sam", "sam_adapter", "lst", "ssf"]
+)
+def test_methods_learn_and_predict_with_low_frozen_weights(method: str) -> None:
+    sam = adapt(tiny_sam(), make_method(method))
+    before = dict(sam.named_parameters())
+    values = {name: tensor.detach().clone() for name, tensor in before.items()}
+    sam.encoder_dtype = BF16
+    keep_frozen_low(sam)
+    for name, parameter in sam.named_parameters():
+        assert parameter is before[name]
+        if parameter.requires_grad or not name.startswith("vision_encoder"):
+            assert torch.equal(parameter, values[name]), name
+    assert sam.vision_encoder.blocks[0].attn.qkv.weight.dtype == BF16
+    pixels = torch.randn(2, 3, 96, 96, generator=torch.Generator().manual_seed(1))
+    sam.train()
+    sam.decode(sam.encode(pixels)).square().mean().backward()  # type: ignore[no-untyped-call]
+    learned = [parameter for parameter in sam.parameters() if parameter.requires_grad]
+    assert any(parameter.grad is not None and parameter.grad.abs().max() > 0 for parameter in learned)
+    assert all(parameter.grad is None or parameter.grad.isfinite().all() for parameter in learned)
+    sam.eval().requires_grad_(False)
+    with torch.inference_mode():
+        logits = fold(sam).decode(sam.encode(pixels))
+    assert logits.dtype == FP32
+    assert logits.isfinite().all()

@@ -1,0 +1,60 @@
+"""Blocks that are computed again instead of kept: the same gradients for every method; what never enters a graph."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor
+
+from samtune.methods import METHODS, adapt, make_method, penalty, touches_encoder, trainable
+from tests.tiny import tiny_sam
+
+
+def gradients(method: str, *, recompute: bool) -> dict[str, Tensor]:
+    sam = adapt(tiny_sam(), make_method(method), seed=1)
+    sam.vision_encoder.recompute = recompute
+    pixels = torch.randn(2, 3, 96, 96, generator=torch.Generator().manual_seed(1))
+    torch.manual_seed(5)
+    sam.train()
+    loss = sam.decode(sam.encode(pixels)).square().mean() + penalty(sam)
+    loss.backward()  # type: ignore[no-untyped-call]
+    values = {"": loss.detach(), **{k: p.grad for k, p in trainable(sam).items() if p.grad is not None}}
+    return values | {key: buffer for key, buffer in sam.named_buffers()}
+
+
+@pytest.mark.parametrize("method", [name for name in METHODS if name != "probe"])
+def test_gradients_are_those_of_a_kept_graph(method: str) -> None:
+    expected, found = gradients(method, recompute=False), gradients(method, recompute=True)
+    assert expected.keys() == found.keys()
+    for name, right in expected.items():
+        assert torch.allclose(found[name], right, rtol=1e-5, atol=1e-7), name
+
+
+def test_less_is_kept() -> None:
+    kept = []
+    for recompute in (False, True):
+        sam = adapt(tiny_sam(), make_method("lora"))
+        sam.vision_encoder.recompute = recompute
+        sizes: list[int] = []
+
+        def pack(tensor: Tensor, sizes: list[int] = sizes) -> Tensor:
+            sizes.append(tensor.numel())
+            return tensor
+
+        with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
+            sam.encode(torch.randn(1, 3, 96, 96, generator=torch.Generator().manual_seed(1)))
+        kept.append(sum(sizes))
+    assert kept[1] < kept[0] / 2
+
+
+@pytest.mark.parametrize("recompute", [False, True])
+def test_blocks_before_the_first_trained_tensor_have_no_graph(recompute: bool) -> None:
+    sam = tiny_sam(num_hidden_layers=3)
+    sam.vision_encoder.recompute = recompute
+    sam.blocks[1].attn.proj.weight.requires_grad_(True)
+    seen: list[bool] = []
+    for block in sam.blocks:
+        block.register_forward_hook(lambda module, inputs, output: seen.append(output.requires_grad))
+    assert sam.encode(torch.zeros(1, 3, 96, 96)).embedding.requires_grad
+    assert seen == [False, True, True]
+    assert not touches_encoder(sam), "no method is attached"
