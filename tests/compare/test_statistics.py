@@ -47,21 +47,21 @@ def test_the_interval_covers_as_often_as_it_says(spread: tuple[float, float, flo
     """Over draws of seeds and of images, the true difference lies inside in about 95 % of the intervals."""
     rng = np.random.default_rng(0)
     inside = 0
-    for _ in range(300):
+    for _ in range(150):
         found = difference(crossed(rng, 3, 40, spread), np.zeros((3, 40)))
         inside += found.low <= 0 <= found.high
-    assert 0.92 <= inside / 300 <= 1.0
+    assert 0.91 <= inside / 150 <= 1.0
 
 
 def test_ignoring_the_seeds_would_cover_too_seldom() -> None:
     """Why both sources of chance are needed: with the images alone the interval is far too narrow."""
     rng = np.random.default_rng(1)
     inside = 0
-    for _ in range(200):
+    for _ in range(100):
         table = crossed(rng, 3, 40, (0.1, 0.0, 0.1))
         alone = difference(table.mean(0, keepdims=True), np.zeros((1, 40)))
         inside += alone.low <= 0 <= alone.high
-    assert inside / 200 < 0.7
+    assert inside / 100 < 0.7
 
 
 def test_groups_count_as_one() -> None:
@@ -80,12 +80,7 @@ def test_groups_count_as_one() -> None:
     assert uneven.mean() == pytest.approx(few.mean())
 
 
-def test_more_comparisons_are_wider_and_no_spread_is_no_width() -> None:
-    rng = np.random.default_rng(3)
-    table = crossed(rng, 3, 20, (0.02, 0.1, 0.05))
-    one, ten = difference(table, 0 * table), difference(table, 0 * table, comparisons=10)
-    assert ten.low < one.low
-    assert ten.high > one.high
+def test_no_spread_is_no_width_and_one_unit_is_all_width() -> None:
     same = difference(np.full((3, 5), 0.5), np.full((3, 5), 0.5))
     assert (same.low, same.high, same.verdict) == (0, 0, "not distinguishable")
     assert math.isinf(difference(np.array([[0.2], [0.3]]), np.zeros((2, 1))).high)

@@ -68,7 +68,7 @@ class Advice:
         shots: the largest number of images with a finished method; what all but the curve is about.
         best: the method with the highest mean there; None where no method finished.
         keep: the method to keep.
-        against_best: other row -> the best row minus it, intervals that hold together.
+        against_best: other row -> the best row minus it.
         summary: sentences, the most important first.
         groups: one result for each group of images.
         group_sentences: what they say.
@@ -103,7 +103,7 @@ def advise(results: Results, groups: Sequence[ImageGroup], group_notes: Sequence
     scores = {row: results.summary(row, shots).mean for row in methods if results.done(row, shots)}
     best = max(scores, key=lambda row: (scores[row], -(results.summary(row, shots).trainable or 0)))
     others = [row for row in results.rows if row != best and results.done(row, shots)]
-    found = {row: results.compare(best, row, shots, comparisons=len(others)) for row in others}
+    found = {row: results.compare(best, row, shots) for row in others}
     against_best = {row: value for row, value in found.items() if value is not None}
     keep = _keep(results, best, [row for row in against_best if row in scores], against_best, shots)
     compared = _groups(results, keep, shots, groups)
@@ -199,7 +199,7 @@ def _against_stock(results: Results, keep: str, shots: int) -> list[str]:
 def _against_floors(results: Results, keep: str, shots: int) -> list[str]:
     """Whether the kept method is above what needs no SAM, or nothing but its features."""
     floors = [row for row in (PROBE, COLOUR, UNET) if row != keep and results.done(row, shots)]
-    told = {row: results.compare(keep, row, shots, comparisons=len(floors)) for row in floors}
+    told = {row: results.compare(keep, row, shots) for row in floors}
     beaten, others = [], []
     for row, value in told.items():
         if value is None:
@@ -242,7 +242,7 @@ def _caveats(results: Results, keep: str, shots: int) -> list[str]:
 def _groups(results: Results, keep: str, shots: int, groups: Sequence[ImageGroup]) -> tuple[GroupResult, ...]:
     found = []
     for group in groups:
-        told = results.compare(keep, STOCK, shots, chosen=group.places, comparisons=len(groups))
+        told = results.compare(keep, STOCK, shots, chosen=group.places)
         if told is None:
             continue
         seeds = results.seeds(keep, shots) or (0,)

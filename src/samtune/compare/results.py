@@ -134,9 +134,7 @@ class Results:
         done = self.done(row, shots)
         return None if row == STOCK and done else tuple(sorted(done))
 
-    def compare(
-        self, first: str, second: str, shots: int, *, chosen: Sequence[int] | None = None, comparisons: int = 1
-    ) -> Difference | None:
+    def compare(self, first: str, second: str, shots: int, *, chosen: Sequence[int] | None = None) -> Difference | None:
         """First row minus second at one number of images, over the seeds that both finished.
 
         Args:
@@ -144,7 +142,6 @@ class Results:
             second: row name.
             shots: labelled images.
             chosen: places of the test images to look at; None for all.
-            comparisons: see `difference`.
 
         Returns:
             The difference; None where no seed is common.
@@ -157,7 +154,7 @@ class Results:
         columns = np.arange(len(self.stems)) if chosen is None else np.asarray(chosen)
         one, two = (self.table(row, shots, common)[:, columns] for row in (first, second))
         units = None if self.units is None else [self.units[i] for i in columns]
-        return difference(one, two, units, comparisons=comparisons)
+        return difference(one, two, units)
 
     def write_csv(self, file: Path) -> Path:
         """One line for each cell: what it is, its status, counts, seconds, memory, scores, error."""

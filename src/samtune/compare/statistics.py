@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 LEVEL = 0.95
-"""Of intervals of differences, all that are told in one sentence or table together."""
+"""How often the interval of a difference is meant to hold the true one; each by itself."""
 
 
 @dataclass(frozen=True)
@@ -50,8 +50,6 @@ def difference(
     first: NDArray[np.float64],
     second: NDArray[np.float64],
     units: Sequence[int] | None = None,
-    *,
-    comparisons: int = 1,
 ) -> Difference:
     """Compare two rows over the same seeds and images.
 
@@ -59,7 +57,6 @@ def difference(
         first: (S, I) score of each image with each seed.
         second: (S, I) the same of the other row.
         units: I numbers of the unit that an image belongs to; None where each image is its own.
-        comparisons: how many are made together; the interval is widened so that all hold at `LEVEL` (Bonferroni).
 
     Returns:
         The mean over seeds and images with its interval; the whole line where there is one unit only.
@@ -70,7 +67,7 @@ def difference(
     if num_units < 2:
         return Difference(mean, -math.inf, math.inf, num_seeds, num_units)
     variance, freedom = variance_of_mean(table)
-    reach = t_quantile(1 - (1 - LEVEL) / (2 * comparisons), freedom) * math.sqrt(variance)
+    reach = t_quantile((1 + LEVEL) / 2, freedom) * math.sqrt(variance)
     return Difference(mean, mean - reach, mean + reach, num_seeds, num_units)
 
 
@@ -126,7 +123,7 @@ def t_quantile(probability: float, freedom: float) -> float:
     """
     # Large v squeezes the mass toward a = 0: stretch the grid with it.
     end = math.pi / 2 if freedom < 30 else math.atan(12 / math.sqrt(freedom))
-    angle = end * np.linspace(0, 1, 200_001)
+    angle = end * np.linspace(0, 1, 20_001)
     density = np.cos(angle) ** (freedom - 1)
     steps = (density[1:] + density[:-1]) / 2
     share = np.concatenate([[0.0], np.cumsum(steps)])
