@@ -58,7 +58,7 @@ def framed(page: Path, width: int, folder: Path) -> Path:
 
 
 def measured(program: str, page: Path, width: int, folder: Path, hash_: str = "") -> tuple[int, int, str, str]:
-    """Width of the window and of the page, what sticks out, and how the opened overlay lies; on a copy with a script."""
+    """Width of window and page, what sticks out, and how the opened overlay lies; on a copy with a script."""
     copy = folder / f"{page.stem}-measured.html"
     html = page.read_text(encoding="utf-8")
     html = re.sub(r'<meta http-equiv="Content-Security-Policy"[^>]*>', "", html).replace("</body>", f"{MEASURE}</body>")
