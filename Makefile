@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: demo test lint types check clean
+.PHONY: demo test lint types check browser clean
 
 demo: $(READY)          ## train, evaluate and predict on generated images, offline; opens nothing, prints where the report is
 	$(BIN)/samtune demo --out demo-run
@@ -20,6 +20,9 @@ types: $(READY)
 
 check: lint types test  ## what CI runs
 
+browser: $(READY)       ## look at the pages in an installed Chromium: pictures in browser-check/, installs nothing
+	$(BIN)/python -m tests.browser.check --out browser-check
+
 # torch first and alone, at its pinned version: any other request would fetch a build with gigabytes of CUDA packages.
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
@@ -28,4 +31,4 @@ $(READY): pyproject.toml constraints.txt
 	touch $(READY)
 
 clean:
-	rm -rf .venv build dist demo-run .mypy_cache .ruff_cache .pytest_cache
+	rm -rf .venv build dist demo-run browser-check .mypy_cache .ruff_cache .pytest_cache

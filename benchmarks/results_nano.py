@@ -21,19 +21,20 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from baselines import blurred_colour, unet
 
+from samtune.compare import COLOUR_SPEC, UNET_SPEC, colour_planes, fit_colour, train_unet
 from samtune.data import Dataset, open_dataset, split, to_input
 from samtune.data.restore import decide, to_original
 from samtune.methods import Probe, load_specialist, touches_encoder
 from samtune.metrics import SegmentationScores
 from samtune.sam import Sam
 from samtune.training import TrainSettings, train
+from samtune.types import Features
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from samtune.types import Features, Geometry
+    from samtune.types import Geometry
 
 SETS = ("dsb2018_nuclei", "weizmann_horses", "kvasir_seg", "crackforest", "rice_leaf_disease")
 METHODS = ("ptsam", "decoder_only", "lora", "ptsam_encoder")
@@ -76,7 +77,7 @@ def measure(frozen: Frozen, row: str, seed: int, changes: dict[str, Any]) -> dic
         return {row: {"iou": frozen.score(parts.test, lambda i: frozen.decode(i, frozen.sam.decode))}}
     if row in WITHOUT_SAM:
         train_ids = parts.train + parts.val  # they choose nothing by validation, so they may learn from all 16
-        predict = blurred_colour(dataset, train_ids) if row == "blurred_colour" else unet(dataset, train_ids, seed=seed)
+        predict = _blurred_colour(dataset, train_ids) if row == "blurred_colour" else _unet(dataset, train_ids, seed)
         seconds = time.monotonic() - start
         return {row: {"iou": frozen.score(parts.test, lambda i: predict(dataset.image(i))), "seconds": seconds}}
     with tempfile.TemporaryDirectory() as folder:
@@ -97,6 +98,28 @@ def measure(frozen: Frozen, row: str, seed: int, changes: dict[str, Any]) -> dic
             "validation": result.validation["iou_per_image"],
         }
     return cells
+
+
+def _blurred_colour(dataset: Dataset, train_ids: tuple[int, ...]) -> Callable[[np.ndarray], np.ndarray]:
+    probe = fit_colour(dataset, train_ids)
+
+    def predict(image: np.ndarray) -> np.ndarray:
+        pixels, geometry = to_input(image, COLOUR_SPEC)
+        logits = probe.logits(Features(colour_planes(pixels)[None]))[0]
+        return decide(to_original(logits, geometry)).numpy()
+
+    return predict
+
+
+def _unet(dataset: Dataset, train_ids: tuple[int, ...], seed: int) -> Callable[[np.ndarray], np.ndarray]:
+    model = train_unet(dataset, train_ids, seed=seed)
+
+    def predict(image: np.ndarray) -> np.ndarray:
+        pixels, geometry = to_input(image, UNET_SPEC)
+        with torch.inference_mode():
+            return decide(to_original(model(pixels[None])[0], geometry)).numpy()
+
+    return predict
 
 
 def encode_and_decode(sam: Sam, image: np.ndarray) -> np.ndarray:

@@ -29,6 +29,10 @@ SURFACE = {
         *MASKS, "--base", "--batch-size", "--device", "--json", "--no-report", "--per-image", "--protocol",
         "--at", "--report", "--spacing", "--tta", "--unseen", "images", "masks", "specialist",
     ],
+    "compare": [
+        *MASKS, "--base", "--device", "--json", "--methods", "--out", "--seeds", "--set", "--shots", "--side",
+        "--suggest", "--test", "--unlabelled", "--updates", "images", "masks",
+    ],
     "doctor": [*MASKS, "--fix", "--json", "--side", "images", "masks"],
     "methods": ["--base", "--classes", "--json"],
     "info": ["--json", "specialist"],

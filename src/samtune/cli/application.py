@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from samtune.cli import (
+    compare_verb,
     data_verb,
     demo_verb,
     doctor_verb,
@@ -40,6 +41,7 @@ app.command("demo")(demo_verb.demo)
 app.command("train")(train_verb.train)
 app.command("predict")(predict_verb.predict)
 app.command("evaluate")(evaluate_verb.evaluate)
+app.command("compare")(compare_verb.compare)
 app.command("doctor")(doctor_verb.doctor)
 app.command("methods")(methods_verb.methods)
 app.command("info")(info_verb.info)

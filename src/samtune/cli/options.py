@@ -96,17 +96,31 @@ def set_values(given: list[str]) -> tuple[dict[str, Any], dict[str, Any]]:
     Raises:
         ConfigError: a word has no `=`.
     """
+    settings, fields = values_by_method(given)
+    for home in fields:
+        if home != "method":
+            raise ConfigError(f"--set must name a setting or method.FIELD, but {home!r} came before the point.")
+    return settings, fields.get("method", {})
+
+
+def values_by_method(given: list[str]) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
+    """Words such as `lora.rank=4` as values: TOML where it is TOML, else the word itself.
+
+    Returns:
+        Settings of the run, and by what stands before the point, hyper-parameters.
+
+    Raises:
+        ConfigError: a word has no `=`.
+    """
     settings: dict[str, Any] = {}
-    fields: dict[str, Any] = {}
+    fields: dict[str, dict[str, Any]] = {}
     for word in given:
         key, equals, text = word.partition("=")
         key = key.strip()
         if not equals or not key:
             raise ConfigError(f"--set must be NAME=VALUE, such as method.rank=4, but {word!r} came.")
         home, _, name = key.rpartition(".")
-        if home not in ("", "method"):
-            raise ConfigError(f"--set must name a setting or method.FIELD, but {key!r} came.")
-        (fields if home else settings)[name] = _value(text.strip())
+        (fields.setdefault(home, {}) if home else settings)[name] = _value(text.strip())
     return settings, fields
 
 

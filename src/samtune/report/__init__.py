@@ -1,15 +1,32 @@
-"""One self-contained HTML page about a specialist: did tuning pay, how well, and where does it fail."""
+"""Self-contained HTML pages: about a specialist (did tuning pay, where does it fail), and about a comparison."""
 
-from samtune.report.page import Example, HistoryRow, ReportPage, RunFacts, choose_examples, write_report
-from samtune.report.words import duration, verdict
+from samtune.report.comparison import (
+    ComparedRow,
+    ComparisonPage,
+    CurveFit,
+    GroupRow,
+    Suggested,
+    write_comparison,
+)
+from samtune.report.examples import Example, choose_examples
+from samtune.report.page import HistoryRow, ReportPage, RunFacts, write_report
+from samtune.report.words import duration, signed, size, verdict
 
 __all__ = [
+    "ComparedRow",
+    "ComparisonPage",
+    "CurveFit",
     "Example",
+    "GroupRow",
     "HistoryRow",
     "ReportPage",
     "RunFacts",
+    "Suggested",
     "choose_examples",
     "duration",
+    "signed",
+    "size",
     "verdict",
+    "write_comparison",
     "write_report",
 ]

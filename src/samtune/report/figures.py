@@ -58,7 +58,7 @@ def curve(steps: Sequence[float], values: Sequence[float], label: str, colour: s
         colour: of the line.
     """
     with mpl.rc_context(STYLE):
-        figure, axes = _axes(4.6, 2.5)
+        figure, axes = axes_of(4.6, 2.5)
         finite = np.where(np.isfinite(values), values, np.nan)
         marker = "o" if len(steps) <= 30 else ""
         axes.plot(steps, finite, color=colour, linewidth=1.6, marker=marker, markersize=3.5)
@@ -66,7 +66,7 @@ def curve(steps: Sequence[float], values: Sequence[float], label: str, colour: s
         axes.set_title(label, loc="left", fontsize=9)
         axes.grid(axis="y", color=INK, alpha=0.12, linewidth=0.6)
         axes.xaxis.set_major_locator(MaxNLocator(nbins=6, integer=True))
-        return _svg(figure, re.sub(r"\W+", "-", label))
+        return to_svg(figure, re.sub(r"\W+", "-", label))
 
 
 def strips(per_image: Mapping[str, Mapping[str, float]]) -> Markup:
@@ -76,7 +76,7 @@ def strips(per_image: Mapping[str, Mapping[str, float]]) -> Markup:
         per_image: row name -> image name -> IoU; the first row is drawn at the top.
     """
     with mpl.rc_context(STYLE):
-        figure, axes = _axes(5.4, 0.6 + 0.5 * len(per_image))
+        figure, axes = axes_of(5.4, 0.6 + 0.5 * len(per_image))
         for place, (name, scores) in enumerate(per_image.items()):
             values = np.array(list(scores.values()), dtype=np.float64)
             spread = ((np.arange(values.size) * 0.618034) % 1 - 0.5) * 0.5
@@ -92,7 +92,7 @@ def strips(per_image: Mapping[str, Mapping[str, float]]) -> Markup:
         axes.spines["left"].set_visible(False)
         axes.grid(axis="x", color=INK, alpha=0.12, linewidth=0.6)
         axes.set_axisbelow(True)
-        return _svg(figure, "strips")
+        return to_svg(figure, "strips")
 
 
 def _drawable(text: str) -> str:
@@ -100,7 +100,8 @@ def _drawable(text: str) -> str:
     return text.encode("utf-8", "replace").decode("utf-8")
 
 
-def _axes(width_in: float, height_in: float) -> tuple[Figure, Axes]:
+def axes_of(width_in: float, height_in: float) -> tuple[Figure, Axes]:
+    """Return a figure of this size in inches and its one pair of axes, both without background."""
     figure = Figure(figsize=(width_in, height_in))
     axes = figure.subplots()
     figure.patch.set_visible(False)
@@ -108,7 +109,7 @@ def _axes(width_in: float, height_in: float) -> tuple[Figure, Axes]:
     return figure, axes
 
 
-def _svg(figure: Figure, name: str) -> Markup:
+def to_svg(figure: Figure, name: str) -> Markup:
     """Return the figure as an `<svg>` for HTML: no prolog, no namespaces, ids that no other figure has."""
     buffer = io.StringIO()
     with warnings.catch_warnings():

@@ -2,33 +2,20 @@
 
 from __future__ import annotations
 
-import base64
 import math
 from dataclasses import dataclass, field
-from importlib.resources import files
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
-import cv2
-import jinja2
-import numpy as np
-
-from samtune.overlay import PREDICTION_COLOUR, TRUTH_COLOUR, overlay
+from samtune.overlay import PREDICTION_COLOUR, TRUTH_COLOUR
 from samtune.report import figures, words
-from samtune.types import IGNORE
+from samtune.report.examples import Example, embedded
+from samtune.report.rendering import render, write_page
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from markupsafe import Markup
-    from numpy.typing import NDArray
-
-Standing = Literal["best", "median", "worst"]
-
-MIN_SIDE, MAX_SIDE = 768, 1024
-"""Examples are embedded with their longer side within these, in pixels; contours are drawn at that size."""
-
-JPEG_QUALITY = 85
 
 MAX_HISTORY_ROWS = 200
 """Of a longer history the table shows every n-th row, each row with a validation score, and the last."""
@@ -69,27 +56,6 @@ class HistoryRow:
 
 
 @dataclass(frozen=True, eq=False)
-class Example:
-    """One image to show.
-
-    Attributes:
-        name: the image's name.
-        image: uint8 (H, W, 3) RGB.
-        target: uint8 (H, W) annotated label map.
-        predicted: uint8 (H, W) predicted label map.
-        iou: the image's IoU, 0..1.
-        standing: which of best, median and worst it stands for.
-    """
-
-    name: str
-    image: NDArray[np.uint8]
-    target: NDArray[np.uint8]
-    predicted: NDArray[np.uint8]
-    iou: float
-    standing: Standing
-
-
-@dataclass(frozen=True, eq=False)
 class ReportPage:
     """Everything a page says; any part that is empty is left out of it.
 
@@ -121,33 +87,6 @@ class ReportPage:
     skipped: Sequence[Mapping[str, str]] = ()
 
 
-def choose_examples(iou_by_image: Mapping[str, float], num: int = 3) -> tuple[tuple[str, Standing], ...]:
-    """Choose the images to show: the `num` best, the `num` around the median and the `num` worst, each once.
-
-    With fewer than 3 `num` images all are shown, and each stands for the third of the ranking it is in.
-
-    Args:
-        iou_by_image: image name -> IoU.
-        num: how many of each.
-
-    Returns:
-        (image name, standing): the best from the top, the middle, then the worst from the bottom up; ties by
-        name.
-    """
-    ranked = sorted(iou_by_image, key=lambda name: (-iou_by_image[name], name))
-    third = min(num, math.ceil(len(ranked) / 3))
-    worst = ranked[max(third, len(ranked) - third) :]
-    between = ranked[third : len(ranked) - len(worst)]
-    start = (len(between) - num + 1) // 2 if len(between) > num else 0
-    median = between[start : start + num]
-    parts: tuple[tuple[Standing, list[str]], ...] = (
-        ("best", ranked[:third]),
-        ("median", median),
-        ("worst", worst[::-1]),
-    )
-    return tuple((name, standing) for standing, names in parts for name in names)
-
-
 def write_report(path: Path, page: ReportPage) -> Path:
     """Write the page as one HTML file with its style, figures and images inside.
 
@@ -162,12 +101,8 @@ def write_report(path: Path, page: ReportPage) -> Path:
         ShapeError: an example's label maps do not have its image's size.
     """
     file = path / "report.html" if path.is_dir() else path
-    environment = jinja2.Environment(
-        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    environment.filters.update(decimals=words.decimals, plain=words.plain, duration=words.duration)
-    source = files("samtune.report").joinpath("page.html.jinja").read_text(encoding="utf-8")
-    html = environment.from_string(source).render(
+    html = render(
+        "page.html.jinja",
         page=page,
         sentences=tuple(page.summary) or words.verdict(page.rows, page.per_image),
         labels=words.ROW_LABELS,
@@ -176,13 +111,11 @@ def write_report(path: Path, page: ReportPage) -> Path:
         curves=_curves(page.history),
         history=_thinned(page.history),
         regressions=_regressions(page),
-        examples=[_embedded(example) for example in page.examples],
+        examples=[embedded(example) for example in page.examples],
         truth_rgb=TRUTH_COLOUR,
         prediction_rgb=PREDICTION_COLOUR,
     )
-    file.parent.mkdir(parents=True, exist_ok=True)
-    file.write_text(html, encoding="utf-8", errors="replace")
-    return file
+    return write_page(file, html)
 
 
 def _main_row(page: ReportPage) -> Mapping[str, Any] | None:
@@ -222,39 +155,3 @@ def _thinned(history: Sequence[HistoryRow]) -> list[HistoryRow]:
     every = math.ceil(len(history) / MAX_HISTORY_ROWS) or 1
     last = len(history) - 1
     return [row for index, row in enumerate(history) if index % every == 0 or index == last or row.val_iou is not None]
-
-
-def _embedded(example: Example) -> dict[str, Any]:
-    """Return what the template needs of an example: its two pictures as data URIs, and their size."""
-    height, width = example.image.shape[:2]
-    drawable = overlay(example.image, example.predicted, example.target)  # refuses what does not fit
-    longest = max(height, width)
-    scale = min(max(longest, MIN_SIDE), MAX_SIDE) / longest
-    if scale != 1:
-        size_wh = (max(1, round(width * scale)), max(1, round(height * scale)))
-        smooth = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
-        image = cv2.resize(example.image, size_wh, interpolation=smooth)
-        maps = [
-            cv2.resize(labels, size_wh, interpolation=cv2.INTER_NEAREST)
-            for labels in (example.predicted, example.target)
-        ]
-        drawable = overlay(image, *maps)
-    else:
-        image = example.image
-    return {
-        "name": example.name,
-        "iou": example.iou,
-        "standing": example.standing,
-        "width": image.shape[1],
-        "height": image.shape[0],
-        "original_hw": (height, width),
-        "ignored": bool((example.target == IGNORE).any()),
-        "plain": _data_uri(image),
-        "drawn": _data_uri(drawable),
-    }
-
-
-def _data_uri(image: NDArray[np.uint8]) -> str:
-    done, coded = cv2.imencode(".jpg", cv2.cvtColor(image, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
-    assert done
-    return "data:image/jpeg;base64," + base64.b64encode(coded.tobytes()).decode("ascii")

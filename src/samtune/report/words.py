@@ -56,6 +56,21 @@ def duration(time_s: float) -> str:
     return f"{minutes // 60:,} h {minutes % 60} min"
 
 
+def signed(value: float | None, digits: int = 3) -> str:
+    """Write a difference of scores with its sign; absent or infinite is an en dash, a rounded 0 has no sign."""
+    if value is None or not math.isfinite(value):
+        return "\N{EN DASH}"
+    text = f"{abs(value):.{digits}f}"
+    return text if float(text) == 0 else ("+" if value > 0 else "\N{MINUS SIGN}") + text
+
+
+def size(num_bytes: int | None) -> str:
+    """Write an amount of memory: `512 MB`, `3.4 GB`."""
+    if num_bytes is None:
+        return "\N{EN DASH}"
+    return f"{num_bytes / 1e6:,.0f} MB" if num_bytes < 1e9 else f"{num_bytes / 1e9:,.1f} GB"
+
+
 def verdict(rows: Mapping[str, Row], per_image: PerImage | None = None) -> tuple[str, ...]:
     """Say in sentences whether tuning paid: the specialist against stock SAM and against the probe.
 

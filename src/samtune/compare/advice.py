@@ -1,0 +1,336 @@
+"""Which method to keep, whether tuning beat stock SAM, whether to label more: decided from the cells, in words."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from samtune.compare.curve import INTERVAL, MISFIT, WORTH, Forecast, forecast
+from samtune.compare.settings import COLOUR, PROBE, STOCK, UNET
+from samtune.report import signed
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from samtune.compare.groups import ImageGroup
+    from samtune.compare.results import Results
+    from samtune.compare.statistics import Difference
+
+CLOSE = 0.02
+"""A method with fewer trained numbers is kept where it is this close to the best and not distinguishable from it."""
+
+NAMES = {
+    STOCK: "stock SAM",
+    PROBE: "the probe",
+    COLOUR: "blurred colour",
+    UNET: "the U-Net from scratch",
+}
+"""Rows that are called otherwise than by their word."""
+
+FLOOR_BETTER = {
+    PROBE: "the frozen features alone say more than was learned",
+    COLOUR: "colour alone does, and no network is needed",
+    UNET: "SAM's weights are no help here",
+}
+"""What it means that a floor is better than the method to keep."""
+
+FLOOR_SAME = {
+    PROBE: "that anything is learned beyond the frozen features is not shown",
+    COLOUR: "that a network is needed is not shown",
+    UNET: "that SAM's weights help is not shown",
+}
+"""What it means that the two cannot be told apart."""
+
+
+@dataclass(frozen=True)
+class GroupResult:
+    """The kept method against stock SAM on some of the test images.
+
+    Attributes:
+        group: which images.
+        kept: mean IoU of the kept method over seeds and these images.
+        stock: mean IoU of stock SAM.
+        difference: kept minus stock.
+    """
+
+    group: ImageGroup
+    kept: float
+    stock: float
+    difference: Difference
+
+
+@dataclass(frozen=True)
+class Advice:
+    """What a comparison says.
+
+    Attributes:
+        shots: the largest number of images with a finished method; what all but the curve is about.
+        best: the method with the highest mean there; None where no method finished.
+        keep: the method to keep.
+        against_best: other row -> the best row minus it.
+        summary: sentences, the most important first.
+        groups: one result for each group of images.
+        group_sentences: what they say.
+        forecast: of the learning curve of the kept method; None where it cannot be fitted.
+        curve_sentences: whether labelling more is likely to pay.
+    """
+
+    shots: int
+    best: str | None
+    keep: str | None
+    against_best: dict[str, Difference]
+    summary: tuple[str, ...]
+    groups: tuple[GroupResult, ...] = ()
+    group_sentences: tuple[str, ...] = ()
+    forecast: Forecast | None = None
+    curve_sentences: tuple[str, ...] = ()
+
+
+def advise(results: Results, groups: Sequence[ImageGroup], group_notes: Sequence[str]) -> Advice:
+    """Decide and put in words.
+
+    Args:
+        results: of the comparison, as far as it is.
+        groups: of test images.
+        group_notes: why there are no more groups.
+    """
+    methods = [row for row in results.rows if row not in (STOCK, COLOUR, UNET)]
+    finished = [s for s in results.shots if any(results.done(row, s) for row in methods)]
+    if not finished:
+        return Advice(max(results.shots), None, None, {}, ("No method has finished yet: there is nothing to advise.",))
+    shots = finished[-1]
+    scores = {row: results.summary(row, shots).mean for row in methods if results.done(row, shots)}
+    best = max(scores, key=lambda row: (scores[row], -(results.summary(row, shots).trainable or 0)))
+    others = [row for row in results.rows if row != best and results.done(row, shots)]
+    found = {row: results.compare(best, row, shots) for row in others}
+    against_best = {row: value for row, value in found.items() if value is not None}
+    keep = _keep(results, best, [row for row in against_best if row in scores], against_best, shots)
+    compared = _groups(results, keep, shots, groups)
+    law = _forecast(results, keep)
+    return Advice(
+        shots=shots,
+        best=best,
+        keep=keep,
+        against_best=against_best,
+        summary=_summary(results, keep, best, against_best, shots),
+        groups=compared,
+        group_sentences=(*_group_sentences(compared), *group_notes),
+        forecast=law,
+        curve_sentences=_curve_sentences(results, keep, law),
+    )
+
+
+def name_of(row: str) -> str:
+    """A row as it is called in a sentence."""
+    return NAMES.get(row, row)
+
+
+def interval(difference: Difference, *, told: str = "95 %") -> str:
+    """Write a difference with its interval: `+0.032 (95 %: +0.011 to +0.053)`."""
+    if math.isinf(difference.low):
+        return f"{signed(difference.mean)} (one image or group: no interval)"
+    return f"{signed(difference.mean)} ({told}: {signed(difference.low)} to {signed(difference.high)})"
+
+
+def _keep(results: Results, best: str, methods: Sequence[str], against_best: dict[str, Difference], shots: int) -> str:
+    """The best, or the method with the fewest trained numbers that is as good for all we can tell."""
+    size = {row: results.summary(row, shots).trainable or 0 for row in (best, *methods)}
+    for row in sorted(methods, key=lambda row: size[row]):
+        told = against_best[row]
+        if size[row] < size[best] and told.mean <= CLOSE and told.verdict == "not distinguishable":
+            return row
+    return best
+
+
+def _summary(
+    results: Results, keep: str, best: str, against_best: dict[str, Difference], shots: int
+) -> tuple[str, ...]:
+    kept, top = results.summary(keep, shots), results.summary(best, shots)
+    num = len(results.stems)
+    spread = f", ± {kept.std:.3f} between draws" if len(kept.scores) > 1 else ""
+    draws = "1 draw" if len(kept.scores) == 1 else f"{len(kept.scores)} draws"
+    first = (
+        f"Keep {keep}. With {shots} labelled images it reaches an IoU of {kept.mean:.3f} per image on {_images(num)} "
+        f"that no cell learned from (mean of {draws} of labelled images{spread})"
+    )
+    if keep == best:
+        first += ", the highest of the methods."
+    else:
+        first += (
+            f". The highest is {best} with {top.mean:.3f}, but the two are not distinguishable: "
+            f"{interval(against_best[keep])}, and {keep} trains {kept.trainable:,} numbers in place of "
+            f"{top.trainable:,}."
+        )
+    sentences = [first, *_others(best, keep, against_best)]
+    sentences += _against_stock(results, keep, shots)
+    sentences += _against_floors(results, keep, shots)
+    return (*sentences, *_caveats(results, keep, shots))
+
+
+def _others(best: str, keep: str, against_best: dict[str, Difference]) -> list[str]:
+    """Which methods are worse than the best, and which cannot be told from it."""
+    methods = {row: told for row, told in against_best.items() if row not in NAMES and row != keep}
+    same = [row for row, told in methods.items() if told.verdict == "not distinguishable"]
+    worse = [f"{row} (by {told.mean:.3f})" for row, told in methods.items() if told.verdict == "better"]
+    sentences = []
+    if same:
+        sentences.append(f"Not distinguishable from {best} on these images and draws: {_list(same)}.")
+    if worse:
+        sentences.append(f"Worse than {best}: {_list(worse)}.")
+    return sentences
+
+
+def _against_stock(results: Results, keep: str, shots: int) -> list[str]:
+    told = results.compare(keep, STOCK, shots)
+    if told is None:
+        return ["Stock SAM is not compared: without prompts it gives one mask and knows no classes."] * (
+            STOCK not in results.rows
+        )
+    stock = results.summary(STOCK, 0).mean
+    text = f"stock SAM without prompts reaches {stock:.3f}; the difference is {interval(told)}"
+    if told.verdict == "better":
+        return [f"Tuning beat stock SAM: {text}."]
+    if told.verdict == "worse":
+        return [f"Tuning did not pay, keep stock SAM: {text}."]
+    return [f"That tuning helps is not shown: {text}."]
+
+
+def _against_floors(results: Results, keep: str, shots: int) -> list[str]:
+    """Whether the kept method is above what needs no SAM, or nothing but its features."""
+    floors = [row for row in (PROBE, COLOUR, UNET) if row != keep and results.done(row, shots)]
+    told = {row: results.compare(keep, row, shots) for row in floors}
+    beaten, others = [], []
+    for row, value in told.items():
+        if value is None:
+            continue
+        score = results.summary(row, shots).mean
+        if value.verdict == "better":
+            beaten.append(f"{name_of(row)} ({score:.3f})")
+        else:
+            others.append((row, score, value))
+    sentences = [f"It is above {_list(beaten)}."] if beaten else []
+    for row, score, value in others:
+        name = name_of(row)
+        lost = value.verdict == "worse"
+        how = "is better" if lost else "is not distinguishable from it"
+        sentences.append(
+            f"{name[0].upper()}{name[1:]} ({score:.3f}) {how}; {keep} minus it is {interval(value)}: "
+            f"{FLOOR_BETTER[row] if lost else FLOOR_SAME[row]}."
+        )
+    return sentences
+
+
+def _caveats(results: Results, keep: str, shots: int) -> list[str]:
+    sentences = []
+    if len(results.summary(keep, shots).scores) == 1:
+        sentences.append(
+            "There is one draw of labelled images only: the intervals say how other test images would change the "
+            "numbers, not how another draw would. Use --seeds 3 or more."
+        )
+    if len(results.stems) < 10:
+        sentences.append(f"The test is on {_images(len(results.stems))} only: expect other images to differ.")
+    failed = [cell for cell in results.cells if results.records.get(cell, {}).get("status") == "failed"]
+    missing = [cell for cell in results.cells if cell not in results.records]
+    if failed:
+        sentences.append(f"{len(failed)} of {len(results.cells)} cells failed; their rows have fewer draws.")
+    if missing:
+        sentences.append(f"{len(missing)} of {len(results.cells)} cells are not computed yet: all this is preliminary.")
+    return sentences
+
+
+def _groups(results: Results, keep: str, shots: int, groups: Sequence[ImageGroup]) -> tuple[GroupResult, ...]:
+    found = []
+    for group in groups:
+        told = results.compare(keep, STOCK, shots, chosen=group.places)
+        if told is None:
+            continue
+        seeds = results.seeds(keep, shots) or (0,)
+        places = list(group.places)
+        kept, stock = (results.table(row, shots, seeds)[:, places].mean() for row in (keep, STOCK))
+        found.append(GroupResult(group, float(kept), float(stock), told))
+    return tuple(found)
+
+
+def _group_sentences(groups: Sequence[GroupResult]) -> list[str]:
+    words = {
+        "better": "Tuning beat stock SAM on",
+        "worse": "Tuning is worse than stock SAM on",
+        "not distinguishable": "Tuning and stock SAM are not distinguishable on",
+    }
+    sentences = []
+    for verdict, start in words.items():
+        names = [f"{row.group.name}" for row in groups if row.difference.verdict == verdict]
+        if names:
+            sentences.append(f"{start} {_list(names)}.")
+    return sentences
+
+
+def _forecast(results: Results, keep: str) -> Forecast | None:
+    """The law over the numbers of images and the seeds that the kept method finished together."""
+    shots = [s for s in results.shots if results.done(keep, s)]
+    common = sorted(set.intersection(*(set(results.done(keep, s)) for s in shots))) if shots else []
+    if len(shots) < 3 or len(common) < 2:
+        return None
+    tables = [results.table(keep, s, common) for s in shots]
+    return forecast(tables, [results.summary(keep, s).num_images for s in shots], results.units)
+
+
+def _curve_sentences(results: Results, keep: str, law: Forecast | None) -> tuple[str, ...]:
+    if law is None:
+        return tuple(_without_law(results, keep))
+    last = law.num_images[-1]
+    numbers = (
+        f"from {last:.0f} to {law.target:.0f} labelled images the fitted curve of {keep} rises by {signed(law.gain)} "
+        f"({100 * INTERVAL:.0f} %: {signed(law.low)} to {signed(law.high)}), to {law.predicted:.3f}"
+    )
+    first = {
+        "pays": f"Labelling more is likely to pay: {numbers}.",
+        "does not pay": f"Labelling more is not likely to pay: {numbers}.",
+        "unknown": f"Whether labelling more pays cannot be told from these cells: {numbers}.",
+    }[law.verdict]
+    sentences = [first, f"A step below {WORTH} is called too small to pay."]
+    if law.misfit > MISFIT:
+        sentences.append(
+            f"The curve is no power law (it misses a measured mean by {law.misfit:.3f}), so this forecast is weak."
+        )
+    return tuple(sentences)
+
+
+def _without_law(results: Results, keep: str) -> list[str]:
+    """What can be said with too few points: the last measured step, and what to run."""
+    shots = [s for s in results.shots if results.done(keep, s)]
+    why = (
+        "Whether labelling more pays cannot be told: that needs at least three numbers of images and two draws of each "
+        f"(such as --shots {','.join(map(str, _three(shots[-1])))} --seeds 3)."
+    )
+    if len(shots) < 2:
+        return [why]
+    told = _step(results, keep, shots[-2], shots[-1])
+    if told is None:
+        return [why]
+    words = {"better": "helped", "worse": "hurt", "not distinguishable": "made no difference that can be told"}
+    return [f"From {shots[-2]} to {shots[-1]} images {words[told.verdict]}: {interval(told)}.", why]
+
+
+def _three(last: int) -> tuple[int, int, int]:
+    """Three numbers of images to ask for: up to the last one, or from 4 on where that is small."""
+    return (last // 4, last // 2, last) if last >= 12 else (4, 8, 16)
+
+
+def _step(results: Results, row: str, before: int, after: int) -> Difference | None:
+    """The gain of a row from one number of images to another, over the seeds of both."""
+    from samtune.compare.statistics import difference
+
+    common = sorted(set(results.done(row, before)) & set(results.done(row, after)))
+    if not common:
+        return None
+    return difference(results.table(row, after, common), results.table(row, before, common), results.units)
+
+
+def _images(num: int) -> str:
+    return "1 image" if num == 1 else f"{num:,} images"
+
+
+def _list(words: Sequence[str]) -> str:
+    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"

@@ -1,0 +1,159 @@
+"""Cells on disk: one JSON each, found again by a digest of everything that its numbers depend on."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import platform
+import subprocess
+import sys
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from samtune.compare.settings import STOCK, UNET, Cell
+
+if TYPE_CHECKING:
+    from samtune.compare.isolation import Outcome
+    from samtune.compare.measure import Job
+
+FORMAT = 1
+DONE, FAILED = "done", "failed"
+
+
+@dataclass(frozen=True)
+class CellStore:
+    """The cells of a comparison.
+
+    Attributes:
+        folder: `DIR/cells`.
+    """
+
+    folder: Path
+
+    def file(self, cell: Cell, digest: str) -> Path:
+        """Where a cell lies, whether or not it is there."""
+        return self.folder / f"{cell.name}-{digest[:12]}.json"
+
+    def read(self, cell: Cell, digest: str) -> dict[str, Any] | None:
+        """A cell as written; None where it is not there or was cut off while another program wrote it."""
+        try:
+            record: dict[str, Any] = json.loads(self.file(cell, digest).read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return None
+        return record if record.get("format") == FORMAT and record.get("digest") == digest else None
+
+    def write(self, cell: Cell, record: dict[str, Any]) -> Path:
+        """Write a cell whole or not at all."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        file = self.file(cell, record["digest"])
+        partial = file.with_suffix(f".{os.getpid()}.partial")
+        partial.write_text(json.dumps(record, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+        os.replace(partial, file)
+        return file
+
+    def strangers(self, wanted: set[Path]) -> list[dict[str, Any]]:
+        """The cells that are there and belong to other settings."""
+        found = []
+        for file in sorted(self.folder.glob("*.json")):
+            if file not in wanted:
+                try:
+                    found.append(json.loads(file.read_text(encoding="utf-8")))
+                except (OSError, ValueError):
+                    continue
+        return [record for record in found if isinstance(record, dict) and "config" in record]
+
+
+def configuration(job: Job, cell: Cell, base_sha256: str, test_fingerprint: str) -> dict[str, Any]:
+    """Everything that a cell's numbers depend on, as JSON values."""
+    settings = job.settings
+    config: dict[str, Any] = {
+        "row": cell.row,
+        "shots": cell.shots,
+        "seed": cell.seed,
+        "test": test_fingerprint,
+        "class_names": list(job.dataset.class_names),
+    }
+    if cell.row != STOCK:
+        train, val = job.support(cell)
+        config |= {"train": _fingerprint(job, train), "val": _fingerprint(job, val)}
+    if cell.row in (STOCK, *settings.trained_rows):
+        config |= {"base_sha256": base_sha256, "side": settings.side}
+    if cell.row in settings.trained_rows:
+        training = settings.training(cell)
+        names = ("method", "method_fields", "updates", "val", "device", *settings.more)
+        config |= {name: getattr(training, name) for name in names}
+    if cell.row == UNET:
+        config["updates"] = settings.updates
+    plain: dict[str, Any] = json.loads(json.dumps(config, sort_keys=True, default=list))
+    return plain
+
+
+def digest_of(config: dict[str, Any]) -> str:
+    """SHA-256 of a configuration."""
+    return hashlib.sha256(json.dumps([FORMAT, config], sort_keys=True).encode()).hexdigest()
+
+
+def record_of(cell: Cell, config: dict[str, Any], base: str, outcome: Outcome) -> dict[str, Any]:
+    """A cell as it is written: what was asked, on what, and what came of it."""
+    record: dict[str, Any] = {
+        "format": FORMAT,
+        "digest": digest_of(config),
+        "row": cell.row,
+        "shots": cell.shots,
+        "seed": cell.seed,
+        "base": base,
+        "config": config,
+        "versions": versions(),
+        "commit": commit(),
+        "machine": machine(),
+        "finished": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
+    if outcome.error is not None:
+        error = {"kind": type(outcome.error).__name__, "text": str(outcome.error), "trace": outcome.trace}
+        return record | {"status": FAILED, "error": error}
+    record |= {"status": DONE, "error": None} | outcome.value
+    return record
+
+
+@cache
+def versions() -> dict[str, str]:
+    """Of what computes."""
+    from importlib.metadata import version
+
+    names = ("samtune", "torch", "transformers", "numpy")
+    return {"python": platform.python_version()} | {name: version(name) for name in names}
+
+
+@cache
+def commit() -> str | None:
+    """The commit of the checkout that samtune runs from, with "+" where it was changed; None for an installed one."""
+    root = Path(__file__).resolve().parents[3]
+    if not (root / ".git").exists() or not (root / "pyproject.toml").is_file():
+        return None
+    try:
+        told = [
+            subprocess.run(
+                ["git", "-C", str(root), *words], capture_output=True, text=True, timeout=10, check=True
+            ).stdout
+            for words in (["rev-parse", "HEAD"], ["status", "--porcelain", "--untracked-files=no"])
+        ]
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return told[0].strip() + ("+" if told[1].strip() else "")
+
+
+@cache
+def machine() -> dict[str, Any]:
+    """What the times and the memory were measured on."""
+    import torch
+
+    gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else None
+    return {"system": sys.platform, "processor": platform.machine(), "threads": torch.get_num_threads(), "gpu": gpu}
+
+
+def _fingerprint(job: Job, indices: tuple[int, ...]) -> str | None:
+    return job.dataset.subset(indices).fingerprint() if indices else None

@@ -1,0 +1,147 @@
+"""Which images test every cell, and which the cells learn from: no copy of an image lies on both sides."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from samtune.data import split as split_dataset
+from samtune.data.duplicates import duplicate_groups, thumbnail
+from samtune.errors import DataError
+from samtune.progress import track
+
+if TYPE_CHECKING:
+    from samtune.data import Dataset, Split
+
+MAX_TEST = 200
+"""Test images at most, where nothing else is asked for."""
+
+TEST_SEED = 20_261_121
+"""Of the draw of the test images; the cells' seeds have no part in it, so that these are the same for all."""
+
+
+@dataclass(frozen=True)
+class Draws:
+    """The two sides, as indices into the data set.
+
+    Attributes:
+        test: what every cell is scored on.
+        pool: what cells draw their images from.
+        notes: how it came about, as sentences.
+    """
+
+    test: tuple[int, ...]
+    pool: tuple[int, ...]
+    notes: tuple[str, ...] = ()
+
+
+def draw_test(dataset: Dataset, *, num_test: int | None, max_shots: int, num_seeds: int) -> Draws:
+    """Set test images aside.
+
+    Args:
+        dataset: all images.
+        num_test: how many; None for half, at most `MAX_TEST`. Fewer are drawn where the largest number of shots
+            would not fit otherwise. Without effect where the data names its test images.
+        max_shots: the most images that a cell learns from.
+        num_seeds: how many draws there will be; for the note on how far they overlap.
+
+    Raises:
+        DataError: there are too few images.
+    """
+    named = [i for i, pair in enumerate(dataset.pairs) if pair.split == "test"]
+    if named:
+        pool = [i for i, pair in enumerate(dataset.pairs) if pair.split != "test"]
+        notes = [f"The data names its own {len(named)} test images: every cell is scored on them"]
+        copies = _copies_across(dataset, set(named))
+        if copies:
+            notes.append(f"{copies} test image(s) have a copy or near-copy among the others: scores may be too good")
+        return Draws(tuple(named), tuple(pool), (*notes, *_overlap(dataset, pool, max_shots, num_seeds)))
+    drawable = [i for i, pair in enumerate(dataset.pairs) if pair.split in (None, "train")]
+    room = len(drawable) - max_shots
+    if room < 1:
+        raise DataError(
+            f"{max_shots} labelled images and at least one test image beside them need {max_shots + 1} images to draw "
+            f"from, but there are {len(drawable)}; ask for fewer shots."
+        )
+    wanted = min(room, num_test if num_test is not None else min(MAX_TEST, len(drawable) // 2))
+    units, notes = _units(dataset, drawable)
+    random.Random(TEST_SEED).shuffle(units)
+    test: list[int] = []
+    for unit in units:
+        if len(test) + len(unit) <= wanted:
+            test += unit
+    if not test:
+        raise DataError(
+            f"At least one test image must be left beside {max_shots} labelled ones, but the images hang together in "
+            f"groups or near-copies too large for that (the smallest has {min(map(len, units))}); ask for fewer shots, "
+            "or name test images in a manifest."
+        )
+    pool = sorted(set(range(len(dataset))) - set(test))
+    notes.append(f"{len(test)} of {len(dataset)} images test every cell; no cell trains or validates on them")
+    if num_test is not None and len(test) < num_test:
+        notes.append(f"{num_test} test images were asked for, but only {len(test)} can be spared")
+    notes += _overlap(dataset, pool, max_shots, num_seeds)
+    return Draws(tuple(sorted(test)), tuple(pool), tuple(notes))
+
+
+def draw_support(dataset: Dataset, pool: tuple[int, ...], *, shots: int, val: float, seed: int) -> Split:
+    """The images of one cell, as indices into `dataset.subset(pool)`; the same that `train` draws itself."""
+    return split_dataset(dataset.subset(pool), shots=shots, val=val, seed=seed)
+
+
+def _overlap(dataset: Dataset, pool: list[int], max_shots: int, num_seeds: int) -> list[str]:
+    """A sentence where the draws of the seeds must share most of their images."""
+    drawable = sum(dataset.pairs[i].split in (None, "train") for i in pool)
+    if num_seeds < 2 or 2 * max_shots <= drawable:
+        return []
+    return [
+        f"The draws of {max_shots} images come from only {drawable}, so those of different seeds share images and the "
+        "spread over seeds is too small"
+    ]
+
+
+def _units(dataset: Dataset, indices: list[int]) -> tuple[list[list[int]], list[str]]:
+    """Sets of images that must stay together: of one group of the manifest, or (nearly) the same picture."""
+    parent = {index: index for index in indices}
+
+    def root(index: int) -> int:
+        while parent[index] != index:
+            parent[index] = parent[parent[index]]
+            index = parent[index]
+        return index
+
+    together: dict[str, list[int]] = {}
+    for index in indices:
+        group = dataset.pairs[index].group
+        if group is not None:
+            together.setdefault(group, []).append(index)
+    copies = _duplicates(dataset, indices)
+    for members in (*together.values(), *copies):
+        for member in members[1:]:
+            parent[root(member)] = root(members[0])
+    units: dict[int, list[int]] = {}
+    for index in indices:
+        units.setdefault(root(index), []).append(index)
+    notes = []
+    if copies:
+        notes.append(
+            f"{sum(map(len, copies))} images are copies or near-copies of one another ({len(copies)} sets): each set "
+            "stays on one side of the test"
+        )
+    return sorted(sorted(members) for members in units.values()), notes
+
+
+def _duplicates(dataset: Dataset, indices: list[int]) -> list[list[int]]:
+    """Sets of two or more indices whose images are the same or nearly so."""
+    thumbnails, identities = [], []
+    for index in track(indices, "Looking for copies", len(indices)):
+        thumbnails.append(thumbnail(dataset.image(index)))
+        identities.append(dataset.content_id(index))
+    return [[indices[i] for i in members] for members in duplicate_groups(thumbnails, identities)]
+
+
+def _copies_across(dataset: Dataset, test: set[int]) -> int:
+    """How many test images have a copy or near-copy outside the test."""
+    sets = _duplicates(dataset, list(range(len(dataset))))
+    return sum(len(test & set(members)) for members in sets if set(members) - test and test & set(members))

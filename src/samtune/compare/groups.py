@@ -1,0 +1,89 @@
+"""Groups of test images to look at on their own: those of the manifest, and thirds by the size of the object."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from samtune.data import Dataset
+
+MIN_IN_GROUP, MAX_GROUPS = 3, 12
+MIN_FOR_THIRDS = 9
+
+
+@dataclass(frozen=True)
+class ImageGroup:
+    """Some of the test images.
+
+    Attributes:
+        name: as it is told.
+        places: of its images among the test images.
+    """
+
+    name: str
+    places: tuple[int, ...]
+
+
+def image_groups(dataset: Dataset, test: Sequence[int]) -> tuple[tuple[ImageGroup, ...], tuple[str, ...]]:
+    """The groups that can be made, and a sentence on those that cannot.
+
+    Args:
+        dataset: all images.
+        test: indices of the test images.
+    """
+    named, why_named = _of_manifest(dataset, test)
+    sized, why_sized = _by_size(dataset, test)
+    return (*named, *sized), (*why_named, *why_sized)
+
+
+def units_of(dataset: Dataset, test: Sequence[int]) -> tuple[int, ...] | None:
+    """For each test image the number of its unit: a group of the manifest, or the image itself; None without groups."""
+    keys = [dataset.pairs[i].group or f"image {dataset.pairs[i].stem}" for i in test]
+    if len(set(keys)) == len(keys):
+        return None
+    numbers = {key: number for number, key in enumerate(dict.fromkeys(keys))}
+    return tuple(numbers[key] for key in keys)
+
+
+def _of_manifest(dataset: Dataset, test: Sequence[int]) -> tuple[list[ImageGroup], list[str]]:
+    groups: dict[str, list[int]] = {}
+    for place, index in enumerate(test):
+        group = dataset.pairs[index].group
+        if group is not None:
+            groups.setdefault(group, []).append(place)
+    if not groups:
+        return [], ["The data names no groups of images"]
+    large = {name: places for name, places in groups.items() if len(places) >= MIN_IN_GROUP}
+    if not 2 <= len(large) <= MAX_GROUPS:
+        sizes = Counter(map(len, groups.values()))
+        typical = sizes.most_common(1)[0][0]
+        told = f"The data names {len(groups)} groups among the test images, most of {typical} image(s)"
+        return [], [f"{told}: too few or too small to be compared one by one"]
+    return [ImageGroup(f"group {name}", tuple(places)) for name, places in sorted(large.items())], []
+
+
+def _by_size(dataset: Dataset, test: Sequence[int]) -> tuple[list[ImageGroup], list[str]]:
+    counts = dataset.label_counts[list(test)]
+    counted = counts[:, :-1].sum(1)
+    shares = counts[:, 1:-1].sum(1) / np.maximum(counted, 1)
+    having = np.flatnonzero(shares > 0)
+    groups = []
+    why = []
+    order = having[np.argsort(shares[having], kind="stable")]
+    if len(order) < MIN_FOR_THIRDS or shares[order[0]] == shares[order[-1]]:
+        why.append(f"Fewer than {MIN_FOR_THIRDS} test images hold objects of different size: no groups by size")
+    else:
+        for name, part in zip(("smallest", "middle", "largest"), np.array_split(order, 3), strict=True):
+            low, high = (100 * shares[part[k]] for k in (0, -1))
+            told = f"{name} objects ({low:.2g} to {high:.2g} % of the image)"
+            groups.append(ImageGroup(told, tuple(sorted(map(int, part)))))
+    without = np.flatnonzero(shares == 0)
+    if len(without) >= MIN_IN_GROUP:
+        groups.append(ImageGroup("images without object", tuple(map(int, without))))
+    return groups, why

@@ -1,0 +1,122 @@
+"""Run a function in a process of its own: its memory is its own, and whatever ends it ends nothing else."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import pickle
+import signal
+import sys
+import threading
+import traceback
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from multiprocessing.connection import Connection
+
+PRELOADED = "samtune.compare.measure"
+"""What the server imports once, so that a process starts in no time."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of a function.
+
+    Attributes:
+        value: what it returned; None where it failed.
+        error: what it raised; None where it returned. A process that died says so as a `ChildDied`.
+        trace: the traceback, for the record.
+    """
+
+    value: Any = None
+    error: Exception | None = None
+    trace: str = ""
+
+
+class ChildDied(RuntimeError):  # noqa: N818
+    """The process ended without a word: killed for memory, or crashed."""
+
+
+class ChildRaised(RuntimeError):  # noqa: N818
+    """An exception that could not be sent between processes, as text."""
+
+
+def isolated(function: Callable[..., Any], *arguments: Any) -> Outcome:
+    """Call `function(*arguments)` in a process of its own and wait for it.
+
+    Ctrl-C ends the process and is raised here. If this process is killed, the other ends itself.
+
+    Args:
+        function: at the top of a module.
+        arguments: that can be pickled, as can be what the function returns.
+    """
+    kind = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
+    context = multiprocessing.get_context(kind)
+    if kind == "forkserver":
+        context.set_forkserver_preload([PRELOADED])
+    receiver, sender = context.Pipe(duplex=False)
+    process = context.Process(target=_child, args=(sender, dict(os.environ), function, arguments))  # type: ignore[attr-defined]
+    process.start()
+    sender.close()
+    try:
+        outcome: Outcome = receiver.recv()
+        process.join()
+    except EOFError:
+        process.join()
+        return Outcome(error=ChildDied(_last_words(process.exitcode)))
+    finally:
+        receiver.close()
+        if process.is_alive():
+            process.terminate()
+            process.join()
+    return outcome
+
+
+def here(function: Callable[..., Any], *arguments: Any) -> Outcome:
+    """The same in this process, for tests and for where processes cannot be had; peak memory is then this process's."""
+    try:
+        return Outcome(function(*arguments))
+    except Exception as error:
+        return Outcome(error=error, trace=traceback.format_exc())
+
+
+def peak_memory_bytes() -> int | None:
+    """The largest resident set of this process so far; None where the system does not tell (Windows)."""
+    try:
+        import resource
+    except ImportError:
+        return None
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024
+
+
+def _child(sender: Connection, environment: dict[str, str], function: Callable[..., Any], arguments: Any) -> None:
+    """Call and send back; the environment is the parent's of now, not the server's of then."""
+    os.environ.update(environment)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides what Ctrl-C means
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    outcome = here(function, *arguments)
+    if outcome.error is not None:
+        try:
+            pickle.loads(pickle.dumps(outcome.error))  # some exceptions pickle and cannot be built again
+        except Exception:
+            outcome = Outcome(error=ChildRaised(repr(outcome.error)), trace=outcome.trace)
+    sender.send(outcome)
+    sender.close()
+
+
+def _end_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
+
+
+def _last_words(code: int | None) -> str:
+    if code is not None and code < 0:
+        name = signal.Signals(-code).name
+        why = ", most often because the memory is exhausted" if name == "SIGKILL" else ""
+        return f"The process was ended by {name}{why}."
+    return f"The process ended with code {code} and without a word."

@@ -1,0 +1,190 @@
+"""The finished cells as tables: rows by numbers of images, scores by seeds and test images."""
+
+from __future__ import annotations
+
+import csv
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from samtune.compare.cells import DONE
+from samtune.compare.scoring import HEADLINE
+from samtune.compare.settings import STOCK, Cell
+from samtune.compare.statistics import Difference, difference
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+METRICS = ("iou_per_image", "iou_per_image_std", "dice_per_image", "iou_pooled", "dice_pooled")
+"""Columns of the CSV, of those that a cell carries."""
+
+
+@dataclass(frozen=True)
+class RowSummary:
+    """One row at one number of images, over its finished seeds.
+
+    Attributes:
+        row: name.
+        shots: labelled images; 0 for a row that learns nothing.
+        scores: mean IoU per image over the test images, one for each finished seed.
+        num_failed: cells that failed.
+        num_missing: cells that were not computed yet.
+        trainable: trained numbers.
+        time_s: mean seconds of a training, features apart; None without a finished cell.
+        memory_bytes: largest peak memory of the process; None where it was not measured.
+        num_images: mean number of images that were really used (groups are kept whole).
+    """
+
+    row: str
+    shots: int
+    scores: tuple[float, ...]
+    num_failed: int
+    num_missing: int
+    trainable: int | None
+    time_s: float | None
+    memory_bytes: int | None
+    num_images: float
+
+    @property
+    def mean(self) -> float:
+        """Over the seeds; NaN without one."""
+        return math.fsum(self.scores) / len(self.scores) if self.scores else math.nan
+
+    @property
+    def std(self) -> float:
+        """Standard deviation over the seeds (n - 1); NaN with fewer than two."""
+        return float(np.std(self.scores, ddof=1)) if len(self.scores) > 1 else math.nan
+
+
+@dataclass(frozen=True)
+class Results:
+    """All cells of a comparison, finished or not.
+
+    Attributes:
+        cells: those that were asked for.
+        records: of those that were computed, failed ones among them.
+        stems: of the test images, the order of every table here.
+        units: for each test image the number of the unit it belongs to; None where each is its own.
+    """
+
+    cells: tuple[Cell, ...]
+    records: Mapping[Cell, dict[str, Any]]
+    stems: tuple[str, ...]
+    units: tuple[int, ...] | None = None
+
+    @property
+    def rows(self) -> tuple[str, ...]:
+        """Row names in their order."""
+        return tuple(dict.fromkeys(cell.row for cell in self.cells))
+
+    @property
+    def shots(self) -> tuple[int, ...]:
+        """Numbers of labelled images, rising."""
+        return tuple(sorted({cell.shots for cell in self.cells if cell.shots}))
+
+    def done(self, row: str, shots: int) -> dict[int, dict[str, Any]]:
+        """Seed -> record of the finished cells."""
+        return {
+            cell.seed: self.records[cell]
+            for cell in self.cells
+            if (cell.row, cell.shots) == (row, self._shots_of(row, shots))
+            and self.records.get(cell, {}).get("status") == DONE
+        }
+
+    def summary(self, row: str, shots: int) -> RowSummary:
+        """One row at one number of images."""
+        done = self.done(row, shots)
+        asked = [cell for cell in self.cells if (cell.row, cell.shots) == (row, self._shots_of(row, shots))]
+        memory = [record["memory_bytes"]["process_peak"] for record in done.values()]
+        known = [value for value in memory if value is not None]
+        times = [record["seconds"]["total"] for record in done.values()]
+        used = [record["counts"]["num_train"] + record["counts"]["num_val"] for record in done.values()]
+        return RowSummary(
+            row=row,
+            shots=self._shots_of(row, shots),
+            scores=tuple(record["metrics"][HEADLINE] for record in done.values()),
+            num_failed=sum(self.records.get(cell, {}).get("status", DONE) != DONE for cell in asked),
+            num_missing=sum(cell not in self.records for cell in asked),
+            trainable=max((record["counts"]["trainable"] for record in done.values()), default=None),
+            time_s=sum(times) / len(times) if times else None,
+            memory_bytes=max(known, default=None),
+            num_images=sum(used) / len(used) if used else float(shots),
+        )
+
+    def summaries(self) -> list[RowSummary]:
+        """Every row at every number of images, in the order of the rows."""
+        found = []
+        for row in self.rows:
+            found += [self.summary(row, shots) for shots in ((0,) if row == STOCK else self.shots)]
+        return found
+
+    def table(self, row: str, shots: int, seeds: Sequence[int]) -> NDArray[np.float64]:
+        """(S, I) IoU of each test image with each of these seeds; a row without seeds is the same in each."""
+        done = self.done(row, shots)
+        chosen = [done[seed] if seed in done else done[0] for seed in seeds]
+        return np.array([[record["per_image"][stem] for stem in self.stems] for record in chosen], dtype=np.float64)
+
+    def seeds(self, row: str, shots: int) -> tuple[int, ...] | None:
+        """The finished seeds of a row; None for a row without seeds that is finished."""
+        done = self.done(row, shots)
+        return None if row == STOCK and done else tuple(sorted(done))
+
+    def compare(self, first: str, second: str, shots: int, *, chosen: Sequence[int] | None = None) -> Difference | None:
+        """First row minus second at one number of images, over the seeds that both finished.
+
+        Args:
+            first: row name.
+            second: row name.
+            shots: labelled images.
+            chosen: places of the test images to look at; None for all.
+
+        Returns:
+            The difference; None where no seed is common.
+        """
+        mine, theirs = self.seeds(first, shots), self.seeds(second, shots)
+        known = [set(seeds) for seeds in (mine, theirs) if seeds is not None]
+        common = sorted(set.intersection(*known)) if known else [0]  # two rows without seeds: once each
+        if not common:
+            return None
+        columns = np.arange(len(self.stems)) if chosen is None else np.asarray(chosen)
+        one, two = (self.table(row, shots, common)[:, columns] for row in (first, second))
+        units = None if self.units is None else [self.units[i] for i in columns]
+        return difference(one, two, units)
+
+    def write_csv(self, file: Path) -> Path:
+        """One line for each cell: what it is, its status, counts, seconds, memory, scores, error."""
+        header = ["row", "images", "seed", "status", *METRICS, "trained_numbers", "updates", "train_images"]
+        header += ["validation_images", "test_images", "seconds", "training_seconds", "peak_memory_bytes", "error"]
+        with file.open("w", newline="", encoding="utf-8") as stream:
+            writer = csv.writer(stream)
+            writer.writerow(header)
+            for cell in self.cells:
+                writer.writerow(self._line(cell))
+        return file
+
+    def _line(self, cell: Cell) -> list[Any]:
+        record = self.records.get(cell)
+        start: list[Any] = [cell.row, cell.shots or "", cell.seed if cell.shots else ""]
+        if record is None:
+            return [*start, "missing", *[""] * (len(METRICS) + 9)]
+        if record["status"] != DONE:
+            return [*start, record["status"], *[""] * (len(METRICS) + 8), record["error"]["text"]]
+        metrics, counts, seconds = record["metrics"], record["counts"], record["seconds"]
+        return [
+            *start,
+            DONE,
+            *(metrics.get(name) for name in METRICS),
+            *(counts[name] for name in ("trainable", "updates", "num_train", "num_val", "num_test")),
+            seconds["total"],
+            seconds.get("training"),
+            record["memory_bytes"]["process_peak"],
+            "",
+        ]
+
+    def _shots_of(self, row: str, shots: int) -> int:
+        return 0 if row == STOCK else shots

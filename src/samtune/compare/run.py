@@ -1,0 +1,219 @@
+"""`compare`: every cell that is not there yet, then the table, the figures, the page and the suggestions."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from samtune.compare.advice import Advice, advise
+from samtune.compare.cells import DONE, CellStore, configuration, digest_of, record_of
+from samtune.compare.draws import draw_test
+from samtune.compare.groups import image_groups, units_of
+from samtune.compare.isolation import isolated
+from samtune.compare.measure import Job, measure, prepare
+from samtune.compare.results import Results
+from samtune.compare.scoring import HEADLINE
+from samtune.compare.settings import STOCK, Cell, CompareSettings
+from samtune.errors import SamTuneError
+from samtune.progress import say
+from samtune.training import RunFolder
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from samtune.compare.isolation import Outcome
+    from samtune.data import Dataset
+
+    Runner = Callable[..., Outcome]
+
+CSV_FILE, FEATURES_FILE = "compare.csv", "features.json"
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What came of a comparison.
+
+    Attributes:
+        folder: where it is.
+        job: what was compared on which images.
+        results: the cells.
+        advice: what they say.
+        notes: what a reader must know, one sentence each.
+        interrupted: Ctrl-C came before the last cell.
+        num_new: cells computed by this call.
+    """
+
+    folder: Path
+    job: Job
+    results: Results
+    advice: Advice
+    notes: tuple[str, ...]
+    interrupted: bool = False
+    num_new: int = 0
+    features: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def failures(self) -> list[dict[str, str]]:
+        """{"cell", "why"} of each failed cell."""
+        records = [(cell, self.results.records.get(cell)) for cell in self.results.cells]
+        return [
+            {"cell": cell.name, "why": f"{record['error']['kind']}: {record['error']['text']}"}
+            for cell, record in records
+            if record is not None and record["status"] != DONE
+        ]
+
+    def runs(self, row: str, shots: int) -> list[Path]:
+        """The run folders of a method's finished cells, by seed."""
+        done = self.results.done(row, shots)
+        return [self.job.run_folder(Cell(row, shots, seed), done[seed]["digest"]) for seed in sorted(done)]
+
+
+def compare(settings: CompareSettings, dataset: Dataset, folder: Path, *, run: Runner = isolated) -> Comparison:
+    """Compute every cell that is not there yet, and say what all of them tell.
+
+    Args:
+        settings: what is compared.
+        dataset: the annotated images.
+        folder: of the comparison; cells that are in it are used.
+        run: how a cell's function is called; `isolation.here` calls it in this process.
+
+    Returns:
+        The comparison; after Ctrl-C what there is of it.
+
+    Raises:
+        DataError: too few images.
+        WeightsError: the base cannot be had.
+        ConfigError: a setting contradicts a method.
+    """
+    draws = draw_test(dataset, num_test=settings.num_test, max_shots=max(settings.shots), num_seeds=settings.num_seeds)
+    for note in draws.notes:
+        say(note + ".")
+    folder.mkdir(parents=True, exist_ok=True)
+    job = Job(settings, dataset, draws.test, draws.pool, folder)
+    features = _prepare(job, run)
+    store = CellStore(folder / "cells")
+    cells = settings.cells(dataset.num_classes)
+    test = dataset.subset(draws.test).fingerprint()
+    configs = {cell: configuration(job, cell, features["base_sha256"], test) for cell in cells}
+    records, notes = _known(store, configs)
+    num_known = len(records)
+    interrupted = False
+    try:
+        _compute(job, store, configs, records, run)
+    except KeyboardInterrupt:
+        say("Interrupted: the finished cells are kept; the same command goes on.")
+        interrupted = True
+    results = Results(cells, records, tuple(dataset.pairs[i].stem for i in draws.test), units_of(dataset, draws.test))
+    groups, why = image_groups(dataset, draws.test) if STOCK in results.rows else ((), ())
+    notes = [*notes, *(f"{note}." for note in (*dataset.notes, *draws.notes)), *_told_by_cells(records)]
+    results.write_csv(folder / CSV_FILE)
+    advice = advise(results, groups, [f"{reason}." for reason in why])
+    new = len(records) - num_known
+    return Comparison(folder, job, results, advice, tuple(notes), interrupted, new, features)
+
+
+def _prepare(job: Job, run: Runner) -> dict[str, Any]:
+    """The frozen features, once; their number and time are added up over calls."""
+    say("Computing the frozen features that the cells share, where they are not on disk yet.")
+    outcome = run(prepare, job)
+    if isinstance(outcome.error, SamTuneError):
+        raise outcome.error
+    if outcome.error is not None:
+        raise SamTuneError(f"The frozen features could not be computed ({outcome.error}); no cell was started.")
+    found: dict[str, Any] = outcome.value
+    folder = RunFolder(job.folder)
+    file = job.folder / FEATURES_FILE
+    before = _read(file)
+    total = {key: found[key] + before.get(key, 0) for key in ("num_encoded", "seconds")}
+    if not found["num_encoded"]:
+        total["seconds"] = before.get("seconds", 0.0)
+    folder.write_json(file, total)
+    if found["num_encoded"]:
+        say(f"{found['num_encoded']} views encoded in {found['seconds']:.0f} s.")
+    return found | total
+
+
+def _read(file: Path) -> dict[str, Any]:
+    import json
+
+    try:
+        content: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return content
+
+
+def _known(store: CellStore, configs: dict[Cell, dict[str, Any]]) -> tuple[dict[Cell, dict[str, Any]], list[str]]:
+    """The finished cells of these settings, and a sentence on those of others."""
+    records = {}
+    wanted = set()
+    for cell, config in configs.items():
+        digest = digest_of(config)
+        wanted.add(store.file(cell, digest))
+        record = store.read(cell, digest)
+        if record is not None and record["status"] == DONE:
+            records[cell] = record
+    strangers = store.strangers(wanted)
+    notes = []
+    if strangers:
+        notes.append(_strangers_note(strangers, configs))
+        say(notes[0])
+    if records:
+        say(f"{len(records)} of {len(configs)} cells are there already and are not computed again.")
+    return records, notes
+
+
+def _strangers_note(strangers: list[dict[str, Any]], configs: dict[Cell, dict[str, Any]]) -> str:
+    """Which settings made cells that do not belong here."""
+    differing: dict[str, str] = {}
+    unasked = 0
+    for record in strangers:
+        config = configs.get(Cell(record["row"], record["shots"], record["seed"]))
+        if config is None:
+            unasked += 1
+            continue
+        for key in sorted(config.keys() | record["config"].keys()):
+            old, new = record["config"].get(key), config.get(key)
+            if old != new:
+                shown = "other images or labels" if key in ("test", "train", "val") else f"{old!r}, now {new!r}"
+                differing.setdefault(key, f"{key}: {shown}")
+    why = "; ".join(differing.values())
+    told = [f"made with other settings ({why})"] if differing else []
+    told += [f"not asked for now ({unasked})"] if unasked else []
+    return f"{len(strangers)} cell(s) in this folder are {' or '.join(told)}: they are kept, but not shown."
+
+
+def _compute(
+    job: Job, store: CellStore, configs: dict[Cell, dict[str, Any]], records: dict[Cell, dict[str, Any]], run: Runner
+) -> None:
+    """Every missing cell, each written as soon as it is there."""
+    missing = [cell for cell in configs if cell not in records]
+    start = time.monotonic()
+    for number, cell in enumerate(missing, start=1):
+        before = time.monotonic()
+        outcome = run(measure, job, cell, digest_of(configs[cell]))
+        record = record_of(cell, configs[cell], job.settings.base, outcome)
+        store.write(cell, record)
+        records[cell] = record
+        took = time.monotonic() - before
+        left = (time.monotonic() - start) / number * (len(missing) - number)
+        told = f"IoU {record['metrics'][HEADLINE]:.3f}" if record["status"] == DONE else f"FAILED: {outcome.error}"
+        what = cell.row if cell.row == STOCK else f"{cell.row}, {cell.shots} images, seed {cell.seed}"
+        rest = f"; about {left / 60:.0f} min left" if left > 90 else ""
+        say(f"[{number}/{len(missing)}] {what}: {told}, {took:.0f} s{rest}")
+
+
+def _told_by_cells(records: dict[Cell, dict[str, Any]]) -> list[str]:
+    """What differs between the cells that should not, and what trainings noticed."""
+    notes = []
+    for key, name in (("versions", "versions"), ("commit", "commits"), ("machine", "machines")):
+        different = {str(record.get(key)) for record in records.values()}
+        if len(different) > 1:
+            notes.append(f"The cells were computed with different {name}: {'; '.join(sorted(different))}.")
+    for cell, record in records.items():
+        notes += [f"{cell.name}: {note}" for note in record.get("notes", []) if note.startswith("Collapse")]
+        if record.get("stopped") == "interrupted":
+            notes.append(f"{cell.name}: the training was interrupted; its numbers are of what was best until then.")
+    return notes

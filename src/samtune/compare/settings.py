@@ -1,0 +1,146 @@
+"""What a comparison is told, and which cells follow from it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, fields
+from typing import TYPE_CHECKING, Any
+
+from samtune.errors import ConfigError
+from samtune.methods import METHODS, make_method
+from samtune.training import TrainSettings
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+STOCK, PROBE, COLOUR, UNET = "stock_sam", "probe", "blurred_colour", "unet"
+BASELINES = (STOCK, PROBE, COLOUR, UNET)
+"""The rows that are in every comparison, ahead of the methods."""
+
+OWN = ("method", "method_fields", "base", "side", "shots", "val", "seed", "updates", "device")
+"""Settings of a training that the comparison decides itself."""
+
+
+@dataclass(frozen=True, order=True)
+class Cell:
+    """One row at one number of labelled images with one seed.
+
+    Attributes:
+        row: a method's or a baseline's name.
+        shots: labelled images, training and validation together; 0 for a row that learns nothing.
+        seed: of the draw of images and of everything random in training.
+    """
+
+    row: str
+    shots: int
+    seed: int
+
+    @property
+    def name(self) -> str:
+        """As in file names and in what is said."""
+        return f"{self.row}-{self.shots}-{self.seed}"
+
+
+@dataclass(frozen=True)
+class CompareSettings:
+    """The settings of a comparison.
+
+    Attributes:
+        methods: keys of `samtune.methods.METHODS`; baselines among them are passed over, they are there anyway.
+        shots: numbers of labelled images, training and validation together.
+        num_seeds: how many draws of images, seeds 0, 1, ...
+        base: hub id, folder, .pth file or `nano`.
+        side: image size in pixels; None for the base's own.
+        updates: optimiser steps of each training, the budget.
+        val: share of the labelled images that is kept for validation.
+        num_test: test images; None for half of the images, at most 200.
+        device: "cpu", "cuda" or None for what there is.
+        method_fields: method -> hyper-parameters that differ from its defaults.
+        more: further fields of `TrainSettings`, the same for each training.
+
+    Raises:
+        ConfigError: a value is out of range, or a name is unknown; all that is wrong here is told together.
+    """
+
+    methods: tuple[str, ...] = ("ptsam", "decoder_only", "lora")
+    shots: tuple[int, ...] = (16,)
+    num_seeds: int = 3
+    base: str = "facebook/sam-vit-base"
+    side: int | None = None
+    updates: int = 300
+    val: float = 0.25
+    num_test: int | None = None
+    device: str | None = None
+    method_fields: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    more: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Check every field, and build every method and every training's settings once."""
+        wrong = []
+        if not self.shots or min(self.shots) < 1 or len(set(self.shots)) != len(self.shots):
+            wrong.append(f"shots must be different numbers of images from 1 on, but {list(self.shots)} came")
+        if self.num_seeds < 1:
+            wrong.append(f"there must be at least 1 seed, but {self.num_seeds} came")
+        if self.num_test is not None and self.num_test < 1:
+            wrong.append(f"there must be at least 1 test image, but {self.num_test} came")
+        if not self.methods:
+            wrong.append("there must be at least one method to compare")
+        taken = sorted(set(self.more) & set(OWN))
+        if taken:
+            wrong.append(f"{', '.join(taken)} must be left to the comparison, which sets it for each training")
+        unknown = sorted(set(self.more) - {f.name for f in fields(TrainSettings)})
+        if unknown:
+            wrong.append(f"--set must name settings of training, but {', '.join(unknown)} came")
+        strangers = sorted(set(self.method_fields) - (set(self.rows) - {STOCK, COLOUR, UNET}))
+        if strangers:
+            wrong.append(f"hyper-parameters came for {', '.join(strangers)}, which is no method of this comparison")
+        if wrong:
+            raise ConfigError("; ".join(wrong) + ".")
+        for row in (*self.methods, *self.method_fields):
+            if row not in BASELINES or row in METHODS:  # an unknown name is refused with the nearest one
+                make_method(row, **self.method_fields.get(row, {}))
+        for row in self.trained_rows:
+            self.training(Cell(row, self.shots[0], 0))
+
+    @property
+    def rows(self) -> tuple[str, ...]:
+        """All rows, the baselines first."""
+        return tuple(dict.fromkeys((*BASELINES, *self.methods)))
+
+    @property
+    def trained_rows(self) -> tuple[str, ...]:
+        """The rows that are samtune's methods, the probe among them."""
+        return tuple(row for row in self.rows if row in METHODS)
+
+    def cells(self, num_classes: int) -> tuple[Cell, ...]:
+        """All cells, in the order they are computed: stock SAM, then seed by seed, the fewest images first."""
+        first = (Cell(STOCK, 0, 0),) if num_classes == 1 else ()
+        rest = [
+            Cell(row, shots, seed)
+            for seed in range(self.num_seeds)
+            for shots in sorted(self.shots)
+            for row in self.rows
+            if row != STOCK
+        ]
+        return (*first, *rest)
+
+    def training(self, cell: Cell) -> TrainSettings:
+        """The settings of a method's training.
+
+        A method whose recipe has no updates is fitted, not trained: it needs no validation images and no budget.
+        """
+        fitted = METHODS[cell.row].recipe.updates == 0
+        try:
+            return TrainSettings(
+                method=cell.row,
+                method_fields=dict(self.method_fields.get(cell.row, {})),
+                base=self.base,
+                side=self.side,
+                shots=cell.shots,
+                val=0.0 if fitted else self.val,
+                seed=cell.seed,
+                updates=None if fitted else self.updates,
+                device=self.device,
+                **self.more,
+            )
+        except TypeError as error:
+            raise ConfigError(f"A setting has a value of the wrong type: {error}.") from error

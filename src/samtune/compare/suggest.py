@@ -1,0 +1,249 @@
+"""Which unlabelled images are worth labelling next: where the draws' specialists disagree, and not the same twice."""
+
+from __future__ import annotations
+
+import csv
+from dataclasses import dataclass
+from itertools import combinations
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from samtune.data import list_images, read_image, to_input
+from samtune.data.duplicates import MIN_CORRELATION, thumbnail
+from samtune.data.restore import decide
+from samtune.errors import ConfigError, DataError
+from samtune.methods import delta, load_specialist, put, touches_encoder
+from samtune.predict.predictor import choose_device
+from samtune.progress import track
+from samtune.sam import Sam
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+    from torch import Tensor
+
+    from samtune.data import Dataset
+
+SPECK = 1e-3
+"""Share of an image that is added above and below the Dice, so that specks are no disagreement."""
+
+CSV_FILE = "suggestions.csv"
+
+
+@dataclass(frozen=True, eq=False)
+class Candidate:
+    """One unlabelled image.
+
+    Attributes:
+        file: where it is.
+        disagreement: of the specialists, 0..1.
+        embedding: float32 (C,), the mean of its features, of unit length.
+    """
+
+    file: Path
+    disagreement: float
+    embedding: NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Suggestion:
+    """An image to label.
+
+    Attributes:
+        file: where it is.
+        disagreement: of the specialists, 0..1.
+        novelty: distance to the nearest image suggested before it, in units of the median distance, at most 1.
+    """
+
+    file: Path
+    disagreement: float
+    novelty: float
+
+
+@dataclass(frozen=True)
+class Suggestions:
+    """What is worth labelling.
+
+    Attributes:
+        chosen: the best first.
+        num_candidates: images that were looked at.
+        notes: what was left out, and why there are fewer than asked for.
+    """
+
+    chosen: tuple[Suggestion, ...]
+    num_candidates: int
+    notes: tuple[str, ...] = ()
+
+    def write_csv(self, file: Path) -> Path:
+        """One line for each image: rank, file, disagreement, novelty."""
+        with file.open("w", newline="", encoding="utf-8") as stream:
+            writer = csv.writer(stream)
+            writer.writerow(["rank", "file", "disagreement", "novelty"])
+            for rank, item in enumerate(self.chosen, start=1):
+                writer.writerow([rank, item.file, round(item.disagreement, 4), round(item.novelty, 4)])
+        return file
+
+
+def suggest(committee: Committee, dataset: Dataset, folder: Path, num: int) -> Suggestions:
+    """Choose images of a folder to label next.
+
+    Args:
+        committee: the specialists of one method at one number of images.
+        dataset: the annotated images; what equals or nearly equals one of them is left out.
+        folder: of unlabelled images, searched with its sub-folders.
+        num: how many are wanted.
+
+    Raises:
+        DataError: the folder is not there or holds no image that is not annotated already.
+    """
+    files, notes = unlabelled(folder, dataset)
+    candidates = []
+    for file in track(files, "Looking where the specialists disagree", len(files)):
+        try:
+            image = read_image(file)
+        except DataError as error:
+            notes.append(f"Not read: {error}")
+            continue
+        candidates.append(committee.look(file, image))
+    if not candidates:
+        raise DataError(f"{folder} must hold at least one image that can be read and is not annotated yet; none is.")
+    chosen = pick(candidates, num)
+    if len(chosen) < num:
+        notes.append(
+            f"{num} images were asked for, but only {len(chosen)} of {len(candidates)} differ from one another"
+        )
+    return Suggestions(tuple(chosen), len(candidates), tuple(notes))
+
+
+def unlabelled(folder: Path, dataset: Dataset) -> tuple[list[Path], list[str]]:
+    """The images of a folder that are no copy or near-copy of an annotated one.
+
+    Raises:
+        DataError: the folder is not there, or holds no image.
+    """
+    if not folder.is_dir():
+        raise DataError(f"--unlabelled must be a folder of images, but {folder} is none.")
+    files, notes = list_images(folder)
+    if not files:
+        raise DataError(f"--unlabelled must be a folder of images, but {folder} holds none.")
+    known = np.stack([thumbnail(dataset.image(i)) for i in track(range(len(dataset)), "Reading the annotated images")])
+    kept = []
+    for file in files:
+        try:
+            seen = (known @ thumbnail(read_image(file))).max() > MIN_CORRELATION
+        except DataError:
+            seen = False  # told when it is looked at
+        if not seen:
+            kept.append(file)
+    if len(kept) < len(files):
+        notes.append(
+            f"{len(files) - len(kept)} image(s) are annotated already, or nearly equal to one that is: left out"
+        )
+    return kept, notes
+
+
+class Committee:
+    """The specialists of several seeds on one base, in memory once: only what each learned is put in turn.
+
+    Args:
+        runs: their run folders, all of one method.
+        base: where to load the base from.
+        device: as for `load_predictor`.
+
+    Raises:
+        ConfigError: fewer than two runs: nobody could disagree.
+    """
+
+    def __init__(self, runs: Sequence[Path], base: str, device: str | None) -> None:
+        if len(runs) < 2:
+            raise ConfigError(
+                f"--suggest compares the specialists of at least two draws, but {len(runs)} finished; use more seeds."
+            )
+        place = choose_device(device)
+        self.learned: list[dict[str, Tensor]] = []
+        for run in runs:
+            sam, card = load_specialist(run, base)
+            self.learned.append({key: tensor.clone().to(place) for key, tensor in delta(sam).items()})
+        self.sam: Sam = sam.to(place)
+        self.threshold = card.threshold
+        self.shares_encoder = not touches_encoder(self.sam)
+
+    @torch.inference_mode()
+    def look(self, file: Path, image: NDArray[np.uint8]) -> Candidate:
+        """How far the specialists disagree on an image."""
+        maps, embedding = self.maps(image)
+        pairs = [disagreement(a, b) for a, b in combinations(maps, 2)]
+        return Candidate(file, float(np.mean(pairs)), embedding)
+
+    @torch.inference_mode()
+    def maps(self, image: NDArray[np.uint8]) -> tuple[list[NDArray[np.uint8]], NDArray[np.float32]]:
+        """Label maps of all specialists at the decoder's resolution, the padding cut away; and the mean feature."""
+        pixels, geometry = to_input(image, self.sam.spec)
+        features = None
+        maps = []
+        for learned in self.learned:
+            put(self.sam, learned, "a specialist of this comparison")
+            if features is None or not self.shares_encoder:
+                features = self.sam.encode(pixels[None].to(self.sam.device))
+            logits = self.sam.decode(features)[0]
+            scale = logits.shape[-1] / geometry.side
+            height, width = (max(1, round(extent * scale)) for extent in geometry.resized_hw)
+            maps.append(decide(logits[:, :height, :width], self.threshold).cpu().numpy())
+        assert features is not None
+        mean = features.embedding[0].float().mean((1, 2)).cpu().numpy()
+        return maps, (mean / (np.linalg.norm(mean) + 1e-9)).astype(np.float32)
+
+
+def disagreement(first: NDArray[np.uint8], second: NDArray[np.uint8]) -> float:
+    """1 - Dice of two label maps, the mean over the classes that either has; 0 where neither has any.
+
+    Args:
+        first: uint8 (h, w).
+        second: the same.
+    """
+    classes = sorted({int(k) for labels in (first, second) for k in np.unique(labels)} - {0})
+    if not classes:
+        return 0.0
+    speck = SPECK * first.size
+    values = []
+    for label in classes:
+        one, two = first == label, second == label
+        values.append(1 - (2 * int((one & two).sum()) + speck) / (int(one.sum()) + int(two.sum()) + speck))
+    return float(np.mean(values))
+
+
+def pick(candidates: Sequence[Candidate], num: int) -> list[Suggestion]:
+    """Choose one by one the largest disagreement times novelty; stops where nothing new is left.
+
+    Args:
+        candidates: at least one.
+        num: how many are wanted.
+    """
+    embeddings = np.stack([candidate.embedding for candidate in candidates])
+    scores = np.array([candidate.disagreement for candidate in candidates])
+    typical = _typical_distance(embeddings)
+    novelty = np.ones(len(candidates))
+    free = np.ones(len(candidates), bool)
+    chosen: list[Suggestion] = []
+    while len(chosen) < num and free.any():
+        worth = np.where(free, (scores + 1e-6) * novelty, -1.0)  # where nobody disagrees, what is new comes first
+        best = int(worth.argmax())
+        if worth[best] <= 1e-12:
+            break
+        chosen.append(Suggestion(candidates[best].file, float(scores[best]), float(novelty[best])))
+        free[best] = False
+        distance = np.clip(1 - embeddings @ embeddings[best], 0, None)
+        distance[distance < 1e-6] = 0
+        novelty = np.minimum(novelty, np.minimum(1, distance / typical))
+    return chosen
+
+
+def _typical_distance(embeddings: NDArray[np.float32]) -> float:
+    """The median distance between candidates; of at most 500 of them, evenly taken."""
+    some = embeddings[:: max(1, len(embeddings) // 500)]
+    distances = (1 - some @ some.T)[np.triu_indices(len(some), 1)]
+    return max(1e-6, float(np.median(distances))) if distances.size else 1.0

@@ -1,0 +1,227 @@
+"""The page of a comparison: which method to keep, what tuning brings, whether to label more. Plain data in."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import matplotlib as mpl
+
+from samtune.overlay import PREDICTION_COLOUR, TRUTH_COLOUR
+from samtune.report import comparison_figures as figures
+from samtune.report import words
+from samtune.report.examples import Example, data_uri, embedded, shown
+from samtune.report.figures import STYLE
+from samtune.report.rendering import render, write_page
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+    import numpy as np
+    from matplotlib.figure import Figure
+    from numpy.typing import NDArray
+
+FIGURES = ("quality_by_images", "quality_by_trained", "costs")
+"""Names of the figures, also of their files."""
+
+
+@dataclass(frozen=True)
+class ComparedRow:
+    """One method or baseline.
+
+    Attributes:
+        label: its name as a reader sees it.
+        what: a few words on what it is.
+        is_baseline: whether it is there to compare with.
+        num_images: numbers of labelled images, rising; empty for a row that learns nothing.
+        scores: for each of them the mean IoU of each draw; empty where none finished.
+        trainable: trained numbers; None where nothing finished.
+        time_s: mean seconds of a training at the largest number of images.
+        memory_bytes: largest peak memory of a training's process.
+        against_best: how it stands to the best row, in a few words.
+        num_failed: cells that failed.
+        is_kept: whether it is the one to keep.
+        level: mean IoU of a row that learns nothing.
+    """
+
+    label: str
+    what: str
+    is_baseline: bool
+    num_images: tuple[float, ...]
+    scores: tuple[tuple[float, ...], ...]
+    trainable: int | None = None
+    time_s: float | None = None
+    memory_bytes: int | None = None
+    against_best: str = ""
+    num_failed: int = 0
+    is_kept: bool = False
+    level: float | None = None
+
+
+@dataclass(frozen=True)
+class CurveFit:
+    """A fitted learning curve as it is drawn.
+
+    Attributes:
+        num_images: measured numbers of images, and the target last.
+        iou: the law's IoU at each.
+        gain: its last step.
+        low: lower end of the interval of the last step.
+        high: upper end.
+    """
+
+    num_images: tuple[float, ...]
+    iou: tuple[float, ...]
+    gain: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class GroupRow:
+    """The kept method against stock SAM on a group of images.
+
+    Attributes:
+        name: of the group.
+        num_images: in it.
+        stock: mean IoU of stock SAM.
+        kept: mean IoU of the kept method.
+        change: the difference with its interval, in words.
+        verdict: better, worse or not distinguishable.
+    """
+
+    name: str
+    num_images: int
+    stock: float
+    kept: float
+    change: str
+    verdict: str
+
+
+@dataclass(frozen=True, eq=False)
+class Suggested:
+    """An image worth labelling.
+
+    Attributes:
+        rank: from 1.
+        file: where it is.
+        disagreement: of the draws' specialists, 0..1.
+        novelty: distance to the images suggested before it, 0..1.
+        image: uint8 (H, W, 3) RGB with what the specialists say drawn on it; None for no picture.
+    """
+
+    rank: int
+    file: str
+    disagreement: float
+    novelty: float
+    image: NDArray[np.uint8] | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class ComparisonPage:
+    """Everything the page says; any part that is empty is left out of it.
+
+    Attributes:
+        title: the page's heading.
+        sentences: the advice, the most important first.
+        facts: label -> value.
+        shots: numbers of labelled images that were asked for, rising.
+        rows: methods and baselines in the order of the table.
+        groups: the kept method on each group of images.
+        group_sentences: what they say, and why there are no more.
+        curve_sentences: whether labelling more is likely to pay.
+        fit: the fitted curve of the kept row.
+        kept: name of the kept row, "" without one.
+        suggestions: images to label next.
+        suggestion_sentences: how they were chosen.
+        examples: test images with the kept method's prediction.
+        failures: {"cell": ..., "why": ...} of each failed cell.
+        notes: what a reader must know, one sentence each.
+    """
+
+    title: str
+    sentences: Sequence[str]
+    facts: Mapping[str, str | int | float | bool | None]
+    shots: tuple[int, ...]
+    rows: Sequence[ComparedRow]
+    groups: Sequence[GroupRow] = ()
+    group_sentences: Sequence[str] = ()
+    curve_sentences: Sequence[str] = ()
+    fit: CurveFit | None = None
+    kept: str = ""
+    suggestions: Sequence[Suggested] = ()
+    suggestion_sentences: Sequence[str] = ()
+    examples: Sequence[Example] = ()
+    failures: Sequence[Mapping[str, str]] = ()
+    notes: Sequence[str] = field(default_factory=tuple)
+
+
+def write_comparison(folder: Path, page: ComparisonPage) -> Path:
+    """Write `report.html` and the figures as files of their own.
+
+    Args:
+        folder: of the comparison.
+        page: what to say.
+
+    Returns:
+        The page.
+
+    Raises:
+        ShapeError: an example's label maps do not have its image's size.
+    """
+    with mpl.rc_context(STYLE):
+        drawn: dict[str, Figure | None] = {
+            "quality_by_images": figures.quality_by_images(page.rows, page.fit),
+            "quality_by_trained": figures.quality_by_trained(page.rows),
+            "costs": figures.costs(page.rows),
+        }
+    html = render(
+        "comparison.html.jinja",
+        page=page,
+        figures={name: figures.inline(figure, name) for name, figure in drawn.items()},
+        table=[_table_row(row, page.shots) for row in page.rows],
+        suggestions=[_picture(item) for item in page.suggestions],
+        examples=[embedded(example) for example in page.examples],
+        truth_rgb=TRUTH_COLOUR,
+        prediction_rgb=PREDICTION_COLOUR,
+    )
+    for name, figure in drawn.items():
+        file = folder / "figures" / f"{name}.svg"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.unlink(missing_ok=True)
+        if figure is not None:
+            figures.save(figure, file)
+    return write_page(folder / "report.html", html)
+
+
+def _table_row(row: ComparedRow, shots: tuple[int, ...]) -> dict[str, Any]:
+    """One line of the table: a score for each number of images."""
+    if not row.num_images:
+        cells = [{"mean": row.level, "std": None, "num": None} for _ in shots]
+    else:
+        cells = [
+            {
+                "mean": sum(scores) / len(scores) if scores else None,
+                "std": _std(scores),
+                "num": len(scores),
+            }
+            for scores in row.scores
+        ]
+    return {"row": row, "cells": cells}
+
+
+def _std(scores: Sequence[float]) -> float | None:
+    """Standard deviation over draws (n - 1)."""
+    if len(scores) < 2:
+        return None
+    mean = sum(scores) / len(scores)
+    return float((sum((score - mean) ** 2 for score in scores) / (len(scores) - 1)) ** 0.5)
+
+
+def _picture(item: Suggested) -> dict[str, Any]:
+    if item.image is None:
+        return {"item": item, "uri": None}
+    image = shown(item.image)
+    told = f"disagreement {words.decimals(item.disagreement, 2)}"
+    return {"item": item, "uri": data_uri(image), "width": image.shape[1], "height": image.shape[0], "told": told}

@@ -1,0 +1,218 @@
+"""Figures of a comparison: quality against images, against trained numbers, and what a training costs.
+
+Rows are told apart by colour (Okabe and Ito's, which people with any common colour blindness can tell apart), by
+marker, and by their name beside them; no figure says anything by colour alone.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import matplotlib as mpl
+import numpy as np
+from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
+
+from samtune.report import words
+from samtune.report.figures import INK, STYLE, axes_of, to_svg
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from markupsafe import Markup
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+    from samtune.report.comparison import ComparedRow, CurveFit
+
+COLOURS = ("#e58a00", "#0e86cc", "#009e73", "#c8609a", "#8a7a00", "#d55e00", "#3fa9dc")
+"""Of Okabe and Ito, darkened or lightened until readable on white and on near-black."""
+
+MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
+BASELINE_COLOUR = "#808080"
+
+
+def quality_by_images(rows: Sequence[ComparedRow], fit: CurveFit | None) -> Figure | None:
+    """Mean IoU against the number of labelled images, a dot for each draw; None with one number of images.
+
+    Args:
+        rows: all; one that learns nothing is a level line.
+        fit: the law of the kept row, drawn dashed as far as it is asked.
+    """
+    numbers = sorted({n for row in rows for n, scores in zip(row.num_images, row.scores, strict=True) if scores})
+    if len(numbers) < 2:
+        return None
+    figure, axes = axes_of(4.6, 3.4)
+    ends: list[tuple[float, str, str]] = []
+    for place, row in enumerate(rows):
+        colour, marker = look(rows, place)
+        points = [(n, scores) for n, scores in zip(row.num_images, row.scores, strict=True) if scores]
+        if not row.num_images and row.level is not None:
+            axes.axhline(row.level, color=colour, linewidth=1, linestyle=(0, (1, 2)))
+            ends.append((row.level, row.label, colour))
+            continue
+        if not points:
+            continue
+        shift = 1 + 0.012 * (place - len(rows) / 2)  # draws of different rows side by side
+        for n, scores in points:
+            axes.scatter([n * shift] * len(scores), scores, s=7, color=colour, alpha=0.5, linewidths=0)
+        means = [float(np.mean(scores)) for _, scores in points]
+        style = "--" if row.is_baseline else "-"
+        axes.plot([n for n, _ in points], means, style, color=colour, marker=marker, markersize=4.5, linewidth=1.4)
+        ends.append((means[-1], row.label, colour))
+    if fit is not None:
+        axes.plot(fit.num_images, fit.iou, color=INK, linewidth=1, linestyle=(0, (4, 2)))
+        last = fit.iou[-1]
+        axes.plot(
+            [fit.num_images[-1]] * 2, [last - fit.gain + fit.low, last - fit.gain + fit.high], color=INK, linewidth=1
+        )
+        numbers = [*numbers, fit.num_images[-1]]
+    _log_images(axes, numbers)
+    axes.set_ylabel("IoU per image")
+    _names_at_the_right(axes, ends)
+    return figure
+
+
+def quality_by_trained(rows: Sequence[ComparedRow]) -> Figure | None:
+    """Mean IoU at the largest number of images against the number of trained numbers; None with fewer than two rows."""
+    drawn = [
+        (place, row, row.scores[-1])
+        for place, row in enumerate(rows)
+        if row.scores and row.scores[-1] and row.trainable
+    ]
+    if len(drawn) < 2:
+        return None
+    figure, axes = axes_of(4.6, 3.2)
+    ends = []
+    for place, row, scores in drawn:
+        colour, marker = look(rows, place)
+        mean, trained = float(np.mean(scores)), row.trainable or 0
+        axes.plot([trained] * 2, [min(scores), max(scores)], color=colour, linewidth=1.2)
+        axes.plot([trained], [mean], marker, color=colour, markersize=6)
+        ends.append((mean, f"{row.label}, {short(trained)}", colour))
+    for place, row in enumerate(rows):
+        if not row.num_images and row.level is not None:
+            colour, _ = look(rows, place)
+            axes.axhline(row.level, color=colour, linewidth=1, linestyle=(0, (1, 2)))
+            ends.append((row.level, f"{row.label}, 0", colour))
+    axes.set_xscale("log")
+    axes.xaxis.set_major_locator(LogLocator(numticks=7))
+    axes.xaxis.set_minor_locator(NullLocator())
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: short(value)))
+    axes.set_xlabel("trained numbers")
+    axes.set_ylabel("IoU per image")
+    axes.grid(axis="y", color=INK, alpha=0.12, linewidth=0.6)
+    _names_at_the_right(axes, ends)
+    return figure
+
+
+def costs(rows: Sequence[ComparedRow]) -> Figure | None:
+    """Seconds of a training and peak memory of its process, a pair of bars for each row; None without any."""
+    told = [(place, row) for place, row in enumerate(rows) if row.time_s is not None and row.num_images]
+    if not told:
+        return None
+    figure, left, right = _two_axes(4.6, 0.75 + 0.26 * len(told))
+    for y, (place, row) in enumerate(told):
+        colour, _ = look(rows, place)
+        time_s, memory = row.time_s or 0.0, row.memory_bytes
+        left.barh(y, time_s, height=0.6, color=colour)
+        left.annotate(words.duration(time_s), (time_s, y), (3, 0), textcoords="offset points", va="center", fontsize=8)
+        if memory is not None:
+            right.barh(y, memory / 1e9, height=0.6, color=colour)
+            right.annotate(
+                words.size(memory), (memory / 1e9, y), (3, 0), textcoords="offset points", va="center", fontsize=8
+            )
+    left.set_yticks(range(len(told)), [row.label for _, row in told])
+    right.set_yticks([])
+    for axes, title in ((left, "time of a training"), (right, "peak memory of its process")):
+        axes.set_ylim(len(told) - 0.5, -0.5)
+        axes.set_title(title, loc="left", fontsize=9)
+        axes.set_xticks([])
+        axes.spines[["bottom"]].set_visible(False)
+        axes.tick_params(axis="y", length=0)
+        axes.set_xlim(0, axes.get_xlim()[1] * 1.45)
+    return figure
+
+
+def look(rows: Sequence[ComparedRow], place: int) -> tuple[str, str]:
+    """Colour and marker of a row: methods by their order, baselines grey with markers of their own."""
+    before = sum(row.is_baseline == rows[place].is_baseline for row in rows[:place])
+    if rows[place].is_baseline:
+        return BASELINE_COLOUR, MARKERS[::-1][before % len(MARKERS)]
+    return COLOURS[before % len(COLOURS)], MARKERS[before % len(MARKERS)]
+
+
+def inline(figure: Figure | None, name: str) -> Markup | None:
+    """A figure as `<svg>` for the page."""
+    if figure is None:
+        return None
+    with mpl.rc_context(STYLE):
+        return to_svg(figure, name)
+
+
+def save(figure: Figure, file: Path) -> Path:
+    """A figure as a file of its own, dark on white, for papers and slides."""
+    with mpl.rc_context(STYLE):
+        figure.patch.set_visible(True)
+        figure.patch.set_facecolor("white")
+        figure.savefig(file, format="svg", metadata={"Date": None})
+        figure.patch.set_visible(False)
+    file.write_text(file.read_text(encoding="utf-8").replace(INK, "#1c1e21"), encoding="utf-8")
+    return file
+
+
+def short(value: float) -> str:
+    """A count in few letters: 257, 2.0k, 3.5M, 1.2G."""
+    for factor, letter in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if value >= factor:
+            scaled = value / factor
+            return (
+                f"{scaled:.1f}{letter}" if scaled < 10 and not float(scaled).is_integer() else f"{scaled:.0f}{letter}"
+            )
+    return f"{value:.0f}"
+
+
+def spread(values: Sequence[float], gap: float) -> list[float]:
+    """Move values apart until neighbours are `gap` away, as little as a single pass up and down can."""
+    order = sorted(range(len(values)), key=lambda i: values[i])
+    placed = [values[i] for i in order]
+    for _ in range(50):
+        for i in range(len(placed) - 1):
+            lacking = gap - (placed[i + 1] - placed[i])
+            if lacking > 1e-9:
+                placed[i] -= lacking / 2
+                placed[i + 1] += lacking / 2
+    moved = [0.0] * len(values)
+    for position, index in enumerate(order):
+        moved[index] = placed[position]
+    return moved
+
+
+def _names_at_the_right(axes: Axes, ends: Sequence[tuple[float, str, str]]) -> None:
+    """Each row's name beside the plot at the height where its line ends, moved apart where they would overlap."""
+    low, high = axes.get_ylim()
+    heights = spread([(value - low) / (high - low) for value, _, _ in ends], 0.058)
+    for height, (value, label, colour) in zip(heights, ends, strict=True):
+        axes.annotate(
+            f"{label}  {value:.2f}", (1, (value - low) / (high - low)), (1.06, height), xycoords="axes fraction",
+            textcoords="axes fraction", va="center", fontsize=8.5, annotation_clip=False,
+            arrowprops={"arrowstyle": "-", "color": colour, "linewidth": 0.8, "shrinkA": 1, "shrinkB": 0},
+        )  # fmt: skip
+
+
+def _log_images(axes: Axes, numbers: Sequence[float]) -> None:
+    axes.set_xscale("log")
+    axes.set_xticks(list(numbers), [f"{n:g}" for n in numbers])
+    axes.xaxis.set_minor_locator(NullLocator())
+    axes.set_xlabel("labelled images, training and validation")
+    axes.grid(axis="y", color=INK, alpha=0.12, linewidth=0.6)
+    axes.set_xlim(min(numbers) / 1.15, max(numbers) * 1.15)
+
+
+def _two_axes(width_in: float, height_in: float) -> tuple[Figure, Axes, Axes]:
+    figure, axes = axes_of(width_in, height_in)
+    axes.remove()
+    left, right = figure.subplots(1, 2, width_ratios=(1, 1))
+    for each in (left, right):
+        each.patch.set_visible(False)
+    return figure, left, right

@@ -1,0 +1,173 @@
+"""The words follow the numbers: which row to keep, where tuning helps, whether to label more."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from samtune.compare import Cell, Results, advise
+from samtune.compare.advice import interval
+from samtune.compare.groups import ImageGroup
+from samtune.compare.page import against_best
+from samtune.compare.statistics import Difference
+
+NUM_IMAGES = 30
+STEMS = tuple(f"image_{i:02d}" for i in range(NUM_IMAGES))
+TRAINABLE = {"stock_sam": 0, "probe": 257, "blurred_colour": 25, "unet": 900_000, "small": 2_000, "large": 4_000_000}
+
+
+def record(cell: Cell, iou: np.ndarray) -> dict[str, Any]:
+    return {
+        "status": "done",
+        "seed": cell.seed,
+        "metrics": {"iou_per_image": float(iou.mean())},
+        "per_image": dict(zip(STEMS, map(float, iou), strict=True)),
+        "counts": {"trainable": TRAINABLE[cell.row], "num_train": cell.shots, "num_val": 0},
+        "memory_bytes": {"process_peak": 10**9},
+        "seconds": {"total": 10.0, "training": 9.0},
+    }
+
+
+def made(
+    levels: dict[str, float], *, shots: tuple[int, ...] = (16,), seeds: int = 3, noise: float = 0.01, slope: float = 0.0
+) -> Results:
+    """Results with these mean IoUs at the largest number of images; `slope` is lost with each halving of it."""
+    rng = np.random.default_rng(0)
+    difficulty = 0.1 * rng.standard_normal(NUM_IMAGES)
+    difficulty -= difficulty.mean()
+    cells, records = [], {}
+    for row, level in levels.items():
+        stock = row == "stock_sam"
+        for n in (0,) if stock else shots:
+            lost = 0 if stock else slope * np.log2(shots[-1] / n)
+            num = 1 if stock else seeds
+            wobble = noise * (rng.standard_normal((num, NUM_IMAGES)) + rng.standard_normal((num, 1)))
+            for seed in range(num):
+                cell = Cell(row, n, seed)
+                cells.append(cell)
+                records[cell] = record(cell, level - lost + difficulty + wobble[seed] - wobble.mean())
+    return Results(tuple(cells), records, STEMS)
+
+
+FLOORS = {"stock_sam": 0.2, "probe": 0.3, "blurred_colour": 0.25, "unet": 0.35}
+
+
+def test_the_best_is_kept_and_the_others_are_placed() -> None:
+    advice = advise(made(FLOORS | {"small": 0.6, "large": 0.5}), (), ())
+    assert (advice.keep, advice.best) == ("small", "small")
+    first = advice.summary[0]
+    assert first.startswith("Keep small. With 16 labelled images it reaches an IoU of 0.600 per image")
+    assert "mean of 3 draws" in first
+    text = " ".join(advice.summary)
+    assert "Worse than small: large (by 0.100)." in text
+    assert "Tuning beat stock SAM: stock SAM without prompts reaches 0.200; the difference is +0.400" in text
+    assert "It is above the probe (0.300), blurred colour (0.250) and the U-Net from scratch (0.350)." in text
+    assert against_best(advice, "large").endswith("worse")
+    assert against_best(advice, "small") == "highest"
+
+
+def test_as_good_with_fewer_numbers_is_kept() -> None:
+    advice = advise(made(FLOORS | {"large": 0.61, "small": 0.605}), (), ())
+    assert (advice.best, advice.keep) == ("large", "small")
+    assert "in place of 4,000,000" in advice.summary[0]
+    assert "not distinguishable" in advice.summary[0]
+    apart = advise(made(FLOORS | {"large": 0.66, "small": 0.605}), (), ())
+    assert apart.keep == "large"
+
+
+def test_what_cannot_be_told_apart_is_not_called_equal_or_better() -> None:
+    advice = advise(made(FLOORS | {"large": 0.6, "small": 0.57}, noise=0.1), (), ())
+    assert advice.keep == "large"  # further than what is close, so it is kept although the two cannot be told apart
+    text = " ".join(advice.summary)
+    assert "Not distinguishable from large on these images and draws: small." in text
+    assert "Worse than large" not in text
+
+
+@pytest.mark.parametrize(
+    ("stock", "words"), [(0.7, "Tuning did not pay, keep stock SAM"), (0.6, "That tuning helps is not shown")]
+)
+def test_stock_sam_that_is_not_beaten_is_said(stock: float, words: str) -> None:
+    advice = advise(made(FLOORS | {"stock_sam": stock, "small": 0.6}), (), ())
+    assert any(sentence.startswith(words) for sentence in advice.summary)
+
+
+def test_floors_that_are_not_beaten_are_said() -> None:
+    advice = advise(made(FLOORS | {"unet": 0.7, "blurred_colour": 0.6, "small": 0.6}), (), ())
+    text = " ".join(advice.summary)
+    assert "The U-Net from scratch (0.700) is" in text
+    assert "is better; small minus it is −0.100" in text
+    assert "SAM's weights are no help here" in text
+    assert "that a network is needed is not shown" in text
+    probe = advise(made(FLOORS | {"probe": 0.7, "small": 0.6}), (), ())
+    assert probe.keep == "probe"  # it is a method of samtune, and may be the one to keep
+
+
+def test_one_draw_and_few_images_are_owned_up_to() -> None:
+    advice = advise(made(FLOORS | {"small": 0.6}, seeds=1), (), ())
+    assert any("one draw of labelled images only" in sentence for sentence in advice.summary)
+    assert "(mean of 1 draw of labelled images)" in advice.summary[0]
+
+
+def test_groups_are_judged_one_by_one() -> None:
+    results = made(FLOORS | {"small": 0.6, "stock_sam": 0.2})
+    stock = results.records[Cell("stock_sam", 0, 0)]
+    for stem in STEMS[:10]:
+        stock["per_image"][stem] = 0.95
+    groups = (ImageGroup("easy ones", tuple(range(10))), ImageGroup("hard ones", tuple(range(10, 30))))
+    advice = advise(results, groups, ("The data names no groups of images.",))
+    assert advice.group_sentences == (
+        "Tuning beat stock SAM on hard ones.",
+        "Tuning is worse than stock SAM on easy ones.",
+        "The data names no groups of images.",
+    )
+    assert [row.difference.verdict for row in advice.groups] == ["worse", "better"]
+    assert advice.groups[0].stock == pytest.approx(0.95)
+
+
+def test_a_rising_curve_pays_and_a_flat_one_does_not() -> None:
+    rising = advise(made(FLOORS | {"small": 0.6}, shots=(4, 8, 16), slope=0.06), (), ())
+    assert rising.curve_sentences[0].startswith("Labelling more is likely to pay: from 16 to 32 labelled images")
+    assert rising.forecast is not None
+    assert 0.02 < rising.forecast.gain < 0.1
+    flat = advise(made(FLOORS | {"small": 0.6}, shots=(4, 8, 16), slope=0.0, noise=0.003), (), ())
+    assert flat.curve_sentences[0].startswith("Labelling more is not likely to pay")
+    loud = advise(made(FLOORS | {"small": 0.6}, shots=(4, 8, 16), slope=0.02, noise=0.1), (), ())
+    assert loud.curve_sentences[0].startswith("Whether labelling more pays cannot be told from these cells")
+
+
+def test_too_few_points_say_what_to_run() -> None:
+    two = advise(made(FLOORS | {"small": 0.6}, shots=(8, 16), slope=0.1), (), ())
+    assert two.forecast is None
+    assert two.curve_sentences[0].startswith("From 8 to 16 images helped: +0.")
+    assert "--shots 4,8,16 --seeds 3" in two.curve_sentences[1]
+    one = advise(made(FLOORS | {"small": 0.6}, shots=(4, 8, 16), seeds=1, slope=0.1), (), ())
+    assert one.forecast is None
+    assert "cannot be told" in one.curve_sentences[-1]
+
+
+def test_without_any_method_there_is_no_advice() -> None:
+    results = made({"stock_sam": 0.2, "small": 0.5})
+    empty = Results(results.cells, {}, STEMS)
+    advice = advise(empty, (), ())
+    assert (advice.keep, advice.best) == (None, None)
+    assert "nothing to advise" in advice.summary[0]
+
+
+def test_seeds_that_failed_are_left_out_of_pairs() -> None:
+    results = made(FLOORS | {"small": 0.6, "large": 0.5})
+    del results.records[Cell("large", 16, 1)]  # type: ignore[attr-defined]
+    told = results.compare("small", "large", 16)
+    assert told is not None
+    assert told.num_seeds == 2
+    for seed in (0, 2):
+        del results.records[Cell("large", 16, seed)]  # type: ignore[attr-defined]
+    assert results.compare("small", "large", 16) is None
+    assert results.summary("large", 16).num_missing == 3
+
+
+def test_intervals_are_written_for_people() -> None:
+    assert interval(Difference(0.0321, 0.011, 0.0534, 3, 10)) == "+0.032 (95 %: +0.011 to +0.053)"
+    assert interval(Difference(-0.0001, -0.02, 0.0, 3, 10)) == "0.000 (95 %: −0.020 to 0.000)"
+    assert "no interval" in interval(Difference(0.1, -np.inf, np.inf, 1, 1))
