@@ -175,7 +175,7 @@ def test_overfits_one_synthetic_blob() -> None:
     target = blob.repeat_interleave(4, 2).repeat_interleave(4, 3)
     with torch.no_grad():
         features = sam.encode(images)
-    steps = 300
+    steps = 400
     optimiser = torch.optim.AdamW(trainable(sam).values(), lr=5e-3)
     schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: 1 - step / steps)
     for _ in range(steps):
@@ -188,4 +188,4 @@ def test_overfits_one_synthetic_blob() -> None:
     with torch.no_grad():
         found = sam.decode(features) > 0
     iou = (found & (target > 0)).sum() / (found | (target > 0)).sum()
-    assert iou > 0.9
+    assert iou > 0.95

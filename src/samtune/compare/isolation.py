@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import multiprocessing
 import os
-import pickle
 import signal
 import sys
 import threading
 import traceback
 from dataclasses import dataclass
+from multiprocessing.reduction import ForkingPickler
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -100,7 +100,7 @@ def _child(sender: Connection, environment: dict[str, str], function: Callable[.
     outcome = here(function, *arguments)
     if outcome.error is not None:
         try:
-            pickle.loads(pickle.dumps(outcome.error))  # some exceptions pickle and cannot be built again
+            ForkingPickler.loads(ForkingPickler.dumps(outcome.error))  # some can be sent and not be built again
         except Exception:
             outcome = Outcome(error=ChildRaised(repr(outcome.error)), trace=outcome.trace)
     sender.send(outcome)
