@@ -24,8 +24,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from samtune.errors import ConfigError
-from samtune.methods.core import Recipe, check_free, train_decoder
-from samtune.methods.recipes import BASELINE_PUBLISHED, Published
+from samtune.methods.core import check_free, train_decoder
+from samtune.methods.recipes import BASELINE_PUBLISHED, Published, Recipe
 
 if TYPE_CHECKING:
     from samtune.sam import Sam

@@ -19,8 +19,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
-from samtune.methods.core import Recipe, train_decoder
-from samtune.methods.recipes import BASELINE_PUBLISHED, Published
+from samtune.methods.core import train_decoder
+from samtune.methods.recipes import BASELINE_PUBLISHED, Published, Recipe
 
 if TYPE_CHECKING:
     from samtune.sam import Sam

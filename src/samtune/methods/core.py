@@ -15,10 +15,10 @@ from torch import Tensor, nn
 
 from samtune.errors import MethodError
 from samtune.losses import segmentation_loss
-from samtune.methods.recipes import Recipe as Recipe  # methods find it here
 
 if TYPE_CHECKING:
     from samtune.losses import LossKind
+    from samtune.methods.recipes import Recipe
     from samtune.sam import MaskHeads, Sam
 
 
@@ -171,15 +171,14 @@ def trainable(sam: Sam) -> dict[str, nn.Parameter]:
 def penalty(sam: Sam) -> Tensor:
     """The sum of the modules' own losses of the last forward pass; a zero where there is none."""
     total = torch.zeros((), device=sam.device)
-    for module in sam.modules():
-        if isinstance(module, Penalised):
-            total = total + module.penalty()
+    for module in _offering(sam, Penalised):
+        total = total + module.penalty()
     return total
 
 
 def has_own_loss(sam: Sam) -> bool:
     """Whether a module of the model brings a loss in place of the recipe's."""
-    return any(isinstance(module, Supervised) for module in sam.modules())
+    return bool(_offering(sam, Supervised))
 
 
 def task_loss(sam: Sam, logits: Tensor, labels: Tensor, kind: LossKind) -> Tensor:
@@ -195,14 +194,32 @@ def task_loss(sam: Sam, logits: Tensor, labels: Tensor, kind: LossKind) -> Tenso
         A scalar, the mean over images; over the members of an ensemble too, of the loss of each, since the loss of
         their common answer would teach each of them to mend what the others miss.
     """
-    own = [module.supervised_loss(labels) for module in sam.modules() if isinstance(module, Supervised)]
+    own = [module.supervised_loss(labels) for module in _offering(sam, Supervised)]
     if own:
         return torch.stack(own).sum()
-    for module in sam.modules():
-        members = module.member_logits() if isinstance(module, Ensembled) else None
+    for module in _offering(sam, Ensembled):
+        members = module.member_logits()
         if members is not None:
             return segmentation_loss(members.flatten(0, 1), labels.repeat(len(members), 1, 1), kind)
     return segmentation_loss(logits, labels, kind)
+
+
+def _offering(sam: Sam, protocol: Any) -> list[Any]:
+    """The modules that have a protocol's methods.
+
+    Asked of each module in each step, and thirty times slower to find out than the walk itself, so remembered by class.
+    """
+    found = []
+    for module in sam.modules():
+        key = (type(module), protocol)
+        if key not in _OFFERS:
+            _OFFERS[key] = issubclass(*key)
+        if _OFFERS[key]:
+            found.append(module)
+    return found
+
+
+_OFFERS: dict[tuple[type, Any], bool] = {}
 
 
 def delta(sam: Sam) -> dict[str, Tensor]:

@@ -30,8 +30,8 @@ from typing import TYPE_CHECKING, ClassVar
 import torch
 from torch import Tensor, nn
 
-from samtune.methods.core import Recipe, check_free, train_decoder
-from samtune.methods.recipes import BASELINE_PUBLISHED, Published
+from samtune.methods.core import check_free, train_decoder
+from samtune.methods.recipes import BASELINE_PUBLISHED, Published, Recipe
 from samtune.methods.whole_decoder import WholeDecoder
 from samtune.sam import ClassHeads
 

@@ -24,9 +24,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from samtune.errors import ConfigError, MethodError
-from samtune.methods.core import Recipe
 from samtune.methods.heads import NUM_QUERIES, Head, check_head, train_decoder_with
-from samtune.methods.recipes import CONV_LORA_PUBLISHED, Published
+from samtune.methods.recipes import CONV_LORA_PUBLISHED, Published, Recipe
 from samtune.sam import ROLES
 
 if TYPE_CHECKING:

@@ -25,7 +25,8 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from samtune.errors import ConfigError
-from samtune.methods.core import Recipe, check_free
+from samtune.methods.core import check_free
+from samtune.methods.recipes import Recipe
 from samtune.methods.shares import cell_shares
 from samtune.types import Features
 

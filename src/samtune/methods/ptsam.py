@@ -36,9 +36,10 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from samtune.errors import ConfigError
-from samtune.methods.core import Recipe, check_free
+from samtune.methods.core import check_free
 from samtune.methods.mask_prompts import ProbeMasks
 from samtune.methods.prototypes import prototypes
+from samtune.methods.recipes import Recipe
 from samtune.methods.token_sets import MaskToken, TokenSets
 
 if TYPE_CHECKING:

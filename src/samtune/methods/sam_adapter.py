@@ -42,9 +42,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from samtune.errors import ConfigError, MethodError
-from samtune.methods.core import Recipe, check_free, train_decoder
+from samtune.methods.core import check_free, train_decoder
 from samtune.methods.frequency import high_frequency
-from samtune.methods.recipes import SIDE_NOTE, SIDE_RECIPE, Published, Variant
+from samtune.methods.recipes import SIDE_NOTE, SIDE_RECIPE, Published, Recipe, Variant
 from samtune.methods.whole_decoder import WholeDecoder
 from samtune.sam import cell_centres
 

@@ -26,8 +26,8 @@ import torch
 from torch import Tensor, nn
 
 from samtune.errors import MethodError
-from samtune.methods.core import Recipe, train_decoder
-from samtune.methods.recipes import BASELINE_PUBLISHED, Published
+from samtune.methods.core import train_decoder
+from samtune.methods.recipes import BASELINE_PUBLISHED, Published, Recipe
 from samtune.sam import ENCODER_ROLES, ROLES, is_base_module
 
 if TYPE_CHECKING:

@@ -41,9 +41,9 @@ from typing import TYPE_CHECKING, ClassVar
 from torch import Tensor, nn
 
 from samtune.errors import ConfigError, MethodError
-from samtune.methods.core import Recipe, check_free
+from samtune.methods.core import check_free
 from samtune.methods.frequency import high_frequency
-from samtune.methods.recipes import SIDE_NOTE, SIDE_RECIPE, Published, Variant
+from samtune.methods.recipes import SIDE_NOTE, SIDE_RECIPE, Published, Recipe, Variant
 from samtune.methods.ts_sam.modules import FusionDecoder, Refinement, SideAdapter
 
 if TYPE_CHECKING:
