@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import pytest
 import torch
+from torch import Tensor
 
+from samtune.data import to_input
+from samtune.data.samples import make_sample
 from samtune.errors import ConfigError
 from samtune.methods import adapt, fold, make_method
-from samtune.sam import choose_precision, keep_frozen_low, precision
+from samtune.sam import Sam, choose_precision, keep_frozen_low, precision
 from samtune.types import Precision
 from tests.tiny import tiny_sam
 
@@ -46,6 +49,25 @@ def test_the_embedding_is_float32_and_near() -> None:
     with torch.inference_mode():
         expected, found = exact.encode(pixels).embedding, low.encode(pixels).embedding
     assert found.dtype == FP32
+    assert 0 < (found - expected).norm() <= 1e-2 * expected.norm()
+
+
+def test_the_image_itself_and_the_neck_are_not_rounded() -> None:
+    """Where they were, the embedding of a real image was off by three times as much; see `docs/performance.md`."""
+    image, _ = make_sample("cells", seed=1, index=0)
+    exact, low = Sam.from_pretrained("nano").eval(), Sam.from_pretrained("nano").eval()
+    low.encoder_dtype = BF16
+    keep_frozen_low(low)
+    pixels = to_input(image, exact.spec)[0][None]
+    patches: dict[str, Tensor] = {}
+    for name, sam in (("exact", exact), ("low", low)):
+        sam.vision_encoder.patch_embed.projection.register_forward_hook(
+            lambda module, inputs, output, name=name: patches.update({name: output})
+        )
+    with torch.inference_mode():
+        expected, found = (sam.encode(pixels).embedding for sam in (exact, low))
+    assert torch.equal(patches["exact"], patches["low"])
+    assert {parameter.dtype for parameter in low.vision_encoder.neck.parameters()} == {FP32}
     assert 0 < (found - expected).norm() <= 1e-2 * expected.norm()
 
 

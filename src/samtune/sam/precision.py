@@ -1,8 +1,9 @@
 """The numbers the encoder computes in: bfloat16 where the device multiplies it natively and that pays, else float32.
 
-In bfloat16 the products of linears, convolutions and attention are rounded to 8 bits; the stream of tokens from block
-to block, the norms, the positions and everything that is trained stay float32. Frozen matrices are kept in bfloat16,
-which halves their memory. The mask decoder stays in float32 unless the whole model runs under autocast.
+In bfloat16 the products of the blocks' linears and attention are rounded to 8 bits; the stream of tokens from block to
+block, the norms, the positions and everything that is trained stay float32, and so do the patch embedding and the neck:
+one hundredth of the work, and rounding the image itself did most of the harm. The blocks' frozen matrices are kept in
+bfloat16, which halves their memory. The mask decoder stays in float32 unless the whole model runs under autocast.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from samtune.errors import ConfigError
 from samtune.progress import say
@@ -55,22 +56,27 @@ def choose_precision(wanted: Precision, device: torch.device, channels: int) -> 
 
 
 def keep_frozen_low(sam: Sam) -> None:
-    """Keep the frozen matrices of the encoder in `sam.encoder_dtype`, in place, and say so; nothing for float32.
+    """Keep the frozen matrices of the encoder's blocks in `sam.encoder_dtype`, in place, and say so.
 
-    Only those of linears and convolutions; what is trained, the norms and the positions stay as they are, and each
-    parameter stays the same object. For a model that is adapted, and folded if it will be: what is rounded does not
-    come back.
+    Nothing happens for float32. Only linears and convolutions of the blocks; what is trained, the norms and the
+    positions stay as they are, and each parameter stays the same object. For a model that is adapted, and folded if it
+    will be: what is rounded does not come back.
     """
     dtype = sam.encoder_dtype
     if dtype == torch.float32:
         return
-    for module in sam.vision_encoder.modules():
+    for module in sam.vision_encoder.layers.modules():
         if isinstance(module, nn.Linear | nn.Conv2d):
             for parameter in (module.weight, module.bias):
                 if parameter is not None and not parameter.requires_grad:
                     parameter.data = parameter.data.to(dtype)
     name = str(dtype).removeprefix("torch.")
     say(f"The encoder computes in {name}, which saves time and memory; with the precision fp32 it is exact.")
+
+
+def unrounded(tensor: Tensor) -> torch.autocast:
+    """A context in which products on the tensor's device keep its own type, whatever autocast is around it."""
+    return torch.autocast(tensor.device.type, enabled=False)
 
 
 @cache

@@ -16,6 +16,7 @@ from torch.utils.checkpoint import checkpoint
 
 from samtune.errors import ShapeError
 from samtune.sam.attention import PromptKeys, attend, attend_prompts, from_windows, to_windows
+from samtune.sam.precision import unrounded
 from samtune.sam.sites import ENCODER_ROLES, ROLES, EncoderPrompts, module_at, put_at
 
 
@@ -226,7 +227,8 @@ class ImageEncoder(nn.Module):
             ShapeError: `pixels` is not of that shape or S is not a multiple of the patch.
         """
         self._check(pixels)
-        patches: Tensor = self.patch_embed.projection(pixels).permute(0, 2, 3, 1)
+        with unrounded(pixels):  # rounding the image itself costs more than all that is rounded after it
+            patches: Tensor = self.patch_embed.projection(pixels).permute(0, 2, 3, 1)
         tokens = patches
         if self.pos_embed is not None:
             tokens = tokens + self._positions((tokens.shape[1], tokens.shape[2]))
@@ -243,7 +245,8 @@ class ImageEncoder(nn.Module):
                 tokens, prompts = self._run(block, block.forward_with, tokens, prompts)
             if side is not None:
                 tokens, state = side(index, tokens, state)
-        embedding = self.neck(tokens)
+        with unrounded(tokens):
+            embedding = self.neck(tokens)
         return (embedding, None) if side is None else side.end(embedding, state)
 
     def _run(self, block: nn.Module, forward: Any, *inputs: Tensor) -> Any:
