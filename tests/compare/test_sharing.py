@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import signal
 import subprocess
@@ -169,14 +170,27 @@ def test_two_run_at_a_time_and_all_end_with_the_iterator() -> None:
 
 
 @pytest.mark.slow
-def test_two_at_a_time_give_what_one_at_a_time_gives(
-    comparison: Comparison, base: Path, dataset: Dataset, tmp_path: Path
+def test_two_at_a_time_give_what_one_at_a_time_gives_also_after_ctrl_c(
+    comparison: Comparison, base: Path, dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The session's comparison ran one by one in this process; this one by two in processes of their own."""
     chosen = settings(base, shots=(4,), methods=("ptsam", "ptsam_encoder"), num_seeds=1, jobs=2)
+
+    def interrupt(sentence: str) -> None:
+        if sentence.startswith("[2/6]"):
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("samtune.compare.run.say", interrupt)
+        stopped = compare(chosen, dataset, tmp_path / "c0")
+    assert stopped.interrupted
+    assert stopped.num_new == len(list((tmp_path / "c0" / "cells").glob("*.json"))) == 2
+    assert not multiprocessing.active_children()
     found = compare(chosen, dataset, tmp_path / "c0")
     assert not found.failures
-    assert found.num_new == 1 + 5
+    assert found.num_new == 1 + 5 - 2
+    for cell, record in stopped.results.records.items():
+        assert found.results.records[cell] == record
     for cell, record in found.results.records.items():
         other = comparison.results.records[cell]
         assert record["digest"] == other["digest"]
