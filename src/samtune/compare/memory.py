@@ -15,15 +15,16 @@ if TYPE_CHECKING:
 FIXED = 1.2e9
 """Bytes of a process without a model: the interpreter, the libraries, images being read and scored."""
 
-KEPT = 20
-"""Tokens' values that a block keeps for its gradient, in units of the stream: norms, attention, the wide layer."""
+KEPT = 40
+"""Tokens' values that a block keeps for its gradient, in units of the stream: norms, attention and the wide layer are
+about 20, and as much again is for what a method adds."""
 
 FEATURES, FINE = 256, 64
 """Channels of the features; values of a fine pixel (4 x 4 of them to a token) that the decoder keeps, at most."""
 
 
 def needed_bytes(sam: Sam, settings: CompareSettings, row: str, chosen: Chosen | None, touches: bool) -> int:
-    """The memory that a cell of a row may take on a CPU: a guess from the base's size, rather too large.
+    """The memory that a cell of a row may take on a CPU: a guess from the base's size, too large for most.
 
     Two copies of the weights, the features of all labelled images, and the graph of a part of an update: that of the
     decoder, and, where the row changes the encoder, that of every block.
