@@ -12,8 +12,9 @@ if TYPE_CHECKING:
     from samtune.sam import Sam
     from samtune.training.recipe import Chosen
 
-FIXED = 1.2e9
-"""Bytes of a process without a model: the interpreter, the libraries, images being read and scored."""
+FIXED = 0.8e9
+"""Bytes of a process without a model: the interpreter and the libraries (measured: .4 GB), and as much again for images
+that are read and scored."""
 
 KEPT = 40
 """Tokens' values that a block keeps for its gradient, in units of the stream: norms, attention and the wide layer are
