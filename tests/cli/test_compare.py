@@ -42,6 +42,8 @@ def test_compare_twice_and_suggest(run: Run, data: Path, base: Path, samples: Pa
     assert Path(told["csv"]).is_file()
     assert told["suggestions"] is None
     assert told["keep"] in ("ptsam", "probe")
+    assert all(0 < row["loss"] == row["value"] - row["specialist"] for row in told["regressions"])
+    assert "make it worse?" in Path(told["report"]).read_text(encoding="utf-8")
 
     suggesting = ("--suggest", 2, "--unlabelled", samples / "images")
     again = compare(run, data, base, out, *shots, *suggesting)
@@ -63,6 +65,7 @@ def test_what_cannot_be_asked_for_is_refused(run: Run, data: Path, base: Path, t
         (("--suggest", 2), "must come together"),
         (("--suggest", 2, "--unlabelled", tmp_path / "none"), "must be a folder"),
         (("--suggest", 2, "--unlabelled", tmp_path, "--seeds", 1), "at least two draws"),
+        (("--jobs", 0), "--jobs"),
         (("--shots", 8), "ask for fewer shots"),
     ):
         answer = compare(run, data, base, tmp_path / "c0", *more)

@@ -30,7 +30,7 @@ SURFACE = {
         "--at", "--report", "--spacing", "--tta", "--unseen", "images", "masks", "specialist",
     ],
     "compare": [
-        *MASKS, "--base", "--device", "--json", "--methods", "--out", "--seeds", "--set", "--shots", "--side",
+        *MASKS, "--base", "--device", "--jobs", "--json", "--methods", "--out", "--seeds", "--set", "--shots", "--side",
         "--suggest", "--test", "--unlabelled", "--updates", "images", "masks",
     ],
     "doctor": [*MASKS, "--fix", "--json", "--side", "images", "masks"],

@@ -171,3 +171,38 @@ def test_intervals_are_written_for_people() -> None:
     assert interval(Difference(0.0321, 0.011, 0.0534, 3, 10)) == "+0.032 (95 %: +0.011 to +0.053)"
     assert interval(Difference(-0.0001, -0.02, 0.0, 3, 10)) == "0.000 (95 %: −0.020 to 0.000)"
     assert "no interval" in interval(Difference(0.1, -np.inf, np.inf, 1, 1))
+
+
+def test_images_that_got_worse_are_named_worst_first() -> None:
+    results = made(FLOORS | {"small": 0.6}, noise=0.0)
+    told = advise(results, (), ())
+    assert told.regressions == ()
+    assert "small is worse than stock SAM or the probe on none of the test images." in told.regression_sentence
+    for cell, record_ in results.records.items():
+        if cell.row == "small":  # worse in one draw out of three, but so much that the mean is
+            record_["per_image"] |= {"image_03": 0.0} if cell.seed == 0 else {}
+            record_["per_image"] |= {STEMS[place]: 0.05 + 0.001 * place for place in range(10, 22)}
+        if cell.row == "probe":
+            record_["per_image"]["image_03"] = 0.9
+        if cell.row == "stock_sam":
+            record_["per_image"]["image_10"] = 1.0
+    told = advise(results, (), ())
+    assert "on 13 of 30 test images (means over draws); the 10 worst:" in told.regression_sentence
+    losses = [one.loss for one in told.regressions]
+    assert losses == sorted(losses, reverse=True)
+    assert len({one.name for one in told.regressions}) == len(losses) == 10
+    first = told.regressions[0]
+    assert (first.name, first.baseline, first.value) == ("image_10", "stock_sam", 1.0)
+    assert first.specialist == pytest.approx(0.06)
+    third = next(one for one in told.regressions if one.name == "image_03")
+    assert third.baseline == "probe"
+    assert third.value == pytest.approx(0.9)
+    assert third.specialist == pytest.approx(2 / 3 * results.records[Cell("small", 16, 1)]["per_image"]["image_03"])
+
+
+def test_without_baselines_nothing_is_said_of_images_that_got_worse() -> None:
+    told = advise(made({"small": 0.6, "large": 0.5}), (), ())
+    assert (told.regressions, told.regression_sentence) == ((), "")
+    probe = advise(made({"stock_sam": 0.2, "probe": 0.6}), (), ())
+    assert probe.keep == "probe"
+    assert "than stock SAM on none" in probe.regression_sentence

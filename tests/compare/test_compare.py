@@ -28,8 +28,9 @@ from samtune.compare import (
     suggest,
     write_page,
 )
+from samtune.compare.features import prepare
 from samtune.compare.isolation import ChildDied
-from samtune.compare.measure import measure, prepare
+from samtune.compare.measure import measure
 from samtune.compare.run import FEATURES_FILE
 from samtune.data import Dataset, make_samples, open_dataset
 from samtune.errors import ConfigError, DataError, WeightsError
@@ -238,6 +239,7 @@ def test_what_cannot_be_compared_is_refused(base: Path, dataset: Dataset, tmp_pa
     for changes, words in (
         ({"shots": (4, 4)}, "different numbers"),
         ({"num_seeds": 0}, "at least 1 seed"),
+        ({"jobs": 0}, "at least 1 job"),
         ({"methods": ("ptsm",)}, "did you mean 'ptsam'"),
         ({"methods": ()}, "at least one method"),
         ({"more": {"seed": 1}}, "left to the comparison"),

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from samtune.report import ComparedRow, ComparisonPage, CurveFit, GroupRow, Suggested, write_comparison
+from samtune.report import ComparedRow, ComparisonPage, CurveFit, GroupRow, Suggested, WorseImage, write_comparison
 from samtune.report.comparison_figures import short, spread
 from tests.report.test_page import EVIL, Page, example
 
@@ -46,6 +46,11 @@ def comparison_page() -> ComparisonPage:
             GroupRow(EVIL, 33, 0.5, 0.49, "−0.010 (…)", "not distinguishable"),
         ],
         group_sentences=("Tuning beat stock SAM on smallest objects.", "The data names no groups of images."),
+        regressions=[
+            WorseImage(f"image{EVIL}", 0.123, "Stock SAM", 0.777, 0.654),
+            WorseImage("b", 0.2, "Probe", 0.21, 0.01),
+        ],
+        regression_sentence="ptsam is worse than stock SAM or the probe on 2 of 100 test images.",
         curve_sentences=("Labelling more is likely to pay.",),
         fit=CurveFit((4, 8, 16, 32), (0.51, 0.56, 0.61, 0.65), 0.04, 0.02, 0.06),
         kept="ptsam",
@@ -94,10 +99,11 @@ def test_it_is_made_for_phones_print_and_the_dark(html: str) -> None:
 def test_names_are_text_and_numbers_are_told(html: str) -> None:
     page = Page(html)
     assert page.tags.count("b") == 1
-    assert page.text.count(EVIL) >= 8
+    assert page.text.count(EVIL) >= 9
     for words in ("0.610", "0.510", "± 0.010", "(3)", "3,505,536", "1 min 1 s", "1.2 GB", "1 failed", "keep"):
         assert words in page.text, words
-    for words in ("Should I label more?", "Images worth labelling next", "lora-16-2", "0.75", "0.021"):
+    lines = ("Should I label more?", "Images worth labelling next", "lora-16-2", "0.75", "0.021")
+    for words in (*lines, "Where did tuning make it worse?", "0.123", "0.777", "0.654"):
         assert words in page.text, words
     assert not re.search(r"\b(nan|none|inf)\b", page.text, re.IGNORECASE)
 

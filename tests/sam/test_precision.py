@@ -10,7 +10,7 @@ from samtune.data import to_input
 from samtune.data.samples import make_sample
 from samtune.errors import ConfigError
 from samtune.methods import adapt, fold, make_method
-from samtune.sam import Sam, choose_precision, keep_frozen_low, precision
+from samtune.sam import Sam, choose_precision, compute_in, keep_frozen_low, precision
 from samtune.types import Precision
 from tests.tiny import tiny_sam
 
@@ -44,8 +44,8 @@ def test_an_unknown_precision_is_refused() -> None:
 def test_the_embedding_is_float32_and_near() -> None:
     pixels = torch.randn(2, 3, 96, 96, generator=torch.Generator().manual_seed(1))
     exact, low = tiny_sam(hidden_size=64), tiny_sam(hidden_size=64)
-    low.encoder_dtype = BF16
-    keep_frozen_low(low)
+    compute_in(low, "bf16", CPU)
+    assert low.encoder_dtype == BF16
     with torch.inference_mode():
         expected, found = exact.encode(pixels).embedding, low.encode(pixels).embedding
     assert found.dtype == FP32

@@ -20,7 +20,7 @@ from samtune.cli.options import (
     data_values,
     values_by_method,
 )
-from samtune.cli.output import emit
+from samtune.cli.output import emit, table
 from samtune.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -47,7 +47,12 @@ def compare(
     side: Annotated[
         int | None, typer.Option(help="Image size in pixels, a multiple of 16. Default: the base's own.")
     ] = None,
-    updates: Annotated[int, typer.Option(min=1, help="Optimiser steps of every training: the budget.")] = 300,
+    updates: Annotated[
+        int,
+        typer.Option(
+            min=1, help="Optimiser steps of every training: one budget for all, from which cheap methods may gain more."
+        ),
+    ] = 150,
     test: Annotated[
         int | None, typer.Option(min=1, help="Test images, the same for all. Default: half, at most 200.")
     ] = None,
@@ -66,6 +71,14 @@ def compare(
     ignore_label: IgnoreLabel = None,
     instances: Instances = None,
     device: Device = None,
+    jobs: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            metavar="N",
+            help="Cells that run at once. Default: on a CPU as many as it has cores and the memory room for, else 1.",
+        ),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Compare methods on your images, beside stock SAM, a probe, colour alone and a small U-Net: which one to keep."""
@@ -85,6 +98,7 @@ def compare(
         updates=updates,
         num_test=test,
         device=device,
+        jobs=jobs,
         method_fields=fields,
         val=more.pop("val", CompareSettings.val),
         more=more,
@@ -166,6 +180,7 @@ def _content(comparison: Comparison, suggestions: Suggestions | None, page: Path
         "rows": rows,
         "best_minus": {row: _difference(told) for row, told in advice.against_best.items()},
         "groups": groups,
+        "regressions": [vars(one) for one in advice.regressions],
         "forecast": forecast,
         "advice": [*advice.summary, *advice.group_sentences, *advice.curve_sentences],
         "suggestions": chosen,
@@ -186,7 +201,8 @@ def _text(comparison: Comparison, suggestions: Suggestions | None, page: Path) -
     from samtune.compare import suggestion_sentences
 
     advice = comparison.advice
-    lines = [_table(comparison), "", *advice.summary, "", *advice.group_sentences, "", *advice.curve_sentences]
+    lines = [_table(comparison), "", *advice.summary, "", *advice.group_sentences, "", *_regressions(comparison)]
+    lines += ["", *advice.curve_sentences]
     lines += [f"Failed: {row['cell']}: {row['why']}" for row in comparison.failures]
     if suggestions is not None:
         lines += ["", *suggestion_sentences(suggestions, advice)]
@@ -194,37 +210,29 @@ def _text(comparison: Comparison, suggestions: Suggestions | None, page: Path) -
     return "\n".join([*lines, "", f"Cells:  {comparison.folder / 'compare.csv'}", f"Report: {page}"])
 
 
+def _regressions(comparison: Comparison) -> list[str]:
+    """Test images on which the row to keep is worse than a baseline, one a line."""
+    advice = comparison.advice
+    lines = [f"  {one.name}: {one.specialist:.3f}, {one.baseline} {one.value:.3f}" for one in advice.regressions]
+    return [advice.regression_sentence, *lines] if advice.regression_sentence else []
+
+
 def _table(comparison: Comparison) -> str:
-    """Rows by numbers of images, as wide as the terminal, or as it needs where there is none."""
-    import io
-
-    from rich.console import Console
-    from rich.table import Table
-
+    """Rows by numbers of images."""
     from samtune.compare import compared_rows
     from samtune.report import duration, size
 
-    results = comparison.results
-    table = Table(box=None, pad_edge=False, header_style="")
-    table.add_column("row", no_wrap=True)
-    for shots in results.shots:
-        table.add_column(f"{shots} images", justify="right", no_wrap=True)
-    for name in ("trained", "time", "memory"):
-        table.add_column(name, justify="right", no_wrap=True)
+    shots = comparison.results.shots
+    rows = []
     for row in compared_rows(comparison):
-        cells = [_score(scores) for scores in row.scores] or [
-            _score((row.level,) if row.level is not None else ())
-        ] * len(results.shots)
-        mark = " *" if row.is_kept else ""
+        level = () if row.level is None else (row.level,)
+        scores = row.scores or (level,) * len(shots)
+        label = f"{row.label} *" if row.is_kept else row.label
         trained = "" if row.trainable is None else f"{row.trainable:,}"
         time = "" if row.time_s is None else duration(row.time_s)
-        table.add_row(row.label + mark, *cells, trained, time, size(row.memory_bytes))
-    width = None if sys.stdout.isatty() else 200
-    console = Console(file=io.StringIO(), width=width, color_system=None)
-    console.print(table)
-    text = console.file.getvalue()  # type: ignore[attr-defined]
+        rows.append((label, *map(_score, scores), trained, time, size(row.memory_bytes)))
     note = "IoU per image on the test images: mean over draws, ± standard deviation between them. * the one to keep."
-    return "\n".join(line.rstrip() for line in text.splitlines()) + "\n" + note
+    return table(("row", *(f"{n} images" for n in shots), "trained", "time", "memory"), rows) + "\n" + note
 
 
 def _score(scores: tuple[float, ...]) -> str:

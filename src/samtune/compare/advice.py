@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from samtune.compare.curve import INTERVAL, MISFIT, WORTH, Forecast, forecast
+from samtune.compare.regressions import worse_images
 from samtune.compare.settings import COLOUR, PROBE, STOCK, UNET
 from samtune.report import signed
 
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from samtune.compare.groups import ImageGroup
     from samtune.compare.results import Results
     from samtune.compare.statistics import Difference
+    from samtune.predict.regressions import Regression
 
 CLOSE = 0.02
 """A method with fewer trained numbers is kept where it is this close to the best and not distinguishable from it."""
@@ -74,6 +76,8 @@ class Advice:
         group_sentences: what they say.
         forecast: of the learning curve of the kept method; None where it cannot be fitted.
         curve_sentences: whether labelling more is likely to pay.
+        regressions: test images on which stock SAM or the probe is better than the row to keep, the worst first.
+        regression_sentence: on how many; "" where there is nothing to compare with.
     """
 
     shots: int
@@ -85,6 +89,8 @@ class Advice:
     group_sentences: tuple[str, ...] = ()
     forecast: Forecast | None = None
     curve_sentences: tuple[str, ...] = ()
+    regressions: tuple[Regression, ...] = ()
+    regression_sentence: str = ""
 
 
 def advise(results: Results, groups: Sequence[ImageGroup], group_notes: Sequence[str]) -> Advice:
@@ -108,6 +114,7 @@ def advise(results: Results, groups: Sequence[ImageGroup], group_notes: Sequence
     keep = _keep(results, best, [row for row in against_best if row in scores], against_best, shots)
     compared = _groups(results, keep, shots, groups)
     law = _forecast(results, keep)
+    worse, told = worse_images(results, keep, shots)
     return Advice(
         shots=shots,
         best=best,
@@ -118,6 +125,8 @@ def advise(results: Results, groups: Sequence[ImageGroup], group_notes: Sequence
         group_sentences=(*_group_sentences(compared), *group_notes),
         forecast=law,
         curve_sentences=_curve_sentences(results, keep, law),
+        regressions=worse,
+        regression_sentence=told,
     )
 
 

@@ -19,6 +19,7 @@ from samtune.compare.settings import STOCK, UNET, Cell
 if TYPE_CHECKING:
     from samtune.compare.isolation import Outcome
     from samtune.compare.measure import Job
+    from samtune.compare.sharing import Division
 
 FORMAT = 1
 DONE, FAILED = "done", "failed"
@@ -97,7 +98,7 @@ def digest_of(config: dict[str, Any]) -> str:
     return hashlib.sha256(json.dumps([FORMAT, config], sort_keys=True).encode()).hexdigest()
 
 
-def record_of(cell: Cell, config: dict[str, Any], base: str, outcome: Outcome) -> dict[str, Any]:
+def record_of(cell: Cell, config: dict[str, Any], base: str, outcome: Outcome, division: Division) -> dict[str, Any]:
     """A cell as it is written: what was asked, on what, and what came of it."""
     record: dict[str, Any] = {
         "format": FORMAT,
@@ -109,7 +110,7 @@ def record_of(cell: Cell, config: dict[str, Any], base: str, outcome: Outcome) -
         "config": config,
         "versions": versions(),
         "commit": commit(),
-        "machine": machine(),
+        "machine": machine() | {"threads": division.threads, "cells_at_once": division.jobs},
         "finished": datetime.now(UTC).isoformat(timespec="seconds"),
     }
     if outcome.error is not None:
@@ -148,11 +149,11 @@ def commit() -> str | None:
 
 @cache
 def machine() -> dict[str, Any]:
-    """What the times and the memory were measured on."""
+    """What the times and the memory were measured on; a record tells its threads too, and how many ran at once."""
     import torch
 
     gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else None
-    return {"system": sys.platform, "processor": platform.machine(), "threads": torch.get_num_threads(), "gpu": gpu}
+    return {"system": sys.platform, "processor": platform.machine(), "gpu": gpu}
 
 
 def _fingerprint(job: Job, indices: tuple[int, ...]) -> str | None:

@@ -20,6 +20,10 @@ PRELOADED = "samtune.compare.measure"
 """What the server imports once, so that a process starts in no time."""
 
 
+OMP = "OMP_NUM_THREADS"
+"""By which a user says how many threads a process may take."""
+
+
 @dataclass(frozen=True)
 class Outcome:
     """What came of a function.
@@ -43,6 +47,49 @@ class ChildRaised(RuntimeError):  # noqa: N818
     """An exception that could not be sent between processes, as text."""
 
 
+class Child:
+    """A function at work in a process of its own, which ends itself if this process is gone.
+
+    Args:
+        function: at the top of a module.
+        arguments: that can be pickled, as can be what the function returns.
+        threads: of torch there; None for as many as it takes by itself. `OMP_NUM_THREADS` of the user's stays.
+    """
+
+    def __init__(self, function: Callable[..., Any], *arguments: Any, threads: int | None = None) -> None:
+        kind = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
+        context = multiprocessing.get_context(kind)
+        if kind == "forkserver":
+            context.set_forkserver_preload([PRELOADED])
+        environment = dict(os.environ)
+        if threads is not None:
+            environment.setdefault(OMP, str(threads))
+        self.receiver, sender = context.Pipe(duplex=False)
+        """Ready as soon as there is an outcome; see `multiprocessing.connection.wait`."""
+        work = (sender, environment, threads, function, arguments)
+        self._process = context.Process(target=_child, args=work)  # type: ignore[attr-defined]
+        self._process.start()
+        sender.close()
+
+    def outcome(self) -> Outcome:
+        """Wait for what comes of it."""
+        try:
+            outcome: Outcome = self.receiver.recv()
+        except EOFError:
+            outcome = Outcome(error=ChildDied(""))
+        self._process.join()
+        if isinstance(outcome.error, ChildDied):
+            return Outcome(error=ChildDied(_last_words(self._process.exitcode)))
+        return outcome
+
+    def end(self) -> None:
+        """Take back what it holds, the process too if it is still at work."""
+        self.receiver.close()
+        if self._process.is_alive():
+            self._process.terminate()
+            self._process.join()
+
+
 def isolated(function: Callable[..., Any], *arguments: Any) -> Outcome:
     """Call `function(*arguments)` in a process of its own and wait for it.
 
@@ -52,26 +99,11 @@ def isolated(function: Callable[..., Any], *arguments: Any) -> Outcome:
         function: at the top of a module.
         arguments: that can be pickled, as can be what the function returns.
     """
-    kind = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
-    context = multiprocessing.get_context(kind)
-    if kind == "forkserver":
-        context.set_forkserver_preload([PRELOADED])
-    receiver, sender = context.Pipe(duplex=False)
-    process = context.Process(target=_child, args=(sender, dict(os.environ), function, arguments))  # type: ignore[attr-defined]
-    process.start()
-    sender.close()
+    child = Child(function, *arguments)
     try:
-        outcome: Outcome = receiver.recv()
-        process.join()
-    except EOFError:
-        process.join()
-        return Outcome(error=ChildDied(_last_words(process.exitcode)))
+        return child.outcome()
     finally:
-        receiver.close()
-        if process.is_alive():
-            process.terminate()
-            process.join()
-    return outcome
+        child.end()
 
 
 def here(function: Callable[..., Any], *arguments: Any) -> Outcome:
@@ -92,9 +124,19 @@ def peak_memory_bytes() -> int | None:
     return peak if sys.platform == "darwin" else peak * 1024
 
 
-def _child(sender: Connection, environment: dict[str, str], function: Callable[..., Any], arguments: Any) -> None:
+def _child(
+    sender: Connection,
+    environment: dict[str, str],
+    threads: int | None,
+    function: Callable[..., Any],
+    arguments: Any,
+) -> None:
     """Call and send back; the environment is the parent's of now, not the server's of then."""
     os.environ.update(environment)
+    if threads is not None:
+        import torch
+
+        torch.set_num_threads(threads)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides what Ctrl-C means
     threading.Thread(target=_end_with_parent, daemon=True).start()
     outcome = here(function, *arguments)

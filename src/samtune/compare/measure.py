@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shutil
 import time
-from copy import deepcopy
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -12,17 +11,15 @@ import torch
 
 from samtune.compare.colour import COLOUR_SPEC, colour_planes, fit_colour
 from samtune.compare.draws import draw_support
+from samtune.compare.features import frozen_features, load_base
 from samtune.compare.isolation import peak_memory_bytes
 from samtune.compare.scoring import encode_and_decode, from_frozen, from_pixels, score
 from samtune.compare.settings import COLOUR, STOCK, UNET, Cell, CompareSettings
 from samtune.compare.unet import UNET_SPEC, train_unet
-from samtune.data.store import ArrayStore
-from samtune.errors import SamTuneError
-from samtune.methods import adapt, load_specialist, make_method, touches_encoder
+from samtune.methods import load_specialist, touches_encoder
 from samtune.predict.predictor import choose_device
-from samtune.sam import Sam
-from samtune.training import read_result, train
-from samtune.training.features import CachedFeatures, Views
+from samtune.sam import Sam, compute_in
+from samtune.training import train
 from samtune.types import Features
 
 if TYPE_CHECKING:
@@ -34,6 +31,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from samtune.data import Dataset
+    from samtune.methods import AdapterCard
 
 
 @dataclass(frozen=True)
@@ -66,29 +64,6 @@ class Job:
         return tuple(self.pool[i] for i in parts.train), tuple(self.pool[i] for i in parts.val)
 
 
-def prepare(job: Job) -> dict[str, Any]:
-    """Compute the frozen features that several cells need: of the test images, and of the training views.
-
-    Returns:
-        "num_encoded" images encoded now (0 where all were there), "seconds", "base_sha256", and "touches":
-        row -> whether it changes the encoder.
-    """
-    settings = job.settings
-    device = choose_device(settings.device)
-    sam = Sam.from_pretrained(settings.base, settings.side).to(device).eval()
-    touches = {row: _touches(sam, job, row) for row in settings.trained_rows}
-    views = _most_views(settings, touches, job.dataset.num_classes)
-    learned: set[int] = set()
-    for row in settings.trained_rows:
-        for shots in settings.shots:
-            for seed in range(settings.num_seeds):
-                learned |= set(job.support(Cell(row, shots, seed))[0])
-    start = time.monotonic()
-    num = _encode(sam, job.dataset, job.test, [0]) + _encode(sam, job.dataset, sorted(learned), range(views + 1))
-    seconds = round(time.monotonic() - start, 3)
-    return {"num_encoded": num, "seconds": seconds, "base_sha256": sam.base_sha256, "touches": touches}
-
-
 def measure(job: Job, cell: Cell, digest: str) -> dict[str, Any]:
     """Train and score one cell.
 
@@ -112,9 +87,7 @@ def measure(job: Job, cell: Cell, digest: str) -> dict[str, Any]:
 
 def label_maps(job: Job, run: Path, indices: Sequence[int]) -> list[NDArray[np.uint8]]:
     """Label maps of a finished run on some images, for the page."""
-    settings = job.settings
-    sam, card = load_specialist(run, Sam.from_pretrained(settings.base, settings.side))
-    sam = sam.to(choose_device(settings.device))
+    sam, card = _specialist(job.settings, run)
     predicted = from_pixels(job.dataset, indices, encode_and_decode(sam), sam.spec, card.threshold)
     return [labels for _, labels in predicted]
 
@@ -123,23 +96,21 @@ def _method(job: Job, cell: Cell, run: Path) -> dict[str, Any]:
     """One of samtune's methods, by an ordinary training run."""
     shutil.rmtree(run, ignore_errors=True)
     _forget_cuda_peak()
-    settings = job.settings.training(cell)
-    result = train(settings, job.dataset.subset(job.pool), run)
+    result = train(job.settings.training(cell), job.dataset.subset(job.pool), run)
     memory = _memory()
     start = time.monotonic()
-    sam, card = load_specialist(run, Sam.from_pretrained(settings.base, settings.side))
-    sam = sam.to(choose_device(settings.device))
+    sam, card = _specialist(job.settings, run)
     if touches_encoder(sam):
         predicted = from_pixels(job.dataset, job.test, encode_and_decode(sam), sam.spec, card.threshold)
     else:
-        frozen = _frozen(sam, job.dataset, job.test)
+        frozen = frozen_features(sam, job.dataset, job.test)
         predicted = from_frozen(job.dataset, frozen, sam.decode, threshold=card.threshold, device=sam.device)
     found = score(job.dataset, predicted)
     return found | {
         "counts": {"trainable": result.trainable, "updates": result.steps},
         "seconds": result.seconds | {"scoring": _since(start)},
         "memory_bytes": memory,
-        "validation": read_result(run).validation,
+        "validation": result.validation,
         "stopped": result.stopped,
         "notes": [note for note in result.notes if note not in job.dataset.notes],
     }
@@ -148,8 +119,8 @@ def _method(job: Job, cell: Cell, run: Path) -> dict[str, Any]:
 def _stock(job: Job, cell: Cell, train_ids: Sequence[int]) -> dict[str, Any]:
     """The untouched base without prompts."""
     start = time.monotonic()
-    sam = Sam.from_pretrained(job.settings.base, job.settings.side).to(choose_device(job.settings.device)).eval()
-    frozen = _frozen(sam, job.dataset, job.test)
+    sam = load_base(job.settings)
+    frozen = frozen_features(sam, job.dataset, job.test)
     found = score(job.dataset, from_frozen(job.dataset, frozen, sam.decode, threshold=0.5, device=sam.device))
     return found | {
         "counts": {"trainable": 0, "updates": 0},
@@ -195,45 +166,12 @@ def _unet(job: Job, cell: Cell, train_ids: Sequence[int]) -> dict[str, Any]:
     }
 
 
-def _touches(sam: Sam, job: Job, row: str) -> bool:
-    """Whether a method changes the encoder, told on a copy of the base; one that does not fit fails in its cells."""
-    fields = job.settings.method_fields.get(row, {})
-    try:
-        return touches_encoder(adapt(deepcopy(sam), make_method(row, **fields), num_classes=job.dataset.num_classes))
-    except SamTuneError:
-        return True
-
-
-def _most_views(settings: CompareSettings, touches: dict[str, bool], num_classes: int) -> int:
-    """How many augmented views a cached training asks for; 0 where no method is trained on cached features."""
-    from samtune.training.settings import plan_run
-
-    most = 0
-    for row in settings.trained_rows:
-        if touches[row]:
-            continue
-        training = settings.training(Cell(row, settings.shots[0], 0))
-        recipe = make_method(row, **settings.method_fields.get(row, {})).recipe
-        plan = plan_run(training, recipe, num_images=4, num_classes=num_classes, cached=True, num_processes=1)
-        most = max(most, plan.views - 1)
-    return most
-
-
-def _frozen(sam: Sam, dataset: Dataset, indices: Sequence[int]) -> CachedFeatures:
-    """The features of images as they are, computed where they are not on disk."""
-    _encode(sam, dataset, indices, [0])
-    return CachedFeatures(Views(dataset, tuple(indices), sam.spec), sam.base_sha256, ArrayStore.default())
-
-
-def _encode(sam: Sam, dataset: Dataset, indices: Sequence[int], numbers: range | list[int]) -> int:
-    """Compute the frozen features that are missing; returns how many."""
-    frozen = CachedFeatures(Views(dataset, tuple(indices), sam.spec), sam.base_sha256, ArrayStore.default())
-
-    @torch.inference_mode()
-    def encode(pixels: Tensor) -> Tensor:
-        return sam.encode(pixels.to(sam.device)).embedding
-
-    return frozen.make(encode, list(numbers), batch_size=max(1, min(8, (512 // sam.spec.side) ** 2)))
+def _specialist(settings: CompareSettings, run: Path) -> tuple[Sam, AdapterCard]:
+    """A finished run's model where the comparison runs, computing as it was trained."""
+    sam, card = load_specialist(run, Sam.from_pretrained(settings.base, settings.side))
+    device = choose_device(settings.device)
+    compute_in(sam, settings.precision, device)
+    return sam.to(device), card
 
 
 def _memory() -> dict[str, int | None]:

@@ -22,6 +22,7 @@ from samtune.report import (
     Example,
     GroupRow,
     Suggested,
+    WorseImage,
     choose_examples,
     duration,
     write_comparison,
@@ -79,6 +80,11 @@ def write_page(
             for row in advice.groups
         ],
         group_sentences=advice.group_sentences,
+        regressions=[
+            WorseImage(one.name, one.specialist, WHAT[one.baseline][0], one.value, one.loss)
+            for one in advice.regressions
+        ],
+        regression_sentence=advice.regression_sentence,
         curve_sentences=advice.curve_sentences,
         fit=_fit(advice),
         kept=advice.keep or "",
@@ -162,7 +168,9 @@ def _facts(comparison: Comparison) -> dict[str, str | int | float | bool | None]
     settings, results, features = comparison.job.settings, comparison.results, comparison.features
     done = [record for record in results.records.values() if record["status"] == "done"]
     machine = done[0]["machine"] if done else {}
-    where = machine.get("gpu") or f"{machine.get('processor', '')}, {machine.get('threads', '')} thread(s)"
+    where = machine.get("gpu") or f"{machine.get('processor', '')}, {machine.get('threads', '')} thread(s) a cell"
+    if machine.get("cells_at_once", 1) > 1:
+        where += f", {machine['cells_at_once']} cells at once"
     return {
         "Base model": settings.base,
         "Classes": ", ".join(comparison.job.dataset.class_names),

@@ -3,24 +3,29 @@
 from __future__ import annotations
 
 import time
+from contextlib import closing
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from samtune.compare.advice import Advice, advise
 from samtune.compare.cells import DONE, CellStore, configuration, digest_of, record_of
 from samtune.compare.draws import draw_test
+from samtune.compare.features import prepare
 from samtune.compare.groups import image_groups, units_of
 from samtune.compare.isolation import isolated
-from samtune.compare.measure import Job, measure, prepare
+from samtune.compare.measure import Job, measure
+from samtune.compare.memory import available_bytes
 from samtune.compare.results import Results
 from samtune.compare.scoring import HEADLINE
 from samtune.compare.settings import STOCK, Cell, CompareSettings
+from samtune.compare.sharing import Division, divide, in_processes, one_by_one
 from samtune.errors import SamTuneError
+from samtune.predict.predictor import choose_device
 from samtune.progress import say
 from samtune.training import RunFolder
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
     from samtune.compare.isolation import Outcome
@@ -43,6 +48,7 @@ class Comparison:
         notes: what a reader must know, one sentence each.
         interrupted: Ctrl-C came before the last cell.
         num_new: cells computed by this call.
+        features: what `features.prepare` tells of the shared features, "num_encoded" and "seconds" over all calls.
     """
 
     folder: Path
@@ -70,14 +76,15 @@ class Comparison:
         return [self.job.run_folder(Cell(row, shots, seed), done[seed]["digest"]) for seed in sorted(done)]
 
 
-def compare(settings: CompareSettings, dataset: Dataset, folder: Path, *, run: Runner = isolated) -> Comparison:
+def compare(settings: CompareSettings, dataset: Dataset, folder: Path, *, run: Runner | None = None) -> Comparison:
     """Compute every cell that is not there yet, and say what all of them tell.
 
     Args:
         settings: what is compared.
         dataset: the annotated images.
         folder: of the comparison; cells that are in it are used.
-        run: how a cell's function is called; `isolation.here` calls it in this process.
+        run: calls one cell's function after the other, such as `isolation.here` in this process; None for processes
+            of their own, `settings.jobs` at a time.
 
     Returns:
         The comparison; after Ctrl-C what there is of it.
@@ -92,7 +99,7 @@ def compare(settings: CompareSettings, dataset: Dataset, folder: Path, *, run: R
         say(note + ".")
     folder.mkdir(parents=True, exist_ok=True)
     job = Job(settings, dataset, draws.test, draws.pool, folder)
-    features = _prepare(job, run)
+    features = _prepare(job, run or isolated)
     store = CellStore(folder / "cells")
     cells = settings.cells(dataset.num_classes)
     test = dataset.subset(draws.test).fingerprint()
@@ -101,10 +108,11 @@ def compare(settings: CompareSettings, dataset: Dataset, folder: Path, *, run: R
     num_known = len(records)
     interrupted = False
     try:
-        _compute(job, store, configs, records, run)
+        _compute(job, store, configs, records, run, features["need_bytes"])
     except KeyboardInterrupt:
         say("Interrupted: the finished cells are kept; the same command goes on.")
         interrupted = True
+    records = {cell: records[cell] for cell in cells if cell in records}
     results = Results(cells, records, tuple(dataset.pairs[i].stem for i in draws.test), units_of(dataset, draws.test))
     groups, why = image_groups(dataset, draws.test) if STOCK in results.rows else ((), ())
     notes = [*notes, *(f"{note}." for note in (*dataset.notes, *draws.notes)), *_told_by_cells(records)]
@@ -186,34 +194,90 @@ def _strangers_note(strangers: list[dict[str, Any]], configs: dict[Cell, dict[st
 
 
 def _compute(
-    job: Job, store: CellStore, configs: dict[Cell, dict[str, Any]], records: dict[Cell, dict[str, Any]], run: Runner
+    job: Job,
+    store: CellStore,
+    configs: dict[Cell, dict[str, Any]],
+    records: dict[Cell, dict[str, Any]],
+    run: Runner | None,
+    need_bytes: Mapping[str, int],
 ) -> None:
     """Every missing cell, each written as soon as it is there."""
     missing = [cell for cell in configs if cell not in records]
+
+    def work(cell: Cell) -> tuple[Any, ...]:
+        return measure, job, cell, digest_of(configs[cell])
+
     start = time.monotonic()
-    for number, cell in enumerate(missing, start=1):
-        before = time.monotonic()
-        outcome = run(measure, job, cell, digest_of(configs[cell]))
-        record = record_of(cell, configs[cell], job.settings.base, outcome)
-        store.write(cell, record)
-        records[cell] = record
-        took = time.monotonic() - before
-        left = (time.monotonic() - start) / number * (len(missing) - number)
-        told = f"IoU {record['metrics'][HEADLINE]:.3f}" if record["status"] == DONE else f"FAILED: {outcome.error}"
-        what = cell.row if cell.row == STOCK else f"{cell.row}, {cell.shots} images, seed {cell.seed}"
-        rest = f"; about {left / 60:.0f} min left" if left > 90 else ""
-        say(f"[{number}/{len(missing)}] {what}: {told}, {took:.0f} s{rest}")
+    division = _division(job.settings, records, need_bytes, len(missing))
+    with closing(one_by_one(run, work, missing) if run else in_processes(work, missing, division)) as over:
+        for number, done in enumerate(over, start=1):
+            cell, outcome = done.cell, done.outcome
+            record = record_of(cell, configs[cell], job.settings.base, outcome, done.division)
+            store.write(cell, record)
+            records[cell] = record
+            left = (time.monotonic() - start) / number * (len(missing) - number)
+            scored = (
+                f"IoU {record['metrics'][HEADLINE]:.3f}" if record["status"] == DONE else f"FAILED: {outcome.error}"
+            )
+            what = cell.row if cell.row == STOCK else f"{cell.row}, {cell.shots} images, seed {cell.seed}"
+            rest = f"; about {left / 60:.0f} min left" if left > 90 else ""
+            say(f"[{number}/{len(missing)}] {what}: {scored}, {done.time_s:.0f} s{rest}")
+
+
+def _division(
+    settings: CompareSettings,
+    records: Mapping[Cell, dict[str, Any]],
+    need_bytes: Mapping[str, int],
+    num_cells: int,
+) -> Callable[[Sequence[Cell]], Division]:
+    """How the machine is divided by what is known of memory so far; a new division is said."""
+    free_bytes, on_cpu = available_bytes(), choose_device(settings.device).type == "cpu"
+    told: list[Division] = []
+
+    def division(cells: Sequence[Cell]) -> Division:
+        need = max(_need(row, records, need_bytes) for row in {cell.row for cell in cells})
+        now = divide(settings.jobs, num_cells=num_cells, need_bytes=need, free_bytes=free_bytes, on_cpu=on_cpu)
+        if now not in told[-1:]:
+            told.append(now)
+            say(str(now))
+        return now
+
+    return division
+
+
+def _need(row: str, records: Mapping[Cell, dict[str, Any]], need_bytes: Mapping[str, int]) -> int:
+    """Memory that a cell of a row may take: as measured in others of it, with a quarter on top; else as guessed."""
+    peaks = [
+        record["memory_bytes"]["process_peak"] or 0
+        for cell, record in records.items()
+        if cell.row == row and record["status"] == DONE
+    ]
+    measured = int(1.25 * max(peaks, default=0))
+    return measured or need_bytes[row]
 
 
 def _told_by_cells(records: dict[Cell, dict[str, Any]]) -> list[str]:
     """What differs between the cells that should not, and what trainings noticed."""
     notes = []
     for key, name in (("versions", "versions"), ("commit", "commits"), ("machine", "machines")):
-        different = {str(record.get(key)) for record in records.values()}
+        different = {str(_without_division(record.get(key))) for record in records.values()}
         if len(different) > 1:
             notes.append(f"The cells were computed with different {name}: {'; '.join(sorted(different))}.")
+    divisions = {
+        str(Division(record["machine"].get("cells_at_once", 1), record["machine"]["threads"])).rstrip(".")
+        for record in records.values()
+    }
+    if len(divisions) > 1:
+        notes.append(f"The cells ran {'; or '.join(sorted(divisions))}: their times are not of like with like.")
     for cell, record in records.items():
         notes += [f"{cell.name}: {note}" for note in record.get("notes", []) if note.startswith("Collapse")]
         if record.get("stopped") == "interrupted":
             notes.append(f"{cell.name}: the training was interrupted; its numbers are of what was best until then.")
     return notes
+
+
+def _without_division(value: Any) -> Any:
+    """What a record says of the machine, without how it was divided."""
+    if not isinstance(value, dict):
+        return value
+    return {key: content for key, content in value.items() if key not in ("threads", "cells_at_once")}

@@ -12,6 +12,8 @@ from samtune.training import TrainSettings
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from samtune.types import Precision
+
 STOCK, PROBE, COLOUR, UNET = "stock_sam", "probe", "blurred_colour", "unet"
 BASELINES = (STOCK, PROBE, COLOUR, UNET)
 """The rows that are in every comparison, ahead of the methods."""
@@ -50,10 +52,13 @@ class CompareSettings:
         num_seeds: how many draws of images, seeds 0, 1, ...
         base: hub id, folder, .pth file or `nano`.
         side: image size in pixels; None for the base's own.
-        updates: optimiser steps of each training, the budget.
+        updates: optimiser steps of each training: one budget for all, about what most methods' own recipes take on few
+            images; cheap methods may gain from more.
         val: share of the labelled images that is kept for validation.
         num_test: test images; None for half of the images, at most 200.
         device: "cpu", "cuda" or None for what there is.
+        jobs: cells that run at once; None for as many as the CPU has cores and the memory room for, and one where
+            they share an accelerator. No part of what a cell is: only times, and the order of sums, depend on it.
         method_fields: method -> hyper-parameters that differ from its defaults.
         more: further fields of `TrainSettings`, the same for each training.
 
@@ -66,10 +71,11 @@ class CompareSettings:
     num_seeds: int = 3
     base: str = "facebook/sam-vit-base"
     side: int | None = None
-    updates: int = 300
+    updates: int = 150
     val: float = 0.25
     num_test: int | None = None
     device: str | None = None
+    jobs: int | None = None
     method_fields: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     more: Mapping[str, Any] = field(default_factory=dict)
 
@@ -82,6 +88,8 @@ class CompareSettings:
             wrong.append(f"there must be at least 1 seed, but {self.num_seeds} came")
         if self.num_test is not None and self.num_test < 1:
             wrong.append(f"there must be at least 1 test image, but {self.num_test} came")
+        if self.jobs is not None and self.jobs < 1:
+            wrong.append(f"there must be at least 1 job, but {self.jobs} came")
         if not self.methods:
             wrong.append("there must be at least one method to compare")
         taken = sorted(set(self.more) & set(OWN))
@@ -110,6 +118,12 @@ class CompareSettings:
     def trained_rows(self) -> tuple[str, ...]:
         """The rows that are samtune's methods, the probe among them."""
         return tuple(row for row in self.rows if row in METHODS)
+
+    @property
+    def precision(self) -> Precision:
+        """What encoders compute in, as asked."""
+        asked: Precision = self.more.get("precision", TrainSettings.precision)
+        return asked
 
     def cells(self, num_classes: int) -> tuple[Cell, ...]:
         """All cells, in the order they are computed: stock SAM, then seed by seed, the fewest images first."""

@@ -30,7 +30,7 @@ from samtune.predict.reading import read_ahead
 from samtune.predict.regressions import Regression, find_regressions
 from samtune.predict.scale import check_scale, undefined_notes
 from samtune.progress import say, track
-from samtune.sam import Sam, choose_precision, keep_frozen_low
+from samtune.sam import Sam, compute_in
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -174,11 +174,11 @@ def evaluate(
     card = read_card(specialist_folder(path))
     notes = _compare_classes(card, dataset, str(path))
     seen = _seen(path, unseen, notes)
-    rows = load_rows(path, base, device, tta=tta)
+    rows = load_rows(path, base, device)
     notes += rows.notes
     if tta:
         notes.append("Every row is averaged over the eight flips and quarter turns of each image.")
-    rows = replace(rows, at=at, chosen_threshold=chosen_protocol.threshold)
+    rows = replace(rows, tta=tta, at=at, chosen_threshold=chosen_protocol.threshold)
     width = spacing or 1.0
     accumulators = {name: ProtocolScores(chosen_protocol, card.class_names, (width, width)) for name in rows.names}
     skipped: list[dict[str, str]] = []
@@ -277,14 +277,13 @@ class Rows:
         return decided
 
 
-def load_rows(path: str | Path, base: str | Path | None, device: str | None, *, tta: bool = False) -> Rows:
+def load_rows(path: str | Path, base: str | Path | None, device: str | None) -> Rows:
     """Load the specialist, and what its baselines need.
 
     Args:
         path: a run folder or its specialist/ folder.
         base: where to load the base from; None for the name the specialist carries.
         device: as for `load_predictor`.
-        tta: as for `evaluate`.
     """
     place = choose_device(device)
     card = read_card(specialist_folder(path))
@@ -298,8 +297,7 @@ def load_rows(path: str | Path, base: str | Path | None, device: str | None, *, 
     stock.spec = sam.spec  # the probe was fitted to images prepared in the specialist's way
     sam, stock = sam.to(place), stock.eval().to(place)
     for model in (sam,) if shares_encoder else (sam, stock):  # as in prediction
-        model.encoder_dtype = choose_precision("auto", place, model.vision_encoder.channels)
-        keep_frozen_low(model)
+        compute_in(model, "auto", place)
     floors: dict[str, Callable[[Features], Tensor]] = {}
     notes = []
     if card.square:
@@ -321,8 +319,8 @@ def load_rows(path: str | Path, base: str | Path | None, device: str | None, *, 
         notes.append(f"There is no row for the probe: no {PROBE_FILE} of a run lies beside {path}.")
     decoders: dict[str, Callable[[Features], Tensor]] = {SPECIALIST: sam.decode}
     if shares_encoder:
-        return Rows(sam, None, decoders | floors, {}, card.threshold, tuple(notes), tta)
-    return Rows(sam, stock, decoders, floors, card.threshold, tuple(notes), tta)
+        return Rows(sam, None, decoders | floors, {}, card.threshold, tuple(notes))
+    return Rows(sam, stock, decoders, floors, card.threshold, tuple(notes))
 
 
 def run_of(path: str | Path) -> Path | None:

@@ -21,7 +21,7 @@ from samtune.losses import probabilities
 from samtune.methods import fold, load_specialist
 from samtune.opinions import OpinionPool
 from samtune.predict.symmetries import NUM_SYMMETRIES, turned, turned_back
-from samtune.sam import choose_precision, keep_frozen_low
+from samtune.sam import compute_in
 from samtune.types import Prediction
 
 if TYPE_CHECKING:
@@ -50,9 +50,9 @@ def segment(
         sam: its encoder and its image size are used.
         decoders: name -> Features to logits (B, K, h, w) over the padded square, at any resolution.
         images: uint8 (H, W, 3) RGB each, of any sizes; encoded as one batch.
+        at: side of the square that the logits are squashed to; None for each image's own size.
         tta: average each decoder's probabilities over the eight flips and quarter turns of each image. Eight times
             the work; an image is predicted in the same way whichever way it is held.
-        at: side of the square that the logits are squashed to; None for each image's own size.
 
     Yields:
         For each image in order: name -> logits float32 (K, H, W) at the image's size (or `at` squared), on the
@@ -163,8 +163,7 @@ def load_predictor(
     place = choose_device(device)
     sam, card = load_specialist(path, base)
     sam = fold(sam)
-    sam.encoder_dtype = choose_precision(precision, place, sam.vision_encoder.channels)
-    keep_frozen_low(sam)
+    compute_in(sam, precision, place)
     return Predictor(sam.to(place), card, batch_size=batch_size, tta=tta)
 
 

@@ -6,6 +6,7 @@ from samtune.report.comparison import (
     CurveFit,
     GroupRow,
     Suggested,
+    WorseImage,
     write_comparison,
 )
 from samtune.report.examples import Example, choose_examples
@@ -22,6 +23,7 @@ __all__ = [
     "ReportPage",
     "RunFacts",
     "Suggested",
+    "WorseImage",
     "choose_examples",
     "duration",
     "signed",

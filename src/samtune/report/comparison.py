@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import statistics
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -99,6 +100,25 @@ class GroupRow:
     verdict: str
 
 
+@dataclass(frozen=True)
+class WorseImage:
+    """A test image on which a baseline is better than the kept method.
+
+    Attributes:
+        name: of the image.
+        kept: IoU of the kept method.
+        baseline: which baseline.
+        value: the baseline's IoU.
+        loss: how much the kept method is below it.
+    """
+
+    name: str
+    kept: float
+    baseline: str
+    value: float
+    loss: float
+
+
 @dataclass(frozen=True, eq=False)
 class Suggested:
     """An image worth labelling.
@@ -130,6 +150,8 @@ class ComparisonPage:
         rows: methods and baselines in the order of the table.
         groups: the kept method on each group of images.
         group_sentences: what they say, and why there are no more.
+        regressions: test images on which a baseline is better than the kept method, the worst first.
+        regression_sentence: on how many.
         curve_sentences: whether labelling more is likely to pay.
         fit: the fitted curve of the kept row.
         kept: name of the kept row, "" without one.
@@ -147,6 +169,8 @@ class ComparisonPage:
     rows: Sequence[ComparedRow]
     groups: Sequence[GroupRow] = ()
     group_sentences: Sequence[str] = ()
+    regressions: Sequence[WorseImage] = ()
+    regression_sentence: str = ""
     curve_sentences: Sequence[str] = ()
     fit: CurveFit | None = None
     kept: str = ""
@@ -203,20 +227,12 @@ def _table_row(row: ComparedRow, shots: tuple[int, ...]) -> dict[str, Any]:
         cells = [
             {
                 "mean": sum(scores) / len(scores) if scores else None,
-                "std": _std(scores),
+                "std": statistics.stdev(scores) if len(scores) > 1 else None,
                 "num": len(scores),
             }
             for scores in row.scores
         ]
     return {"row": row, "cells": cells}
-
-
-def _std(scores: Sequence[float]) -> float | None:
-    """Standard deviation over draws (n - 1)."""
-    if len(scores) < 2:
-        return None
-    mean = sum(scores) / len(scores)
-    return float((sum((score - mean) ** 2 for score in scores) / (len(scores) - 1)) ** 0.5)
 
 
 def _picture(item: Suggested) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """The frozen subject: a Segment Anything model with named places for methods, and its weights' origin."""
 
 from samtune.sam.model import Sam, cell_centres
-from samtune.sam.precision import choose_precision, keep_frozen_low
+from samtune.sam.precision import choose_precision, compute_in, keep_frozen_low
 from samtune.sam.sites import (
     ENCODER_ROLES,
     ROLES,
@@ -33,6 +33,7 @@ __all__ = [
     "build",
     "cell_centres",
     "choose_precision",
+    "compute_in",
     "digest",
     "is_base_module",
     "keep_frozen_low",

@@ -55,6 +55,21 @@ def choose_precision(wanted: Precision, device: torch.device, channels: int) -> 
     return torch.bfloat16 if wanted == "bf16" or (wanted == "auto" and pays) else torch.float32
 
 
+def compute_in(sam: Sam, wanted: Precision, device: torch.device) -> None:
+    """Set what the encoder computes in, and keep its frozen matrices so; in place, for a model as `keep_frozen_low`'s.
+
+    Args:
+        sam: adapted, and folded if it will be; or a base that stays one.
+        wanted: as for `choose_precision`.
+        device: where it will run.
+
+    Raises:
+        ConfigError: `wanted` is no precision.
+    """
+    sam.encoder_dtype = choose_precision(wanted, device, sam.vision_encoder.channels)
+    keep_frozen_low(sam)
+
+
 def keep_frozen_low(sam: Sam) -> None:
     """Keep the frozen matrices of the encoder's blocks in `sam.encoder_dtype`, in place, and say so.
 

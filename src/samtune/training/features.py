@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
+    from samtune.sam import Sam
     from samtune.types import Geometry, ImageSpec
 
 CACHE_FORMAT = 1
@@ -110,8 +111,7 @@ class CachedFeatures:
 
     Args:
         views: of the training images.
-        encoder: what the features depend on besides the views: the digest of the encoder's weights, and the type it
-            computes in where that is not float32.
+        encoder: what the features depend on besides the views, `encoder_id`.
         store: where they are kept.
     """
 
@@ -185,3 +185,36 @@ class CachedFeatures:
             labels = self.views.dataset.labels(self.views.indices[item])
             self._label_digests[item] = hashlib.sha256(np.ascontiguousarray(labels).tobytes()).hexdigest()
         return self.store.key("labels", self._label_digests[item], *self.views.key(item, number))
+
+
+def encoder_id(sam: Sam) -> str:
+    """What frozen features depend on besides the views: the weights, and the type the encoder computes in."""
+    return sam.base_sha256 if sam.encoder_dtype == torch.float32 else f"{sam.base_sha256} {sam.encoder_dtype}"
+
+
+def encode_views(
+    features: CachedFeatures, sam: Sam, numbers: Sequence[int], *, rank: int = 0, num_processes: int = 1
+) -> int:
+    """Compute the frozen features that are not there yet.
+
+    Args:
+        features: of the views; its `encoder` is that of `sam`.
+        sam: its encoder as the base has it; put into evaluation mode.
+        numbers: of the views wanted of each image.
+        rank: of this process.
+        num_processes: how many share the work.
+
+    Returns:
+        How many this process computed.
+
+    Raises:
+        DataError: they do not fit on the disk.
+    """
+    sam.eval()
+
+    @torch.inference_mode()
+    def encode(pixels: Tensor) -> Tensor:
+        return sam.encode(pixels.to(sam.device)).embedding
+
+    batch_size = max(1, min(8, (512 // sam.spec.side) ** 2))
+    return features.make(encode, numbers, batch_size=batch_size, rank=rank, num_processes=num_processes)

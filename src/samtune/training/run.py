@@ -33,18 +33,16 @@ from samtune.methods import (
 )
 from samtune.progress import say
 from samtune.sam import Sam, choose_precision, keep_frozen_low
-from samtune.training.features import CachedFeatures, FreshPixels, Views
+from samtune.training.features import CachedFeatures, FreshPixels, Views, encode_views, encoder_id
 from samtune.training.recipe import Chosen, choose_recipe
 from samtune.training.run_folder import RunFolder
-from samtune.training.settings import TrainSettings, plan_run
+from samtune.training.settings import TrainSettings, augmentation_of, plan_run
 from samtune.training.trainer import COLLAPSE_SHARE, Trainer
 from samtune.training.validation import Validation
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
-
-    from torch import Tensor
 
     from samtune.data import Dataset, Split
 
@@ -133,11 +131,11 @@ def train(
     parts = _parts(settings, dataset, validation, folder, accelerator)
     sam = Sam.from_pretrained(settings.base, settings.side).to(accelerator.device)
     sam.spec = replace(sam.spec, square=chosen.square)
-    augmentation = AUGMENTATIONS[settings.augmentation or chosen.recipe.augmentation]
+    augmentation = AUGMENTATIONS[augmentation_of(settings, chosen.recipe)]
     views = Views(dataset, parts.train, sam.spec, augmentation)
     sam.encoder_dtype = choose_precision(settings.precision, accelerator.device, sam.vision_encoder.channels)
     with clock.phase("features"):
-        frozen = CachedFeatures(views, _encoder_id(sam), ArrayStore.default())
+        frozen = CachedFeatures(views, encoder_id(sam), ArrayStore.default())
         _encode(frozen, sam, [0], accelerator)
         embedding, labels = frozen.load([(item, 0) for item in range(len(views))])
         if accelerator.is_main_process:
@@ -224,19 +222,7 @@ def _own_loss(sam: Sam, settings: TrainSettings) -> bool:
 
 def _encode(features: CachedFeatures, sam: Sam, numbers: range | list[int], accelerator: Accelerator) -> None:
     """Compute the frozen features of the views, shared between the processes."""
-    sam.eval()
-
-    @torch.inference_mode()
-    def encode(pixels: Tensor) -> Tensor:
-        return sam.encode(pixels.to(accelerator.device)).embedding
-
-    features.make(
-        encode,
-        list(numbers),
-        batch_size=max(1, min(8, (512 // sam.spec.side) ** 2)),
-        rank=accelerator.process_index,
-        num_processes=accelerator.num_processes,
-    )
+    encode_views(features, sam, numbers, rank=accelerator.process_index, num_processes=accelerator.num_processes)
     accelerator.wait_for_everyone()
 
 
@@ -249,11 +235,6 @@ def _validation(
         return None
     rank, world = accelerator.process_index, accelerator.num_processes
     return Validation(validation or dataset, indices, remember, rank, world)
-
-
-def _encoder_id(sam: Sam) -> str:
-    """What the frozen features depend on besides the views: the weights, and the type they are computed in."""
-    return sam.base_sha256 if sam.encoder_dtype == torch.float32 else f"{sam.base_sha256} {sam.encoder_dtype}"
 
 
 def _prepare_encoder(sam: Sam, settings: TrainSettings, cached: bool) -> None:

@@ -180,7 +180,7 @@ class Plan:
 
 
 FRESH_VIEWS = 1_000_000
-"""Number of views where each step computes its own."""
+"""Number of views where each step computes its own, the image as it is among them."""
 
 LEAST_RATE = 1e-7
 """Where the cosine over epochs ends."""
@@ -205,12 +205,7 @@ def plan_run(
     batch_size, accumulate = _batch(settings, recipe, num_images, num_processes)
     per_epoch = num_images / batch_size
     updates, why = _updates(settings, recipe, num_images, batch_size)
-    augmentation = settings.augmentation or recipe.augmentation
-    views = settings.views
-    if views is None:
-        views = FRESH_VIEWS - 1 if not cached else 1 if augmentation == "flip" else 8
-    if not updates:
-        views = 0
+    views = num_views(settings, recipe, cached=cached)
     by_epoch = recipe.evaluate_epochs and settings.evaluations is None
     plan = Plan(
         updates=updates,
@@ -220,7 +215,7 @@ def plan_run(
         weight_decay=_or(settings.weight_decay, recipe.weight_decay),
         loss=_loss(settings, recipe, num_classes),
         ema=_or(settings.ema, recipe.ema),
-        views=views + 1,
+        views=views,
         evaluate_every=math.ceil(per_epoch) if by_epoch else max(1, updates // (settings.evaluations or EVALUATIONS)),
         schedule=settings.schedule or recipe.schedule,
         decay_all=recipe.decay_all,
@@ -232,11 +227,33 @@ def plan_run(
     if not updates:
         say("No updates: the values fitted to the training images, as they are, are the result.")
         return plan
-    kind = f"each image and {views} augmented views of it" if cached else "a new view of an image at each step"
-    kind = "the images as they are" if not views else kind
+    kind = f"each image and {views - 1} augmented views of it" if cached else "a new view of an image at each step"
+    kind = "the images as they are" if views == 1 else kind
     say(f"Recipe {settings.recipe}, {num_images} training images: {why}.")
     say(f"{updates} updates of {batch_size} images, learning rate {plan.learning_rate:g}, loss {plan.loss}; {kind}.")
     return plan
+
+
+def augmentation_of(settings: TrainSettings, recipe: Recipe) -> str:
+    """How views differ from the image: a key of `samtune.data.augmentation.AUGMENTATIONS`."""
+    return settings.augmentation or recipe.augmentation
+
+
+def num_views(settings: TrainSettings, recipe: Recipe, *, cached: bool) -> int:
+    """Number of views of an image, itself included.
+
+    Args:
+        settings: as given.
+        recipe: that of `choose_recipe`.
+        cached: whether features are computed once.
+    """
+    if not (recipe.updates or settings.updates or settings.epochs or recipe.epochs):
+        return 1
+    if settings.views is not None:
+        return settings.views + 1
+    if not cached:
+        return FRESH_VIEWS
+    return 2 if augmentation_of(settings, recipe) == "flip" else 9
 
 
 def _or(given: Number | None, otherwise: Number) -> Number:

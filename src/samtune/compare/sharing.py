@@ -1,0 +1,148 @@
+"""Cells at once: how many, with how many threads each, and the processes they run in."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections import deque
+from dataclasses import dataclass, field
+from multiprocessing.connection import wait
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from samtune.compare.isolation import OMP, Child, Outcome
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator, Sequence
+
+    from samtune.compare.settings import Cell
+
+    Work = Callable[[Cell], tuple[Any, ...]]
+
+SHARE = 0.9
+"""Of the free memory, what cells may take together."""
+
+
+@dataclass(frozen=True)
+class Division:
+    """How a machine is divided between cells.
+
+    Attributes:
+        jobs: cells at a time.
+        threads: of torch in each.
+        why: there are no more, in words; "" where cores or cells are the limit.
+    """
+
+    jobs: int
+    threads: int
+    why: str = field(default="", compare=False)
+
+    def __str__(self) -> str:
+        """The division in one line."""
+        cells = "1 cell" if self.jobs == 1 else f"{self.jobs} cells"
+        threads = "1 thread" if self.threads == 1 else f"{self.threads} threads"
+        return f"{cells} at a time, {threads} each{f': {self.why}' if self.why else ''}."
+
+
+@dataclass(frozen=True)
+class Finished:
+    """A cell that is over.
+
+    Attributes:
+        cell: which.
+        outcome: what came of it.
+        time_s: wall time.
+        division: under which it was started.
+    """
+
+    cell: Cell
+    outcome: Outcome
+    time_s: float
+    division: Division
+
+
+def usable_cores() -> int:
+    """Cores that this process may use."""
+    try:
+        return len(os.sched_getaffinity(0))
+    except AttributeError:  # not on macOS and Windows
+        return os.cpu_count() or 1
+
+
+def divide(asked: int | None, *, num_cells: int, need_bytes: int, free_bytes: int | None, on_cpu: bool) -> Division:
+    """Decide how many cells run at a time: on a CPU one for each core, where memory allows.
+
+    A core that computes a cell of its own gives more than one that helps with another's.
+
+    Args:
+        asked: by the user; None to decide here.
+        num_cells: that are missing; there are never more at a time.
+        need_bytes: of memory that a cell may take.
+        free_bytes: of memory that can be had; None where that cannot be told.
+        on_cpu: whether cells compute on the CPU; else they share one accelerator.
+    """
+    cores, own = usable_cores(), torch.get_num_threads()
+    most = max(1, cores // own) if OMP in os.environ else cores
+    why = ""
+    if asked is not None:
+        jobs = asked
+    elif not on_cpu:
+        jobs, why = 1, "they share one accelerator (--jobs sets another number)"
+    elif free_bytes is None:
+        jobs, why = 1, "how much memory is free cannot be told (--jobs sets another number)"
+    else:
+        jobs = min(most, max(1, int(SHARE * free_bytes // need_bytes)))
+        if jobs < min(most, num_cells):
+            told = f"a cell may take {need_bytes / 1e9:.1f} GB of the {free_bytes / 1e9:.1f} GB that are free"
+            why = f"{told} (--jobs sets another number)"
+    jobs = max(1, min(jobs, num_cells))
+    return Division(jobs, own if jobs == 1 or OMP in os.environ else max(1, min(own, cores // jobs)), why)
+
+
+def one_by_one(run: Callable[..., Outcome], work: Work, cells: Sequence[Cell]) -> Generator[Finished, None, None]:
+    """Each cell after the other.
+
+    Args:
+        run: how a function is called.
+        work: cell -> function and its arguments.
+        cells: in their order.
+    """
+    for cell in cells:
+        start = time.monotonic()
+        yield Finished(cell, run(*work(cell)), time.monotonic() - start, Division(1, torch.get_num_threads()))
+
+
+def in_processes(
+    work: Work, cells: Sequence[Cell], division: Callable[[Sequence[Cell]], Division]
+) -> Generator[Finished, None, None]:
+    """Several cells at a time, each in a process of its own, in the order in which they are over.
+
+    When the iterator is closed, or anything is raised here (Ctrl-C too), the processes that are at work are ended.
+
+    Args:
+        work: cell -> function and its arguments, which can be pickled.
+        cells: in the order in which they are started.
+        division: cells that are at work or wait -> how the machine is divided; asked before each start.
+    """
+    waiting = deque(cells)
+    running: dict[Any, tuple[Cell, Child, float, Division]] = {}
+    try:
+        while waiting or running:
+            while waiting:
+                now = division([*waiting, *(cell for cell, *_ in running.values())])
+                if len(running) >= now.jobs:
+                    break
+                cell = waiting.popleft()
+                start = time.monotonic()
+                child = Child(*work(cell), threads=now.threads)
+                running[child.receiver] = cell, child, start, now
+            for receiver in wait(list(running)):
+                cell, child, start, then = running[receiver]
+                outcome = child.outcome()
+                child.end()
+                del running[receiver]
+                yield Finished(cell, outcome, time.monotonic() - start, then)
+    finally:
+        for _, child, *_ in running.values():
+            child.end()
