@@ -346,7 +346,7 @@ def test_what_is_not_there_is_refused_or_told(tmp_path: Path) -> None:
         open_dataset(f"duts:{tmp_path / 'gone'}")
     with pytest.raises(DataError, match=r"DUTS-TR-Image.*samtune data list"):
         open_dataset(f"duts:{tmp_path}")
-    with pytest.raises(DataError, match="did you mean test"):
+    with pytest.raises(DataError, match="did you mean 'test'"):
         open_dataset(f"duts/tests:{tmp_path}")
     with pytest.raises(DataError, match="names no split"):
         open_dataset(f"emps/test:{tmp_path}")
