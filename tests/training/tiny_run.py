@@ -1,6 +1,8 @@
 """A run on a tiny base and generated images, as a script for tests that kill it or launch several processes.
 
-python -m tests.training.tiny_run FOLDER [--resume] [--updates N] [--method NAME]
+python -m tests.training.tiny_run FOLDER [--name RUN] [--resume] [--updates N] [--methods NAME ...]
+
+With --methods, one after the other in the same processes, each in a run folder RUN-NAME.
 """
 
 from __future__ import annotations
@@ -36,7 +38,9 @@ if __name__ == "__main__":
     parser.add_argument("--name", default="run")
     parser.add_argument("--resume", action="store_true")
     parser.add_argument("--updates", type=int, default=30)
-    parser.add_argument("--method", default="ptsam")
+    parser.add_argument("--methods", nargs="+", default=[])
     given = parser.parse_args()
     torch.set_num_threads(1)
-    run(given.folder, given.name, resume=given.resume, updates=given.updates, method=given.method)
+    runs = {f"{given.name}-{method}": method for method in given.methods} or {given.name: "ptsam"}
+    for name, method in runs.items():
+        run(given.folder, name, resume=given.resume, updates=given.updates, method=method)
