@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import random
 import signal
@@ -13,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from samtune.training import RunFolder, read_result
-from tests.training.tiny_run import run
+from tests.training.tiny_run import run, run_alone
 
 ROOT = Path(__file__).parents[2]
 
@@ -39,18 +40,22 @@ def test_five_kills_at_random_steps_leave_no_trace(prepared: Path) -> None:
     draw = random.Random(0)
     history = prepared / "killed" / "history.jsonl"
     reached = []
+    context = multiprocessing.get_context("forkserver")  # torch is imported once, for all five
+    context.set_forkserver_preload(["tests.training.tiny_run"])
     for attempt in range(5):
-        process = start(
-            str(prepared), "--name", "killed", "--updates", str(updates), *(["--resume"] if attempt else [])
+        process = context.Process(
+            target=run_alone,
+            args=(dict(os.environ), prepared, "killed"),
+            kwargs={"updates": updates, "resume": attempt > 0},
         )
         lines = _lines(history) if attempt else 0
         goal = lines + draw.randint(2, 20)
-        while _lines(history) < goal and process.poll() is None:
+        process.start()
+        while _lines(history) < goal and process.is_alive():
             time.sleep(0.002)
-        ended = process.poll()
-        process.send_signal(signal.SIGKILL)
-        _, errors = process.communicate()
-        assert ended is None, f"the run ended before it could be killed: {errors.decode()[-2000:]}"
+        process.kill()
+        process.join()
+        assert process.exitcode == -signal.SIGKILL, "the run ended before it could be killed"
         reached.append(_lines(history))
     assert all(0 < lines < updates for lines in reached)
     run(prepared, "killed", updates=updates, resume=True)
