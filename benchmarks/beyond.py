@@ -10,7 +10,6 @@ is measured.
 
 from __future__ import annotations
 
-import argparse
 import json
 import statistics
 import tempfile
@@ -19,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-from results_nano import SETS, Frozen, encode_and_decode, keep, read
+from results_nano import SETS, Frozen, iou, keep, parsed, parser, predicted_by, read
 
 from samtune.data import split, to_input
 from samtune.data.restore import decide, to_original
@@ -30,7 +29,7 @@ from samtune.sam import Sam
 from samtune.training import TrainSettings, train
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
     import numpy as np
 
@@ -91,14 +90,15 @@ class Turned:
         self.frozen = frozen
         self._features: dict[tuple[int, int], tuple[Features, Geometry]] = {}
 
-    def decode(self, index: int, sam: Sam) -> np.ndarray:
-        """A label map from the average over the symmetries, as `predict --tta` has it."""
-        pool = OpinionPool()
-        for symmetry in range(NUM_SYMMETRIES):
-            features, geometry = self._at(index, symmetry)
-            with torch.inference_mode():
-                pool.add(turned_back(to_original(sam.decode(features)[0], geometry), symmetry))
-        return decide(pool.logits()).numpy()
+    def decoded(self, indices: Iterable[int], sam: Sam) -> Iterator[tuple[int, np.ndarray]]:
+        """Label maps from the average over the symmetries, as `predict --tta` has it."""
+        for index in indices:
+            pool = OpinionPool()
+            for symmetry in range(NUM_SYMMETRIES):
+                features, geometry = self._at(index, symmetry)
+                with torch.inference_mode():
+                    pool.add(turned_back(to_original(sam.decode(features)[0], geometry), symmetry))
+            yield index, decide(pool.logits()).numpy()
 
     def _at(self, index: int, symmetry: int) -> tuple[Features, Geometry]:
         if symmetry == 0:
@@ -130,14 +130,12 @@ def measure(
     told |= {"seconds": result.seconds["total"], "validation": result.validation["iou_per_image"]}
     cells = {}
     for name in names:
-        if touches_encoder(sam):
-            assert not VARIANTS[name].tta
-            value = frozen.score(parts.test, lambda i: encode_and_decode(sam, dataset.image(i)))
-        elif VARIANTS[name].tta:
-            value = frozen.score(parts.test, lambda i: turned_features.decode(i, sam))
+        if VARIANTS[name].tta:
+            assert not touches_encoder(sam)
+            predicted = turned_features.decoded(parts.test, sam)
         else:
-            value = frozen.score(parts.test, lambda i: frozen.decode(i, sam.decode))
-        cells[name] = {"iou": value} | told
+            predicted = predicted_by(sam, frozen, parts.test)
+        cells[name] = {"iou": iou(dataset, predicted)} | told
     return cells
 
 
@@ -181,22 +179,15 @@ def table(base: str) -> str:
 
 def main() -> None:
     """Measure what is missing, or write the table."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("data", type=Path)
-    parser.add_argument("--sets", default=",".join(SETS))
-    parser.add_argument(
+    options = parser(__doc__)
+    options.add_argument(
         "--variants",
         type=lambda words: words.split(","),
         default=[name for name, variant in VARIANTS.items() if variant.method == "ptsam"],
         metavar="A,B",
         help=f"rows of: {', '.join(VARIANTS)}. Default: all but the encoder's.",
     )
-    parser.add_argument("--seeds", default="0,1,2")
-    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
-    parser.add_argument("--set", action="append", default=[], metavar="FIELD=VALUE", help="a training setting, as JSON")
-    parser.add_argument("--try", dest="dry", action="store_true", help="print the cells, keep none")
-    parser.add_argument("--table", action="store_true")
-    given = parser.parse_args()
+    given = parsed(options)
     torch.set_num_threads(given.threads)
     sam = Sam.from_pretrained("nano")
     if given.table:
@@ -204,14 +195,11 @@ def main() -> None:
         return
     unknown = [name for name in given.variants if name not in VARIANTS]
     if unknown:
-        parser.error(f"--variants must be of {', '.join(VARIANTS)}, but {unknown[0]!r} came.")
-    if given.set and not given.dry:
-        parser.error("--set measures another thing than the table tells, so it needs --try.")
-    changes = {key: json.loads(value) for key, value in (item.split("=", 1) for item in given.set)}
+        options.error(f"--variants must be of {', '.join(VARIANTS)}, but {unknown[0]!r} came.")
     base, wanted = sam.base_sha256[:12], with_references(given.variants)
-    for place in given.sets.split(","):
+    for place in given.sets:
         frozen, turned_features = None, None
-        for seed in map(int, given.seeds.split(",")):
+        for seed in given.seeds:
             there = {} if given.dry else read(RESULTS)
             missing = [name for name in wanted if f"{base}/{place}/{name}/{seed}" not in there]
             for run in dict.fromkeys(VARIANTS[name].run for name in missing):
@@ -219,7 +207,7 @@ def main() -> None:
                     frozen = Frozen(place, given.data, sam)
                     turned_features = Turned(frozen)
                 names = [name for name in missing if VARIANTS[name].run == run]
-                for name, cell in measure(frozen, turned_features, names, seed, changes).items():
+                for name, cell in measure(frozen, turned_features, names, seed, given.changes).items():
                     print(f"{base}/{place}/{name}/{seed}", json.dumps(cell), flush=True)
                     if not given.dry:
                         keep(f"{base}/{place}/{name}/{seed}", cell, RESULTS)

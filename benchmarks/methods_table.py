@@ -14,21 +14,18 @@ from __future__ import annotations
 import argparse
 import csv
 import json
-import resource
 import statistics
-import subprocess
-import sys
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-from results_nano import keep, read
+from results_nano import iou, keep, parsed, parser, read
 
+from samtune.compare.isolation import isolated, peak_memory_bytes
 from samtune.data import DataOptions, Dataset, open_dataset, split
 from samtune.data.restore import decide
 from samtune.methods import METHODS
-from samtune.metrics import SegmentationScores
 from samtune.predict import Predictor, load_predictor
 from samtune.predict.predictor import segment
 from samtune.sam import Sam
@@ -83,19 +80,21 @@ def scored_part(dataset: Dataset, seed: int, limit: int | None) -> list[int]:
 
 def measure(name: str, row: str, seed: int, given: argparse.Namespace) -> dict[str, Any]:
     """One cell, in this process."""
+    torch.set_num_threads(given.threads)
     with tempfile.TemporaryDirectory() as folder:
         scratch = Path(folder)
         dataset = open_set(name, given.data, scratch)
         indices = scored_part(dataset, seed, given.limit)
         if row == STOCK:
             sam = Sam.from_pretrained("nano").eval()
-            return {"iou": score(dataset, indices, stock_masks(sam)), "num_images": len(indices)}
+            return {"iou": iou(dataset, masks(dataset, indices, stock_masks(sam))), "num_images": len(indices)}
         settings = TrainSettings(base="nano", method=row, shots=SHOTS, seed=seed, device="cpu", **given.changes)
         result = train(settings, dataset, scratch / "run")
-        peak_bytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+        peak_bytes = peak_memory_bytes()
         adapter = scratch / "run" / "specialist" / "adapter_model.safetensors"
+        specialist = specialist_masks(load_predictor(scratch / "run", device="cpu"))
         return {
-            "iou": score(dataset, indices, specialist_masks(load_predictor(scratch / "run", device="cpu"))),
+            "iou": iou(dataset, masks(dataset, indices, specialist)),
             "num_images": len(indices),
             "num_train": result.num_train,
             "trainable": result.trainable,
@@ -122,31 +121,28 @@ def specialist_masks(predictor: Predictor) -> Callable[[np.ndarray], np.ndarray]
     return lambda image: predictor.images([image])[0].labels
 
 
-def score(dataset: Dataset, indices: list[int], predict: Callable[[np.ndarray], np.ndarray]) -> float:
-    """Mean IoU per image at native resolution over some images."""
-    scores = SegmentationScores(dataset.class_names)
+def masks(
+    dataset: Dataset, indices: list[int], predict: Callable[[np.ndarray], np.ndarray]
+) -> Iterator[tuple[int, np.ndarray]]:
+    """The label maps of some images."""
     for index in indices:
-        scores.add(dataset.pairs[index].stem, predict(dataset.image(index)), dataset.labels(index))
-    return scores.result().iou_per_image
+        yield index, predict(dataset.image(index))
 
 
 def in_a_child(name: str, row: str, seed: int, given: argparse.Namespace) -> dict[str, Any]:
-    """The same in a process of its own; an error as {"error": its last line}."""
-    words = [sys.executable, __file__, str(given.data), "--threads", str(given.threads)]
-    words += [] if given.limit is None else ["--limit", str(given.limit)]
-    words += [word for change in given.set for word in ("--set", change)]
-    done = subprocess.run([*words, "--cell", f"{name}/{row}/{seed}"], capture_output=True, text=True)
-    if done.returncode:
-        last = [line for line in done.stderr.splitlines() if line.strip()][-1:]
-        return {"error": last[0] if last else f"exit code {done.returncode}"}
-    return json.loads(done.stdout.splitlines()[-1])  # type: ignore[no-any-return]
+    """The same in a process of its own; an error as {"error": what it says}."""
+    outcome = isolated(measure, name, row, seed, given)
+    if outcome.error is not None:
+        return {"error": f"{type(outcome.error).__name__}: {outcome.error}"}
+    cell: dict[str, Any] = outcome.value
+    return cell
 
 
 def wanted(given: argparse.Namespace) -> Iterator[tuple[str, str, int]]:
     """The cells that were asked for; stock SAM's one mask says nothing of several classes."""
-    for seed in map(int, given.seeds.split(",")):
-        for name in given.sets.split(","):
-            for row in given.methods.split(","):
+    for seed in given.seeds:
+        for name in given.sets:
+            for row in given.methods:
                 if row != STOCK or name not in IDS:
                     yield name, row, seed
 
@@ -194,35 +190,13 @@ def line(row: str, measured: list[dict[str, Any]]) -> str:
     return f"| {' | '.join(cells)} |"
 
 
-def arguments() -> argparse.Namespace:
-    """The words of the command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("data", type=Path)
-    parser.add_argument("--sets", default=",".join(SETS))
-    parser.add_argument("--methods", default=",".join((STOCK, *METHODS)))
-    parser.add_argument("--seeds", default="0,1,2")
-    parser.add_argument("--limit", type=int, help="score this many images of a set at most; the table says how many")
-    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
-    parser.add_argument("--set", action="append", default=[], metavar="FIELD=VALUE", help="as JSON; only with --try")
-    parser.add_argument("--try", dest="dry", action="store_true", help="print the cells, keep none")
-    parser.add_argument("--retry", action="store_true", help="measure cells again whose last try ended in an error")
-    parser.add_argument("--table", action="store_true")
-    parser.add_argument("--cell", help=argparse.SUPPRESS)
-    given = parser.parse_args()
-    if given.set and not (given.dry or given.cell):
-        parser.error("a cell that is kept is measured by the plain command: pass --try with --set")
-    given.changes = {key: json.loads(value) for key, value in (item.split("=", 1) for item in given.set)}
-    return given
-
-
 def main() -> None:
     """Measure what is missing, or print the table."""
-    given = arguments()
-    if given.cell:
-        torch.set_num_threads(given.threads)
-        name, row, seed = given.cell.split("/")
-        print(json.dumps(measure(name, row, int(seed), given)))
-        return
+    options = parser(__doc__, sets=SETS)
+    options.add_argument("--methods", type=lambda words: words.split(","), default=[STOCK, *METHODS], metavar="A,B")
+    options.add_argument("--limit", type=int, help="score this many images of a set at most; the table says how many")
+    options.add_argument("--retry", action="store_true", help="measure cells again whose last try ended in an error")
+    given = parsed(options)
     sha = Sam.from_pretrained("nano").base_sha256[:12]
     if given.table:
         print(table(sha))

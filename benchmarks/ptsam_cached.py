@@ -37,7 +37,7 @@ def cached(args: argparse.Namespace, base: Path, folder: Path) -> dict[str, Any]
     dataset = open_dataset(folder / "data" / "images", folder / "data" / "masks")
     settings = TrainSettings(
         base=str(base), updates=args.updates, batch_size=BATCH, views=args.views, val=0.0, device=args.device,
-        patience=None,
+        patience=0,
     )  # fmt: skip
     start = time.perf_counter()
     result = train(settings, dataset, folder / "run")

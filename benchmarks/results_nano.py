@@ -19,20 +19,22 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import torch
 
 from samtune.compare import COLOUR_SPEC, UNET_SPEC, colour_planes, fit_colour, train_unet
+from samtune.compare.scoring import HEADLINE, encode_and_decode, from_pixels, score
 from samtune.data import Dataset, open_dataset, split, to_input
 from samtune.data.restore import decide, to_original
+from samtune.files import write_text
 from samtune.methods import Probe, load_specialist, touches_encoder
-from samtune.metrics import SegmentationScores
 from samtune.sam import Sam
 from samtune.training import TrainSettings, train
 from samtune.types import Features
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+
+    import numpy as np
 
     from samtune.types import Geometry
 
@@ -55,18 +57,20 @@ class Frozen:
             with torch.inference_mode():
                 self.features.append((sam.encode(pixels[None]), geometry))
 
-    def score(self, indices: tuple[int, ...], predict: Callable[[int], np.ndarray]) -> float:
-        """Mean IoU per image at native resolution over some images."""
-        scores = SegmentationScores(self.dataset.class_names)
+    def decoded(
+        self, indices: Iterable[int], decode: Callable[[Features], torch.Tensor]
+    ) -> Iterator[tuple[int, np.ndarray]]:
+        """Label maps from the frozen features."""
         for index in indices:
-            scores.add(self.dataset.pairs[index].stem, predict(index), self.dataset.labels(index))
-        return scores.result().iou_per_image
+            features, geometry = self.features[index]
+            with torch.inference_mode():
+                logits = decode(features)
+            yield index, decide(to_original(logits[0], geometry)).numpy()
 
-    def decode(self, index: int, decode: Callable[[Features], torch.Tensor]) -> np.ndarray:
-        """A label map from the frozen features."""
-        features, geometry = self.features[index]
-        with torch.inference_mode():
-            return decide(to_original(decode(features)[0], geometry)).numpy()
+
+def iou(dataset: Dataset, predicted: Iterable[tuple[int, np.ndarray]]) -> float:
+    """Mean IoU per image of label maps, at native resolution."""
+    return float(score(dataset, predicted)["metrics"][HEADLINE])
 
 
 def measure(frozen: Frozen, row: str, seed: int, changes: dict[str, Any]) -> dict[str, dict[str, float]]:
@@ -74,59 +78,43 @@ def measure(frozen: Frozen, row: str, seed: int, changes: dict[str, Any]) -> dic
     dataset, start = frozen.dataset, time.monotonic()
     parts = split(dataset, shots=16, val=0.25, seed=seed)
     if row == "stock_sam":
-        return {row: {"iou": frozen.score(parts.test, lambda i: frozen.decode(i, frozen.sam.decode))}}
+        return {row: {"iou": iou(dataset, frozen.decoded(parts.test, frozen.sam.decode))}}
     if row in WITHOUT_SAM:
         train_ids = parts.train + parts.val  # they choose nothing by validation, so they may learn from all 16
-        predict = _blurred_colour(dataset, train_ids) if row == "blurred_colour" else _unet(dataset, train_ids, seed)
+        if row == "blurred_colour":
+            logits_of, spec = _colour(dataset, train_ids), COLOUR_SPEC
+        else:
+            logits_of, spec = train_unet(dataset, train_ids, seed=seed), UNET_SPEC
         seconds = time.monotonic() - start
-        return {row: {"iou": frozen.score(parts.test, lambda i: predict(dataset.image(i))), "seconds": seconds}}
+        predicted = from_pixels(dataset, parts.test, logits_of, spec, 0.5)
+        return {row: {"iou": iou(dataset, predicted), "seconds": seconds}}
     with tempfile.TemporaryDirectory() as folder:
         run = Path(folder) / "run"
         method = "ptsam" if row == "probe" else row
         settings = TrainSettings(base="nano", method=method, shots=16, seed=seed, device="cpu", **changes)
         result = train(settings, dataset, run)
         probe = Probe.load(run / "probe.safetensors")
-        cells = {"probe": {"iou": frozen.score(parts.test, lambda i: frozen.decode(i, probe.logits))}}
+        cells = {"probe": {"iou": iou(dataset, frozen.decoded(parts.test, probe.logits))}}
         sam, _ = load_specialist(run)
-        if not touches_encoder(sam):
-            value = frozen.score(parts.test, lambda i: frozen.decode(i, sam.decode))
-        else:
-            value = frozen.score(parts.test, lambda i: encode_and_decode(sam, dataset.image(i)))
         cells[method] = {
-            "iou": value,
+            "iou": iou(dataset, predicted_by(sam, frozen, parts.test)),
             "seconds": result.seconds["total"],
             "validation": result.validation["iou_per_image"],
         }
     return cells
 
 
-def _blurred_colour(dataset: Dataset, train_ids: tuple[int, ...]) -> Callable[[np.ndarray], np.ndarray]:
+def predicted_by(sam: Sam, frozen: Frozen, indices: Sequence[int]) -> Iterator[tuple[int, np.ndarray]]:
+    """Label maps of a specialist: from the frozen features where it leaves the encoder alone."""
+    if touches_encoder(sam):
+        return from_pixels(frozen.dataset, indices, encode_and_decode(sam), sam.spec, 0.5)
+    return frozen.decoded(indices, sam.decode)
+
+
+def _colour(dataset: Dataset, train_ids: tuple[int, ...]) -> Callable[[torch.Tensor], torch.Tensor]:
+    """The colour floor, fitted: prepared pixels to logits."""
     probe = fit_colour(dataset, train_ids)
-
-    def predict(image: np.ndarray) -> np.ndarray:
-        pixels, geometry = to_input(image, COLOUR_SPEC)
-        logits = probe.logits(Features(colour_planes(pixels)[None]))[0]
-        return decide(to_original(logits, geometry)).numpy()
-
-    return predict
-
-
-def _unet(dataset: Dataset, train_ids: tuple[int, ...], seed: int) -> Callable[[np.ndarray], np.ndarray]:
-    model = train_unet(dataset, train_ids, seed=seed)
-
-    def predict(image: np.ndarray) -> np.ndarray:
-        pixels, geometry = to_input(image, UNET_SPEC)
-        with torch.inference_mode():
-            return decide(to_original(model(pixels[None])[0], geometry)).numpy()
-
-    return predict
-
-
-def encode_and_decode(sam: Sam, image: np.ndarray) -> np.ndarray:
-    """A label map from a model whose encoder is not the base's."""
-    pixels, geometry = to_input(image, sam.spec)
-    with torch.inference_mode():
-        return decide(to_original(sam.decode(sam.encode(pixels[None]))[0], geometry)).numpy()
+    return lambda pixels: probe.logits(Features(colour_planes(pixels[0])[None]))
 
 
 def cell_key(base_sha256: str, name: str, row: str, seed: int) -> str:
@@ -144,9 +132,7 @@ def keep(key: str, cell: dict[str, Any], results: Path = RESULTS) -> None:
     results.parent.mkdir(exist_ok=True)
     with (results.parent / ".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        partial = results.with_suffix(".partial")
-        partial.write_text(json.dumps(read(results) | {key: cell}, indent=1, sort_keys=True) + "\n")
-        partial.replace(results)
+        write_text(results, json.dumps(read(results) | {key: cell}, indent=1, sort_keys=True) + "\n")
 
 
 def table(base: str) -> str:
@@ -170,32 +156,64 @@ def table(base: str) -> str:
     return "\n".join(lines)
 
 
+def parser(
+    description: str | None, *, sets: Sequence[str] = SETS, seeds: Sequence[int] = (0, 1, 2)
+) -> argparse.ArgumentParser:
+    """The options that every benchmark of quality has."""
+    given = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    given.add_argument("data", type=Path)
+    given.add_argument("--sets", type=_words, default=list(sets), metavar="A,B")
+    given.add_argument("--seeds", type=_numbers, default=list(seeds), metavar="0,1")
+    given.add_argument("--threads", type=int, default=torch.get_num_threads())
+    given.add_argument(
+        "--set", dest="changes", type=_change, action="append", default=[], metavar="FIELD=VALUE",
+        help="a training setting, as JSON",
+    )  # fmt: skip
+    given.add_argument("--try", dest="dry", action="store_true", help="print the cells, keep none")
+    given.add_argument("--table", action="store_true", help="print the table of what was measured")
+    return given
+
+
+def parsed(options: argparse.ArgumentParser) -> argparse.Namespace:
+    """The words of the command line; a cell that is kept is one of plain settings."""
+    given = options.parse_args()
+    if given.changes and not given.dry:
+        options.error("--set measures another thing than the table tells, so it needs --try.")
+    given.changes = dict(given.changes)
+    return given
+
+
+def _words(text: str) -> list[str]:
+    return text.split(",")
+
+
+def _numbers(text: str) -> list[int]:
+    return [int(word) for word in text.split(",")]
+
+
+def _change(text: str) -> tuple[str, Any]:
+    name, _, value = text.partition("=")
+    return name, json.loads(value)
+
+
 def main() -> None:
     """Measure what is missing, or write the table."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("data", type=Path)
-    parser.add_argument("--sets", default=",".join(SETS))
-    parser.add_argument("--methods", default=",".join((*FLOORS, *METHODS)))
-    parser.add_argument("--seeds", default="0,1,2,3,4")
-    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
-    parser.add_argument("--set", action="append", default=[], metavar="FIELD=VALUE", help="a training setting, as JSON")
-    parser.add_argument("--try", dest="dry", action="store_true", help="print the cells, keep none")
-    parser.add_argument("--table", action="store_true")
-    given = parser.parse_args()
+    options = parser(__doc__, seeds=range(5))
+    options.add_argument("--methods", type=_words, default=[*FLOORS, *METHODS], metavar="A,B")
+    given = parsed(options)
     torch.set_num_threads(given.threads)
     sam = Sam.from_pretrained("nano")
     if given.table:
         print(table(sam.base_sha256))
         return
-    changes = {key: json.loads(value) for key, value in (item.split("=", 1) for item in given.set)}
-    for name in given.sets.split(","):
+    for name in given.sets:
         frozen = None
-        for seed in map(int, given.seeds.split(",")):
-            for row in given.methods.split(","):
+        for seed in given.seeds:
+            for row in given.methods:
                 if cell_key(sam.base_sha256, name, row, seed) in read() and not given.dry:
                     continue
                 frozen = frozen or Frozen(name, given.data, sam)
-                for measured, cell in measure(frozen, row, seed, changes).items():
+                for measured, cell in measure(frozen, row, seed, given.changes).items():
                     key = cell_key(sam.base_sha256, name, measured, seed)
                     print(key, json.dumps(cell), flush=True)
                     if not given.dry:

@@ -11,6 +11,16 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")
 REAL_SETS = Path(__file__).parents[2] / "shared" / "data"
 
 
+@pytest.fixture(scope="session")
+def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tiny SAM with random weights, as a folder that `--base` takes."""
+    from tests.tiny import tiny_library  # torch and transformers, which not every test needs
+
+    folder = tmp_path_factory.mktemp("tiny") / "base"
+    tiny_library().save_pretrained(folder)
+    return folder
+
+
 @pytest.fixture
 def real_sets() -> Path:
     """The folder of real image sets; the test is skipped where it is absent."""

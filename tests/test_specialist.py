@@ -10,14 +10,6 @@ import pytest
 from samtune import Specialist
 from samtune.data import make_samples, read_image
 from samtune.errors import ConfigError, ShapeError, WeightsError
-from tests.tiny import tiny_library
-
-
-@pytest.fixture(scope="module")
-def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("tiny") / "base"
-    tiny_library().save_pretrained(folder)
-    return folder
 
 
 @pytest.fixture(scope="module")

@@ -13,7 +13,6 @@ Order of precedence: defaults, then the file, then the command line. Unknown key
 
 from __future__ import annotations
 
-import difflib
 import json
 import tomllib
 from dataclasses import dataclass, field, fields
@@ -22,6 +21,7 @@ from typing import Any
 
 from samtune.data.options import DataOptions
 from samtune.errors import ConfigError
+from samtune.spelling import did_you_mean
 from samtune.training.settings import TrainSettings
 
 CONFIG_FILE = "config.toml"
@@ -145,8 +145,7 @@ def _refuse_unknown(values: dict[str, Any], where: str) -> None:
     wrong = []
     for key in values:
         if key not in known:
-            close = difflib.get_close_matches(key, known, n=1)
-            wrong.append(f"{key!r}" + (f" (did you mean {close[0]!r}?)" if close else ""))
+            wrong.append(f"{key!r}{did_you_mean(key, known)}")
     if wrong:
         raise ConfigError(f"{where} must hold known settings only, but {', '.join(wrong)} came.")
 

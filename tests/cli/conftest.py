@@ -12,9 +12,9 @@ import pytest
 
 from samtune.cli import main
 from samtune.data import make_samples
-from tests.predict.conftest import base, samples, specialist, write_specialist
+from tests.predict.conftest import samples, specialist, write_specialist
 
-__all__ = ["Answer", "Run", "base", "samples", "specialist", "write_specialist"]
+__all__ = ["Answer", "Run", "samples", "specialist", "write_specialist"]
 
 
 @dataclass(frozen=True)

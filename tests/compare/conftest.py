@@ -8,7 +8,6 @@ import pytest
 
 from samtune.compare import CompareSettings, Comparison, compare, here
 from samtune.data import Dataset, make_samples, open_dataset
-from tests.tiny import tiny_library
 
 SETTINGS = {"shots": (2, 4), "num_seeds": 2, "updates": 2, "num_test": 5, "device": "cpu"}
 MORE = {"views": 1, "evaluations": 1}
@@ -18,13 +17,6 @@ def settings(base: Path, **changes: object) -> CompareSettings:
     """Two updates of two methods: one on cached features, one through the encoder."""
     chosen = SETTINGS | {"base": str(base), "methods": ("ptsam", "ptsam_encoder"), "more": MORE} | changes
     return CompareSettings(**chosen)  # type: ignore[arg-type]
-
-
-@pytest.fixture(scope="session")
-def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("tiny") / "base"
-    tiny_library().save_pretrained(folder)
-    return folder
 
 
 @pytest.fixture(scope="session")

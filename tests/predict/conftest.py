@@ -1,4 +1,4 @@
-"""A tiny base, images, and specialists on it without any training."""
+"""Images, and specialists on the tiny base without any training."""
 
 from __future__ import annotations
 
@@ -9,14 +9,6 @@ import pytest
 from samtune.data import make_samples
 from samtune.methods import adapt, card_of, make_method, save
 from samtune.sam import Sam
-from tests.tiny import tiny_library
-
-
-@pytest.fixture(scope="session")
-def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("tiny") / "base"
-    tiny_library().save_pretrained(folder)
-    return folder
 
 
 @pytest.fixture(scope="session")

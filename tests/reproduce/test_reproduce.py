@@ -16,9 +16,9 @@ from samtune.errors import ConfigError
 from samtune.methods import METHODS
 from samtune.metrics import PROTOCOLS
 from samtune.reproduce import COLUMNS, METHODS_OF, PAPERS, RunChoices, make_plan, read_published, run_plan, runner
-from tests.cli.conftest import Run, base, run
+from tests.cli.conftest import Run, run
 
-__all__ = ["base", "run"]
+__all__ = ["run"]
 
 QUICK = {"updates": 2, "views": 0, "shots": 4}
 

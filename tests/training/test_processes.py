@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import multiprocessing
 import os
 import random
 import signal
@@ -13,7 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from samtune.training import RunFolder
+from samtune.training import RunFolder, read_result
+from tests.training.tiny_run import run, run_alone
 
 ROOT = Path(__file__).parents[2]
 
@@ -34,44 +35,51 @@ def finish(process: subprocess.Popen[bytes]) -> None:
 
 @pytest.mark.slow
 def test_five_kills_at_random_steps_leave_no_trace(prepared: Path) -> None:
-    updates = "150"
-    finish(start(str(prepared), "--name", "never-killed", "--updates", updates))
+    updates = 150
+    run(prepared, "never-killed", updates=updates)
     draw = random.Random(0)
     history = prepared / "killed" / "history.jsonl"
     reached = []
+    context = multiprocessing.get_context("forkserver")  # torch is imported once, for all five
+    context.set_forkserver_preload(["tests.training.tiny_run"])
     for attempt in range(5):
-        process = start(str(prepared), "--name", "killed", "--updates", updates, *(["--resume"] if attempt else []))
+        process = context.Process(
+            target=run_alone,
+            args=(dict(os.environ), prepared, "killed"),
+            kwargs={"updates": updates, "resume": attempt > 0},
+        )
         lines = _lines(history) if attempt else 0
         goal = lines + draw.randint(2, 20)
-        while _lines(history) < goal and process.poll() is None:
+        process.start()
+        while _lines(history) < goal and process.is_alive():
             time.sleep(0.002)
-        ended = process.poll()
-        process.send_signal(signal.SIGKILL)
-        _, errors = process.communicate()
-        assert ended is None, f"the run ended before it could be killed: {errors.decode()[-2000:]}"
+        process.kill()
+        process.join()
+        assert process.exitcode == -signal.SIGKILL, "the run ended before it could be killed"
         reached.append(_lines(history))
-    assert all(0 < lines < int(updates) for lines in reached)
-    finish(start(str(prepared), "--name", "killed", "--updates", updates, "--resume"))
+    assert all(0 < lines < updates for lines in reached)
+    run(prepared, "killed", updates=updates, resume=True)
     for file in ("history.jsonl", "specialist/adapter_model.safetensors"):
         assert (prepared / "killed" / file).read_bytes() == (prepared / "never-killed" / file).read_bytes(), file
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("method", ["ptsam", "lora", "sam_adapter"])
-def test_two_processes_give_the_trace_of_one(prepared: Path, method: str) -> None:
+def test_two_processes_give_the_trace_of_one(prepared: Path) -> None:
+    """Of a method on cached features, and of two that train in the encoder; launched once, for a launch is slow."""
     launcher = ("-m", "accelerate.commands.launch", "--cpu", "--num_processes", "2", "--num_machines", "1",
                 "--mixed_precision", "no", "--dynamo_backend", "no", "--main_process_port", "0")  # fmt: skip
-    finish(start(str(prepared), "--name", f"one-{method}", "--updates", "6", "--method", method))
-    finish(start(str(prepared), "--name", f"two-{method}", "--updates", "6", "--method", method, launcher=launcher))
-    one = RunFolder(prepared / f"one-{method}").read_history()
-    two = RunFolder(prepared / f"two-{method}").read_history()
-    assert len(one) == len(two) == 6
-    for row, other in zip(one, two, strict=True):
-        assert row.keys() == other.keys()
-        for key, value in row.items():
-            assert other[key] == pytest.approx(value, abs=1e-5 if key != "gradient_norm" else 1e-4), key
-    metrics = [json.loads((prepared / f"{n}-{method}" / "metrics.json").read_text()) for n in ("one", "two")]
-    assert metrics[0]["num_val"] == metrics[1]["num_val"] == 2
+    methods = ("ptsam", "lora", "sam_adapter")
+    finish(start(str(prepared), "--name", "two", "--updates", "6", "--methods", *methods, launcher=launcher))
+    for method in methods:
+        alone = run(prepared, f"one-{method}", method=method, updates=6)
+        assert alone.num_val == read_result(prepared / f"two-{method}").num_val == 2
+        one, two = (RunFolder(prepared / f"{name}-{method}").read_history() for name in ("one", "two"))
+        assert len(one) == len(two) == 6
+        for row, other in zip(one, two, strict=True):
+            assert row.keys() == other.keys()
+            for key, value in row.items():
+                limit = 1e-5 if key != "gradient_norm" else 1e-4
+                assert other[key] == pytest.approx(value, abs=limit), (method, key)
 
 
 def _lines(file: Path) -> int:

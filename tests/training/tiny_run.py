@@ -1,11 +1,14 @@
-"""A run on a tiny base and generated images, as a script for tests that kill it or launch several processes.
+"""A run on a tiny base and generated images, for tests that kill it; as a script for those that launch processes.
 
-python -m tests.training.tiny_run FOLDER [--resume] [--updates N] [--method NAME]
+python -m tests.training.tiny_run FOLDER [--name RUN] [--updates N] [--methods NAME ...]
+
+Trains the methods one after the other in the same processes, each in a run folder RUN-NAME.
 """
 
 from __future__ import annotations
 
 import argparse
+import os
 from pathlib import Path
 from typing import Any
 
@@ -30,13 +33,20 @@ def run(folder: Path, name: str = "run", *, resume: bool = False, **settings: An
     return train(TrainSettings(base=str(folder / "base"), **chosen), dataset, folder / name, resume=resume)
 
 
+def run_alone(environment: dict[str, str], folder: Path, name: str, **settings: Any) -> None:
+    """The same in a process of its own, which may have been started before its parent's environment was as it is."""
+    os.environ.update(environment)
+    torch.set_num_threads(1)
+    run(folder, name, **settings)
+
+
 if __name__ == "__main__":
     parser = argparse.ArgumentParser()
     parser.add_argument("folder", type=Path)
     parser.add_argument("--name", default="run")
-    parser.add_argument("--resume", action="store_true")
     parser.add_argument("--updates", type=int, default=30)
-    parser.add_argument("--method", default="ptsam")
+    parser.add_argument("--methods", nargs="+", default=["ptsam"])
     given = parser.parse_args()
     torch.set_num_threads(1)
-    run(given.folder, given.name, resume=given.resume, updates=given.updates, method=given.method)
+    for method in given.methods:
+        run(given.folder, f"{given.name}-{method}", updates=given.updates, method=method)

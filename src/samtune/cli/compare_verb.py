@@ -14,8 +14,11 @@ from samtune.cli.options import (
     Colours,
     Device,
     IgnoreLabel,
+    Images,
     Instances,
     Json,
+    Masks,
+    Side,
     data_options,
     data_values,
     values_by_method,
@@ -28,10 +31,8 @@ if TYPE_CHECKING:
 
 
 def compare(
-    images: Annotated[
-        str, typer.Argument(help="Folder of images, a CSV manifest, or a folder with images/ and masks/.")
-    ],
-    masks: Annotated[str | None, typer.Argument(help="Folder of masks.")] = None,
+    images: Images,
+    masks: Masks = None,
     *,
     out: Annotated[
         Path, typer.Option("--out", metavar="DIR", help="Folder to write; cells that are in it are not computed again.")
@@ -44,9 +45,7 @@ def compare(
     ] = "16",
     seeds: Annotated[int, typer.Option(min=1, help="Draws of labelled images for each of them.")] = 3,
     base: Base = None,
-    side: Annotated[
-        int | None, typer.Option(help="Image size in pixels, a multiple of 16. Default: the base's own.")
-    ] = None,
+    side: Side = None,
     updates: Annotated[
         int,
         typer.Option(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from samtune.cli.options import Classes, Colours, IgnoreLabel, Instances, Json, data_options, data_values
+from samtune.cli.options import Classes, Colours, IgnoreLabel, Images, Instances, Json, Masks, data_options, data_values
 from samtune.cli.output import emit
 
 if TYPE_CHECKING:
@@ -20,10 +20,8 @@ MAX_TOLD = 5
 
 
 def doctor(
-    images: Annotated[
-        str, typer.Argument(help="Folder of images, a CSV manifest, or a folder with images/ and masks/.")
-    ],
-    masks: Annotated[str | None, typer.Argument(help="Folder of masks.")] = None,
+    images: Images,
+    masks: Masks = None,
     *,
     fix: Annotated[
         Path | None,

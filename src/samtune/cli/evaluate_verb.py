@@ -16,8 +16,10 @@ from samtune.cli.options import (
     Colours,
     Device,
     IgnoreLabel,
+    Images,
     Instances,
     Json,
+    Masks,
     data_options,
     data_values,
 )
@@ -48,10 +50,8 @@ class Protocol(StrEnum):
 
 def evaluate(
     specialist: Annotated[Path, typer.Argument(help="Run folder, or its specialist/ folder.")],
-    images: Annotated[
-        str, typer.Argument(help="Folder of images, a CSV manifest, or a folder with images/ and masks/.")
-    ],
-    masks: Annotated[str | None, typer.Argument(help="Folder of masks.")] = None,
+    images: Images,
+    masks: Masks = None,
     *,
     unseen: Annotated[
         bool, typer.Option("--unseen", help="Leave out images that the run trained or validated on.")

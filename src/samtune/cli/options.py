@@ -13,6 +13,15 @@ if TYPE_CHECKING:
     from samtune.data import DataOptions
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout and nothing else there.")]
+_IMAGES = typer.Argument(help="Folder of images, a CSV manifest, or a folder with images/ and masks/.")
+Images = Annotated[str, _IMAGES]
+ImagesOrConfig = Annotated[str | None, _IMAGES]
+"""Of a verb that a configuration file may tell the images."""
+Masks = Annotated[str | None, typer.Argument(help="Folder of masks.")]
+Side = Annotated[
+    int | None,
+    typer.Option("--side", help="Image size in pixels, a multiple of 16. Default: the base's own."),
+]
 Base = Annotated[
     str | None,
     typer.Option(

@@ -16,8 +16,11 @@ from samtune.cli.options import (
     Colours,
     Device,
     IgnoreLabel,
+    ImagesOrConfig,
     Instances,
     Json,
+    Masks,
+    Side,
     data_values,
     set_values,
 )
@@ -29,11 +32,8 @@ if TYPE_CHECKING:
 
 
 def train(
-    images: Annotated[
-        str | None,
-        typer.Argument(help="Folder of images, a CSV manifest, or a folder with images/ and masks/."),
-    ] = None,
-    masks: Annotated[str | None, typer.Argument(help="Folder of masks.")] = None,
+    images: ImagesOrConfig = None,
+    masks: Masks = None,
     *,
     out: Annotated[Path, typer.Option("--out", metavar="RUN", help="Run folder to write; new or empty.")],
     method: Annotated[str | None, typer.Option(help="See `samtune methods`. Default: ptsam.")] = None,
@@ -44,9 +44,7 @@ def train(
         ),
     ] = None,
     base: Base = None,
-    side: Annotated[
-        int | None, typer.Option(help="Image size in pixels, a multiple of 16. Default: the base's own.")
-    ] = None,
+    side: Side = None,
     shots: Annotated[
         int | None, typer.Option(help="Use this many images in all, validation included. Default: all.")
     ] = None,

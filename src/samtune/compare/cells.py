@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import platform
 import subprocess
 import sys
@@ -15,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from samtune.compare.settings import STOCK, UNET, Cell
+from samtune.files import write_json
 
 if TYPE_CHECKING:
     from samtune.compare.isolation import Outcome
@@ -51,9 +51,7 @@ class CellStore:
         """Write a cell whole or not at all."""
         self.folder.mkdir(parents=True, exist_ok=True)
         file = self.file(cell, record["digest"])
-        partial = file.with_suffix(f".{os.getpid()}.partial")
-        partial.write_text(json.dumps(record, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-        os.replace(partial, file)
+        write_json(file, record, shared=True)
         return file
 
     def strangers(self, wanted: set[Path]) -> list[dict[str, Any]]:

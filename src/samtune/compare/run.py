@@ -20,9 +20,9 @@ from samtune.compare.scoring import HEADLINE
 from samtune.compare.settings import STOCK, Cell, CompareSettings
 from samtune.compare.sharing import Division, divide, in_processes, one_by_one
 from samtune.errors import SamTuneError
+from samtune.files import write_json
 from samtune.predict.predictor import choose_device
 from samtune.progress import say
-from samtune.training import RunFolder
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -131,13 +131,12 @@ def _prepare(job: Job, run: Runner) -> dict[str, Any]:
     if outcome.error is not None:
         raise SamTuneError(f"The frozen features could not be computed ({outcome.error}); no cell was started.")
     found: dict[str, Any] = outcome.value
-    folder = RunFolder(job.folder)
     file = job.folder / FEATURES_FILE
     before = _read(file)
     total = {key: found[key] + before.get(key, 0) for key in ("num_encoded", "seconds")}
     if not found["num_encoded"]:
         total["seconds"] = before.get("seconds", 0.0)
-    folder.write_json(file, total)
+    write_json(file, total)
     if found["num_encoded"]:
         say(f"{found['num_encoded']} views encoded in {found['seconds']:.0f} s.")
     return found | total

@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from samtune.errors import DataError
+from samtune.files import whole
 
 
 @dataclass(frozen=True)
@@ -55,10 +56,8 @@ class ArrayStore:
         """Write an array."""
         file = self.file(key)
         file.parent.mkdir(parents=True, exist_ok=True)
-        partial = file.with_suffix(f".{os.getpid()}.partial")
-        with partial.open("wb") as stream:
+        with whole(file, shared=True) as partial, partial.open("wb") as stream:
             np.save(stream, array, allow_pickle=False)
-        os.replace(partial, file)
 
     def make_room(self, num_bytes: int) -> None:
         """Make sure that so many bytes fit on the disk.

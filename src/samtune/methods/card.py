@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from samtune.errors import WeightsError
+from samtune.files import write_text
 
 FORMAT_VERSION = 1
 CONFIG_FILE = "adapter_config.json"
@@ -67,9 +68,9 @@ LATER_KEYS = frozenset({"recipe", "square"})
 
 
 def write_card(folder: Path, card: AdapterCard, num_parameters: int) -> None:
-    """Write `adapter_config.json` and the model card into `folder`."""
-    (folder / CONFIG_FILE).write_text(json.dumps(asdict(card), indent=2, sort_keys=True) + "\n")
-    (folder / CARD_FILE).write_text(_model_card(card, num_parameters))
+    """Write `adapter_config.json` and the model card into `folder`, each whole or not at all."""
+    write_text(folder / CONFIG_FILE, json.dumps(asdict(card), indent=2, sort_keys=True) + "\n")
+    write_text(folder / CARD_FILE, _model_card(card, num_parameters))
 
 
 def read_card(folder: Path) -> AdapterCard:

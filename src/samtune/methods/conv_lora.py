@@ -53,7 +53,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from samtune.errors import ConfigError, MethodError, ShapeError
+from samtune.errors import ConfigError, ShapeError
 from samtune.methods.heads import NUM_QUERIES, Head, check_head, train_decoder_with
 from samtune.methods.recipes import CONV_LORA_PUBLISHED, Published, Recipe
 
@@ -112,13 +112,11 @@ class ConvLoRA:
 
     def attach(self, sam: Sam, *, num_classes: int) -> None:
         """See `Method.attach`."""
-        for block in sam.blocks:
-            if type(block.at("qkv")) is not nn.Linear:
-                raise MethodError("The qkv linears must be free, but a method stands there already.")
+        linears: list[Any] = [block.free_at("qkv") for block in sam.blocks]
         train_decoder_with(sam, num_classes, self.head, self.num_queries)
-        for block in sam.blocks:
+        for block, linear in zip(sam.blocks, linears, strict=True):
             layer = ConvLoRALinear.from_linear(
-                block.at("qkv"),
+                linear,
                 rank=self.rank,
                 alpha=self.alpha,
                 num_experts=self.num_experts,

@@ -23,16 +23,13 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from samtune.methods.heads import NUM_QUERIES, Head, check_head, train_decoder_with
-from samtune.methods.ptsam import new_tokens, start_tokens
+from samtune.methods.ptsam import PTSAM, new_tokens, start_tokens
 from samtune.methods.recipes import CONV_LORA_PUBLISHED, Published, Recipe
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from samtune.sam import Sam
-
-NUM_TOKENS = 8
-"""Fixed prompt tokens per class, as many as `ptsam` learns."""
 
 
 @dataclass(frozen=True)
@@ -69,7 +66,7 @@ class DecoderOnly:
         """See `Method.attach`; raises `MethodError` for fewer queries than classes and background."""
         train_decoder_with(sam, num_classes, self.head, self.num_queries)
         if self.prompts == "prototype":
-            sam.decoder.prompts = new_tokens(sam, num_classes, NUM_TOKENS, "points").requires_grad_(False)
+            sam.decoder.prompts = new_tokens(sam, num_classes, PTSAM.num_tokens, "points").requires_grad_(False)
 
     def start(self, sam: Sam, embedding: Tensor, labels: Tensor, *, seed: int) -> None:
         """Put the fixed tokens at prototypes, where there are any; see `StartsFromData.start`."""

@@ -83,12 +83,11 @@ def train_everything(sam: Sam, num_classes: int) -> None:
     """
     decoder = sam.decoder
     check_free("The mask decoder's places and that of the head", decoder.classes, decoder.prompts, sam.head)
-    if num_classes > 1:
-        train_decoder(sam, num_classes)
     for part in (sam.vision_encoder, decoder, sam.prompt_encoder):
         part.requires_grad_(True)
     sam.shared_image_embedding.requires_grad_(False)  # the prompt encoder's too: it is one module
     if num_classes > 1:
+        train_decoder(sam, num_classes)
         decoder.output_hypernetworks_mlps.requires_grad_(False)  # the class heads hold copies
     sam.head = WholeDecoder(sam)
 

@@ -80,21 +80,22 @@ class LoRA:
                 f"lora without the decoder gives SAM's one mask, but {num_classes} classes came; keep decoder=true."
             )
         places = [(block, role) for block in sam.blocks for role in self.roles]
-        for block, role in places:
-            self._check(block, role)
+        linears = [_free_linear(block, role) for block, role in places]
         if self.decoder:
             train_decoder_with(sam, num_classes, self.head, self.num_queries)
-        for block, role in places:
-            block.put(role, LoRALinear(block.at(role), self.rank, self.alpha))
+        for (block, role), linear in zip(places, linears, strict=True):
+            block.put(role, LoRALinear(linear, self.rank, self.alpha))
 
-    def _check(self, block: Block, role: str) -> None:
-        """Refuse a role that is no free linear, before anything is attached."""
-        standing = block.at(role)
-        if not isinstance(standing, nn.Linear):
-            linears = [r for r in ROLES if isinstance(block.at(r), nn.Linear)]
-            raise MethodError(
-                f"lora.roles must name linears ({', '.join(linears)}), but {role!r} is a {type(standing).__name__}."
-            )
+
+def _free_linear(block: Block, role: str) -> nn.Linear:
+    """The linear at a role; refuses another module, and one of another method."""
+    standing = block.free_at(role)
+    if not isinstance(standing, nn.Linear):
+        linears = [r for r in ROLES if isinstance(block.at(r), nn.Linear)]
+        raise MethodError(
+            f"lora.roles must name linears ({', '.join(linears)}), but {role!r} is a {type(standing).__name__}."
+        )
+    return standing
 
 
 class LoRALinear(nn.Linear):

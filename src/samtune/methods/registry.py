@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import types
 import typing
 from dataclasses import fields
@@ -24,6 +23,7 @@ from samtune.methods.sam_adapter import SAMAdapter
 from samtune.methods.ssf import SSF
 from samtune.methods.ts_sam import TSSAM
 from samtune.methods.vpt import VPT
+from samtune.spelling import did_you_mean
 
 METHODS: dict[str, type[Any]] = {
     cls.name: cls
@@ -60,7 +60,8 @@ def make_method(name: str, **values: Any) -> Method:
             wrong type.
     """
     if name not in METHODS:
-        raise ConfigError(f"The method must be one of {', '.join(METHODS)}, but {name!r} came{_nearest(name, METHODS)}")
+        near = did_you_mean(name, METHODS)
+        raise ConfigError(f"The method must be one of {', '.join(METHODS)}, but {name!r} came{near}.")
     cls = METHODS[name]
     hints = typing.get_type_hints(cls)
     known = {field.name: hints[field.name] for field in fields(cls)}
@@ -68,7 +69,8 @@ def make_method(name: str, **values: Any) -> Method:
     for key, value in values.items():
         if key not in known:
             offered = ", ".join(known) or "none at all"
-            raise ConfigError(f"The hyper-parameters of {name} are {offered}, but {key!r} came{_nearest(key, known)}")
+            near = did_you_mean(key, known)
+            raise ConfigError(f"The hyper-parameters of {name} are {offered}, but {key!r} came{near}.")
         checked[key] = _typed(f"{name}.{key}", value, known[key])
     method: Method = cls(**checked)
     return method
@@ -78,11 +80,6 @@ def method_fields(method: Method) -> dict[str, Any]:
     """The hyper-parameters of a method as JSON values."""
     values = {field.name: getattr(method, field.name) for field in fields(method)}  # type: ignore[arg-type]
     return {key: list(value) if isinstance(value, tuple) else value for key, value in values.items()}
-
-
-def _nearest(word: str, offered: typing.Iterable[str]) -> str:
-    close = difflib.get_close_matches(word, list(offered), n=1)
-    return f"; did you mean {close[0]!r}?" if close else "; check the spelling."
 
 
 def _typed(where: str, value: Any, wanted: Any) -> Any:

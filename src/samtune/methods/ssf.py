@@ -25,10 +25,9 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 import torch
 from torch import Tensor, nn
 
-from samtune.errors import MethodError
 from samtune.methods.core import train_decoder
 from samtune.methods.recipes import BASELINE_PUBLISHED, Published, Recipe
-from samtune.sam import ENCODER_ROLES, ROLES, is_base_module
+from samtune.sam import ENCODER_ROLES, ROLES
 
 if TYPE_CHECKING:
     from samtune.sam import Sam
@@ -193,12 +192,10 @@ class SSF:
         """See `Method.attach`."""
         encoder = sam.vision_encoder
         places = [(block, role) for block in sam.blocks for role in ROLES] + [(encoder, role) for role in ENCODER_ROLES]
-        for owner, role in places:
-            if not is_base_module(owner.at(role)):
-                raise MethodError(f"The role {role!r} must be free, but a method stands there already.")
+        bases = [owner.free_at(role) for owner, role in places]
         train_decoder(sam, num_classes)
-        for owner, role in places:
-            module = scaled(owner.at(role))
+        for (owner, role), base in zip(places, bases, strict=True):
+            module = scaled(base)
             for parameter in (module.gamma, module.beta):
                 if self.init == "normal" and parameter is not None:
                     with torch.no_grad():

@@ -9,7 +9,6 @@ extra tensor, a damaged file. Nothing is pickled.
 from __future__ import annotations
 
 import hashlib
-import os
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -19,6 +18,7 @@ import torch
 from safetensors.torch import load, save_file
 
 from samtune.errors import ConfigError, MethodError, WeightsError
+from samtune.files import whole
 from samtune.methods.card import TENSOR_FILE, AdapterCard, read_card, write_card
 from samtune.methods.core import adapt, adaptation, delta
 from samtune.methods.registry import make_method, method_fields
@@ -71,10 +71,9 @@ def save(sam: Sam, folder: str | Path, card: AdapterCard) -> AdapterCard:
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     tensors = {key: tensor.cpu().contiguous() for key, tensor in delta(sam).items()}
-    partial = folder / f"{TENSOR_FILE}.partial"
-    save_file(tensors, partial)
-    card = replace(card, adapter_sha256=hashlib.sha256(partial.read_bytes()).hexdigest())
-    os.replace(partial, folder / TENSOR_FILE)
+    with whole(folder / TENSOR_FILE) as partial:
+        save_file(tensors, partial)
+        card = replace(card, adapter_sha256=hashlib.sha256(partial.read_bytes()).hexdigest())
     write_card(folder, card, sum(tensor.numel() for tensor in tensors.values()))
     return card
 
@@ -98,11 +97,12 @@ def copy_specialist(path: str | Path, folder: str | Path) -> None:
     source, target = specialist_folder(path), Path(folder)
     _read_tensors(source / TENSOR_FILE, read_card(source))
     target.mkdir(parents=True, exist_ok=True)
+    if target.samefile(source):
+        return
     for file in source.iterdir():
-        if file.is_file() and target.resolve() != source.resolve():
-            partial = target / f"{file.name}.partial"
-            shutil.copyfile(file, partial)
-            os.replace(partial, target / file.name)
+        if file.is_file():
+            with whole(target / file.name) as partial:
+                shutil.copyfile(file, partial)
 
 
 def load_specialist(path: str | Path, base: str | Path | Sam | None = None) -> tuple[Sam, AdapterCard]:

@@ -5,7 +5,6 @@ A protocol never changes the resolution by itself: native size unless the caller
 
 from __future__ import annotations
 
-import difflib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -19,6 +18,7 @@ from samtune.metrics.measures import (
     SaliencyScores,
 )
 from samtune.metrics.segmentation import ImageScore, Scores, SegmentationScores
+from samtune.spelling import did_you_mean
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -176,8 +176,7 @@ def find_protocol(name: str) -> EvaluationProtocol:
     """
     if name in PROTOCOLS:
         return PROTOCOLS[name]
-    close = difflib.get_close_matches(name, PROTOCOLS, n=1)
-    hint = f" (did you mean {close[0]!r}?)" if close else ""
+    hint = did_you_mean(name, PROTOCOLS)
     raise ConfigError(f"The protocol must be one of {', '.join(PROTOCOLS)}, but {name!r} came{hint}.")
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from samtune.data.layouts import LAYOUTS
+
 
 @dataclass(frozen=True)
 class Column:
@@ -48,10 +50,9 @@ def _percent(name: str, train: str, test: str, protocol: str, measures: dict[str
 
 _DICE = {"dice": "dice_per_image"}
 _OVERLAP = {"iou": "iou_per_image"} | _DICE
-_CLASSES = ("shelf", "jar", "freezer", "window", "door", "eyeglass", "cup", "wall", "bowl", "bottle", "box")
 _TRANS10K = (
     {"acc": "pixel_accuracy_pooled", "miou": "miou_without_background_pooled", "bg": "iou_pooled_background"}
-    | {name: f"iou_pooled_{name}" for name in _CLASSES}
+    | {name: f"iou_pooled_{name}" for name in LAYOUTS["trans10k"].options["class_names"]}
 )  # fmt: skip
 
 _CONV_LORA = (

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import statistics
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
@@ -18,6 +17,7 @@ from samtune import __version__
 from samtune.config import CONFIG_FILE, RunConfig, claim_run
 from samtune.data import open_dataset
 from samtune.errors import ConfigError, DataError
+from samtune.files import write_json
 from samtune.predict import evaluate
 from samtune.progress import say
 from samtune.training import TrainSettings, finished_result, train
@@ -47,21 +47,19 @@ class RunChoices:
 
 
 def paper_settings(method: str, column: Column, base: str, seed: int, choices: RunChoices) -> TrainSettings:
-    """The settings of one training: the paper's recipe where this version has it, and what the user chose.
+    """The settings of one training: the paper's recipe, and what the user chose.
 
     Raises:
         ConfigError: a setting is unknown, out of range, or one that the table decides.
     """
-    known = {f.name for f in fields(TrainSettings)}
-    wrong = [name for name in choices.settings if name not in known - {"method", "base", "seed"}]
+    open_to_user = {f.name for f in fields(TrainSettings)} - {"method", "base", "seed"}
+    wrong = [name for name in choices.settings if name not in open_to_user]
     if wrong:
         raise ConfigError(f"--set must name settings of a run that the table leaves open, but {', '.join(wrong)} came.")
     values: dict[str, Any] = {
         "method": method, "base": base, "seed": seed, "shots": column.shots, "device": choices.device,
-        "val": 0.25 if column.shots else VALIDATION,
+        "val": 0.25 if column.shots else VALIDATION, "recipe": "paper",
     }  # fmt: skip
-    if "recipe" in known:
-        values["recipe"] = "paper"
     return TrainSettings(**(values | choices.settings))
 
 
@@ -79,8 +77,6 @@ def run_plan(plan: Plan, out: Path, choices: RunChoices) -> dict[str, Any]:
         `plan.to_json()` with `ours` (mean over seeds in the paper's unit, None without a score), `ours_std_error`
         (None with fewer than two seeds), `num_seeds` and `errors` in each cell.
     """
-    if "recipe" not in {f.name for f in fields(TrainSettings)}:
-        say("This version has no recipes of the papers: samtune's own recipe of each method is used.")
     scores: dict[tuple[str, str, str | None, int], dict[str, Any]] = {}
     for cell in plan.cells:
         if not cell.runs or cell.method is None:
@@ -138,9 +134,7 @@ def _score(cell: Cell, plan: Plan, out: Path, seed: int, choices: RunChoices) ->
         say(f"Failed: {error}")
         score = told | {"error": f"{type(error).__name__}: {error}"}
     file.parent.mkdir(parents=True, exist_ok=True)
-    partial = file.with_suffix(".partial")
-    partial.write_text(json.dumps(score, indent=2) + "\n", encoding="utf-8")
-    os.replace(partial, file)
+    write_json(file, score)
     return score
 
 

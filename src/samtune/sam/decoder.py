@@ -67,8 +67,8 @@ class MaskDecoder(nn.Module):
             # SAM's multi-mask tokens stay in the stream, so that one class starts as SAM itself.
             own = torch.cat([self.classes.tokens, self.mask_tokens.weight[1:]])
             # Class heads answer for all classes in one run, so the prompts of all classes stand in it together.
-            prompts = None if self.prompts is None else self.prompts.tokens.flatten(0, -2)[None]
-            sparse = None if prompts is None else prompts.expand(len(embedding), -1, -1, -1)
+            batch = len(embedding)
+            sparse = None if self.prompts is None else self.prompts.tokens.flatten(0, -2).expand(batch, 1, -1, -1)
             out, image = self._transform(embedding, positions, own, sparse)
             tokens = out[:, 0, 1 : 1 + len(self.classes.tokens)]
             return self.classes(tokens, upscale(self, image[:, 0], _grid_of(embedding)))  # type: ignore[no-any-return]

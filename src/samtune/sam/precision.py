@@ -10,17 +10,17 @@ from __future__ import annotations
 
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, get_args
 
 import torch
 from torch import Tensor, nn
 
 from samtune.errors import ConfigError
 from samtune.progress import say
+from samtune.types import Precision
 
 if TYPE_CHECKING:
     from samtune.sam.model import Sam
-    from samtune.types import Precision
 
 WIDE = 512
 """Channels from which bfloat16 is taken on a CPU: all of Meta's sizes, not `nano`, whose results then do not depend
@@ -49,8 +49,9 @@ def choose_precision(wanted: Precision, device: torch.device, channels: int) -> 
     Raises:
         ConfigError: `wanted` is something else.
     """
-    if wanted not in ("auto", "fp32", "bf16"):
-        raise ConfigError(f"precision must be auto, fp32 or bf16, but {wanted!r} came.")
+    words = get_args(Precision)
+    if wanted not in words:
+        raise ConfigError(f"precision must be {', '.join(words[:-1])} or {words[-1]}, but {wanted!r} came.")
     pays = has_native_bf16(device) and (device.type == "cuda" or channels >= WIDE)
     return torch.bfloat16 if wanted == "bf16" or (wanted == "auto" and pays) else torch.float32
 

@@ -32,7 +32,7 @@ Tokens at a site of a block are always (B, H, W, C). A place left None costs not
 from __future__ import annotations
 
 import copy
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -60,31 +60,48 @@ ENCODER_ROLES = {
 """The replaceable modules of the encoder outside its blocks, by role."""
 
 
-def module_at(owner: nn.Module, roles: dict[str, str], role: str, what: str) -> nn.Module:
-    """The module that stands at a role of `owner`, which errors call `what`.
+class Roles(nn.Module):
+    """A module some of whose children may be replaced, each found by the name of its role."""
 
-    Raises:
-        MethodError: there is no such role; names those there are.
-    """
-    if role not in roles:
-        raise MethodError(f"A role must be one of {', '.join(roles)}, but {role!r} came; {what} has no such module.")
-    return owner.get_submodule(roles[role])
+    roles: ClassVar[dict[str, str]]
+    """Role -> name of the child."""
+    called: ClassVar[str]
+    """What errors call the module."""
 
+    def at(self, role: str) -> nn.Module:
+        """The module that stands at a role.
 
-def put_at(owner: nn.Module, roles: dict[str, str], role: str, module: nn.Module, what: str) -> None:
-    """Let `module` stand at a role of `owner`.
+        Raises:
+            MethodError: there is no such role; names those there are.
+        """
+        if role not in self.roles:
+            offered = ", ".join(self.roles)
+            raise MethodError(f"A role must be one of {offered}, but {role!r} came; {self.called} has no such module.")
+        return self.get_submodule(self.roles[role])
 
-    Raises:
-        MethodError: there is no such role, or another method stands there already.
-    """
-    standing = module_at(owner, roles, role, what)
-    if not is_base_module(standing):
-        raise MethodError(
-            f"The role {role!r} must be free, but {type(standing).__name__} stands there already; "
-            "attach one method to a freshly loaded base."
-        )
-    parent, _, name = roles[role].rpartition(".")
-    setattr(owner.get_submodule(parent), name, module)
+    def free_at(self, role: str) -> nn.Module:
+        """The library's own module at a role, for methods that look before they put anything anywhere.
+
+        Raises:
+            MethodError: there is no such role, or a method stands there already.
+        """
+        standing = self.at(role)
+        if not is_base_module(standing):
+            raise MethodError(
+                f"The role {role!r} must be free, but {type(standing).__name__} stands there already; "
+                "attach one method to a freshly loaded base."
+            )
+        return standing
+
+    def put(self, role: str, module: nn.Module) -> None:
+        """Let `module` stand at a role.
+
+        Raises:
+            MethodError: there is no such role, or another method stands there already.
+        """
+        self.free_at(role)
+        parent, _, name = self.roles[role].rpartition(".")
+        setattr(self.get_submodule(parent), name, module)
 
 
 def is_base_module(module: nn.Module) -> bool:

@@ -48,9 +48,8 @@ def _layer(layer: Any, queries: Tensor, image: Tensor, tokens: Tensor, positions
     queries = layer.layer_norm1(seen if layer.skip_first_layer_pe else queries + seen)
 
     to_image, to_tokens = layer.cross_attn_token_to_image, layer.cross_attn_image_to_token
-    key, query, value = _project(
-        image, positions, placed=[to_image.k_proj, to_tokens.q_proj], plain=to_image.v_proj
-    )  # fmt: skip
+    placed_linears = [to_image.k_proj, to_tokens.q_proj]
+    key, query, value = _project(image, positions, placed=placed_linears, plain=to_image.v_proj)
     queries = layer.layer_norm2(queries + _attend(to_image, to_image.q_proj(queries + tokens), key, value))
     queries = layer.layer_norm3(queries + layer.mlp(queries))
 
@@ -83,10 +82,8 @@ def _attend(attention: Any, query: Tensor, key: Tensor, value: Tensor) -> Tensor
         query = query.reshape(images, 1, prompts * tokens, width)
     elif prompts == 1 < key.shape[1]:
         query = query.expand(-1, key.shape[1], -1, -1)
-    heads: int = attention.num_attention_heads
-    seen = F.scaled_dot_product_attention(_split(query, heads), _split(key, heads), _split(value, heads)).transpose(
-        1, 2
-    )
+    query, key, value = (_split(side, attention.num_attention_heads) for side in (query, key, value))
+    seen = F.scaled_dot_product_attention(query, key, value).transpose(1, 2)
     out: Tensor = attention.out_proj(seen.reshape(images, -1, tokens, width))
     return out
 

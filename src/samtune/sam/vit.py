@@ -17,7 +17,7 @@ from torch.utils.checkpoint import checkpoint
 from samtune.errors import ShapeError
 from samtune.sam.attention import PromptKeys, attend, attend_prompts, from_windows, to_windows
 from samtune.sam.precision import unrounded
-from samtune.sam.sites import ENCODER_ROLES, ROLES, EncoderPrompts, module_at, put_at
+from samtune.sam.sites import ENCODER_ROLES, ROLES, EncoderPrompts, Roles
 
 
 class Attention(nn.Module):
@@ -63,13 +63,15 @@ class Attention(nn.Module):
         return mixed, self.proj(seen)
 
 
-class Block(nn.Module):
+class Block(Roles):
     """One encoder block, windowed (`window_size` > 0) or global (0), with its sites.
 
     Args:
         library: transformers' `SamVisionLayer`, whose modules are taken over under the same names.
     """
 
+    roles = ROLES
+    called = "an encoder block"
     before: nn.Module | None
     after_attn: nn.Module | None
     after_mlp: nn.Module | None
@@ -84,22 +86,6 @@ class Block(nn.Module):
         self.mlp: nn.Module = library.mlp
         for site in ("before", "after_attn", "after_mlp", "prompts"):
             self.register_module(site, None)
-
-    def at(self, role: str) -> nn.Module:
-        """The module that stands at a role of `sites.ROLES`.
-
-        Raises:
-            MethodError: there is no such role; names those there are.
-        """
-        return module_at(self, ROLES, role, "an encoder block")
-
-    def put(self, role: str, module: nn.Module) -> None:
-        """Let `module` stand at a role.
-
-        Raises:
-            MethodError: there is no such role, or another method stands there already.
-        """
-        put_at(self, ROLES, role, module, "an encoder block")
 
     def prompt_keys(self) -> PromptKeys | None:
         """The keys and values of the block's prompts: norm1 and qkv applied to the prompt tokens.
@@ -164,7 +150,7 @@ class Block(nn.Module):
         return from_windows(mixed, padded_hw, (tokens.shape[1], tokens.shape[2])), seen
 
 
-class ImageEncoder(nn.Module):
+class ImageEncoder(Roles):
     """SAM's Vision Transformer and neck.
 
     Args:
@@ -176,6 +162,8 @@ class ImageEncoder(nn.Module):
             without it.
     """
 
+    roles = ENCODER_ROLES
+    called = "the encoder outside its blocks"
     pos_embed: nn.Parameter | None
     side: nn.Module | None
     prompts: EncoderPrompts | None
@@ -196,22 +184,6 @@ class ImageEncoder(nn.Module):
     def blocks(self) -> list[Block]:
         """The encoder blocks, first to last."""
         return [block for block in self.layers if isinstance(block, Block)]
-
-    def at(self, role: str) -> nn.Module:
-        """The module that stands at a role of `sites.ENCODER_ROLES`.
-
-        Raises:
-            MethodError: there is no such role; names those there are.
-        """
-        return module_at(self, ENCODER_ROLES, role, "the encoder outside its blocks")
-
-    def put(self, role: str, module: nn.Module) -> None:
-        """Let `module` stand at a role.
-
-        Raises:
-            MethodError: there is no such role, or another method stands there already.
-        """
-        put_at(self, ENCODER_ROLES, role, module, "the encoder outside its blocks")
 
     def forward(self, pixels: Tensor) -> tuple[Tensor, Any]:
         """Encode a batch of padded squares.

@@ -17,6 +17,12 @@ if TYPE_CHECKING:
     from samtune.methods import Method, Published, Recipe
     from samtune.training.settings import TrainSettings
 
+COMPARABLE = (
+    "epochs", "batch_size", "accumulate", "learning_rate", "weight_decay", "schedule", "clip_norm", "loss", "ema",
+    "augmentation", "square", "patience",
+)  # fmt: skip
+"""The numbers of a recipe that a setting of the same name may override."""
+
 
 @dataclass(frozen=True)
 class Chosen:
@@ -82,9 +88,9 @@ def _tell(settings: TrainSettings, published: Published, fields: dict[str, Any],
     if num_classes > 1 and published.one_class:
         notes.append(f"The published form of {settings.method} is for one class: several are trained in samtune's own.")
     against = [
-        f"{name}={_word(getattr(settings, name))} (published: {_word(theirs)})"
-        for name, theirs in _comparable(published.recipe).items()
-        if getattr(settings, name) not in (None, theirs) and not (name == "loss" and settings.loss == "auto")
+        f"{name}={_word(ours)} (published: {_word(theirs)})"
+        for name, ours, theirs in ((key, getattr(settings, key), getattr(published.recipe, key)) for key in COMPARABLE)
+        if ours not in (None, theirs) and not (name == "loss" and ours == "auto")
     ]
     if settings.updates is not None:
         against.append(f"updates={settings.updates} (published: {published.recipe.epochs} epochs)")
@@ -97,15 +103,6 @@ def _tell(settings: TrainSettings, published: Published, fields: dict[str, Any],
     if against:
         notes.append(f"Set by you against the published recipe: {', '.join(against)}.")
     return notes
-
-
-def _comparable(recipe: Recipe) -> dict[str, Any]:
-    """The numbers of a recipe that a setting of the same name may override."""
-    names = (
-        "epochs", "batch_size", "accumulate", "learning_rate", "weight_decay", "schedule", "clip_norm", "loss", "ema",
-        "augmentation", "square", "patience",
-    )  # fmt: skip
-    return {name: getattr(recipe, name) for name in names}
 
 
 def _word(value: Any) -> str:

@@ -21,6 +21,7 @@ from samtune.data import split_record
 from samtune.data.augmentation import AUGMENTATIONS
 from samtune.data.store import ArrayStore
 from samtune.errors import ConfigError, DataError
+from samtune.files import write_json
 from samtune.methods import (
     StartsFromData,
     adapt,
@@ -206,7 +207,7 @@ def _parts(
         if validation is not None:
             everything = replace(parts, train=(), val=tuple(range(len(validation))), test=())
             record |= {"val": split_record(validation, everything)["val"]}
-        folder.write_json(folder.split, record)
+        write_json(folder.split, record)
     return parts
 
 
@@ -299,7 +300,7 @@ def _finish(
         )
         save(trainer.sam, folder.specialist, card)
         content = {key: value for key, value in vars(result).items() if key != "run"}
-        folder.write_json(folder.metrics, content | {"best_step": progress.best_step, "plan": vars(trainer.plan)})
+        write_json(folder.metrics, content | {"best_step": progress.best_step, "plan": vars(trainer.plan)})
         if stopped != "interrupted":
             shutil.rmtree(folder.last)
     accelerator.wait_for_everyone()

@@ -64,9 +64,3 @@ class RunFolder:
     def read_history(self) -> list[dict[str, Any]]:
         """The rows of the history."""
         return [json.loads(line) for line in self.history.read_text().splitlines()] if self.history.is_file() else []
-
-    def write_json(self, file: Path, content: dict[str, Any]) -> None:
-        """Write a JSON file whole or not at all."""
-        partial = file.with_suffix(".partial")
-        partial.write_text(json.dumps(content, indent=2) + "\n")
-        os.replace(partial, file)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, get_args
 
 from samtune.errors import ConfigError
+from samtune.methods.recipes import Augmentations, Schedule
 from samtune.progress import say
 from samtune.types import Precision
 
@@ -18,10 +19,10 @@ RecipeKind = Literal["auto", "paper"]
 Number = TypeVar("Number", int, float)
 
 CHOICES: dict[str, tuple[str, ...]] = {
-    "precision": ("auto", "fp32", "bf16"),
-    "recipe": ("auto", "paper"),
-    "schedule": ("warmup_cosine", "linear", "epoch_cosine"),
-    "augmentation": ("varied", "flip"),
+    "precision": get_args(Precision),
+    "recipe": get_args(RecipeKind),
+    "schedule": get_args(Schedule),
+    "augmentation": get_args(Augmentations),
 }
 """The settings that are words of a list."""
 
@@ -304,8 +305,6 @@ def _loss(settings: TrainSettings, recipe: Recipe, num_classes: int) -> LossKind
     Raises:
         ConfigError: an unknown loss, or one for a single class with several.
     """
-    from typing import get_args
-
     from samtune.losses import ONE_CLASS, LossKind
 
     name = settings.loss if settings.loss != "auto" else recipe.loss

@@ -8,7 +8,6 @@ Random generators are not in it: batches and noise are functions of the seed and
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +16,7 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 
 from samtune.errors import WeightsError
+from samtune.files import whole
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -67,9 +67,8 @@ def write_state(folder: Path, progress: Progress, groups: dict[str, dict[str, Te
         for group, members in groups.items()
         for name, tensor in members.items()
     }
-    partial = folder / f"{STATE_FILE}.partial"
-    save_file(tensors, partial, metadata={"progress": json.dumps(asdict(progress))})
-    os.replace(partial, folder / STATE_FILE)
+    with whole(folder / STATE_FILE) as partial:
+        save_file(tensors, partial, metadata={"progress": json.dumps(asdict(progress))})
 
 
 def read_state(folder: Path) -> tuple[Progress, dict[str, dict[str, Tensor]]] | None:

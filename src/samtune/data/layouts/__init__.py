@@ -4,9 +4,10 @@
 """
 
 from samtune.data.layouts.reading import find_layout_pairs, is_there, layout_options, split_word
-from samtune.data.layouts.table import LAYOUTS, NOT_STATED, Layout, Part
+from samtune.data.layouts.table import CHECK_LICENCE, LAYOUTS, NOT_STATED, Layout, Part
 
 __all__ = [
+    "CHECK_LICENCE",
     "LAYOUTS",
     "NOT_STATED",
     "Layout",

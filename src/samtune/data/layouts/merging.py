@@ -7,7 +7,6 @@ Of two objects that claim a pixel the later one has it. The cache lies where fea
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +16,7 @@ import numpy as np
 from samtune.data.decoding import IMAGE_SUFFIXES, decode, read_header
 from samtune.data.store import ArrayStore
 from samtune.errors import DataError
+from samtune.files import whole
 from samtune.progress import track
 from samtune.types import Pair, Problem
 
@@ -156,7 +156,6 @@ def _cached(layout: str, stem: str, depends_on: object, make: Callable[[], np.nd
         done, coded = cv2.imencode(".png", make())
         assert done
         file.parent.mkdir(parents=True, exist_ok=True)
-        partial = file.with_name(f"{file.name}.{os.getpid()}.partial")
-        partial.write_bytes(coded.tobytes())
-        os.replace(partial, file)
+        with whole(file, shared=True) as partial:
+            partial.write_bytes(coded.tobytes())
     return file

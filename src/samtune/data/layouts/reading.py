@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,6 +11,7 @@ from samtune.data.layouts.merging import cut_levels, draw_coco, merge_files
 from samtune.data.layouts.table import LAYOUTS, Layout, Part
 from samtune.data.options import DataOptions
 from samtune.errors import DataError
+from samtune.spelling import did_you_mean
 from samtune.types import Pair, Problem
 
 if TYPE_CHECKING:
@@ -30,11 +30,10 @@ def split_word(images: Path | str) -> tuple[Layout, str | None, Path] | None:
         return None
     layout = LAYOUTS[name]
     if slash and part not in layout.part_names:
-        close = difflib.get_close_matches(part, layout.part_names, n=1)
         offered = ", ".join(layout.part_names) or "none, for it names no split"
         raise DataError(
             f"{images}: the part of {name} must be one of its own ({offered}), but {part!r} came"
-            + (f"; did you mean {close[0]}?" if close else "")
+            f"{did_you_mean(part, layout.part_names)}"
         )
     return layout, part or None, Path(path)
 

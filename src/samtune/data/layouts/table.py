@@ -1,6 +1,8 @@
 """The public data sets of the papers: where they live, their licence and splits, and the folders they come in.
 
-Facts only: what could not be checked says `NOT_STATED`. Numbers of images are those of the papers that use the set.
+Facts only. Names of folders are those of the authors' pages or of public code that reads the download; a licence stands
+here where its wording could be read, else the text says to check it. Numbers of images are those of the papers that use
+the set; what is not known says `NOT_STATED`.
 """
 
 from __future__ import annotations
@@ -9,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 NOT_STATED = "not stated"
+CHECK_LICENCE = "not confirmed here, check it at the source"
 
 
 @dataclass(frozen=True)
@@ -46,8 +49,8 @@ class Layout:
         name: the word before the colon.
         title: its name in the papers.
         protocol: how its field is scored, a word of `samtune evaluate --protocol`.
-        where: where it is had; `NOT_STATED` where that could not be checked.
-        licence: as its authors state it; `NOT_STATED` where that could not be checked.
+        where: where it is had.
+        licence: as its authors state it; `CHECK_LICENCE` where their words could not be read.
         parts: its folders.
         trap: what goes wrong when it is read without care, and what is done here; "" for nothing known.
         options: fields of `DataOptions` that hold for it.
@@ -104,7 +107,7 @@ def _saliency(name: str, num: int | None, images: tuple[str, ...], masks: tuple[
 
 CAMOUFLAGE = (
     Layout(
-        "camo", "CAMO", "cod", SINET, NOT_STATED,
+        "camo", "CAMO", "cod", SINET, CHECK_LICENCE,
         (
             Part("train", ("Images/Train",), ("GT",), 1000),
             Part("test", ("Images/Test", *_bundle("CAMO")), ("GT", *_masks(_bundle("CAMO"))), 250),
@@ -112,7 +115,7 @@ CAMOUFLAGE = (
         trap=f"{STRAY} (251 files against 250)", wrappers=("CAMO-V.1.0-CVIU2019", "CAMO"),
     ),
     Layout(
-        "cod10k", "COD10K", "cod", SINET, NOT_STATED,
+        "cod10k", "COD10K", "cod", SINET, CHECK_LICENCE,
         (
             Part("train", ("Train/Image",), ("Train/GT_Object",), 3040, only="COD10K-CAM"),
             Part(
@@ -127,20 +130,23 @@ CAMOUFLAGE = (
         wrappers=("COD10K-v3", "COD10K-v2", "COD10K"),
     ),
     Layout(
-        "cod_train", "CAMO and COD10K training images in one bundle", "cod", SINET, NOT_STATED,
+        "cod_train", "CAMO and COD10K training images in one bundle", "cod", SINET, CHECK_LICENCE,
         (Part("train", ("TrainDataset/Imgs", "TrainDataset/Image", "Imgs", "Image"),
               ("TrainDataset/GT", "TrainDataset/GT", "GT", "GT"), 4040),),
     ),
     Layout(
-        "chameleon", "CHAMELEON", "cod", SINET, NOT_STATED, _test_only("CHAMELEON", 76),
+        "chameleon", "CHAMELEON", "cod", SINET, CHECK_LICENCE, _test_only("CHAMELEON", 76),
         trap=f"{STRAY} (77 files against 76)",
     ),
-    Layout("nc4k", "NC4K", "cod", NOT_STATED, NOT_STATED, _test_only("NC4K", None)),
+    Layout(
+        "nc4k", "NC4K", "cod", "github.com/JingZhang617/COD-Rank-Localize-and-Segment", CHECK_LICENCE,
+        _test_only("NC4K", 4121),
+    ),
 )  # fmt: skip
 
 SHADOW = (
     Layout(
-        "istd", "ISTD", "shadow", "github.com/DeepInsight-PCALab/ST-CGAN", NOT_STATED,
+        "istd", "ISTD", "shadow", "github.com/DeepInsight-PCALab/ST-CGAN", CHECK_LICENCE,
         (
             Part("train", ("train/train_A", "train_A"), ("train/train_B", "train_B"), 1330),
             Part("test", ("test/test_A", "test_A"), ("test/test_B", "test_B"), 540),
@@ -149,7 +155,7 @@ SHADOW = (
         options={"class_names": ("shadow",)}, wrappers=("ISTD_Dataset", "ISTD"),
     ),
     Layout(
-        "sbu", "SBU", "shadow", "www3.cs.stonybrook.edu/~cvl/projects/shadow_noisy_label", NOT_STATED,
+        "sbu", "SBU", "shadow", "www3.cs.stonybrook.edu/~cvl/projects/shadow_noisy_label", CHECK_LICENCE,
         (
             Part("train", ("SBUTrain4KRecoveredSmall/ShadowImages",), ("SBUTrain4KRecoveredSmall/ShadowMasks",)),
             Part("test", ("SBU-Test/ShadowImages",), ("SBU-Test/ShadowMasks",)),
@@ -160,33 +166,33 @@ SHADOW = (
 
 SALIENCY = (
     Layout(
-        "duts", "DUTS", "sod", "saliencydetection.net/duts", NOT_STATED,
+        "duts", "DUTS", "sod", "saliencydetection.net/duts", CHECK_LICENCE,
         (
-            Part("train", ("DUTS-TR/DUTS-TR-Image", "DUTS-TR-Image"), ("DUTS-TR/DUTS-TR-Mask", "DUTS-TR-Mask")),
-            Part("test", ("DUTS-TE/DUTS-TE-Image", "DUTS-TE-Image"), ("DUTS-TE/DUTS-TE-Mask", "DUTS-TE-Mask")),
+            Part("train", ("DUTS-TR/DUTS-TR-Image", "DUTS-TR-Image"), ("DUTS-TR/DUTS-TR-Mask", "DUTS-TR-Mask"), 10553),
+            Part("test", ("DUTS-TE/DUTS-TE-Image", "DUTS-TE-Image"), ("DUTS-TE/DUTS-TE-Mask", "DUTS-TE-Mask"), 5019),
         ),
         wrappers=("DUTS",),
     ),
     Layout(
-        "ecssd", "ECSSD", "sod", "www.cse.cuhk.edu.hk/leojia/projects/hsaliency/dataset.html", NOT_STATED,
-        (_saliency("ECSSD", None, ("images",), ("ground_truth_mask",)),), wrappers=("ECSSD",),
+        "ecssd", "ECSSD", "sod", "www.cse.cuhk.edu.hk/leojia/projects/hsaliency/dataset.html", CHECK_LICENCE,
+        (_saliency("ECSSD", 1000, ("images",), ("ground_truth_mask",)),), wrappers=("ECSSD",),
     ),
     Layout(
-        "dut_omron", "DUT-OMRON", "sod", "saliencydetection.net/dut-omron", NOT_STATED,
-        (_saliency("DUT-OMRON", None, ("DUT-OMRON-image", "DUT-OMRON-image/DUT-OMRON-image", "DUT-OMRON-image"),
+        "dut_omron", "DUT-OMRON", "sod", "saliencydetection.net/dut-omron", CHECK_LICENCE,
+        (_saliency("DUT-OMRON", 5168, ("DUT-OMRON-image", "DUT-OMRON-image/DUT-OMRON-image", "DUT-OMRON-image"),
                    ("pixelwiseGT-new-PNG", "DUT-OMRON-gt-pixelwise.zip/pixelwiseGT-new-PNG",
                     "DUT-OMRON-gt-pixelwise.zip/pixelwiseGT-new-PNG")),),
         wrappers=("DUT-OMRON", "DUTS-OMRON", "DUT_OMRON"),
     ),
     Layout(
-        "hku_is", "HKU-IS", "sod", "i.cs.hku.hk/~gbli/deep_saliency.html", NOT_STATED,
-        (_saliency("HKU-IS", None, ("imgs",), ("gt",)),), wrappers=("HKU-IS",),
+        "hku_is", "HKU-IS", "sod", "i.cs.hku.hk/~gbli/deep_saliency.html", CHECK_LICENCE,
+        (_saliency("HKU-IS", 4447, ("imgs",), ("gt",)),), wrappers=("HKU-IS",),
     ),
     Layout(
-        "pascal_s", "PASCAL-S", "sod", "cbs.ic.gatech.edu/salobj", NOT_STATED,
+        "pascal_s", "PASCAL-S", "sod", "cbs.ic.gatech.edu/salobj", CHECK_LICENCE,
         (
             _saliency(
-                "PASCAL-S", None, ("Imgs", "PASCAL-S/Imgs"), ("Imgs", "PASCAL-S/Imgs"),
+                "PASCAL-S", 850, ("Imgs", "PASCAL-S/Imgs"), ("Imgs", "PASCAL-S/Imgs"),
                 image_suffixes=JPEG, mask_suffixes=PNG,
             ),
         ),
@@ -200,35 +206,34 @@ SALIENCY = (
 MEDICAL = (
     Layout(
         "kvasir_seg", "Kvasir-SEG", "polyp", "datasets.simula.no/kvasir-seg",
-        "research and education; commercial use needs permission",
+        "research and education alone; commercial use needs written permission",
         (Part(None, ("images",), ("masks",), 1000),),
         trap="its masks are JPEG: above the middle is polyp; no official split (papers use 900 + 100 or 880 + 120)",
         options={"class_names": ("polyp",)}, wrappers=("Kvasir-SEG",),
     ),
     Layout(
-        "cvc_clinicdb", "CVC-ClinicDB (CVC-612)", "polyp", "polyp.grand-challenge.org/CVCClinicDB", NOT_STATED,
+        "cvc_clinicdb", "CVC-ClinicDB (CVC-612)", "polyp", "polyp.grand-challenge.org/CVCClinicDB", CHECK_LICENCE,
         (Part(None, ("Original", "PNG/Original"), ("Ground Truth", "PNG/Ground Truth"), 612),),
         trap="frames of one video look alike: split by sequence, not at random",
         options={"class_names": ("polyp",)}, wrappers=("CVC-ClinicDB",),
     ),
     Layout(
         "pranet_polyp", "Kvasir-SEG and CVC-ClinicDB as PraNet split them", "polyp",
-        "the bundles linked from github.com/DengPingFan/PraNet", NOT_STATED,
+        "the bundles linked from github.com/DengPingFan/PraNet", CHECK_LICENCE,
         (
-            Part("train", ("TrainDataset/images", "TrainDataset/image"), ("TrainDataset/masks", "TrainDataset/mask"),
-                 1450),
+            Part("train", ("TrainDataset/images", "TrainDataset/image", "TrainDataset/image"),
+                 ("TrainDataset/masks", "TrainDataset/mask", "TrainDataset/masks"), 1450),
             Part("test", ("TestDataset/Kvasir/images",), ("TestDataset/Kvasir/masks",), 100),
             Part("test", ("TestDataset/CVC-ClinicDB/images",), ("TestDataset/CVC-ClinicDB/masks",), 62),
         ),
-        options={"class_names": ("polyp",)},
+        options={"class_names": ("polyp",)}, wrappers=("TrainDataset", "TestDataset"),
     ),
     Layout(
-        "isic2017", "ISIC 2017, task 1", "skin", "challenge.isic-archive.com/landing/2017/42", NOT_STATED,
+        "isic2017", "ISIC 2017, task 1", "skin", "challenge.isic-archive.com/landing/2017/42", CHECK_LICENCE,
         tuple(
-            Part(name, (f"ISIC-2017_{word}_Data", f"ISIC-2017_{word}_v2_Data"),
-                 (f"ISIC-2017_{word}_Part1_GroundTruth", f"ISIC-2017_{word}_v2_Part1_GroundTruth"), num,
+            Part(name, (f"ISIC-2017_{word}_Data",), (f"ISIC-2017_{word}_Part1_GroundTruth",), num,
                  mask_end="_segmentation", image_suffixes=JPEG, mask_suffixes=PNG)
-            for name, word, num in (("train", "Training", 2000), ("val", "Validation", 150), ("test", "Test", 600))
+            for name, word, num in (("train", "Training", 2000), ("val", "Validation", 150), ("test", "Test_v2", 600))
         ),
         trap="superpixel maps (_superpixels.png) lie beside the images: only .jpg are images",
         options={"class_names": ("lesion",)},
@@ -238,32 +243,36 @@ MEDICAL = (
 SCENES = (
     Layout(
         "leaf", "Leaf disease segmentation with train/valid split", "leaf",
-        "Kaggle, under that title (S. R. Rath, 2023)", NOT_STATED,
+        "www.kaggle.com/datasets/sovitrath/leaf-disease-segmentation-with-trainvalid-split", CHECK_LICENCE,
         (
             Part("train", ("orig_data/train_images", "train_images"), ("orig_data/train_masks", "train_masks")),
             Part("val", ("orig_data/valid_images", "valid_images"), ("orig_data/valid_masks", "valid_masks")),
         ),
-        trap="the names of its folders could not be checked", options={"class_names": ("disease",)},
+        trap="orig_data is read, not the copies beside it that were augmented beforehand; the names of its folders are "
+        "those that one public script reads", options={"class_names": ("disease",)},
         wrappers=("leaf_disease_segmentation",),
     ),
     Layout(
-        "mass_roads", "Massachusetts roads", "road", "www.cs.toronto.edu/~vmnih/data", NOT_STATED,
+        "mass_roads", "Massachusetts roads", "road", "www.cs.toronto.edu/~vmnih/data", CHECK_LICENCE,
         tuple(
             Part(name, (f"{word}/sat", f"tiff/{kaggle}", kaggle), (f"{word}/map", f"tiff/{kaggle}_labels",
-                 f"{kaggle}_labels"))
-            for name, word, kaggle in (("train", "train", "train"), ("val", "valid", "val"), ("test", "test", "test"))
+                 f"{kaggle}_labels"), num)
+            for name, word, kaggle, num in (
+                ("train", "train", "train", 1108), ("val", "valid", "val", 14), ("test", "test", "test", 49),
+            )
         ),
-        trap="images end in .tiff, masks in .tif: paired by stem",
+        trap="images end in .tiff, masks in .tif: paired by stem; the repackaging on Kaggle (balraj98) is read too",
         options={"class_names": ("road",)}, wrappers=("mass_roads",),
     ),
     Layout(
-        "trans10k", "Trans10K-v2", "trans10k", "github.com/xieenze/Trans2Seg", NOT_STATED,
+        "trans10k", "Trans10K-v2", "trans10k", "github.com/xieenze/Trans2Seg", CHECK_LICENCE,
         tuple(
             Part(name, (f"{word}/images",), (f"{word}/masks_12",), mask_end="_mask")
             for name, word in (("train", "train"), ("val", "validation"), ("test", "test"))
         ),
-        trap="masks hold ids 0 to 11 in palette files: read as ids, never as colours; all eleven classes keep their "
-        "id even where a part lacks one, and 255 counts nowhere; masks of the first version (masks/) are not read",
+        trap="masks hold ids 0 to 11 in palette files: read as ids, never as colours; 8, wall, is floor glass in the "
+        "authors' code; all eleven classes keep their id even where a part lacks one, and 255 counts nowhere; masks of "
+        "the first version (masks/) are not read",
         options={
             "class_names": (
                 "shelf", "jar", "freezer", "window", "door", "eyeglass", "cup", "wall", "bowl", "bottle", "box",
@@ -276,7 +285,7 @@ SCENES = (
 
 MICROSCOPY = (
     Layout(
-        "organoid_basic", "OrganoidBasic (OrgaSegment)", "microscopy", "zenodo.org/records/10278229", NOT_STATED,
+        "organoid_basic", "OrganoidBasic (OrgaSegment)", "microscopy", "zenodo.org/records/10278229", CHECK_LICENCE,
         tuple(
             Part(name, (word,), (word,), image_end="_img", mask_end="_masks_organoid")
             for name, word in (("train", "train"), ("val", "val"), ("test", "eval"))
@@ -285,8 +294,9 @@ MICROSCOPY = (
         options={"class_names": ("organoid",), "instances": True}, wrappers=("OrganoidBasic_v20211206",),
     ),
     Layout(
-        "emps", "EMPS", "microscopy", "www.kaggle.com/datasets/batuhanyil/electron-microscopy-particle-segmentation",
-        NOT_STATED,
+        "emps", "EMPS", "microscopy",
+        "github.com/by256/emps, www.kaggle.com/datasets/batuhanyil/electron-microscopy-particle-segmentation",
+        CHECK_LICENCE,
         (Part(None, ("images",), ("segmaps",), 465),),
         trap="masks hold one id per particle, 32 bit",
         options={"class_names": ("particle",), "instances": True}, wrappers=("emps-main", "emps"),
@@ -302,7 +312,7 @@ MICROSCOPY = (
             )
         ),
         trap="outlines in COCO files, and one folder holds train and val: masks are drawn once, into the cache, and "
-        "the files say which image is in which part; older copies have a folder for each cell type",
+        "the files say which image is in which part; images may lie in a folder for each cell type or all in one",
         options={"class_names": ("cell",), "instances": True}, objects="coco",
         wrappers=("LIVECell_dataset_2021", "LIVECell"),
     ),
@@ -310,8 +320,8 @@ MICROSCOPY = (
         "dsb2018", "2018 Data Science Bowl, stage 1", "microscopy",
         "bbbc.broadinstitute.org/BBBC038", "CC0 1.0",
         (Part(None, ("stage1_train",), ("stage1_train",), 670),),
-        trap="a folder for each image, with a mask file for each nucleus: merged once, into the cache; the mask "
-        "files of the stage1_test folder do not exist",
+        trap="a folder for each image, with a mask file for each nucleus: merged once, into the cache; "
+        "stage1_test has no mask files and is not read",
         options={"class_names": ("nucleus",), "instances": True}, objects="files",
     ),
 )  # fmt: skip
