@@ -8,6 +8,7 @@ bfloat16, which halves their memory. The mask decoder stays in float32 unless th
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, get_args
@@ -20,6 +21,8 @@ from samtune.progress import say
 from samtune.types import Precision
 
 if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
+
     from samtune.sam.model import Sam
 
 WIDE = 512
@@ -90,9 +93,12 @@ def keep_frozen_low(sam: Sam) -> None:
     say(f"The encoder computes in {name}, which saves time and memory; with the precision fp32 it is exact.")
 
 
-def unrounded(tensor: Tensor) -> torch.autocast:
+def unrounded(tensor: Tensor) -> AbstractContextManager[None]:
     """A context in which products on the tensor's device keep its own type, whatever autocast is around it."""
-    return torch.autocast(tensor.device.type, enabled=False)
+    kind = tensor.device.type
+    if not torch.amp.is_autocast_available(kind):  # the meta device, which computes nothing
+        return nullcontext()
+    return torch.autocast(kind, enabled=False)
 
 
 @cache
