@@ -28,19 +28,28 @@ WIDTHS = {"desktop": 1280, "phone": 390}
 HEIGHT = 1600
 
 MEASURE = """<script>
-const wide = [...document.querySelectorAll("main *")].filter(e => !e.closest(".scroll") && !e.closest("svg"))
-  .filter(e => e.getBoundingClientRect().right > innerWidth + 1).map(e => e.tagName + "." + e.className);
-const all = document.documentElement.scrollWidth;
-const target = document.querySelector(":target");
-const place = target ? getComputedStyle(target).position : "none";
-document.title = "measured " + innerWidth + " " + all + " " + place + " " + wide.slice(0, 5).join(" ");
+addEventListener("load", () => setTimeout(() => {
+  const wide = [...document.querySelectorAll("main *")].filter(e => !e.closest(".scroll") && !e.closest("svg"))
+    .filter(e => e.getBoundingClientRect().right > innerWidth + 1).map(e => e.tagName + "." + e.className);
+  const all = document.documentElement.scrollWidth;
+  const target = document.querySelector(":target");
+  const place = target ? getComputedStyle(target).position : "none";
+  document.title = "measured " + innerWidth + " " + all + " " + place + " " + wide.slice(0, 5).join(" ");
+}, 100));
 </script>"""
 
 
 def browse(program: str, page: Path, *words: str, width: int = 1280, hash_: str = "") -> str:
     """Run the browser on a page without a window; returns what it printed."""
     with tempfile.TemporaryDirectory() as profile:
-        command = [program, "--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars"]
+        command = [
+            program,
+            "--headless",
+            "--no-sandbox",
+            "--disable-gpu",
+            "--hide-scrollbars",
+            "--virtual-time-budget=5000",
+        ]
         command += [f"--user-data-dir={profile}", f"--window-size={width},{HEIGHT}", *words, page.as_uri() + hash_]
         done = subprocess.run(command, capture_output=True, text=True, timeout=180, check=True)
     return done.stdout
