@@ -22,6 +22,7 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "recipe": ("auto", "paper"),
     "schedule": ("warmup_cosine", "linear", "epoch_cosine"),
     "augmentation": ("varied", "flip"),
+    "loss_side": ("input", "logits"),
 }
 """The settings that are words of a list."""
 
@@ -56,6 +57,9 @@ class TrainSettings:
         schedule: of the learning rate: warmup_cosine, linear or epoch_cosine; see `methods.recipes`.
         clip_norm: largest norm of an update's gradient; 0 for any.
         loss: a name of `samtune.losses`, or "auto".
+        loss_side: where logits and labels meet: "input", logits enlarged to the input's size, or "logits", labels taken
+            at the middle of the logits' cells (a quarter of the side with the mask decoder), which saves time and
+            memory and is blind to what is thinner than a cell.
         ema: decay of the running average of the trained tensors; 0 for none.
         augmentation: how views differ from the image: varied (flips, turns, windows, light) or flip (left-right, half
             of the time).
@@ -90,6 +94,7 @@ class TrainSettings:
     schedule: str | None = None
     clip_norm: float | None = None
     loss: str = "auto"
+    loss_side: str = "input"
     ema: float | None = None
     augmentation: str | None = None
     views: int | None = None
@@ -148,6 +153,7 @@ class Plan:
         accumulate: parts of an update.
         patience: evaluations without a better score before the run stops, 0 for never.
         updates_per_epoch: updates in a pass over the training images, a whole number or not.
+        loss_side: where logits and labels meet, "input" or "logits".
     """
 
     updates: int
@@ -165,6 +171,7 @@ class Plan:
     accumulate: int
     patience: int
     updates_per_epoch: float
+    loss_side: str = "input"
 
     def rate(self, step: int) -> float:
         """The learning rate of a step (from 0)."""
@@ -228,6 +235,7 @@ def plan_run(
         accumulate=accumulate,
         patience=_or(settings.patience, recipe.patience),
         updates_per_epoch=per_epoch,
+        loss_side=settings.loss_side,
     )
     if not updates:
         say("No updates: the values fitted to the training images, as they are, are the result.")
