@@ -51,7 +51,8 @@ class TrainSettings:
         updates: optimiser steps.
         epochs: the same in passes over the training images; one of the two.
         batch_size: images in an update, over all processes.
-        accumulate: in how many parts an update's images are pushed through the model.
+        accumulate: in how many parts an update's images are pushed through the model; None for the recipe's number, or
+            more where they would not fit into the memory there is (`micro_batch.choose_parts`).
         learning_rate: peak of the schedule.
         weight_decay: AdamW's, on matrices only unless the recipe says otherwise.
         schedule: of the learning rate: warmup_cosine, linear or epoch_cosine; see `methods.recipes`.
@@ -150,7 +151,7 @@ class Plan:
         schedule: of the learning rate.
         decay_all: decay vectors and numbers too.
         clip_norm: largest norm of an update's gradient, 0 for any.
-        accumulate: parts of an update.
+        accumulate: parts of an update; at least, where the setting left it open.
         patience: evaluations without a better score before the run stops, 0 for never.
         updates_per_epoch: updates in a pass over the training images, a whole number or not.
         loss_side: where logits and labels meet, "input" or "logits".
