@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from results_nano import iou, keep, parsed, parser, read
 
-from samtune.compare.isolation import isolated, peak_memory_bytes
+from samtune.compare.isolation import isolated
 from samtune.data import DataOptions, Dataset, open_dataset, split
 from samtune.data.restore import decide
 from samtune.methods import METHODS
@@ -30,6 +30,7 @@ from samtune.predict import Predictor, load_predictor
 from samtune.predict.predictor import segment
 from samtune.sam import Sam
 from samtune.training import TrainSettings, train
+from samtune.training.memory import peak_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -90,7 +91,7 @@ def measure(name: str, row: str, seed: int, given: argparse.Namespace) -> dict[s
             return {"iou": iou(dataset, masks(dataset, indices, stock_masks(sam))), "num_images": len(indices)}
         settings = TrainSettings(base="nano", method=row, shots=SHOTS, seed=seed, device="cpu", **given.changes)
         result = train(settings, dataset, scratch / "run")
-        peak_bytes = peak_memory_bytes()
+        held_bytes = peak_bytes(torch.device("cpu"))
         adapter = scratch / "run" / "specialist" / "adapter_model.safetensors"
         specialist = specialist_masks(load_predictor(scratch / "run", device="cpu"))
         return {
@@ -101,7 +102,7 @@ def measure(name: str, row: str, seed: int, given: argparse.Namespace) -> dict[s
             "adapter_bytes": adapter.stat().st_size,
             "seconds": result.seconds["total"],
             "steps": result.steps,
-            "peak_bytes": peak_bytes,
+            "peak_bytes": held_bytes,
             "validation": result.validation["iou_per_image"],
         }
 

@@ -304,3 +304,13 @@ def test_what_does_not_belong_together_is_refused() -> None:
         losses.soft_dice(logits, labels.float())
     with pytest.raises(ShapeError, match="B, K, H, W"):
         losses.probabilities(logits[0])
+
+
+def test_labels_at_the_middle_of_coarser_cells() -> None:
+    labels = torch.arange(64, dtype=torch.uint8).view(1, 8, 8)
+    labels[:, :, 4:] = IGNORE
+    coarse = losses.labels_at(labels, (2, 2))
+    assert coarse.tolist() == [[[18, IGNORE], [50, IGNORE]]]
+    same = torch.nn.functional.interpolate(labels[None].float(), size=(4, 2), mode="nearest-exact")[0]
+    assert torch.equal(losses.labels_at(labels, (4, 2)), same.to(torch.uint8))
+    assert torch.equal(losses.labels_at(labels, (8, 8)), labels)

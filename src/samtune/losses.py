@@ -34,6 +34,7 @@ __all__ = [
     "cross_entropy",
     "focal",
     "focal_dice",
+    "labels_at",
     "probabilities",
     "segmentation_loss",
     "shadow_bce",
@@ -364,6 +365,25 @@ def segmentation_loss(logits: Tensor, labels: Tensor, kind: LossKind = "bce_dice
         size_hw = [int(extent) for extent in labels.shape[1:]]
         logits = F.interpolate(_full_precision(logits), size=size_hw, mode="bilinear", align_corners=False)
     return _LOSSES[kind](logits, labels)
+
+
+def labels_at(labels: Tensor, size_hw: tuple[int, int]) -> Tensor:
+    """Label maps on a coarser grid: the label under the middle of each cell.
+
+    Nothing is mixed: a cell whose middle is padding or ignored is ignored.
+
+    Args:
+        labels: uint8 (B, H, W).
+        size_hw: (h, w) of the grid.
+
+    Returns:
+        uint8 (B, h, w).
+    """
+    rows, columns = (
+        ((torch.arange(cells, device=labels.device) + 0.5) * (extent / cells)).long()
+        for cells, extent in zip(size_hw, labels.shape[1:], strict=True)
+    )
+    return labels[:, rows[:, None], columns]
 
 
 def _full_precision(logits: Tensor) -> Tensor:

@@ -17,7 +17,7 @@ MASKS = ["--classes", "--colour", "--colours", "--ignore-label", "--instances", 
 SURFACE = {
     "demo": ["--base", "--json", "--kind", "--out", "--seed"],
     "train": [
-        *MASKS, "--accumulate", "--base", "--batch-size", "--config", "--device", "--json", "--method",
+        *MASKS, "--accumulate", "--base", "--batch-size", "--config", "--device", "--dry-run", "--json", "--method",
         "--no-report", "--out", "--recipe", "--report", "--resume", "--seed", "--set", "--shots", "--side", "--updates",
         "--val", "--val-images", "--val-masks", "images", "masks",
     ],

@@ -22,6 +22,21 @@ def train(run: Run, data: Path, base: Path, out: Path, *more: object) -> Answer:
     return run("train", data / "images", data / "masks", "--base", base, "--out", out, *QUICK, *more)
 
 
+def test_a_dry_run_tells_and_writes_nothing(run: Run, data: Path, base: Path, tmp_path: Path) -> None:
+    words = ("train", data / "images", data / "masks", "--base", base, "--dry-run", *QUICK[:-1])
+    answer = run(*words, "--json")
+    assert answer.code == 0, answer.err
+    assert not any(tmp_path.iterdir())
+    found = answer.json
+    assert (found["num_train"], found["plan"]["updates"], found["fits"]) == (6, 8, True)
+    assert found["memory"]["peak_bytes"] < found["memory"]["limit_bytes"]
+    text = run(*words).out
+    assert "8 updates of 4 images, each at once" in text
+    assert text.endswith("It fits.\n")
+    assert "leave one of them out" in run(*words, "--resume").err
+    assert "--out must name the run folder" in run(*words[:5]).err
+
+
 def test_train_predict_evaluate_and_the_page(run: Run, data: Path, samples: Path, base: Path, tmp_path: Path) -> None:
     out = tmp_path / "run"
     trained = train(run, data, base, out, "--set", "method.num_tokens=4")

@@ -18,7 +18,7 @@ import torch
 
 from samtune.compare import Cell, Comparison, compare, memory, sharing
 from samtune.compare.features import load_base
-from samtune.compare.memory import available_bytes, needed_bytes
+from samtune.compare.memory import needed_bytes
 from samtune.compare.run import _need
 from samtune.compare.sharing import Division, Finished, divide, in_processes
 from samtune.data import Dataset
@@ -88,18 +88,6 @@ def test_what_was_measured_is_better_than_a_guess(comparison: Comparison) -> Non
     peak = max(r["memory_bytes"]["process_peak"] for cell, r in records.items() if cell.row == "unet")
     assert _need("unet", records, {"unet": 7}) == int(1.25 * peak)
     assert _need("lora", records, {"lora": 7}) == 7
-
-
-def test_free_memory_is_read_and_limited(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "meminfo").write_text("MemTotal: 9000 kB\nMemAvailable:    5000 kB\n")
-    (tmp_path / "limit").write_text("max\n")
-    places = {"/proc/meminfo": tmp_path / "meminfo", "/sys/fs/cgroup/memory.max": tmp_path / "limit"}
-    monkeypatch.setattr(memory, "Path", lambda name: places[name])
-    assert available_bytes() == 5000 * 1024
-    (tmp_path / "limit").write_text("1000000\n")
-    assert available_bytes() == 1_000_000
-    (tmp_path / "meminfo").unlink()
-    assert available_bytes() is None
 
 
 def test_what_ran_side_by_side_is_told(

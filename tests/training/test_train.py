@@ -238,9 +238,17 @@ def test_patience_stops_early_and_the_best_is_kept(prepared: Path) -> None:
     assert result.validation["iou_per_image"] == max(row["val_iou_per_image"] for row in rows)
 
 
+def test_the_loss_at_the_logits_own_size(prepared: Path) -> None:
+    run(prepared, "coarse", updates=3, loss_side="logits")
+    run(prepared, "fine", updates=3, loss_side="input")
+    coarse, fine = (history(prepared / name) for name in ("coarse", "fine"))
+    assert all(one["loss"] != other["loss"] for one, other in zip(coarse, fine, strict=True))
+    assert [row["loss"] for row in coarse] == pytest.approx([row["loss"] for row in fine], rel=0.2)
+
+
 def test_collapse_is_told(prepared: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(trainer_module, "COLLAPSE_STEPS", 5)
-    monkeypatch.setattr("samtune.training.trainer.task_loss", lambda sam, logits, labels, kind: logits.mean())
+    monkeypatch.setattr("samtune.training.objective.task_loss", lambda sam, logits, labels, kind: logits.mean())
     with caplog.at_level(logging.INFO, logger="samtune"):
         result = run(prepared, "collapsed", method="decoder_only", updates=30, learning_rate=1e-1)
     assert any("Collapse: for 5 updates" in record.message for record in caplog.records)
@@ -296,6 +304,7 @@ def test_a_validation_set_of_its_own(prepared: Path, tmp_path: Path) -> None:
     [
         ({"shots": 0, "val": 2.0}, ["shots", "val"]),
         ({"precision": "fp8"}, ["precision"]),
+        ({"loss_side": "label"}, ["loss_side", "logits"]),
         ({"loss": "hinge"}, ["bce_dice", "hinge"]),
         ({"accumulate": 5}, ["accumulate", "batch_size"]),
         ({"method": "ptsa"}, ["did you mean 'ptsam'"]),

@@ -25,9 +25,11 @@ from samtune.cli.options import (
     set_values,
 )
 from samtune.cli.output import emit, is_main_process
-from samtune.errors import SamTuneError
+from samtune.errors import ConfigError, SamTuneError
 
 if TYPE_CHECKING:
+    from samtune.config import RunConfig
+    from samtune.data import Dataset
     from samtune.training import TrainResult
 
 
@@ -35,7 +37,7 @@ def train(
     images: ImagesOrConfig = None,
     masks: Masks = None,
     *,
-    out: Annotated[Path, typer.Option("--out", metavar="RUN", help="Run folder to write; new or empty.")],
+    out: Annotated[Path | None, typer.Option("--out", metavar="RUN", help="Run folder to write; new or empty.")] = None,
     method: Annotated[str | None, typer.Option(help="See `samtune methods`. Default: ptsam.")] = None,
     recipe: Annotated[
         str | None,
@@ -59,7 +61,7 @@ def train(
         int | None, typer.Option(help="Images in an update, over all processes. Default: the method's.")
     ] = None,
     accumulate: Annotated[
-        int | None, typer.Option(help="Parts an update is computed in, to save memory. Default: 1.")
+        int | None, typer.Option(help="Parts an update is computed in, to save memory. Default: as few as fit.")
     ] = None,
     set_: Annotated[
         list[str] | None,
@@ -74,6 +76,9 @@ def train(
         Path | None, typer.Option(metavar="TOML", help="Settings as a file; the command line goes before it.")
     ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in --out.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Estimate memory and time on this machine, and write nothing.")
+    ] = False,
     report: Annotated[bool, typer.Option("--report/--no-report", help="Write RUN/report.html.")] = True,
     as_json: Json = False,
 ) -> None:
@@ -84,6 +89,20 @@ def train(
         "batch_size": batch_size, "accumulate": accumulate, "device": device,
     }  # fmt: skip
     given |= data_values(classes, colour, ignore_label, instances)
+    if dry_run:
+        if resume:
+            raise ConfigError(
+                "--dry-run estimates a whole run, so it has no effect on --resume; leave one of them out."
+            )
+        from samtune.cli.estimate_text import estimate_text
+        from samtune.training import estimate_run
+
+        told, dataset, validation = _read(given, set_ or [], [config])
+        estimate = estimate_run(told.train, dataset, validation=validation)
+        emit(vars(estimate), estimate_text(estimate), as_json=as_json)
+        return
+    if out is None:
+        raise ConfigError("--out must name the run folder to write, but it was left out; only --dry-run needs none.")
     result = run(given, set_ or [], config, out, resume=resume, report=report)
     emit(vars(result), _text(result), as_json=as_json)
     if result.stopped == "interrupted":
@@ -103,25 +122,11 @@ def run(
         resume: go on with the run in `out`; what is not given is as that run has it.
         report: write the page too.
     """
-    from samtune.config import CONFIG_FILE, claim_run, make_config, read_config
-    from samtune.data import open_dataset
-    from samtune.methods import make_method
+    from samtune.config import CONFIG_FILE, claim_run
     from samtune.training import finished_result
     from samtune.training import train as train_specialist
 
-    settings, fields = set_values(words)
-    layers = [read_config(path) for path in (out / CONFIG_FILE if resume else None, file) if path is not None]
-    if given["images"] is not None:  # a folder on the command line comes with its own masks, or none
-        layers = [{key: v for key, v in layer.items() if key not in ("images", "masks")} for layer in layers]
-    fields = {key: v for layer in layers for key, v in layer.get("method_fields", {}).items()} | fields
-    layers += [settings, given] + ([{"method_fields": fields}] if fields else [])
-    told = make_config(*layers)
-    make_method(told.train.method, **told.train.method_fields)  # refuse before the data is read
-    dataset = open_dataset(told.images, told.masks, told.data)
-    told = replace(told, data=dataset.options)
-    validation = None
-    if told.val_images is not None:
-        validation = open_dataset(told.val_images, told.val_masks, dataset.options)
+    told, dataset, validation = _read(given, words, [out / CONFIG_FILE if resume else None, file])
     if is_main_process():
         claim_run(out, told, resume=resume)
     finished = finished_result(out) if resume else None
@@ -138,6 +143,30 @@ def run(
 
         write_training_page(result, validation or dataset, base=told.train.base, device=told.train.device)
     return result
+
+
+def _read(
+    given: dict[str, Any], words: list[str], files: list[Path | None]
+) -> tuple[RunConfig, Dataset, Dataset | None]:
+    """The whole configuration, the images and those for validation alone; the first file yields to the next."""
+    from samtune.config import make_config, read_config
+    from samtune.data import open_dataset
+    from samtune.methods import make_method
+
+    settings, fields = set_values(words)
+    layers = [read_config(path) for path in files if path is not None]
+    if given["images"] is not None:  # a folder on the command line comes with its own masks, or none
+        layers = [{key: v for key, v in layer.items() if key not in ("images", "masks")} for layer in layers]
+    fields = {key: v for layer in layers for key, v in layer.get("method_fields", {}).items()} | fields
+    layers += [settings, given] + ([{"method_fields": fields}] if fields else [])
+    told = make_config(*layers)
+    make_method(told.train.method, **told.train.method_fields)  # refuse before the data is read
+    dataset = open_dataset(told.images, told.masks, told.data)
+    told = replace(told, data=dataset.options)
+    validation = None
+    if told.val_images is not None:
+        validation = open_dataset(told.val_images, told.val_masks, dataset.options)
+    return told, dataset, validation
 
 
 def _release(out: Path) -> None:

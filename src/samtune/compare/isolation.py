@@ -5,12 +5,13 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
-import sys
 import threading
 import traceback
 from dataclasses import dataclass
 from multiprocessing.reduction import ForkingPickler
 from typing import TYPE_CHECKING, Any
+
+from samtune.training.memory import MEMORY_SHARE
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -54,14 +55,17 @@ class Child:
         function: at the top of a module.
         arguments: that can be pickled, as can be what the function returns.
         threads: of torch there; None for as many as it takes by itself. `OMP_NUM_THREADS` of the user's stays.
+        memory_share: of the free memory, which it may count on while others run beside it.
     """
 
-    def __init__(self, function: Callable[..., Any], *arguments: Any, threads: int | None = None) -> None:
+    def __init__(
+        self, function: Callable[..., Any], *arguments: Any, threads: int | None = None, memory_share: float = 1.0
+    ) -> None:
         kind = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
         context = multiprocessing.get_context(kind)
         if kind == "forkserver":
             context.set_forkserver_preload([PRELOADED])
-        environment = dict(os.environ)
+        environment = dict(os.environ) | {MEMORY_SHARE: str(memory_share)}
         if threads is not None:
             environment.setdefault(OMP, str(threads))
         self.receiver, sender = context.Pipe(duplex=False)
@@ -112,16 +116,6 @@ def here(function: Callable[..., Any], *arguments: Any) -> Outcome:
         return Outcome(function(*arguments))
     except Exception as error:
         return Outcome(error=error, trace=traceback.format_exc())
-
-
-def peak_memory_bytes() -> int | None:
-    """The largest resident set of this process so far; None where the system does not tell (Windows)."""
-    try:
-        import resource
-    except ImportError:
-        return None
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 1024
 
 
 def _child(

@@ -12,7 +12,6 @@ import torch
 from samtune.compare.colour import COLOUR_SPEC, colour_planes, fit_colour
 from samtune.compare.draws import draw_support
 from samtune.compare.features import frozen_features, load_base
-from samtune.compare.isolation import peak_memory_bytes
 from samtune.compare.scoring import encode_and_decode, from_frozen, from_pixels, score
 from samtune.compare.settings import COLOUR, STOCK, UNET, Cell, CompareSettings
 from samtune.compare.unet import UNET_SPEC, train_unet
@@ -20,6 +19,7 @@ from samtune.methods import load_specialist, touches_encoder
 from samtune.predict.predictor import choose_device
 from samtune.sam import Sam, compute_in
 from samtune.training import train
+from samtune.training.memory import peak_bytes
 from samtune.types import Features
 
 if TYPE_CHECKING:
@@ -176,7 +176,7 @@ def _specialist(settings: CompareSettings, run: Path) -> tuple[Sam, AdapterCard]
 
 def _memory() -> dict[str, int | None]:
     cuda = torch.cuda.max_memory_allocated() if torch.cuda.is_available() else None
-    return {"process_peak": peak_memory_bytes(), "cuda_peak": cuda}
+    return {"process_peak": peak_bytes(torch.device("cpu")) or None, "cuda_peak": cuda}
 
 
 def _forget_cuda_peak() -> None:

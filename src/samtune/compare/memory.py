@@ -1,8 +1,7 @@
-"""How much memory a cell may take, and how much there is: generous guesses, for deciding how many run at once."""
+"""How much memory a cell may take: a generous guess, for deciding how many run at once."""
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from samtune.compare.settings import Cell
@@ -51,30 +50,3 @@ def needed_bytes(sam: Sam, settings: CompareSettings, row: str, chosen: Chosen |
     features = 2 * value * tokens * FEATURES * max(settings.shots)
     decoder = value * tokens * (16 * FINE + KEPT * FEATURES)
     return int(FIXED + weights + features + images * (decoder + kept * stream))
-
-
-def available_bytes() -> int | None:
-    """Memory that could be had now without swapping; None where the system does not tell.
-
-    In a container no more than its limit, whatever else is in use there.
-    """
-    found = _kib(Path("/proc/meminfo"), "MemAvailable:")
-    if found is None:
-        return None
-    try:
-        limit = int(Path("/sys/fs/cgroup/memory.max").read_text(encoding="ascii"))
-    except (OSError, ValueError):  # no such limit, or the word "max"
-        return found
-    return min(found, limit)
-
-
-def _kib(file: Path, name: str) -> int | None:
-    """A line `NAME 123 kB` of a file, in bytes."""
-    try:
-        lines = file.read_text(encoding="ascii").splitlines()
-    except OSError:
-        return None
-    for line in lines:
-        if line.startswith(name):
-            return 1024 * int(line.split()[1])
-    return None

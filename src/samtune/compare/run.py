@@ -7,6 +7,8 @@ from contextlib import closing
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+import torch
+
 from samtune.compare.advice import Advice, advise
 from samtune.compare.cells import DONE, CellStore, configuration, digest_of, record_of
 from samtune.compare.draws import draw_test
@@ -14,7 +16,6 @@ from samtune.compare.features import prepare
 from samtune.compare.groups import image_groups, units_of
 from samtune.compare.isolation import isolated
 from samtune.compare.measure import Job, measure
-from samtune.compare.memory import available_bytes
 from samtune.compare.results import Results
 from samtune.compare.scoring import HEADLINE
 from samtune.compare.settings import STOCK, Cell, CompareSettings
@@ -23,6 +24,7 @@ from samtune.errors import SamTuneError
 from samtune.files import write_json
 from samtune.predict.predictor import choose_device
 from samtune.progress import say
+from samtune.training.memory import available_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -230,7 +232,7 @@ def _division(
     num_cells: int,
 ) -> Callable[[Sequence[Cell]], Division]:
     """How the machine is divided by what is known of memory so far; a new division is said."""
-    free_bytes, on_cpu = available_bytes(), choose_device(settings.device).type == "cpu"
+    free_bytes, on_cpu = available_bytes(torch.device("cpu")), choose_device(settings.device).type == "cpu"
     told: list[Division] = []
 
     def division(cells: Sequence[Cell]) -> Division:

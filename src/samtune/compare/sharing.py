@@ -135,7 +135,7 @@ def in_processes(
                     break
                 cell = waiting.popleft()
                 start = time.monotonic()
-                child = Child(*work(cell), threads=now.threads)
+                child = Child(*work(cell), threads=now.threads, memory_share=1 / now.jobs)
                 running[child.receiver] = cell, child, start, now
             for receiver in wait(list(running)):
                 cell, child, start, then = running[receiver]

@@ -1,8 +1,9 @@
 """A store of arrays on disk, one memory-mapped file per key; what was computed once is not computed again.
 
-Keys are digests of all that the content depends on, so a stale entry cannot be found. Files are written
-whole or not at all; several processes may share a store. The folder is `$SAMTUNE_CACHE`, else
-`~/.cache/samtune`; it may be deleted at any time.
+Files lie in 256 sub-folders, by the first two letters of their keys, so that no folder holds all of them. Keys are
+digests of all that the content depends on, so a stale entry cannot be found. Files are written whole or not at all;
+several processes may share a store. The folder is `$SAMTUNE_CACHE`, else `~/.cache/samtune`; it may be deleted at any
+time.
 """
 
 from __future__ import annotations
@@ -59,14 +60,18 @@ class ArrayStore:
         with whole(file, shared=True) as partial, partial.open("wb") as stream:
             np.save(stream, array, allow_pickle=False)
 
+    def free_bytes(self) -> int:
+        """What is free on the disk that the store lies on."""
+        existing = next(parent for parent in (self.folder, *self.folder.parents) if parent.exists())
+        return shutil.disk_usage(existing).free
+
     def make_room(self, num_bytes: int) -> None:
         """Make sure that so many bytes fit on the disk.
 
         Raises:
             DataError: they do not; says how much is missing and how to put the store elsewhere.
         """
-        existing = next(parent for parent in (self.folder, *self.folder.parents) if parent.exists())
-        free = shutil.disk_usage(existing).free
+        free = self.free_bytes()
         if num_bytes > free:
             raise DataError(
                 f"The features need {num_bytes / 1e9:.1f} GB on disk, but {free / 1e9:.1f} GB are free at "

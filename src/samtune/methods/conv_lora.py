@@ -353,7 +353,7 @@ def interpolation_tables(length: int, num_scales: int, like: Tensor) -> tuple[Te
     Returns:
         (M, 6 L, L) that turns an axis into its patches, and (M, L, 4), the weight of each inner pixel.
     """
-    if torch.compiler.is_compiling():
+    if torch.compiler.is_compiling() or type(like) is not Tensor:  # one without content, say, makes others like it
         return _tables(length, num_scales, like.device, like.dtype)
     return _kept_tables(length, num_scales, like.device, like.dtype)
 

@@ -96,7 +96,8 @@ class StartsFromData(Protocol):
 
         Args:
             sam: adapted by this method.
-            embedding: (N, C, H, W) features of the training images as the adapted encoder gives them.
+            embedding: (N, C, H, W) features of the training images as the adapted encoder gives them; of many images
+                a sample, which are then the images numbered 0 .. N - 1 in `Features.items`.
             labels: (N, h, w) uint8 label maps, h and w multiples of H and W; 255 counts nowhere.
             seed: of whatever is drawn.
         """

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from samtune.data import list_images
+from samtune.data.ahead import Ahead
 from samtune.errors import DataError
 from samtune.progress import say
 
@@ -109,13 +110,9 @@ def read_ahead(
         return done
 
     batches = [items[start : start + batch_size] for start in range(0, len(items), batch_size)]
-    with ThreadPoolExecutor(1, "samtune-reading") as pool:
-        following = pool.submit(read_batch, batches[0]) if batches else None
+    with Ahead(lambda number: read_batch(batches[number]), len(batches)) as ahead:
         for number in range(len(batches)):
-            assert following is not None
-            current = following.result()
-            following = pool.submit(read_batch, batches[number + 1]) if number + 1 < len(batches) else None
-            yield current
+            yield ahead.take(number)
 
 
 def write_behind(tasks: Iterable[Callable[[], Done]], most: int) -> Iterator[Done]:

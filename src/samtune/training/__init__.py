@@ -1,7 +1,19 @@
 """One loop for all methods: settings, the schedule of batches, cached features, checkpoints, the run folder."""
 
+from samtune.training.estimate import Estimate, estimate_run
 from samtune.training.run import TrainResult, finished_result, read_result, train
 from samtune.training.run_folder import RunFolder
 from samtune.training.settings import Plan, TrainSettings, plan_run
 
-__all__ = ["Plan", "RunFolder", "TrainResult", "TrainSettings", "finished_result", "plan_run", "read_result", "train"]
+__all__ = [
+    "Estimate",
+    "Plan",
+    "RunFolder",
+    "TrainResult",
+    "TrainSettings",
+    "estimate_run",
+    "finished_result",
+    "plan_run",
+    "read_result",
+    "train",
+]

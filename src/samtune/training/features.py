@@ -8,13 +8,14 @@ change the encoder. Both give the same batches for the same (image, view) pairs.
 from __future__ import annotations
 
 import hashlib
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import torch
 
 from samtune.data import Augmentation, Dataset, view
+from samtune.data.ahead import Ahead
 from samtune.data.store import ArrayStore
 from samtune.progress import say, track
 
@@ -73,6 +74,37 @@ class Views:
         return (CACHE_FORMAT, _record(self.spec), self.content_id(item), number, augmentation)
 
 
+SAMPLE_IMAGES, SAMPLE_BYTES = 256, 10**9
+"""At most so many images, and so many bytes of their features in float32, are looked at together: by the probe, and by
+methods whose first values come from the training images."""
+
+
+def with_sample_first(views: Views, bytes_per_image: int, *, seed: int) -> tuple[Views, Views]:
+    """Number the training images anew so that those that are looked at together come first, where not all can be.
+
+    A method may fit something to the sample and be told in training which image each row is (`Features.items`); so
+    the numbers of the two must agree.
+
+    Args:
+        views: of all training images.
+        bytes_per_image: of an image's features in float32.
+        seed: of which images it is; they lie evenly spread over the data's own order.
+
+    Returns:
+        The views of all images, and of the sample: the same object twice where all of them fit.
+    """
+    total = len(views)
+    most = max(1, min(SAMPLE_IMAGES, SAMPLE_BYTES // bytes_per_image))
+    if total <= most:
+        return views, views
+    shift = float(torch.rand((), generator=torch.Generator().manual_seed(seed), dtype=torch.float64))
+    chosen = [int((place + shift) * total / most) for place in range(most)]
+    rest = sorted(set(range(total)) - set(chosen))
+    say(f"The probe, and first values that come from the data, are fitted to {most} of the {total} training images.")
+    ordered = replace(views, indices=tuple(views.indices[i] for i in chosen + rest))
+    return ordered, replace(ordered, indices=ordered.indices[:most])
+
+
 LATER_FIELDS = ("square", "mirror_odd")
 """Fields that are younger than the cache's format; where they are off, its keys are as they were."""
 
@@ -129,7 +161,7 @@ class CachedFeatures:
         rank: int = 0,
         num_processes: int = 1,
     ) -> int:
-        """Compute and keep what is not in the store yet.
+        """Compute and keep what is not in the store yet; the next images are prepared while these are encoded.
 
         Args:
             encode: pixels (B, 3, S, S) -> features (B, C, H, W).
@@ -144,23 +176,28 @@ class CachedFeatures:
         Raises:
             DataError: they do not fit on the disk; told before anything is computed.
         """
-        wanted = [(item, number) for item in range(len(self.views)) for number in numbers]
-        missing = [pair for pair in wanted if not self._complete(*pair)]
+        missing = self.missing(numbers)
         if not missing:
             return 0
         encoded = 0
         mine = missing[rank::num_processes]
         parts = [mine[start : start + batch_size] for start in range(0, len(mine), batch_size)]
-        for part in track(parts, "Computing the frozen features once"):
-            prepared = [self.views.prepare(*pair) for pair in part]
-            embeddings = encode(torch.stack([pixels for pixels, _, _ in prepared])).to("cpu", torch.bfloat16)
-            if not encoded:
-                self._announce(embeddings[0], prepared[0][1], len(missing))
-            for pair, embedding, (_, labels, _) in zip(part, embeddings, prepared, strict=True):
-                self.store.put(self._embedding_key(*pair), embedding.contiguous().view(torch.int16).numpy())
-                self.store.put(self._label_key(*pair), labels.numpy())
-            encoded += len(part)
+        with Ahead(lambda part: [self.views.prepare(*pair) for pair in parts[part]], len(parts)) as ahead:
+            for number in track(range(len(parts)), "Computing the frozen features once"):
+                prepared, part = ahead.take(number), parts[number]
+                embeddings = encode(torch.stack([pixels for pixels, _, _ in prepared])).to("cpu", torch.bfloat16)
+                if not encoded:
+                    self._announce(embeddings[0], prepared[0][1], len(missing))
+                for pair, embedding, (_, labels, _) in zip(part, embeddings, prepared, strict=True):
+                    self.store.put(self._embedding_key(*pair), embedding.contiguous().view(torch.int16).numpy())
+                    self.store.put(self._label_key(*pair), labels.numpy())
+                encoded += len(part)
         return encoded
+
+    def missing(self, numbers: Sequence[int]) -> list[tuple[int, int]]:
+        """The (image, view) pairs of these views that are not in the store yet."""
+        wanted = [(item, number) for item in range(len(self.views)) for number in numbers]
+        return [pair for pair in wanted if not self._complete(*pair)]
 
     def load(self, pairs: Sequence[tuple[int, int]]) -> tuple[Tensor, Tensor]:
         """See `Source.load`; features float32."""
@@ -192,6 +229,11 @@ def encoder_id(sam: Sam) -> str:
     return sam.base_sha256 if sam.encoder_dtype == torch.float32 else f"{sam.base_sha256} {sam.encoder_dtype}"
 
 
+def encoded_at_once(side: int) -> int:
+    """How many images are encoded together."""
+    return max(1, min(8, (512 // side) ** 2))
+
+
 def encode_views(
     features: CachedFeatures, sam: Sam, numbers: Sequence[int], *, rank: int = 0, num_processes: int = 1
 ) -> int:
@@ -216,5 +258,5 @@ def encode_views(
     def encode(pixels: Tensor) -> Tensor:
         return sam.encode(pixels.to(sam.device)).embedding
 
-    batch_size = max(1, min(8, (512 // sam.spec.side) ** 2))
-    return features.make(encode, numbers, batch_size=batch_size, rank=rank, num_processes=num_processes)
+    at_once = encoded_at_once(sam.spec.side)
+    return features.make(encode, numbers, batch_size=at_once, rank=rank, num_processes=num_processes)

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 import torch
 from accelerate import Accelerator, DistributedDataParallelKwargs
+from accelerate.utils import gather_object
 
 from samtune.data import split as split_dataset
 from samtune.data import split_record
@@ -34,7 +35,16 @@ from samtune.methods import (
 )
 from samtune.progress import say
 from samtune.sam import Sam, choose_precision, keep_frozen_low
-from samtune.training.features import CachedFeatures, FreshPixels, Views, encode_views, encoder_id
+from samtune.training.features import (
+    CachedFeatures,
+    FreshPixels,
+    Views,
+    encode_views,
+    encoder_id,
+    with_sample_first,
+)
+from samtune.training.memory import feature_bytes
+from samtune.training.micro_batch import choose_parts
 from samtune.training.recipe import Chosen, choose_recipe
 from samtune.training.run_folder import RunFolder
 from samtune.training.settings import TrainSettings, augmentation_of, plan_run
@@ -135,10 +145,12 @@ def train(
     augmentation = AUGMENTATIONS[augmentation_of(settings, chosen.recipe)]
     views = Views(dataset, parts.train, sam.spec, augmentation)
     sam.encoder_dtype = choose_precision(settings.precision, accelerator.device, sam.vision_encoder.channels)
+    views, sample = with_sample_first(views, feature_bytes(sam), seed=settings.seed)
     with clock.phase("features"):
         frozen = CachedFeatures(views, encoder_id(sam), ArrayStore.default())
-        _encode(frozen, sam, [0], accelerator)
-        embedding, labels = frozen.load([(item, 0) for item in range(len(views))])
+        first = frozen if sample is views else CachedFeatures(sample, encoder_id(sam), ArrayStore.default())
+        _encode(first, sam, [0], accelerator)
+        embedding, labels = first.load([(item, 0) for item in range(len(sample))])
         if accelerator.is_main_process:
             fit_probe(embedding, labels, num_classes).save(folder.probe)
     adapt(sam, method, num_classes=num_classes, seed=settings.seed)
@@ -157,10 +169,11 @@ def train(
             _encode(frozen, sam, range(plan.views), accelerator)
         if isinstance(method, StartsFromData):
             method.start(sam, embedding.to(sam.device), labels, seed=settings.seed)
+        del embedding, labels
     trainer = Trainer(
         sam=sam,
         source=source,
-        validation=_validation(parts, dataset, validation, accelerator, remember=cached),
+        validation=_validation(parts, dataset, validation, accelerator, encoder_id(sam) if cached else None),
         plan=plan,
         seed=settings.seed,
         autocast=_autocast(settings, accelerator),
@@ -173,6 +186,8 @@ def train(
     elif not resume and accelerator.is_main_process:
         shutil.rmtree(folder.last, ignore_errors=True)
         folder.cut_history(0)
+    if not trainer.progress.parts:
+        trainer.progress.parts = plan.accumulate if settings.accumulate else _parts_of_an_update(trainer, cached)
     with clock.phase("training"):
         stopped = trainer.run()
     return _finish(trainer, dataset, parts, chosen, stopped, clock)
@@ -227,15 +242,26 @@ def _encode(features: CachedFeatures, sam: Sam, numbers: range | list[int], acce
     accelerator.wait_for_everyone()
 
 
+def _parts_of_an_update(trainer: Trainer, cached: bool) -> int:
+    """As few as fit into the memory; the same number in all processes."""
+    accelerator, plan = trainer.accelerator, trainer.plan
+    parts = choose_parts(
+        trainer.sam, plan, plan.batch_size // accelerator.num_processes, cached=cached, autocast=trainer.autocast,
+        kept_bytes=trainer.kept_bytes(),
+    )  # fmt: skip
+    return max(gather_object([parts])) if accelerator.num_processes > 1 else parts
+
+
 def _validation(
-    parts: Split, dataset: Dataset, validation: Dataset | None, accelerator: Accelerator, *, remember: bool
+    parts: Split, dataset: Dataset, validation: Dataset | None, accelerator: Accelerator, encoder: str | None
 ) -> Validation | None:
+    """The validation images; `encoder` names what the features depend on where they stay the same, else None."""
     indices = parts.val if validation is None else tuple(range(len(validation)))
     if not indices:
         say("No image was kept for validation: the last values are kept, and nothing can stop the run early.")
         return None
     rank, world = accelerator.process_index, accelerator.num_processes
-    return Validation(validation or dataset, indices, remember, rank, world)
+    return Validation(validation or dataset, indices, encoder, rank, world)
 
 
 def _prepare_encoder(sam: Sam, settings: TrainSettings, cached: bool) -> None:
@@ -300,7 +326,8 @@ def _finish(
         )
         save(trainer.sam, folder.specialist, card)
         content = {key: value for key, value in vars(result).items() if key != "run"}
-        write_json(folder.metrics, content | {"best_step": progress.best_step, "plan": vars(trainer.plan)})
+        plan = vars(trainer.plan) | {"accumulate": trainer.parts}
+        write_json(folder.metrics, content | {"best_step": progress.best_step, "plan": plan})
         if stopped != "interrupted":
             shutil.rmtree(folder.last)
     accelerator.wait_for_everyone()

@@ -23,6 +23,7 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "recipe": get_args(RecipeKind),
     "schedule": get_args(Schedule),
     "augmentation": get_args(Augmentations),
+    "loss_side": ("input", "logits"),
 }
 """The settings that are words of a list."""
 
@@ -51,12 +52,16 @@ class TrainSettings:
         updates: optimiser steps.
         epochs: the same in passes over the training images; one of the two.
         batch_size: images in an update, over all processes.
-        accumulate: in how many parts an update's images are pushed through the model.
+        accumulate: in how many parts an update's images are pushed through the model; None for the recipe's number, or
+            more where they would not fit into the memory there is (`micro_batch.choose_parts`).
         learning_rate: peak of the schedule.
         weight_decay: AdamW's, on matrices only unless the recipe says otherwise.
         schedule: of the learning rate: warmup_cosine, linear or epoch_cosine; see `methods.recipes`.
         clip_norm: largest norm of an update's gradient; 0 for any.
         loss: a name of `samtune.losses`, or "auto".
+        loss_side: where logits and labels meet: "input", logits enlarged to the input's size, or "logits", labels taken
+            at the middle of the logits' cells (a quarter of the side with the mask decoder), which saves time and
+            memory and is blind to what is thinner than a cell.
         ema: decay of the running average of the trained tensors; 0 for none.
         augmentation: how views differ from the image: varied (flips, turns, windows, light) or flip (left-right, half
             of the time).
@@ -91,6 +96,7 @@ class TrainSettings:
     schedule: str | None = None
     clip_norm: float | None = None
     loss: str = "auto"
+    loss_side: str = "input"
     ema: float | None = None
     augmentation: str | None = None
     views: int | None = None
@@ -146,9 +152,10 @@ class Plan:
         schedule: of the learning rate.
         decay_all: decay vectors and numbers too.
         clip_norm: largest norm of an update's gradient, 0 for any.
-        accumulate: parts of an update.
+        accumulate: parts of an update; at least, where the setting left it open.
         patience: evaluations without a better score before the run stops, 0 for never.
         updates_per_epoch: updates in a pass over the training images, a whole number or not.
+        loss_side: where logits and labels meet, "input" or "logits".
     """
 
     updates: int
@@ -166,6 +173,7 @@ class Plan:
     accumulate: int
     patience: int
     updates_per_epoch: float
+    loss_side: str = "input"
 
     def rate(self, step: int) -> float:
         """The learning rate of a step (from 0)."""
@@ -224,6 +232,7 @@ def plan_run(
         accumulate=accumulate,
         patience=_or(settings.patience, recipe.patience),
         updates_per_epoch=per_epoch,
+        loss_side=settings.loss_side,
     )
     if not updates:
         say("No updates: the values fitted to the training images, as they are, are the result.")

@@ -40,6 +40,7 @@ class Progress:
         stopped_early: whether patience ended the run.
         history_bytes: length of `history.jsonl` at this step.
         best_scores: the scores of the best evaluation.
+        parts: that an update is computed in; 0 before that is decided.
     """
 
     step: int = 0
@@ -51,6 +52,7 @@ class Progress:
     stopped_early: bool = False
     history_bytes: int = 0
     best_scores: dict[str, float] = field(default_factory=dict)
+    parts: int = 0
 
 
 def write_state(folder: Path, progress: Progress, groups: dict[str, dict[str, Tensor]]) -> None:

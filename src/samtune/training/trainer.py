@@ -9,15 +9,19 @@ from __future__ import annotations
 import math
 import time
 from contextlib import nullcontext
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
 
-from samtune.methods import delta, penalty, put, task_loss, trainable
+from samtune.data.ahead import Ahead
+from samtune.errors import ConfigError
+from samtune.methods import delta, put, trainable
 from samtune.progress import say, track
-from samtune.training.features import CachedFeatures
+from samtune.training.features import FreshPixels
+from samtune.training.micro_batch import WAYS_OUT
+from samtune.training.objective import Objective
 from samtune.training.schedule import batch, step_seed
 from samtune.training.state import (
     Progress,
@@ -26,14 +30,13 @@ from samtune.training.state import (
     read_state,
     write_state,
 )
-from samtune.types import IGNORE, Features
+from samtune.types import IGNORE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from accelerate import Accelerator
 
-    from samtune.losses import LossKind
     from samtune.sam import Sam
     from samtune.training.features import Source
     from samtune.training.run_folder import RunFolder
@@ -42,28 +45,6 @@ if TYPE_CHECKING:
 
 COLLAPSE_STEPS = 50
 COLLAPSE_SHARE = 1e-3
-
-
-class Objective(nn.Module):
-    """The loss of a batch as one module, so that a data-parallel wrapper sees one forward pass.
-
-    Args:
-        sam: an adapted model.
-        cached: inputs are features (B, C, H, W), not pixels (B, 3, S, S).
-        loss: a name of `samtune.losses`; without effect where the method brings its own.
-    """
-
-    def __init__(self, sam: Sam, *, cached: bool, loss: LossKind) -> None:
-        super().__init__()
-        self.sam, self.cached, self.loss = sam, cached, loss
-
-    def forward(self, inputs: Tensor, labels: Tensor, items: Tensor) -> tuple[Tensor, Tensor]:
-        """Mean loss over the images, with the method's own penalty; and the predicted share of foreground."""
-        features = Features(inputs) if self.cached else self.sam.encode(inputs)
-        logits = self.sam.decode(replace(features, items=items))
-        loss = task_loss(self.sam, logits, labels, self.loss) + penalty(self.sam)
-        share = (logits.detach().amax(1) > 0).float().mean()
-        return loss, share
 
 
 @dataclass
@@ -107,10 +88,16 @@ class Trainer:
         ]
         self.optimiser_names = sorted(learned, key=lambda name: learned[name].ndim <= 1)  # the order of the groups
         self.optimiser = torch.optim.AdamW([g for g in groups if g["params"]], lr=self.plan.learning_rate)
-        objective = Objective(self.sam, cached=isinstance(self.source, CachedFeatures), loss=self.plan.loss)
+        objective = Objective(
+            self.sam, cached=not isinstance(self.source, FreshPixels), loss=self.plan.loss,
+            loss_side=self.plan.loss_side,
+        )  # fmt: skip
         self.objective: Any = self.accelerator.prepare_model(objective)
         self.average: dict[str, Tensor] = {}
         self.best: dict[str, Tensor] = {}
+        # What a forward pass moves beside the gradients (running statistics): set back where a step is done again.
+        self._moving = [tensor for name, tensor in delta(self.sam).items() if name not in learned]
+        self._batches: Ahead[tuple[Tensor, Tensor]] | None = None
         self._rows: list[dict[str, Any]] = []
         self._saved_at = time.monotonic()
 
@@ -139,16 +126,8 @@ class Trainer:
             "finished", "early" or "interrupted".
         """
         try:
-            if not self.plan.updates and self.validation is not None and self.progress.best_score < 0:
-                self._rows.append({"step": 0})
-                self._evaluate()
-            for step in track(self._steps(), "Training", total=self.plan.updates - self.progress.step):
-                self._update(step)
-                self.progress.step = step + 1
-                if self._is_evaluation(step):
-                    self._evaluate()
-                if time.monotonic() - self._saved_at >= self.checkpoint_every_s:
-                    self.checkpoint()
+            with Ahead(self._load, self.plan.updates) as self._batches:
+                self._run()
             stopped = "early" if self.progress.stopped_early else "finished"
         except KeyboardInterrupt:
             say(f"Interrupted after {self.progress.step} of {self.plan.updates} updates; the best so far is kept.")
@@ -156,6 +135,34 @@ class Trainer:
         self.checkpoint()
         put(self.sam, self._final(), "the best of this run")
         return stopped
+
+    def _run(self) -> None:
+        if not self.plan.updates and self.validation is not None and self.progress.best_score < 0:
+            self._rows.append({"step": 0})
+            self._evaluate()
+        for step in track(self._steps(), "Training", total=self.plan.updates - self.progress.step):
+            self._update(step)
+            self.progress.step = step + 1
+            if self._is_evaluation(step):
+                self._evaluate()
+            if time.monotonic() - self._saved_at >= self.checkpoint_every_s:
+                self.checkpoint()
+
+    def try_updates(self, *, most: int, most_s: float) -> list[float]:
+        """Do a few updates for their time alone: seconds of each, the first of them cold; nothing is written.
+
+        Args:
+            most: updates.
+            most_s: none is begun after so many seconds.
+        """
+        times: list[float] = []
+        with Ahead(self._load, most) as self._batches:
+            while len(times) < most and sum(times) < most_s:
+                start = time.monotonic()
+                self._update(len(times))  # ends with numbers on the CPU, so the device is done too
+                times.append(time.monotonic() - start)
+        self._rows = []
+        return times
 
     def checkpoint(self) -> None:
         """Write the history so far and the state, in this order; a kill in between is mended by `resume`."""
@@ -178,19 +185,27 @@ class Trainer:
         while self.progress.step < self.plan.updates and not self.progress.stopped_early:
             yield self.progress.step
 
-    def _update(self, step: int) -> None:
-        """One optimiser step over this process's share of the update's images."""
+    def _pairs(self, step: int) -> list[tuple[int, int]]:
+        """This process's share of an update's (image, view) pairs."""
         rank, world = self.accelerator.process_index, self.accelerator.num_processes
-        pairs = batch(
+        return batch(
             step, num_images=len(self.source.views), batch_size=self.plan.batch_size, num_views=self.plan.views,
             seed=self.seed,
         )[rank::world]  # fmt: skip
+
+    def _load(self, step: int) -> tuple[Tensor, Tensor]:
+        """Inputs and label maps of this process's share; runs in a thread, one step ahead."""
+        return self.source.load(self._pairs(step))
+
+    def _update(self, step: int) -> None:
+        """One optimiser step over this process's share of the update's images."""
+        assert self._batches is not None
+        inputs, labels = self._batches.take(step)
         rate = self.plan.rate(step)
         for group in self.optimiser.param_groups:
             group["lr"] = rate
-        torch.manual_seed(step_seed(self.seed, step, rank))
         self.sam.train()
-        loss, share, truth = self._backward(pairs)
+        loss, share, truth = self._gradients(step, inputs, labels)
         norm = nn.utils.clip_grad_norm_(self.parameters, self.plan.clip_norm or math.inf)
         self.optimiser.step()
         self.optimiser.zero_grad(set_to_none=True)
@@ -201,25 +216,67 @@ class Trainer:
         row = {"step": step + 1, "loss": float(loss), "learning_rate": rate, "gradient_norm": float(norm)}
         self._rows.append(row)
 
-    def _backward(self, pairs: list[tuple[int, int]]) -> tuple[Tensor, Tensor, Tensor]:
+    @property
+    def parts(self) -> int:
+        """In how many parts an update is computed: as the run decided, or as planned."""
+        return self.progress.parts or self.plan.accumulate
+
+    def _gradients(self, step: int, inputs: Tensor, labels: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """The gradients of an update; where the device's memory runs out, the same once more in twice as many parts.
+
+        Raises:
+            ConfigError: single images do not fit, or several processes would have to agree on the parts.
+        """
+        seed = step_seed(self.seed, step, self.accelerator.process_index)
+        moving = [tensor.clone() for tensor in self._moving]
+        while True:
+            torch.manual_seed(seed)
+            try:
+                return self._backward(step, inputs, labels)
+            except torch.OutOfMemoryError:
+                pass  # dealt with outside, where the frames that hold the tensors are gone
+            self._take_more_parts(len(labels))
+            with torch.no_grad():
+                for tensor, before in zip(self._moving, moving, strict=True):
+                    tensor.copy_(before)
+
+    def _take_more_parts(self, num_images: int) -> None:
+        """Free what the failed attempt left, and cut the update finer."""
+        self.optimiser.zero_grad(set_to_none=True)
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
+        if self.accelerator.num_processes > 1:
+            raise ConfigError(
+                "An update must fit into the memory of each device, but on one of several it does not; set accumulate "
+                f"to more than {self.parts}, the same for all processes."
+            )
+        if self.parts >= num_images:
+            raise ConfigError(
+                "An update must fit into the device's memory, but a single image at a time does not; " + WAYS_OUT + "."
+            )
+        self.progress.parts = min(num_images, 2 * self.parts)
+        say(
+            f"The device's memory ran out: from here on updates are computed in {self.progress.parts} parts; each is "
+            f"still of {num_images} images."
+        )
+
+    def _backward(self, step: int, inputs: Tensor, labels: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Accumulate gradients over the parts of the share; each image weighs the same.
 
         Returns:
             Mean loss, predicted and true share of foreground.
         """
-        device = self.accelerator.device
-        num = self.plan.accumulate
-        parts = [part for start in range(num) if (part := pairs[start::num])]
+        device, num = self.accelerator.device, min(self.parts, len(labels))
+        items = torch.tensor([item for item, _ in self._pairs(step)])
         totals = torch.zeros(3, device=device)
-        for number, part in enumerate(parts):
-            inputs, labels = (tensor.to(device) for tensor in self.source.load(part))
-            items = torch.tensor([item for item, _ in part], device=device)
-            weight = len(part) / len(pairs)
-            with self._synchronising(last=number == len(parts) - 1), self._precision():
-                loss, share = self.objective(inputs, labels, items)
+        for number in range(num):
+            part = [tensor[number::num].contiguous().to(device) for tensor in (inputs, labels, items)]
+            weight = len(part[1]) / len(labels)
+            with self._synchronising(last=number == num - 1), self._precision():
+                loss, share = self.objective(*part)
                 self.accelerator.backward(loss * weight)
-            counted = labels != IGNORE
-            truth = ((labels > 0) & counted).sum() / counted.sum().clamp_min(1)
+            counted = part[1] != IGNORE
+            truth = ((part[1] > 0) & counted).sum() / counted.sum().clamp_min(1)
             totals += weight * torch.stack([loss.detach().float(), share, truth])
         loss, share, truth = totals.unbind()
         return loss, share, truth
@@ -284,6 +341,11 @@ class Trainer:
                 f"{truth:.1%} of the pixels are foreground; try --set loss=balanced_bce_dice, a larger --side for thin "
                 "or small objects, or another --set learning_rate."
             )
+
+    def kept_bytes(self) -> int:
+        """What stays beside the model once training is under way: moments, running average, the best values."""
+        copies = 2 + bool(self.plan.ema) + (self.validation is not None)
+        return copies * sum(parameter.numel() * parameter.element_size() for parameter in self.parameters)
 
     def _final(self) -> dict[str, Tensor]:
         return self.best or self.average or delta(self.sam)

@@ -8,16 +8,23 @@ from typing import TYPE_CHECKING
 import torch
 from accelerate.utils import gather_object
 
-from samtune.data import to_input
+from samtune.data import geometry_of, to_input
 from samtune.data.restore import decide, to_original
+from samtune.data.store import ArrayStore
 from samtune.metrics import SegmentationScores, merge
+from samtune.progress import say
+from samtune.training.features import CachedFeatures, Views
 from samtune.types import Features, Geometry
 
 if TYPE_CHECKING:
     import numpy as np
+    from torch import Tensor
 
     from samtune.data import Dataset
     from samtune.sam import Sam
+
+REMEMBERED_BYTES = 10**9
+"""Features of validation images are kept in memory up to this size."""
 
 
 @dataclass
@@ -27,17 +34,20 @@ class Validation:
     Attributes:
         dataset: images and masks.
         indices: all of the validation part, over all processes.
-        remember: keep the features after the first time, because the encoder does not change.
+        encoder: what the features depend on besides the images (see `CachedFeatures`) where the encoder does not
+            change, so that each image is encoded once: the first `REMEMBERED_BYTES` of features stay in memory, the
+            others on disk. None where it is trained.
         rank: this process scores every `num_processes`-th image from here.
         num_processes: how many share the work.
     """
 
     dataset: Dataset
     indices: tuple[int, ...]
-    remember: bool
+    encoder: str | None
     rank: int = 0
     num_processes: int = 1
     _features: dict[int, tuple[Features, Geometry]] = field(default_factory=dict, repr=False)
+    _remembered_bytes: int = field(default=0, repr=False)
 
     def scores(self, sam: Sam) -> dict[str, float]:
         """Score the model as it is now.
@@ -69,9 +79,26 @@ class Validation:
     def _encode(self, sam: Sam, index: int) -> tuple[Features, Geometry]:
         if index in self._features:
             return self._features[index]
+        if self.encoder is not None and self._remembered_bytes >= REMEMBERED_BYTES:
+            return self._from_disk(sam, index, self.encoder)
         pixels, geometry = to_input(self.dataset.image(index), sam.spec)
         with torch.no_grad():
             features = sam.encode(pixels[None].to(sam.device))
-        if self.remember:
+        if self.encoder is not None:
             self._features[index] = (features, geometry)
+            self._remembered_bytes += features.embedding.nbytes
+            if self._remembered_bytes >= REMEMBERED_BYTES:
+                say(f"{len(self._features)} validation images' features stay in memory; the others' are kept on disk.")
         return features, geometry
+
+    def _from_disk(self, sam: Sam, index: int, encoder: str) -> tuple[Features, Geometry]:
+        """The features of an image as the training images' are kept, rounded to bfloat16."""
+        kept = CachedFeatures(Views(self.dataset, (index,), sam.spec), encoder, ArrayStore.default())
+
+        def encode(pixels: Tensor) -> Tensor:
+            with torch.no_grad():
+                return sam.encode(pixels.to(sam.device)).embedding
+
+        kept.make(encode, [0])
+        embedding, _ = kept.load([(0, 0)])
+        return Features(embedding.to(sam.device)), geometry_of(self.dataset.sizes_hw[index], sam.spec)

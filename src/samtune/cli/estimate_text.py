@@ -1,0 +1,63 @@
+"""The estimate of `samtune train --dry-run` for people."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from samtune.training import Estimate
+
+PHASES = {
+    "load": "loading the base", "features": "computing features", "start": "fitting first values",
+    "training": "training", "validation": "validation",
+}  # fmt: skip
+"""What the phases of `Estimate.seconds` are called."""
+
+
+def estimate_text(estimate: Estimate) -> str:
+    """A few lines: what would be trained, what it takes, and whether it fits."""
+    plan, features = estimate.plan, estimate.features
+    parts = "at once" if plan["accumulate"] == 1 else f"in {plan['accumulate']} parts"
+    lines = [
+        f"{estimate.method} on {estimate.base} at {estimate.side} pixels, on {estimate.device}: "
+        f"{estimate.num_train} images to train on, {estimate.num_val} to validate on.",
+        f"Trained:  {estimate.trainable:,} numbers",
+        f"Plan:     {plan['updates']} updates of {plan['batch_size']} images, each {parts}",
+        f"Features: {features['to_compute']} to compute, {_size(features['bytes'])} in {features['folder']} "
+        f"({_size(features['free_bytes'])} free)",
+        f"Memory:   {_memory(estimate)}",
+        f"Time:     {_time(estimate)}",
+        {
+            True: "It fits.",
+            False: "It does not fit: take a smaller --side, --set recompute=true, a smaller base or another method.",
+            None: "Whether it fits cannot be told: this system does not say how much memory is free.",
+        }[estimate.fits],
+    ]
+    return "\n".join(lines)
+
+
+def _memory(estimate: Estimate) -> str:
+    peak, limit = estimate.memory["peak_bytes"], estimate.memory["limit_bytes"]
+    text = f"{_size(peak or 0)} at most"
+    return text if limit is None else f"{text}, of {_size(limit)} that this process could have"
+
+
+def _time(estimate: Estimate) -> str:
+    if not estimate.seconds:
+        return "not measured, since nothing was run that may not fit"
+    told = [
+        f"{name} {_duration(estimate.seconds[key])}" for key, name in PHASES.items() if estimate.seconds[key] >= 0.5
+    ]
+    return f"{_duration(estimate.seconds['total'])} at most ({', '.join(told)})"
+
+
+def _size(num_bytes: int) -> str:
+    return f"{num_bytes / 1e9:.2f} GB" if num_bytes >= 1e9 else f"{num_bytes / 1e6:.0f} MB"
+
+
+def _duration(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    if hours:
+        return f"{hours} h {minutes} min"
+    return f"{minutes} min {rest} s" if minutes else f"{rest} s"

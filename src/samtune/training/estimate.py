@@ -1,0 +1,378 @@
+"""What a run would take, before it is started: memory, time and disk. Nothing is written.
+
+The plan is made as `train` makes it. Memory is counted (`memory.py`); where that fits, one image is encoded and a few
+updates are done for real, which gives the times and mends the count by what the process then held at most.
+"""
+
+from __future__ import annotations
+
+import math
+import statistics
+import time
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from samtune.data import split as split_dataset
+from samtune.data.augmentation import AUGMENTATIONS
+from samtune.data.store import ArrayStore
+from samtune.methods import StartsFromData, adapt, fit_probe, touches_encoder, trainable
+from samtune.progress import say
+from samtune.sam import Sam, choose_precision
+from samtune.training.features import (
+    CachedFeatures,
+    FreshPixels,
+    Views,
+    encoded_at_once,
+    encoder_id,
+    with_sample_first,
+)
+from samtune.training.memory import (
+    available_bytes,
+    count_encoding,
+    feature_bytes,
+    held_bytes,
+    peak_bytes,
+    waste,
+)
+from samtune.training.micro_batch import USED, UpdateMemory, count_memory, parts_that_fit
+from samtune.training.recipe import choose_recipe
+from samtune.training.run import (
+    _accelerator,
+    _autocast,
+    _own_loss,
+    _prepare_encoder,
+)
+from samtune.training.run_folder import RunFolder
+from samtune.training.settings import Plan, TrainSettings, augmentation_of, plan_run
+from samtune.training.trainer import Trainer
+from samtune.training.validation import REMEMBERED_BYTES, Validation
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from accelerate import Accelerator
+    from torch import Tensor
+
+    from samtune.data import Dataset
+
+WHOLE_S = 20.0
+"""An update is timed with all its images where that takes no longer than this; else with one, and scaled."""
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What a run would take.
+
+    Attributes:
+        method: key of the method.
+        base: name of the base.
+        side: image size in pixels.
+        device: "cpu", "cuda", ...
+        num_train: images to train on.
+        num_val: images to validate on.
+        trainable: number of trained parameters.
+        plan: every number of the run; "accumulate" is the number of parts an update would be computed in now.
+        features: "to_compute" views to encode, "bytes" they take on disk, "free_bytes" of that disk, "folder".
+        memory: "peak_bytes" at most: "measured_bytes", what this process held while it tried, with what it did not try
+            counted in, or where nothing was run (None), "counted_bytes"; and "limit_bytes", what this process could
+            have in all (None where that cannot be told).
+        seconds: "load", "features", "start", "training", "validation" and their sum "total"; empty where nothing was
+            run, because it does not fit. Patience may end the run sooner.
+        fits: whether memory and disk suffice; None where the memory cannot be told.
+    """
+
+    method: str
+    base: str
+    side: int
+    device: str
+    num_train: int
+    num_val: int
+    trainable: int
+    plan: dict[str, Any]
+    features: dict[str, Any]
+    memory: dict[str, int | None]
+    seconds: dict[str, float]
+    fits: bool | None
+
+
+def estimate_run(settings: TrainSettings, dataset: Dataset, *, validation: Dataset | None = None) -> Estimate:
+    """Estimate a run on this machine, in its present state.
+
+    Takes the time of loading the base, of encoding an image twice and of a few updates.
+
+    Args:
+        settings: as for `train`.
+        dataset: as for `train`.
+        validation: as for `train`.
+
+    Raises:
+        ConfigError, DataError, WeightsError: as `train`.
+    """
+    accelerator = _accelerator(settings)
+    chosen = choose_recipe(settings, len(dataset.class_names))
+    given = validation is not None
+    parts = split_dataset(dataset, shots=settings.shots, val=0 if given else settings.val, seed=settings.seed)
+    before = time.monotonic()
+    sam = Sam.from_pretrained(settings.base, settings.side).to(accelerator.device)
+    sam.spec = replace(sam.spec, square=chosen.square)
+    sam.encoder_dtype = choose_precision(settings.precision, accelerator.device, sam.vision_encoder.channels)
+    seconds = {"load": time.monotonic() - before}
+    views = Views(dataset, parts.train, sam.spec, AUGMENTATIONS[augmentation_of(settings, chosen.recipe)])
+    views, sample = with_sample_first(views, feature_bytes(sam), seed=settings.seed)
+    held, available = held_bytes(sam.device), available_bytes(sam.device)
+    trial = _Trial(sam, views, sample, accelerator, available)
+    say("Estimating: memory is counted, then a few images and updates are run for their time; nothing is written.")
+    trial.encode()
+    encoder = encoder_id(sam)
+    adapt(sam, chosen.method, num_classes=len(dataset.class_names), seed=settings.seed)
+    own_loss = _own_loss(sam, settings)
+    cached = not touches_encoder(sam)
+    _prepare_encoder(sam, settings, cached)
+    plan = plan_run(
+        settings, chosen.recipe, num_images=len(views), num_classes=len(dataset.class_names), cached=cached,
+        num_processes=accelerator.num_processes,
+    )  # fmt: skip
+    if own_loss:
+        say(f"In place of that loss {settings.method} brings its own.")
+    if isinstance(chosen.method, StartsFromData):
+        trial.start(chosen.method)
+    scored = validation or dataset
+    val = tuple(range(len(scored))) if given else parts.val
+    trainer = trial.trainer(
+        settings, plan, Validation(scored, val, encoder if cached else None) if val else None, cached=cached
+    )
+    trial.fit(trainer, fixed=settings.accumulate is not None)
+    trial.update(trainer)
+    plan = trainer.plan
+    features = trial.features(CachedFeatures(sample, encoder, ArrayStore.default()), plan.views if cached else None)
+    memory = trial.memory(trainer, held)
+    limit = memory["limit_bytes"]
+    enough = features["bytes"] <= features["free_bytes"]
+    return Estimate(
+        method=chosen.method.name,
+        base=settings.base,
+        side=sam.spec.side,
+        device=sam.device.type,
+        num_train=len(views),
+        num_val=len(val),
+        trainable=sum(parameter.numel() for parameter in trainable(sam).values()),
+        plan=vars(plan),
+        features=features,
+        memory=memory,
+        seconds=_with_total(seconds | trial.seconds(trainer, features["to_compute"])) if trial.ran else {},
+        fits=None if limit is None else enough and (memory["peak_bytes"] or 0) <= limit,
+    )
+
+
+@dataclass(frozen=True)
+class RandomFeatures:
+    """In the place of features that were computed once: batches of the same shapes; nothing is read from disk."""
+
+    views: Views
+    shape: tuple[int, int, int]
+
+    def load(self, pairs: Sequence[tuple[int, int]]) -> tuple[Tensor, Tensor]:
+        """See `features.Source`."""
+        draw = torch.Generator().manual_seed(0)
+        side = self.views.spec.side
+        labels = torch.rand(len(pairs), side, side, generator=draw) > 0.7
+        return torch.randn(len(pairs), *self.shape, generator=draw), labels.to(torch.uint8)
+
+
+class _Trial:
+    """The parts of a run that are tried, and what they took.
+
+    Args:
+        sam: the base, on its device.
+        views: of the training images.
+        sample: of those that are looked at together.
+        accelerator: of this process.
+        available: bytes this process could still take; None where that cannot be told.
+    """
+
+    def __init__(self, sam: Sam, views: Views, sample: Views, accelerator: Accelerator, available: int | None) -> None:
+        self.sam, self.views, self.sample, self.accelerator = sam, views, sample, accelerator
+        self.available = math.inf if available is None else available
+        self.ran = False
+        self.times: dict[str, float] = {}
+        self.counted: dict[str, int] = {}
+        self.update_memory: UpdateMemory | None = None
+        self.largest_run = 0
+        self.cached = False
+        self._seen: tuple[Tensor, Tensor] | None = None
+
+    def encode(self) -> None:
+        """Count an encoding, and time one if it fits; fit the probe to what came of it."""
+        sam, at_once = self.sam, encoded_at_once(self.sam.spec.side)
+        num_bytes = count_encoding(sam, at_once) or 0
+        self.counted["features"] = int(waste(sam.device) * num_bytes)
+        if self.counted["features"] > self.available:
+            return
+        self.ran = True
+        sam.eval()
+        pixels, labels = self._timed("prepare", lambda: self.views.prepare(0, 0)[:2])
+
+        @torch.inference_mode()
+        def encode() -> Tensor:
+            batch = pixels.expand(at_once, -1, -1, -1).to(sam.device)
+            return sam.encode(batch).embedding.to("cpu", torch.float32)
+
+        embedding = self._timed("encode", encode)[:1]
+        self.times["encode"] /= at_once
+        self._seen = embedding.clone(), labels[None]
+        self._timed("probe", lambda: fit_probe(*self._pair(), num_classes=len(self.views.dataset.class_names)), most=1)
+
+    def start(self, method: StartsFromData) -> None:
+        """Time the first values that come from data."""
+        if self.ran:
+            embedding, labels = self._pair()
+            self._timed("start", lambda: method.start(self.sam, embedding.to(self.sam.device), labels, seed=0), most=1)
+
+    def trainer(self, settings: TrainSettings, plan: Plan, validation: Validation | None, *, cached: bool) -> Trainer:
+        """The loop as it would be, on features that need no disk; it never writes to its folder."""
+        self.cached = cached
+        grid = self.sam.spec.side // self.sam.spec.patch
+        shape = (self.sam.decoder.channels, grid, grid)
+        return Trainer(
+            sam=self.sam,
+            source=RandomFeatures(self.views, shape) if cached else FreshPixels(self.views),
+            validation=validation,
+            plan=plan,
+            seed=settings.seed,
+            autocast=_autocast(settings, self.accelerator),
+            accelerator=self.accelerator,
+            folder=RunFolder(Path()),
+            checkpoint_every_s=math.inf,
+        )
+
+    def fit(self, trainer: Trainer, *, fixed: bool) -> None:
+        """Count an update and decide its parts, as `micro_batch.choose_parts` would, in the trainer's plan."""
+        plan = trainer.plan
+        if not plan.updates:
+            return
+        self.update_memory = count_memory(self.sam, plan, cached=self.cached, autocast=trainer.autocast)
+        self.counted["kept"] = trainer.kept_bytes()
+        if self.update_memory is None or fixed or math.isinf(self.available):
+            return
+        room = USED * self.available - self.counted["kept"]
+        share = plan.batch_size // self.accelerator.num_processes
+        trainer.plan = replace(plan, accumulate=parts_that_fit(self.update_memory, share, room, least=plan.accumulate))
+
+    def update(self, trainer: Trainer) -> None:
+        """Time an update, if one image fits, and scoring a validation image."""
+        plan = trainer.plan
+        first = 0 if self.update_memory is None else self.update_memory.first_bytes
+        if self.counted.get("kept", 0) + first > self.available:
+            self.ran = False
+        if not self.ran:
+            return
+        share = plan.batch_size // self.accelerator.num_processes
+        if plan.updates:
+            # Parts weigh the same in time, so an update of one image is measured first, which is never too long.
+            trainer.plan = replace(plan, batch_size=self.accelerator.num_processes, accumulate=1)
+            self.largest_run = 1
+            taken = _warm(trainer.try_updates(most=3, most_s=3.0)) * share
+            if share > 1 and taken < WHOLE_S:
+                trainer.plan = plan
+                self.largest_run = math.ceil(share / plan.accumulate)
+                taken = _warm(trainer.try_updates(most=5, most_s=5.0))
+            self.times["update"] = taken
+        trainer.plan = plan
+        if trainer.validation is not None:
+            one = replace(trainer.validation, indices=trainer.validation.indices[:1], encoder="a trial")
+            self.sam.eval()
+            with (
+                torch.inference_mode(),
+                torch.autocast(
+                    self.sam.device.type, dtype=trainer.autocast or torch.bfloat16, enabled=trainer.autocast is not None
+                ),
+            ):
+                self._timed("score and encode", lambda: one.scores(self.sam), most=1)
+                self._timed("score", lambda: one.scores(self.sam), most=1)
+
+    def features(self, sample: CachedFeatures, num_views: int | None) -> dict[str, Any]:
+        """What has to be encoded, told from the sample where there are many images; None: for the probe alone."""
+        store = sample.store
+        missing = len(sample.missing(range(num_views or 1)))
+        if num_views is not None:
+            missing = round(missing * len(self.views) / len(sample.views))
+        each = feature_bytes(self.sam, 2) + self.sam.spec.side**2
+        return {
+            "to_compute": missing, "bytes": missing * each, "free_bytes": store.free_bytes(),
+            "folder": str(store.folder),
+        }  # fmt: skip
+
+    def memory(self, trainer: Trainer, held: int) -> dict[str, int | None]:
+        """The most that the process will hold."""
+        sam, on_cpu, plan = self.sam, self.sam.device.type == "cpu", trainer.plan
+        share = plan.batch_size // self.accelerator.num_processes
+        largest = math.ceil(share / plan.accumulate)
+        each = feature_bytes(sam)
+        num_val = 0 if trainer.validation is None else len(trainer.validation.indices)
+        remembered = min(num_val * each, REMEMBERED_BYTES) if self.cached else 0
+        update = self.update_memory
+        kept = self.counted.get("kept", 0)
+        # The features of the sample, twice in bfloat16, then four times in float32; and the label maps.
+        sample = len(self.sample) * int(4.5 * each + 6 * sam.spec.side**2) if on_cpu else 0
+        loop = kept + remembered + (update.total(largest) if update else 0)
+        counted = held + max(self.counted["features"], sample, loop)
+        measured = None
+        if self.ran:
+            measured = peak_bytes(sam.device) + remembered
+            if update is not None and largest > self.largest_run:  # scaled by what the count was wrong by
+                scale = max(1.0, (measured - held) / (kept + update.total(self.largest_run)))
+                measured += int(scale * (largest - self.largest_run) * update.more_bytes)
+            measured = max(measured, held + sample)
+        limit = None if math.isinf(self.available) else held + int(self.available)
+        return {
+            "peak_bytes": counted if measured is None else measured, "counted_bytes": counted,
+            "measured_bytes": measured,
+            "limit_bytes": limit,
+        }  # fmt: skip
+
+    def seconds(self, trainer: Trainer, to_compute: int) -> dict[str, float]:
+        """The times of the phases, scaled to the plan."""
+        plan, times = trainer.plan, self.times
+        overlap = max if self.sam.device.type != "cpu" else _sum  # on a CPU both want the same cores
+        fits = times["probe"] + times.get("start", 0.0)
+        num_val = 0 if trainer.validation is None else len(trainer.validation.indices)
+        evaluations = math.ceil(plan.updates / plan.evaluate_every) or 1
+        score, encode = times.get("score", 0.0), times.get("score and encode", 0.0) - times.get("score", 0.0)
+        return {
+            "features": to_compute * overlap(times["encode"], times["prepare"]),
+            "start": fits * len(self.sample) / 2,
+            "training": plan.updates * times.get("update", 0.0),
+            "validation": num_val * (evaluations * score + (1 if self.cached else evaluations) * max(0.0, encode)),
+        }
+
+    def _pair(self) -> tuple[Tensor, Tensor]:
+        """The image that was encoded, twice, since what is fitted to several images may not like one."""
+        assert self._seen is not None
+        return torch.cat([self._seen[0]] * 2), torch.cat([self._seen[1]] * 2)
+
+    def _timed(self, name: str, run: Callable[[], Any], most: int = 3) -> Any:
+        times: list[float] = []
+        while len(times) < most and sum(times) < 2.0:
+            before = time.monotonic()
+            done = run()
+            if self.sam.device.type == "cuda":
+                torch.cuda.synchronize()
+            times.append(time.monotonic() - before)
+        self.times[name] = _warm(times)
+        return done
+
+
+def _sum(one: float, other: float) -> float:
+    return one + other
+
+
+def _warm(times: list[float]) -> float:
+    """The median without the first, which is cold; the first where it is all there is."""
+    return statistics.median(times[1:] or times)
+
+
+def _with_total(seconds: dict[str, float]) -> dict[str, float]:
+    return {name: round(value, 2) for name, value in (seconds | {"total": sum(seconds.values())}).items()}

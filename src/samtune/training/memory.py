@@ -1,0 +1,226 @@
+"""How much memory an update takes, counted without computing it; and how much there is.
+
+A twin of the model whose tensors have shapes and no content goes forward and backward as the model would, on the same
+paths (torch's fake tensors keep the device), while every tensor that comes and goes is counted. What the twin cannot
+see is what a kernel takes for itself and what the allocator wastes; `CPU_WASTE` stands for that.
+"""
+
+from __future__ import annotations
+
+import copy
+import os
+import sys
+import weakref
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+
+from samtune.losses import segmentation_loss
+from samtune.types import Features
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from torch import Tensor
+
+    from samtune.sam import Sam
+
+MEMORY_SHARE = "SAMTUNE_MEMORY_SHARE"
+"""The environment's word for the share (0..1] of the free memory that this process may count on."""
+
+CPU_WASTE = 1.4
+"""Resident memory of a process against the bytes of its tensors: the allocator's gaps, and what kernels take. Measured
+on Linux with the C library's own allocator: 1.3 to 1.6."""
+
+
+class LiveBytes(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Counts the bytes of all tensors made inside of it that are alive, and the most there were.
+
+    Args:
+        known: tensors that were there before; they and their views do not count.
+
+    Attributes:
+        peak: the most bytes alive at once so far.
+    """
+
+    def __init__(self, known: list[Tensor]) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.live = self.peak = 0
+        self._storages: weakref.WeakSet[torch.UntypedStorage] = weakref.WeakSet()
+        for tensor in known:
+            self._storages.add(tensor.untyped_storage())
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        """Run an operation and count what it made."""
+        made = func(*args, **(kwargs or {}))
+        for tensor in tree_leaves(made):
+            if isinstance(tensor, torch.Tensor):
+                self._count(tensor.untyped_storage())
+        self.peak = max(self.peak, self.live)
+        return made
+
+    def _count(self, storage: torch.UntypedStorage) -> None:
+        if storage in self._storages:
+            return
+        self._storages.add(storage)
+        num_bytes = storage.nbytes()
+        self.live += num_bytes
+        weakref.finalize(storage, self._forget, num_bytes)
+
+    def _forget(self, num_bytes: int) -> None:
+        self.live -= num_bytes
+
+
+@dataclass(frozen=True)
+class Load:
+    """What is pushed through a model.
+
+    Attributes:
+        cached: features are handed in, not pixels.
+        num_images: at once.
+        autocast: as in training; None for none.
+    """
+
+    cached: bool
+    num_images: int = 1
+    autocast: torch.dtype | None = None
+
+
+def count_update(sam: Sam, load: Load, loss_of: Callable[[Sam, Tensor, Tensor, Tensor], Tensor]) -> int | None:
+    """The most bytes alive during a forward and backward pass beyond the model itself; gradients are in it.
+
+    Args:
+        sam: adapted; it is neither computed with nor changed.
+        load: of one part of an update.
+        loss_of: model, inputs, labels uint8 (B, S, S) and items (B,) to a loss, as `objective.Objective` computes it.
+
+    Returns:
+        Bytes; None where a module asks for the content of a tensor in its forward pass, which a twin has not.
+    """
+
+    def update(twin: Sam, inputs: Tensor) -> None:
+        labels = torch.zeros(len(inputs), *2 * (sam.spec.side,), dtype=torch.uint8, device=inputs.device)
+        items = torch.arange(len(inputs), device=inputs.device)
+        twin.train()
+        loss_of(twin, inputs, labels, items).backward()  # type: ignore[no-untyped-call]
+
+    return _count(sam, load, update)
+
+
+def count_encoding(sam: Sam, num_images: int, autocast: torch.dtype | None = None) -> int | None:
+    """The most bytes alive while images are encoded and decoded without a gradient, beyond the model itself."""
+
+    def infer(twin: Sam, inputs: Tensor) -> None:
+        with torch.no_grad():
+            twin.eval().decode(twin.encode(inputs))
+
+    return _count(sam, Load(cached=False, num_images=num_images, autocast=autocast), infer)
+
+
+def plain_loss(twin: Sam, inputs: Tensor, labels: Tensor, cached: bool) -> Tensor:
+    """A loss that asks for no tensor's content, in the place of one that does."""
+    features = Features(inputs) if cached else twin.encode(inputs)
+    return segmentation_loss(twin.decode(features), labels, "ce_dice")
+
+
+def _count(sam: Sam, load: Load, run: Callable[[Sam, Tensor], None]) -> int | None:
+    from torch._subclasses.fake_tensor import FakeTensorMode
+
+    fake = FakeTensorMode(allow_non_fake_inputs=True)
+    tensors = [*sam.parameters(), *sam.buffers()]
+    memo: dict[int, Any] = {id(tensor): fake.from_tensor(tensor) for tensor in tensors}
+    known = list(memo.values())
+    twin = copy.deepcopy(sam, memo)  # all but the tensors is copied, they are handed in
+    counted = LiveBytes(known)
+    device = sam.device
+    precise = torch.autocast(device.type, dtype=load.autocast or torch.bfloat16, enabled=load.autocast is not None)
+    try:
+        with torch.random.fork_rng(devices=[]), fake, counted, precise:
+            run(twin, torch.zeros(load.num_images, *_input_shape(sam, load.cached), device=device))
+    except Exception:  # whatever a foreign module does with a tensor that has no content
+        return None
+    return counted.peak
+
+
+def _input_shape(sam: Sam, cached: bool) -> tuple[int, int, int]:
+    side = sam.spec.side
+    grid = side // sam.spec.patch
+    return (sam.decoder.channels, grid, grid) if cached else (3, side, side)
+
+
+def feature_bytes(sam: Sam, bytes_per_number: int = 4) -> int:
+    """Size of one image's features."""
+    channels, height, width = _input_shape(sam, cached=True)
+    return channels * height * width * bytes_per_number
+
+
+def available_bytes(device: torch.device) -> int | None:
+    """Memory that this process could still take on a device; None where that cannot be told.
+
+    On Linux what the system calls available, and no more than what the process's control group leaves; on a GPU what
+    is free, and what torch holds in reserve. Where processes run side by side, this one's share of it.
+    """
+    share = float(os.environ.get(MEMORY_SHARE, "1"))
+    if device.type == "cuda":
+        free, _ = torch.cuda.mem_get_info(device)
+        return int(share * free) + torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+    if device.type != "cpu":
+        return None
+    found = [_field("/proc/meminfo", "MemAvailable"), _left_in_group()]
+    told = [value for value in found if value is not None]
+    return int(share * min(told)) if told else None
+
+
+def held_bytes(device: torch.device) -> int:
+    """Memory that this process holds: the tensors on a GPU, or all that is resident; 0 where that cannot be told."""
+    if device.type == "cuda":
+        return torch.cuda.memory_allocated(device)
+    return _field("/proc/self/status", "VmRSS") or peak_bytes(device)
+
+
+def peak_bytes(device: torch.device) -> int:
+    """The most that this process has held so far; 0 where that cannot be told."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device)
+    peak = _field("/proc/self/status", "VmHWM")
+    if peak is not None:
+        return peak
+    try:
+        import resource
+    except ImportError:
+        return 0
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024
+
+
+def waste(device: torch.device) -> float:
+    """What bytes of tensors are multiplied by to be bytes of the device."""
+    return CPU_WASTE if device.type == "cpu" else 1.0
+
+
+def _field(file: str, name: str) -> int | None:
+    """A size in kB of a file of /proc, in bytes."""
+    try:
+        lines = Path(file).read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return None
+    return next((1024 * int(line.split()[1]) for line in lines if line.startswith(f"{name}:")), None)
+
+
+def _left_in_group(root: Path = Path("/sys/fs/cgroup")) -> int | None:
+    """What the control group's limit leaves; None without a limit. Files that it has read count as free."""
+    for limit, usage, stat in (
+        ("memory.max", "memory.current", "memory.stat"),
+        ("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes", "memory/memory.stat"),
+    ):
+        try:
+            most, used = (int((root / name).read_text()) for name in (limit, usage))
+            rows = dict(line.split() for line in (root / stat).read_text().splitlines())
+        except (OSError, ValueError):  # no such file, or the word "max"
+            continue
+        return max(0, most - used + int(rows.get("inactive_file", 0)))
+    return None

@@ -1,0 +1,75 @@
+"""More images than are looked at together: patched limits stand for 10,000 images."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+import pytest
+import torch
+
+from samtune.data import open_dataset
+from samtune.methods import mask_prompts, probe
+from samtune.training import RunFolder, features, validation
+from samtune.training.features import Views, with_sample_first
+from tests.tiny import tiny_sam
+from tests.training.tiny_run import run
+
+
+def views_of(prepared: Path) -> Views:
+    dataset = open_dataset(prepared / "data" / "images", prepared / "data" / "masks")
+    return Views(dataset, tuple(range(8)), tiny_sam().spec)
+
+
+def test_few_images_are_all_of_the_sample(prepared: Path) -> None:
+    views = views_of(prepared)
+    assert with_sample_first(views, 1000, seed=0) == (views, views)
+
+
+def test_of_many_images_an_evenly_spread_sample_comes_first(prepared: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    views = views_of(prepared)
+    ordered, sample = with_sample_first(views, features.SAMPLE_BYTES // 4, seed=0)
+    assert len(sample) == 4
+    assert ordered.indices[:4] == sample.indices
+    assert sorted(ordered.indices) == list(range(8))
+    assert [index // 2 for index in sample.indices] == [0, 1, 2, 3]
+    monkeypatch.setattr(features, "SAMPLE_IMAGES", 2)
+    spread = {with_sample_first(views, 1000, seed=seed)[1].indices for seed in range(20)}
+    assert spread <= {(0, 4), (1, 5), (2, 6), (3, 7)}
+    assert len(spread) > 1
+
+
+def test_what_is_fitted_to_the_images_sees_the_sample_alone(
+    prepared: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(features, "SAMPLE_IMAGES", 4)
+    fitted: list[int] = []
+    fit = probe.fit_probe
+
+    def watched(embedding: torch.Tensor, *rest: object, **more: object) -> probe.Probe:
+        fitted.append(len(embedding))
+        return fit(embedding, *rest, **more)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(mask_prompts, "fit_probe", watched)
+    monkeypatch.setattr("samtune.training.run.fit_probe", watched)
+    with caplog.at_level(logging.INFO, logger="samtune"):
+        result = run(prepared, "many", method_fields={"dense": "probe", "dense_folds": 2}, updates=4)
+    assert result.num_train == 6
+    assert fitted == [4, 4, 2, 2]
+    assert any("fitted to 4 of the 6 training images" in record.message for record in caplog.records)
+
+
+def test_validation_features_beyond_the_memory_are_kept_on_disk(
+    prepared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SAMTUNE_CACHE", str(tmp_path / "cache"))
+    run(prepared, "remembered", updates=4, views=0, evaluations=2)
+    before = len(list((tmp_path / "cache").rglob("*.npy")))
+    monkeypatch.setattr(validation, "REMEMBERED_BYTES", 1)
+    run(prepared, "on disk", updates=4, views=0, evaluations=2)
+    assert len(list((tmp_path / "cache").rglob("*.npy"))) == before + 2  # of one of two images: features and labels
+    for one, other in zip(
+        RunFolder(prepared / "remembered").read_history(), RunFolder(prepared / "on disk").read_history(), strict=True
+    ):
+        assert one.pop("loss") == other.pop("loss")
+        assert one == pytest.approx(other, abs=0.02)

@@ -1,0 +1,126 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from samtune.methods import adapt, make_method, penalty, task_loss
+from samtune.sam import Sam
+from samtune.training import memory
+from samtune.training.memory import (
+    MEMORY_SHARE,
+    LiveBytes,
+    Load,
+    _left_in_group,
+    available_bytes,
+    count_encoding,
+    count_update,
+)
+from samtune.training.micro_batch import UpdateMemory, count_memory, parts_that_fit
+from samtune.training.settings import TrainSettings, plan_run
+from samtune.types import Features
+from tests.tiny import tiny_sam
+
+
+def adapted(method: str, **fields: Any) -> Sam:
+    return adapt(tiny_sam(), make_method(method, **fields))
+
+
+def loss_of(sam: Sam, inputs: Tensor, labels: Tensor, items: Tensor) -> Tensor:
+    features = Features(inputs, items=items) if inputs.shape[1] != 3 else sam.encode(inputs)
+    return task_loss(sam, sam.decode(features), labels, "bce_dice") + penalty(sam)
+
+
+def test_live_bytes_are_those_of_the_tensors_alive() -> None:
+    weight = torch.zeros(100)
+    with LiveBytes([weight]) as counted:
+        kept = weight + 1
+        kept.view(10, 10)
+        weight.view(10, 10)
+        assert counted.live == 400
+        gone = torch.zeros(1000)
+        assert counted.live == 4400
+        del gone
+        assert counted.live == 400
+    assert counted.peak == 4400
+
+
+@pytest.mark.parametrize(("method", "cached"), [("lora", False), ("conv_lora", False), ("ptsam", True)])
+def test_a_twin_takes_what_the_model_takes(method: str, cached: bool) -> None:
+    sam = adapted(method)
+    before = {name: tensor.clone() for name, tensor in sam.state_dict().items()}
+    drawn = torch.get_rng_state()
+    counted = count_update(sam, Load(cached, 2), loss_of)
+    assert torch.equal(torch.get_rng_state(), drawn)
+    assert all(torch.equal(tensor, before[name]) for name, tensor in sam.state_dict().items())
+    assert all(parameter.grad is None for parameter in sam.parameters())
+    sam.train()
+    with LiveBytes([*sam.parameters(), *sam.buffers()]) as real:
+        inputs = torch.randn(2, 16, 6, 6) if cached else torch.randn(2, 3, 96, 96)
+        labels = torch.zeros(2, 96, 96, dtype=torch.uint8)
+        loss_of(sam, inputs, labels, torch.arange(2)).backward()  # type: ignore[no-untyped-call]
+    assert counted == pytest.approx(real.peak, rel=0.02)
+    encoding = count_encoding(sam, 2)
+    assert encoding is not None
+    assert encoding > 2 * 4 * 3 * 96 * 96
+    if not cached:
+        assert counted is not None
+        assert encoding < counted
+
+
+class Curious(nn.Module):
+    """Asks for the content of what comes."""
+
+    def forward(self, features: Features) -> Tensor:
+        return features.embedding[:, :1] * float(features.embedding.mean())
+
+
+def test_a_module_that_asks_for_content_leaves_it_open() -> None:
+    sam = adapted("probe")
+    sam.head = Curious()
+    plan = plan_run(
+        TrainSettings(updates=1), make_method("probe").recipe, num_images=4, num_classes=1, cached=True, num_processes=1
+    )
+    assert count_memory(sam, plan, cached=True, autocast=None) is None
+
+
+def test_a_loss_that_asks_for_content_is_stood_in_for() -> None:
+    method = make_method("decoder_only", head="queries", num_queries=3)
+    sam = adapt(tiny_sam(), method)
+    assert count_update(sam, Load(True, 1), loss_of) is None
+    plan = plan_run(TrainSettings(), method.recipe, num_images=4, num_classes=1, cached=True, num_processes=1)
+    memory = count_memory(sam, plan, cached=True, autocast=None)
+    assert memory is not None
+    assert 0 < memory.more_bytes < memory.first_bytes
+
+
+@pytest.mark.parametrize(
+    ("room", "parts"), [(1000, 1), (100 + 7 * 30, 1), (100 + 7 * 30 - 1, 2), (130, 4), (129, 8), (99, 8)]
+)
+def test_the_fewest_parts_that_fit(room: int, parts: int) -> None:
+    memory = UpdateMemory(first_bytes=100, more_bytes=30)
+    assert parts_that_fit(memory, 8, room) == parts
+    assert parts_that_fit(memory, 8, room, least=3) == max(3, parts)
+
+
+def test_the_limit_of_a_control_group(tmp_path: Path) -> None:
+    assert _left_in_group(tmp_path) is None
+    (tmp_path / "memory.max").write_text("max\n")
+    (tmp_path / "memory.current").write_text("600\n")
+    (tmp_path / "memory.stat").write_text("anon 1\ninactive_file 100\n")
+    assert _left_in_group(tmp_path) is None
+    (tmp_path / "memory.max").write_text("1000\n")
+    assert _left_in_group(tmp_path) == 500
+
+
+def test_processes_side_by_side_share_the_free_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(memory, "_left_in_group", lambda: None)
+    monkeypatch.setattr(memory, "_field", lambda file, name: 1000)
+    assert available_bytes(torch.device("cpu")) == 1000
+    monkeypatch.setenv(MEMORY_SHARE, "0.5")
+    assert available_bytes(torch.device("cpu")) == 500
+    monkeypatch.setattr(memory, "_field", lambda file, name: None)
+    assert available_bytes(torch.device("cpu")) is None
