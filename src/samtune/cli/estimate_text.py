@@ -8,7 +8,7 @@ if TYPE_CHECKING:
     from samtune.training import Estimate
 
 PHASES = {
-    "load": "loading the base", "features": "computing features", "start": "fitting first values",
+    "load": "loading the base", "features": "computing features", "start": "the probe and first values",
     "training": "training", "validation": "validation",
 }  # fmt: skip
 """What the phases of `Estimate.seconds` are called."""
