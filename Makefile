@@ -23,11 +23,12 @@ check: lint types test  ## what CI runs
 browser: $(READY)       ## look at the pages in an installed Chromium: pictures in browser-check/, installs nothing
 	$(BIN)/python -m tests.browser.check --out browser-check
 
+# Not compiled at once: of the many files of torch and transformers few are ever imported, and those compile then.
 # torch first and alone, at its pinned version: any other request would fetch a build with gigabytes of CUDA packages.
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt torch
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	$(BIN)/python -m pip install --quiet --no-compile --constraint constraints.txt torch
+	$(BIN)/python -m pip install --quiet --no-compile --constraint constraints.txt --editable '.[dev]'
 	touch $(READY)
 
 clean:
