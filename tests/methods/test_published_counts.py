@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import pytest
 
-from samtune.cli.methods_verb import describe, variants
+from samtune.cli.methods_verb import count, variants
 from samtune.methods import METHODS
 
 DECODER = 3_505_536
@@ -37,7 +37,7 @@ SIZES = ("base", "large", "huge")
 @pytest.mark.parametrize("name", METHODS)
 @pytest.mark.parametrize(("place", "size"), list(enumerate(SIZES)))
 def test_trained_parameters_are_the_published_ones(name: str, place: int, size: str) -> None:
-    row = describe(name, f"facebook/sam-vit-{size}", 1)
+    _, row = count(name, f"facebook/sam-vit-{size}", 1)
     assert row["trainable"] == TRAINED[name][place]
     if name in IN_ENCODER:
         assert row["encoder_trainable"] == IN_ENCODER[name][place]

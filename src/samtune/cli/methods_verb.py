@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from samtune.cli.options import Json
 from samtune.cli.output import emit, table
+
+if TYPE_CHECKING:
+    from samtune.sam import Sam
 
 
 def methods(
@@ -50,15 +53,23 @@ def variants(name: str, base: str, num_classes: int) -> list[dict[str, Any]]:
 
     rows = []
     for variant in getattr(METHODS[name], "variants", ()):
-        counted = describe(name, base, num_classes, **variant.fields)
+        _, counted = count(name, base, num_classes, **variant.fields)
         numbers = {key: counted[key] for key in ("trainable", "encoder_trainable")}
         rows.append({"fields": variant.fields, "what": variant.what} | numbers)
     return rows
 
 
 def describe(name: str, base: str, num_classes: int, **fields: Any) -> dict[str, Any]:
-    """Count a method's parameters on a base without weights."""
-    from samtune.methods import METHODS, adapt, make_method, touches_encoder, trainable
+    """A method's numbers of parameters on a base without weights, its source, and whether it touches the encoder."""
+    from samtune.methods import METHODS, touches_encoder
+
+    sam, counts = count(name, base, num_classes, **fields)
+    return {"name": name, "source": METHODS[name].source} | counts | {"touches_encoder": touches_encoder(sam)}
+
+
+def count(name: str, base: str, num_classes: int, **fields: Any) -> tuple[Sam, dict[str, Any]]:
+    """Adapt a base without weights, and count: "trainable", those of them in the encoder, "total" and "share"."""
+    from samtune.methods import adapt, make_method, trainable
     from samtune.sam import build
 
     sam = build(base)
@@ -66,12 +77,9 @@ def describe(name: str, base: str, num_classes: int, **fields: Any) -> dict[str,
     adapt(sam, make_method(name, **fields), num_classes=num_classes)
     counts = {key: parameter.numel() for key, parameter in trainable(sam).items()}
     num = sum(counts.values())
-    return {
-        "name": name,
-        "source": METHODS[name].source,
+    return sam, {
         "trainable": num,
         "encoder_trainable": sum(n for key, n in counts.items() if key.startswith("vision_encoder.")),
         "total": total,
         "share": num / total,
-        "touches_encoder": touches_encoder(sam),
     }
