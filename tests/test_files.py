@@ -10,6 +10,15 @@ from samtune.files import whole, write_json, write_text
 from samtune.spelling import did_you_mean
 
 
+@pytest.mark.skipif(os.name != "posix", reason="permissions of POSIX")
+def test_a_file_has_the_permissions_of_any_new_file(tmp_path: Path) -> None:
+    """Also where the writer is a library that keeps its files to their owner, as safetensors does."""
+    (tmp_path / "plain").touch()
+    with whole(tmp_path / "tensors") as partial:
+        partial.touch(mode=0o600)
+    assert (tmp_path / "tensors").stat().st_mode == (tmp_path / "plain").stat().st_mode
+
+
 def write_half(file: Path, error: type[BaseException], *, shared: bool) -> None:
     with whole(file, shared=shared) as partial:
         partial.write_text("half")

@@ -15,6 +15,13 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
+_UMASK = os.umask(0)
+os.umask(_UMASK)
+MODE = 0o666 & ~_UMASK
+"""The permissions of a new file here. Some libraries write files that only their owner may read, whatever the umask
+says; a group that shares a folder could then not load what one of it trained."""
+
+
 @contextmanager
 def whole(file: Path, *, shared: bool = False) -> Iterator[Path]:
     """A path to write to, in the file's own folder, which takes the file's place at the end of the block.
@@ -30,6 +37,7 @@ def whole(file: Path, *, shared: bool = False) -> Iterator[Path]:
     partial = file.with_name(f"{file.name}.{os.getpid()}.partial" if shared else f"{file.name}.partial")
     try:
         yield partial
+        partial.chmod(MODE)
         os.replace(partial, file)
     except BaseException:
         partial.unlink(missing_ok=True)

@@ -25,6 +25,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from samtune.errors import ConfigError
+from samtune.files import whole
 from samtune.methods.core import check_free
 from samtune.methods.recipes import Recipe
 from samtune.methods.shares import cell_shares
@@ -111,7 +112,8 @@ class Probe:
 
     def save(self, file: Path) -> None:
         """Write the tensors as safetensors."""
-        save_file({"weight": self.weight.contiguous(), "bias": self.bias.contiguous()}, file)
+        with whole(file) as partial:
+            save_file({"weight": self.weight.contiguous(), "bias": self.bias.contiguous()}, partial)
 
     @staticmethod
     def load(file: Path) -> Probe:
