@@ -76,4 +76,4 @@ if __name__ == "__main__":
     options.add_argument("--backward", action="store_true")
     given = options.parse_args()
     kind = f"attention-{given.block}-{given.dtype}{'-backward' if given.backward else ''}"
-    main(kind, contenders(given), given, {})
+    main(kind, contenders(given), given)

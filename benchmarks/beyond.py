@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-from results_nano import SETS, Frozen, iou, keep, parsed, parser, predicted_by, read
+from results_nano import SETS, Frozen, iou, parsed, parser, predicted_by, read, tell
 
 from samtune.data import split, to_input
 from samtune.data.restore import decide, to_original
@@ -208,9 +208,7 @@ def main() -> None:
                     turned_features = Turned(frozen)
                 names = [name for name in missing if VARIANTS[name].run == run]
                 for name, cell in measure(frozen, turned_features, names, seed, given.changes).items():
-                    print(f"{base}/{place}/{name}/{seed}", json.dumps(cell), flush=True)
-                    if not given.dry:
-                        keep(f"{base}/{place}/{name}/{seed}", cell, RESULTS)
+                    tell(f"{base}/{place}/{name}/{seed}", cell, given, RESULTS)
 
 
 if __name__ == "__main__":

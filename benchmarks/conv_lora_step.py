@@ -132,4 +132,4 @@ if __name__ == "__main__":
     options.add_argument("--bf16", action="store_true", help="measure bfloat16 where the device only emulates it, too")
     given = options.parse_args()
     check_equal()
-    main("conv_lora_step", contenders(given), given, {})
+    main("conv_lora_step", contenders(given), given)

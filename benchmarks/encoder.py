@@ -80,5 +80,4 @@ if __name__ == "__main__":
     given = options.parse_args()
     all_rows = contenders(given)
     wanted = given.only.split(",") if given.only else list(all_rows)
-    extra = {} if given.child else {"difference_from_stock_fp32": differences(given, wanted)}
-    main("encoder", all_rows, given, extra)
+    main("encoder", all_rows, given, lambda: {"difference_from_stock_fp32": differences(given, wanted)})

@@ -135,14 +135,16 @@ def environment(device: str) -> dict[str, Any]:
     }
 
 
-def main(name: str, contenders: dict[str, Contender], args: argparse.Namespace, extra: dict[str, Any]) -> None:
+def main(
+    name: str, contenders: dict[str, Contender], args: argparse.Namespace, extra: Callable[[], dict[str, Any]] = dict
+) -> None:
     """Measure, print and write `results/speed/NAME-SIZE-SIDE-DEVICE.json`.
 
     Args:
         name: of the benchmark.
         contenders: the first is what the others are compared with.
         args: of `parser`.
-        extra: goes into the JSON as it is.
+        extra: what it returns goes into the JSON as it is; called at last, so that its work is not in the load before.
     """
     if args.child:
         run = contenders[args.child](args)
@@ -161,7 +163,9 @@ def main(name: str, contenders: dict[str, Contender], args: argparse.Namespace, 
     for row in rows.values():
         row["times_faster"] = first["median_s"] / row["median_s"]
     given = {key: value for key, value in vars(args).items() if key not in ("child", "only")}
-    write(f"{name}-{args.size}-{args.side}-{args.device}", {"settings": given, "machine": before, "rows": rows} | extra)
+    write(
+        f"{name}-{args.size}-{args.side}-{args.device}", {"settings": given, "machine": before, "rows": rows} | extra()
+    )
 
 
 def write(name: str, content: dict[str, Any]) -> None:

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-from results_nano import iou, keep, parsed, parser, read
+from results_nano import iou, parsed, parser, read, tell
 
 from samtune.compare.isolation import isolated
 from samtune.data import DataOptions, Dataset, open_dataset, split
@@ -208,9 +208,7 @@ def main() -> None:
         if not given.dry and known is not None and not (given.retry and "error" in known):
             continue
         cell = in_a_child(name, row, seed, given)
-        print(key, json.dumps(cell), flush=True)
-        if not given.dry:
-            keep(key, cell, RESULTS)
+        tell(key, cell, given, RESULTS)
 
 
 if __name__ == "__main__":

@@ -135,6 +135,13 @@ def keep(key: str, cell: dict[str, Any], results: Path = RESULTS) -> None:
         write_text(results, json.dumps(read(results) | {key: cell}, indent=1, sort_keys=True) + "\n")
 
 
+def tell(key: str, cell: dict[str, Any], given: argparse.Namespace, results: Path = RESULTS) -> None:
+    """Print a cell, and keep it unless this is a trial."""
+    print(key, json.dumps(cell), flush=True)
+    if not given.dry:
+        keep(key, cell, results)
+
+
 def table(base: str) -> str:
     """The results as a Markdown table: mean and spread over seeds, and how many seeds."""
     cells: dict[tuple[str, str], list[float]] = {}
@@ -214,10 +221,7 @@ def main() -> None:
                     continue
                 frozen = frozen or Frozen(name, given.data, sam)
                 for measured, cell in measure(frozen, row, seed, given.changes).items():
-                    key = cell_key(sam.base_sha256, name, measured, seed)
-                    print(key, json.dumps(cell), flush=True)
-                    if not given.dry:
-                        keep(key, cell)
+                    tell(cell_key(sam.base_sha256, name, measured, seed), cell, given)
 
 
 if __name__ == "__main__":

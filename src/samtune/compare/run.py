@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from contextlib import closing
 from dataclasses import dataclass, field
@@ -145,8 +146,6 @@ def _prepare(job: Job, run: Runner) -> dict[str, Any]:
 
 
 def _read(file: Path) -> dict[str, Any]:
-    import json
-
     try:
         content: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError):

@@ -1,7 +1,7 @@
 """The frozen subject: a Segment Anything model with named places for methods, and its weights' origin."""
 
 from samtune.sam.model import Sam, cell_centres
-from samtune.sam.precision import choose_precision, compute_in, keep_frozen_low
+from samtune.sam.precision import autocast_to, choose_precision, compute_in, keep_frozen_low
 from samtune.sam.sites import (
     ENCODER_ROLES,
     ROLES,
@@ -30,6 +30,7 @@ __all__ = [
     "MaskHeads",
     "Sam",
     "Side",
+    "autocast_to",
     "build",
     "cell_centres",
     "choose_precision",

@@ -93,6 +93,11 @@ def keep_frozen_low(sam: Sam) -> None:
     say(f"The encoder computes in {name}, which saves time and memory; with the precision fp32 it is exact.")
 
 
+def autocast_to(dtype: torch.dtype | None, device: torch.device) -> torch.autocast:
+    """A context in which products on a device are computed in a type; None leaves them as they are."""
+    return torch.autocast(device.type, dtype=dtype or torch.bfloat16, enabled=dtype is not None)
+
+
 def unrounded(tensor: Tensor) -> AbstractContextManager[None]:
     """A context in which products on the tensor's device keep its own type, whatever autocast is around it."""
     kind = tensor.device.type

@@ -16,37 +16,29 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from samtune.data import split as split_dataset
-from samtune.data.augmentation import AUGMENTATIONS
 from samtune.data.store import ArrayStore
-from samtune.methods import StartsFromData, adapt, fit_probe, touches_encoder, trainable
+from samtune.methods import StartsFromData, fit_probe, trainable
 from samtune.progress import say
-from samtune.sam import Sam, choose_precision
+from samtune.sam import autocast_to
 from samtune.training.features import (
     CachedFeatures,
     FreshPixels,
-    Views,
     encoded_at_once,
     encoder_id,
-    with_sample_first,
 )
 from samtune.training.memory import (
     available_bytes,
     count_encoding,
     feature_bytes,
     held_bytes,
+    input_shape,
     peak_bytes,
     waste,
 )
 from samtune.training.micro_batch import USED, UpdateMemory, count_memory, parts_that_fit
 from samtune.training.recipe import choose_recipe
-from samtune.training.run import (
-    _accelerator,
-    _autocast,
-    _own_loss,
-    _prepare_encoder,
-)
 from samtune.training.run_folder import RunFolder
-from samtune.training.settings import Plan, TrainSettings, augmentation_of, plan_run
+from samtune.training.setup import accelerator_of, adapt_and_plan, autocast_of, load_base, views_of
 from samtune.training.trainer import Trainer
 from samtune.training.validation import REMEMBERED_BYTES, Validation
 
@@ -57,6 +49,9 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from samtune.data import Dataset
+    from samtune.sam import Sam
+    from samtune.training.features import Views
+    from samtune.training.settings import Plan, TrainSettings
 
 WHOLE_S = 20.0
 """An update is timed with all its images where that takes no longer than this; else with one, and scaled."""
@@ -111,32 +106,23 @@ def estimate_run(settings: TrainSettings, dataset: Dataset, *, validation: Datas
     Raises:
         ConfigError, DataError, WeightsError: as `train`.
     """
-    accelerator = _accelerator(settings)
+    accelerator = accelerator_of(settings)
     chosen = choose_recipe(settings, len(dataset.class_names))
     given = validation is not None
     parts = split_dataset(dataset, shots=settings.shots, val=0 if given else settings.val, seed=settings.seed)
     before = time.monotonic()
-    sam = Sam.from_pretrained(settings.base, settings.side).to(accelerator.device)
-    sam.spec = replace(sam.spec, square=chosen.square)
-    sam.encoder_dtype = choose_precision(settings.precision, accelerator.device, sam.vision_encoder.channels)
+    sam = load_base(settings, chosen, accelerator.device)
     seconds = {"load": time.monotonic() - before}
-    views = Views(dataset, parts.train, sam.spec, AUGMENTATIONS[augmentation_of(settings, chosen.recipe)])
-    views, sample = with_sample_first(views, feature_bytes(sam), seed=settings.seed)
+    views, sample = views_of(sam, settings, chosen, dataset, parts.train)
     held, available = held_bytes(sam.device), available_bytes(sam.device)
     trial = _Trial(sam, views, sample, accelerator, available)
     say("Estimating: memory is counted, then a few images and updates are run for their time; nothing is written.")
     trial.encode()
     encoder = encoder_id(sam)
-    adapt(sam, chosen.method, num_classes=len(dataset.class_names), seed=settings.seed)
-    own_loss = _own_loss(sam, settings)
-    cached = not touches_encoder(sam)
-    _prepare_encoder(sam, settings, cached)
-    plan = plan_run(
-        settings, chosen.recipe, num_images=len(views), num_classes=len(dataset.class_names), cached=cached,
+    plan, cached = adapt_and_plan(
+        sam, settings, chosen, num_images=len(views), num_classes=len(dataset.class_names),
         num_processes=accelerator.num_processes,
     )  # fmt: skip
-    if own_loss:
-        say(f"In place of that loss {settings.method} brings its own.")
     if isinstance(chosen.method, StartsFromData):
         trial.start(chosen.method)
     scored = validation or dataset
@@ -234,15 +220,15 @@ class _Trial:
     def trainer(self, settings: TrainSettings, plan: Plan, validation: Validation | None, *, cached: bool) -> Trainer:
         """The loop as it would be, on features that need no disk; it never writes to its folder."""
         self.cached = cached
-        grid = self.sam.spec.side // self.sam.spec.patch
-        shape = (self.sam.decoder.channels, grid, grid)
         return Trainer(
             sam=self.sam,
-            source=RandomFeatures(self.views, shape) if cached else FreshPixels(self.views),
+            source=RandomFeatures(self.views, input_shape(self.sam, cached=True))
+            if cached
+            else FreshPixels(self.views),
             validation=validation,
             plan=plan,
             seed=settings.seed,
-            autocast=_autocast(settings, self.accelerator),
+            autocast=autocast_of(settings, self.accelerator),
             accelerator=self.accelerator,
             folder=RunFolder(Path()),
             checkpoint_every_s=math.inf,
@@ -284,12 +270,7 @@ class _Trial:
         if trainer.validation is not None:
             one = replace(trainer.validation, indices=trainer.validation.indices[:1], encoder="a trial")
             self.sam.eval()
-            with (
-                torch.inference_mode(),
-                torch.autocast(
-                    self.sam.device.type, dtype=trainer.autocast or torch.bfloat16, enabled=trainer.autocast is not None
-                ),
-            ):
+            with torch.inference_mode(), autocast_to(trainer.autocast, self.sam.device):
                 self._timed("score and encode", lambda: one.scores(self.sam), most=1)
                 self._timed("score", lambda: one.scores(self.sam), most=1)
 

@@ -20,6 +20,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from samtune.losses import segmentation_loss
+from samtune.sam import autocast_to
 from samtune.types import Features
 
 if TYPE_CHECKING:
@@ -136,17 +137,16 @@ def _count(sam: Sam, load: Load, run: Callable[[Sam, Tensor], None]) -> int | No
     known = list(memo.values())
     twin = copy.deepcopy(sam, memo)  # all but the tensors is copied, they are handed in
     counted = LiveBytes(known)
-    device = sam.device
-    precise = torch.autocast(device.type, dtype=load.autocast or torch.bfloat16, enabled=load.autocast is not None)
     try:
-        with torch.random.fork_rng(devices=[]), fake, counted, precise:
-            run(twin, torch.zeros(load.num_images, *_input_shape(sam, load.cached), device=device))
+        with torch.random.fork_rng(devices=[]), fake, counted, autocast_to(load.autocast, sam.device):
+            run(twin, torch.zeros(load.num_images, *input_shape(sam, load.cached), device=sam.device))
     except Exception:  # whatever a foreign module does with a tensor that has no content
         return None
     return counted.peak
 
 
-def _input_shape(sam: Sam, cached: bool) -> tuple[int, int, int]:
+def input_shape(sam: Sam, cached: bool) -> tuple[int, int, int]:
+    """Of one image's features where they are computed once, else of its pixels."""
     side = sam.spec.side
     grid = side // sam.spec.patch
     return (sam.decoder.channels, grid, grid) if cached else (3, side, side)
@@ -154,7 +154,7 @@ def _input_shape(sam: Sam, cached: bool) -> tuple[int, int, int]:
 
 def feature_bytes(sam: Sam, bytes_per_number: int = 4) -> int:
     """Size of one image's features."""
-    channels, height, width = _input_shape(sam, cached=True)
+    channels, height, width = input_shape(sam, cached=True)
     return channels * height * width * bytes_per_number
 
 

@@ -13,41 +13,31 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-import torch
-from accelerate import Accelerator, DistributedDataParallelKwargs
 from accelerate.utils import gather_object
 
 from samtune.data import split as split_dataset
 from samtune.data import split_record
-from samtune.data.augmentation import AUGMENTATIONS
 from samtune.data.store import ArrayStore
 from samtune.errors import ConfigError, DataError
 from samtune.files import write_json
 from samtune.methods import (
     StartsFromData,
-    adapt,
     card_of,
     fit_probe,
-    has_own_loss,
     save,
-    touches_encoder,
     trainable,
 )
 from samtune.progress import say
-from samtune.sam import Sam, choose_precision, keep_frozen_low
 from samtune.training.features import (
     CachedFeatures,
     FreshPixels,
-    Views,
     encode_views,
     encoder_id,
-    with_sample_first,
 )
-from samtune.training.memory import feature_bytes
 from samtune.training.micro_batch import choose_parts
 from samtune.training.recipe import Chosen, choose_recipe
 from samtune.training.run_folder import RunFolder
-from samtune.training.settings import TrainSettings, augmentation_of, plan_run
+from samtune.training.setup import accelerator_of, adapt_and_plan, autocast_of, load_base, views_of
 from samtune.training.trainer import COLLAPSE_SHARE, Trainer
 from samtune.training.validation import Validation
 
@@ -55,7 +45,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from accelerate import Accelerator
+
     from samtune.data import Dataset, Split
+    from samtune.sam import Sam
+    from samtune.training.settings import TrainSettings
 
 
 @dataclass(frozen=True)
@@ -130,7 +124,7 @@ def train(
         WeightsError: the base cannot be had.
     """
     clock = _Clock()
-    accelerator = _accelerator(settings)
+    accelerator = accelerator_of(settings)
     folder = RunFolder(run)
     finished = finished_result(run) if resume else None
     if finished is not None:
@@ -138,14 +132,9 @@ def train(
     run.mkdir(parents=True, exist_ok=True)
     num_classes = len(dataset.class_names)
     chosen = choose_recipe(settings, num_classes)
-    method = chosen.method
     parts = _parts(settings, dataset, validation, folder, accelerator)
-    sam = Sam.from_pretrained(settings.base, settings.side).to(accelerator.device)
-    sam.spec = replace(sam.spec, square=chosen.square)
-    augmentation = AUGMENTATIONS[augmentation_of(settings, chosen.recipe)]
-    views = Views(dataset, parts.train, sam.spec, augmentation)
-    sam.encoder_dtype = choose_precision(settings.precision, accelerator.device, sam.vision_encoder.channels)
-    views, sample = with_sample_first(views, feature_bytes(sam), seed=settings.seed)
+    sam = load_base(settings, chosen, accelerator.device)
+    views, sample = views_of(sam, settings, chosen, dataset, parts.train)
     with clock.phase("features"):
         frozen = CachedFeatures(views, encoder_id(sam), ArrayStore.default())
         first = frozen if sample is views else CachedFeatures(sample, encoder_id(sam), ArrayStore.default())
@@ -153,22 +142,16 @@ def train(
         embedding, labels = first.load([(item, 0) for item in range(len(sample))])
         if accelerator.is_main_process:
             fit_probe(embedding, labels, num_classes).save(folder.probe)
-    adapt(sam, method, num_classes=num_classes, seed=settings.seed)
-    own_loss = _own_loss(sam, settings)
-    cached = not touches_encoder(sam)
-    _prepare_encoder(sam, settings, cached)
-    plan = plan_run(
-        settings, chosen.recipe, num_images=len(views), num_classes=num_classes, cached=cached,
+    plan, cached = adapt_and_plan(
+        sam, settings, chosen, num_images=len(views), num_classes=num_classes,
         num_processes=accelerator.num_processes,
     )  # fmt: skip
-    if own_loss:
-        say(f"In place of that loss {settings.method} brings its own.")
     with clock.phase("features"):
         source = frozen if cached else FreshPixels(views)
         if cached:
             _encode(frozen, sam, range(plan.views), accelerator)
-        if isinstance(method, StartsFromData):
-            method.start(sam, embedding.to(sam.device), labels, seed=settings.seed)
+        if isinstance(chosen.method, StartsFromData):
+            chosen.method.start(sam, embedding.to(sam.device), labels, seed=settings.seed)
         del embedding, labels
     trainer = Trainer(
         sam=sam,
@@ -176,7 +159,7 @@ def train(
         validation=_validation(parts, dataset, validation, accelerator, encoder_id(sam) if cached else None),
         plan=plan,
         seed=settings.seed,
-        autocast=_autocast(settings, accelerator),
+        autocast=autocast_of(settings, accelerator),
         accelerator=accelerator,
         folder=folder,
         checkpoint_every_s=settings.checkpoint_every_s,
@@ -191,16 +174,6 @@ def train(
     with clock.phase("training"):
         stopped = trainer.run()
     return _finish(trainer, dataset, parts, chosen, stopped, clock)
-
-
-def _accelerator(settings: TrainSettings) -> Accelerator:
-    kwargs = DistributedDataParallelKwargs(find_unused_parameters=False)
-    accelerator = Accelerator(cpu=settings.device == "cpu", kwargs_handlers=[kwargs])
-    if settings.device not in (None, accelerator.device.type):
-        raise ConfigError(
-            f"The device {settings.device!r} must be there, but this machine offers {accelerator.device.type!r}."
-        )
-    return accelerator
 
 
 def _parts(
@@ -224,16 +197,6 @@ def _parts(
             record |= {"val": split_record(validation, everything)["val"]}
         write_json(folder.split, record)
     return parts
-
-
-def _own_loss(sam: Sam, settings: TrainSettings) -> bool:
-    """Whether the method brings its own loss; one that is asked for beside it would have no effect."""
-    if has_own_loss(sam) and settings.loss != "auto":
-        raise ConfigError(
-            f"The loss must be left at auto where the method brings its own, as {settings.method} does with these "
-            f"fields, but {settings.loss} came."
-        )
-    return has_own_loss(sam)
 
 
 def _encode(features: CachedFeatures, sam: Sam, numbers: range | list[int], accelerator: Accelerator) -> None:
@@ -262,27 +225,6 @@ def _validation(
         return None
     rank, world = accelerator.process_index, accelerator.num_processes
     return Validation(validation or dataset, indices, encoder, rank, world)
-
-
-def _prepare_encoder(sam: Sam, settings: TrainSettings, cached: bool) -> None:
-    """Set how the adapted encoder computes.
-
-    Raises:
-        ConfigError: recomputation is asked for where the encoder is never in the graph.
-    """
-    if settings.recompute and cached:
-        raise ConfigError(
-            f"recompute has no effect with {settings.method}, which leaves the encoder alone; leave it out."
-        )
-    sam.vision_encoder.recompute = settings.recompute
-    keep_frozen_low(sam)
-
-
-def _autocast(settings: TrainSettings, accelerator: Accelerator) -> torch.dtype | None:
-    if settings.precision == "auto":
-        on_gpu = accelerator.device.type == "cuda" and torch.cuda.is_bf16_supported()
-        return torch.bfloat16 if on_gpu else None
-    return torch.bfloat16 if settings.precision == "bf16" else None
 
 
 def _finish(

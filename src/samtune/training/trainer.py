@@ -19,6 +19,7 @@ from samtune.data.ahead import Ahead
 from samtune.errors import ConfigError
 from samtune.methods import delta, put, trainable
 from samtune.progress import say, track
+from samtune.sam import autocast_to
 from samtune.training.features import FreshPixels
 from samtune.training.micro_batch import WAYS_OUT
 from samtune.training.objective import Objective
@@ -42,6 +43,9 @@ if TYPE_CHECKING:
     from samtune.training.run_folder import RunFolder
     from samtune.training.settings import Plan
     from samtune.training.validation import Validation
+
+Batch = tuple[Tensor, Tensor, Tensor]
+"""Inputs, label maps uint8 (B, S, S), and which training image each row is a view of (B,)."""
 
 COLLAPSE_STEPS = 50
 COLLAPSE_SHARE = 1e-3
@@ -97,7 +101,7 @@ class Trainer:
         self.best: dict[str, Tensor] = {}
         # What a forward pass moves beside the gradients (running statistics): set back where a step is done again.
         self._moving = [tensor for name, tensor in delta(self.sam).items() if name not in learned]
-        self._batches: Ahead[tuple[Tensor, Tensor]] | None = None
+        self._batches: Ahead[Batch] | None = None
         self._rows: list[dict[str, Any]] = []
         self._saved_at = time.monotonic()
 
@@ -185,27 +189,24 @@ class Trainer:
         while self.progress.step < self.plan.updates and not self.progress.stopped_early:
             yield self.progress.step
 
-    def _pairs(self, step: int) -> list[tuple[int, int]]:
-        """This process's share of an update's (image, view) pairs."""
+    def _load(self, step: int) -> Batch:
+        """This process's share of an update's images; runs in a thread, one step ahead."""
         rank, world = self.accelerator.process_index, self.accelerator.num_processes
-        return batch(
+        pairs = batch(
             step, num_images=len(self.source.views), batch_size=self.plan.batch_size, num_views=self.plan.views,
             seed=self.seed,
         )[rank::world]  # fmt: skip
-
-    def _load(self, step: int) -> tuple[Tensor, Tensor]:
-        """Inputs and label maps of this process's share; runs in a thread, one step ahead."""
-        return self.source.load(self._pairs(step))
+        return *self.source.load(pairs), torch.tensor([item for item, _ in pairs])
 
     def _update(self, step: int) -> None:
         """One optimiser step over this process's share of the update's images."""
         assert self._batches is not None
-        inputs, labels = self._batches.take(step)
+        images = self._batches.take(step)
         rate = self.plan.rate(step)
         for group in self.optimiser.param_groups:
             group["lr"] = rate
         self.sam.train()
-        loss, share, truth = self._gradients(step, inputs, labels)
+        loss, share, truth = self._gradients(step, images)
         norm = nn.utils.clip_grad_norm_(self.parameters, self.plan.clip_norm or math.inf)
         self.optimiser.step()
         self.optimiser.zero_grad(set_to_none=True)
@@ -221,7 +222,7 @@ class Trainer:
         """In how many parts an update is computed: as the run decided, or as planned."""
         return self.progress.parts or self.plan.accumulate
 
-    def _gradients(self, step: int, inputs: Tensor, labels: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def _gradients(self, step: int, images: Batch) -> tuple[Tensor, Tensor, Tensor]:
         """The gradients of an update; where the device's memory runs out, the same once more in twice as many parts.
 
         Raises:
@@ -232,10 +233,10 @@ class Trainer:
         while True:
             torch.manual_seed(seed)
             try:
-                return self._backward(step, inputs, labels)
+                return self._backward(images)
             except torch.OutOfMemoryError:
                 pass  # dealt with outside, where the frames that hold the tensors are gone
-            self._take_more_parts(len(labels))
+            self._take_more_parts(len(images[0]))
             with torch.no_grad():
                 for tensor, before in zip(self._moving, moving, strict=True):
                     tensor.copy_(before)
@@ -260,19 +261,19 @@ class Trainer:
             f"still of {num_images} images."
         )
 
-    def _backward(self, step: int, inputs: Tensor, labels: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def _backward(self, images: Batch) -> tuple[Tensor, Tensor, Tensor]:
         """Accumulate gradients over the parts of the share; each image weighs the same.
 
         Returns:
             Mean loss, predicted and true share of foreground.
         """
-        device, num = self.accelerator.device, min(self.parts, len(labels))
-        items = torch.tensor([item for item, _ in self._pairs(step)])
+        num_images = len(images[0])
+        device, num = self.accelerator.device, min(self.parts, num_images)
         totals = torch.zeros(3, device=device)
         for number in range(num):
-            part = [tensor[number::num].contiguous().to(device) for tensor in (inputs, labels, items)]
-            weight = len(part[1]) / len(labels)
-            with self._synchronising(last=number == num - 1), self._precision():
+            part = [tensor[number::num].contiguous().to(device) for tensor in images]
+            weight = len(part[1]) / num_images
+            with self._synchronising(last=number == num - 1), autocast_to(self.autocast, device):
                 loss, share = self.objective(*part)
                 self.accelerator.backward(loss * weight)
             counted = part[1] != IGNORE
@@ -284,11 +285,6 @@ class Trainer:
     def _synchronising(self, *, last: bool) -> Any:
         """Exchange gradients between processes only with the last part of an update."""
         return nullcontext() if last else self.accelerator.no_sync(self.objective)
-
-    def _precision(self) -> torch.autocast:
-        return torch.autocast(
-            self.accelerator.device.type, dtype=self.autocast or torch.bfloat16, enabled=self.autocast is not None
-        )
 
     def _update_average(self) -> None:
         if not self.plan.ema:
@@ -312,7 +308,7 @@ class Trainer:
         current = {name: tensor.clone() for name, tensor in delta(self.sam).items()}
         put(self.sam, self.average or current, "the running average")
         self.sam.eval()
-        with torch.inference_mode(), self._precision():
+        with torch.inference_mode(), autocast_to(self.autocast, self.accelerator.device):
             scores = self.validation.scores(self.sam)
         put(self.sam, current, "the current values")
         self._rows[-1] |= {f"val_{name}": value for name, value in scores.items()}
