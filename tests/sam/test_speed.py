@@ -57,3 +57,13 @@ def test_the_encoder_is_not_slower_than_the_librarys(learns: bool) -> None:
         lambda: turn(lambda x: library.vision_encoder(x).last_hidden_state),
     )
     assert found <= BOUND, f"{found:.2f} times the library's time"
+
+
+def test_the_stream_lies_as_the_norms_read_it() -> None:
+    sam = tiny_sam()
+    laid: list[bool] = []
+    for block in sam.vision_encoder.blocks:
+        block.register_forward_pre_hook(lambda _, given: laid.append(given[0].is_contiguous()))
+    sam.encode(torch.randn(2, 3, 96, 96, generator=torch.Generator().manual_seed(1)))
+    assert laid
+    assert all(laid)

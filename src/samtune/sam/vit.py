@@ -200,7 +200,8 @@ class ImageEncoder(Roles):
         """
         self._check(pixels)
         with unrounded(pixels):  # rounding the image itself costs more than all that is rounded after it
-            patches: Tensor = self.patch_embed.projection(pixels).permute(0, 2, 3, 1)
+            # In one piece: every block adds to this, and a stream laid out by channels makes each norm and sum a copy.
+            patches: Tensor = self.patch_embed.projection(pixels).permute(0, 2, 3, 1).contiguous()
         tokens = patches
         if self.pos_embed is not None:
             tokens = tokens + self._positions((tokens.shape[1], tokens.shape[2]))
