@@ -51,7 +51,7 @@ def compare(
         typer.Option(
             min=1, help="Optimiser steps of every training: one budget for all, from which cheap methods may gain more."
         ),
-    ] = 150,
+    ] = 100,
     test: Annotated[
         int | None, typer.Option(min=1, help="Test images, the same for all. Default: half, at most 200.")
     ] = None,

@@ -17,9 +17,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from multiprocessing.connection import Connection
 
-PRELOADED = "samtune.compare.measure"
-"""What the server imports once, so that a process starts in no time."""
-
+PRELOADED = ("samtune.compare.measure", "transformers.models.sam.modeling_sam")
+"""What the server imports once, so that a process starts in no time; the latter alone takes some seconds."""
 
 OMP = "OMP_NUM_THREADS"
 """By which a user says how many threads a process may take."""
@@ -64,7 +63,7 @@ class Child:
         kind = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
         context = multiprocessing.get_context(kind)
         if kind == "forkserver":
-            context.set_forkserver_preload([PRELOADED])
+            context.set_forkserver_preload(list(PRELOADED))
         environment = dict(os.environ) | {MEMORY_SHARE: str(memory_share)}
         if threads is not None:
             environment.setdefault(OMP, str(threads))
