@@ -19,7 +19,7 @@ import torch
 from samtune.compare import Cell, Comparison, compare, memory, sharing
 from samtune.compare.features import load_base
 from samtune.compare.memory import needed_bytes
-from samtune.compare.run import _need
+from samtune.compare.run import _need, ordered
 from samtune.compare.sharing import Division, Finished, divide, in_processes
 from samtune.data import Dataset
 from samtune.errors import DataError
@@ -34,6 +34,15 @@ def eight_cores(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     monkeypatch.setattr(sharing, "usable_cores", lambda: 8)
     monkeypatch.setattr(torch, "get_num_threads", lambda: 8)
+
+
+def test_the_last_draw_begins_with_what_takes_most() -> None:
+    cells = [Cell(row, shots, seed) for seed in (0, 1) for shots in (4, 8) for row in ("probe", "lora", "ptsam")]
+    done = ordered(cells, {"probe": 1, "lora": 3, "ptsam": 2})
+    assert done[:6] == cells[:6]
+    assert [cell.row for cell in done[6:]] == ["lora", "lora", "ptsam", "ptsam", "probe", "probe"]
+    assert sorted(done, key=cells.index) == cells
+    assert ordered([], {}) == []
 
 
 @pytest.mark.usefixtures("eight_cores")

@@ -51,7 +51,7 @@ def compare(
         typer.Option(
             min=1, help="Optimiser steps of every training: one budget for all, from which cheap methods may gain more."
         ),
-    ] = 100,
+    ] = 80,
     test: Annotated[
         int | None, typer.Option(min=1, help="Test images, the same for all. Default: half, at most 200.")
     ] = None,

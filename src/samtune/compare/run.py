@@ -202,7 +202,7 @@ def _compute(
     need_bytes: Mapping[str, int],
 ) -> None:
     """Every missing cell, each written as soon as it is there."""
-    missing = [cell for cell in configs if cell not in records]
+    missing = ordered([cell for cell in configs if cell not in records], need_bytes)
 
     def work(cell: Cell) -> tuple[Any, ...]:
         return measure, job, cell, digest_of(configs[cell])
@@ -222,6 +222,20 @@ def _compute(
             what = cell.row if cell.row == STOCK else f"{cell.row}, {cell.shots} images, seed {cell.seed}"
             rest = f"; about {left / 60:.0f} min left" if left > 90 else ""
             say(f"[{number}/{len(missing)}] {what}: {scored}, {done.time_s:.0f} s{rest}")
+
+
+def ordered(cells: Sequence[Cell], need_bytes: Mapping[str, int]) -> list[Cell]:
+    """The order in which cells are computed: as given, but in the last draw those that need most memory come first.
+
+    What needs most takes longest, and a long cell that is begun at last leaves all cores but one without work.
+
+    Args:
+        cells: draw by draw.
+        need_bytes: of each row.
+    """
+    last = max((cell.seed for cell in cells), default=0)
+    before = [cell for cell in cells if cell.seed < last]
+    return before + sorted((cell for cell in cells if cell.seed == last), key=lambda cell: -need_bytes[cell.row])
 
 
 def _division(

@@ -71,7 +71,7 @@ class CompareSettings:
     num_seeds: int = 3
     base: str = "facebook/sam-vit-base"
     side: int | None = None
-    updates: int = 100
+    updates: int = 80
     val: float = 0.25
     num_test: int | None = None
     device: str | None = None
