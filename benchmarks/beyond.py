@@ -1,4 +1,4 @@
-"""What each field of `ptsam` beyond its paper is worth: the same draws of 16 images with and without it.
+"""What each field of `ptsam` beyond its paper is worth, and the side of the loss: the same draws with and without it.
 
     python benchmarks/beyond.py DATA [--sets a,b] [--variants dense=probe,tta,...] [--seeds 0,1,2]
     python benchmarks/beyond.py DATA --table
@@ -45,19 +45,21 @@ class Variant:
     Attributes:
         fields: of the method.
         tta: scored over the eight flips and quarter turns.
+        settings: of the training.
         method: its name.
         against: the row it is compared with.
     """
 
     fields: dict[str, Any] = field(default_factory=dict)
     tta: bool = False
+    settings: dict[str, Any] = field(default_factory=dict)
     method: str = "ptsam"
     against: str = "plain"
 
     @property
     def run(self) -> str:
         """What is trained; variants with the same run share it."""
-        return json.dumps([self.method, self.fields], sort_keys=True)
+        return json.dumps([self.method, self.fields, self.settings], sort_keys=True)
 
 
 DENSE = {"dense": "probe"}
@@ -77,6 +79,7 @@ VARIANTS = {
     "ensemble=5": Variant({"ensemble": 5}),
     "ensemble=5+dense=probe": Variant(DENSE | {"ensemble": 5}),
     "ensemble=5+dense=probe+tta": Variant(DENSE | {"ensemble": 5}, tta=True),
+    "loss_side=logits": Variant(settings={"loss_side": "logits"}),
     "ptsam_encoder": Variant(method="ptsam_encoder"),
     "gated": Variant({"gated": True}, method="ptsam_encoder", against="ptsam_encoder"),
 }
@@ -120,8 +123,9 @@ def measure(
     assert {VARIANTS[name].run for name in names} == {variant.run}
     parts = split(dataset, shots=16, val=0.25, seed=seed)
     settings = TrainSettings(
-        base="nano", method=variant.method, method_fields=variant.fields, shots=16, seed=seed, device="cpu", **changes
-    )
+        base="nano", method=variant.method, method_fields=variant.fields, shots=16, seed=seed, device="cpu",
+        **(changes | variant.settings),
+    )  # fmt: skip
     with tempfile.TemporaryDirectory() as folder:
         result = train(settings, dataset, Path(folder) / "run")
         sam, _ = load_specialist(Path(folder) / "run")

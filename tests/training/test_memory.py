@@ -82,8 +82,9 @@ def test_a_module_that_asks_for_content_leaves_it_open() -> None:
     sam = adapted("probe")
     sam.head = Curious()
     plan = plan_run(
-        TrainSettings(updates=1), make_method("probe").recipe, num_images=4, num_classes=1, cached=True, num_processes=1
-    )
+        TrainSettings(updates=1), make_method("probe").recipe, num_images=4, num_classes=1, cached=True,
+        num_processes=1, cell_pixels=4,
+    )  # fmt: skip
     assert count_memory(sam, plan, cached=True, autocast=None) is None
 
 
@@ -91,7 +92,9 @@ def test_a_loss_that_asks_for_content_is_stood_in_for() -> None:
     method = make_method("decoder_only", head="queries", num_queries=3)
     sam = adapt(tiny_sam(), method)
     assert count_update(sam, Load(True, 1), loss_of) is None
-    plan = plan_run(TrainSettings(), method.recipe, num_images=4, num_classes=1, cached=True, num_processes=1)
+    plan = plan_run(
+        TrainSettings(), method.recipe, num_images=4, num_classes=1, cached=True, num_processes=1, cell_pixels=4
+    )
     memory = count_memory(sam, plan, cached=True, autocast=None)
     assert memory is not None
     assert 0 < memory.more_bytes < memory.first_bytes

@@ -26,7 +26,7 @@ from tests.training.tiny_run import run
 
 
 def planned(settings: TrainSettings, recipe: Recipe, num_images: int = 12, num_classes: int = 1, **more: Any) -> Plan:
-    options: dict[str, Any] = {"cached": False, "num_processes": 1} | more
+    options: dict[str, Any] = {"cached": False, "num_processes": 1, "cell_pixels": 4} | more
     return plan_run(settings, recipe, num_images=num_images, num_classes=num_classes, **options)
 
 
@@ -45,6 +45,17 @@ def test_ts_sams_recipe_in_numbers() -> None:
     for step in range(480):
         expected = 1e-7 + 0.5 * (8e-4 - 1e-7) * (1 + math.cos(math.pi * (step // 6) / 80))
         assert plan.rate(step) == pytest.approx(expected, rel=1e-12)
+
+
+def test_labels_are_taken_at_the_cells_where_these_are_wide() -> None:
+    assert [planned(TrainSettings(), Recipe(), cell_pixels=pixels).loss_side for pixels in (1, 2, 4)] == [
+        "input", "input", "logits"
+    ]  # fmt: skip
+    assert planned(TrainSettings(loss_side="input"), Recipe()).loss_side == "input"
+    assert planned(TrainSettings(loss_side="logits"), Recipe(), cell_pixels=2).loss_side == "logits"
+    for recipe in (CONV_LORA_RECIPE, SIDE_RECIPE):
+        assert planned(TrainSettings(recipe="paper"), recipe).loss_side == "input"
+        assert planned(TrainSettings(recipe="paper", loss_side="auto"), recipe).loss_side == "logits"
 
 
 def test_a_published_loss_for_one_class_gives_way_to_several() -> None:

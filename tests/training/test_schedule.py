@@ -42,6 +42,7 @@ def test_rate_rises_then_falls_to_a_hundredth() -> None:
         num_classes=1,
         cached=True,
         num_processes=1,
+        cell_pixels=4,
     )
     rates = [plan.rate(step) for step in range(100)]
     assert rates[0] == 0.2

@@ -17,6 +17,10 @@ Augmentations = Literal["varied", "flip"]
 """Of the views: samtune's own mixture, or a left-right flip of every second view."""
 
 
+LossSide = Literal["auto", "input", "logits"]
+"""Where logits and labels meet. input: logits are enlarged to the input's size. logits: of the labels, those at the
+middle of the logits' cells are taken. auto: the latter where a cell is four pixels wide or more, as SAM's are."""
+
 PUBLISHED_QUERIES = 10
 """Mask queries for several classes, as the authors' own test of Conv-LoRA's code has them."""
 
@@ -32,6 +36,7 @@ class Recipe:
         batch_size: images in an update.
         loss: a name `samtune.losses.segmentation_loss` knows; "auto" is BCE + Dice for one class,
             cross-entropy + Dice for more.
+        loss_side: where logits and labels meet.
         ema: decay of the running average of the trained tensors that is validated and kept; 0 for none.
         epochs: passes over the training images, in place of `updates`; None for the latter.
         schedule: of the learning rate.
@@ -49,6 +54,7 @@ class Recipe:
     updates: int = 300
     batch_size: int = 4
     loss: str = "auto"
+    loss_side: LossSide = "auto"
     ema: float = 0.0
     epochs: int | None = None
     schedule: Schedule = "warmup_cosine"
@@ -124,6 +130,7 @@ CONV_LORA_RECIPE = Recipe(
     epochs=30,
     schedule="linear",
     loss="structure_published",
+    loss_side="input",
     augmentation="flip",
     square=True,
     evaluate_epochs=True,
@@ -154,6 +161,7 @@ SIDE_RECIPE = Recipe(
     schedule="epoch_cosine",
     clip_norm=0,
     loss="ce_iou",
+    loss_side="input",
     augmentation="flip",
     square=True,
     evaluate_epochs=True,

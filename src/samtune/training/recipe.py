@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from samtune.training.settings import TrainSettings
 
 COMPARABLE = (
-    "epochs", "batch_size", "accumulate", "learning_rate", "weight_decay", "schedule", "clip_norm", "loss", "ema",
-    "augmentation", "square", "patience",
+    "epochs", "batch_size", "accumulate", "learning_rate", "weight_decay", "schedule", "clip_norm", "loss", "loss_side",
+    "ema", "augmentation", "square", "patience",
 )  # fmt: skip
 """The numbers of a recipe that a setting of the same name may override."""
 
@@ -90,7 +90,7 @@ def _tell(settings: TrainSettings, published: Published, fields: dict[str, Any],
     against = [
         f"{name}={_word(ours)} (published: {_word(theirs)})"
         for name, ours, theirs in ((key, getattr(settings, key), getattr(published.recipe, key)) for key in COMPARABLE)
-        if ours not in (None, theirs) and not (name == "loss" and ours == "auto")
+        if ours not in (None, "auto", theirs)
     ]
     if settings.updates is not None:
         against.append(f"updates={settings.updates} (published: {published.recipe.epochs} epochs)")

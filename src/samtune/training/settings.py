@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, get_args
 
 from samtune.errors import ConfigError
-from samtune.methods.recipes import Augmentations, Schedule
+from samtune.methods.recipes import Augmentations, LossSide, Schedule
 from samtune.progress import say
 from samtune.types import Precision
 
@@ -23,7 +23,7 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "recipe": get_args(RecipeKind),
     "schedule": get_args(Schedule),
     "augmentation": get_args(Augmentations),
-    "loss_side": ("input", "logits"),
+    "loss_side": get_args(LossSide),
 }
 """The settings that are words of a list."""
 
@@ -59,9 +59,9 @@ class TrainSettings:
         schedule: of the learning rate: warmup_cosine, linear or epoch_cosine; see `methods.recipes`.
         clip_norm: largest norm of an update's gradient; 0 for any.
         loss: a name of `samtune.losses`, or "auto".
-        loss_side: where logits and labels meet: "input", logits enlarged to the input's size, or "logits", labels taken
-            at the middle of the logits' cells (a quarter of the side with the mask decoder), which saves time and
-            memory and is blind to what is thinner than a cell.
+        loss_side: where logits and labels meet: "input", logits enlarged to the input's size; "logits", labels taken
+            at the middle of the logits' cells, which saves time and memory and sees of what is thinner than a cell
+            only some points; or "auto", logits where a cell is at least `WIDE_CELL` input pixels wide (SAM's are).
         ema: decay of the running average of the trained tensors; 0 for none.
         augmentation: how views differ from the image: varied (flips, turns, windows, light) or flip (left-right, half
             of the time).
@@ -96,7 +96,7 @@ class TrainSettings:
     schedule: str | None = None
     clip_norm: float | None = None
     loss: str = "auto"
-    loss_side: str = "input"
+    loss_side: LossSide | None = None
     ema: float | None = None
     augmentation: str | None = None
     views: int | None = None
@@ -173,7 +173,7 @@ class Plan:
     accumulate: int
     patience: int
     updates_per_epoch: float
-    loss_side: str = "input"
+    loss_side: LossSide = "input"
 
     def rate(self, step: int) -> float:
         """The learning rate of a step (from 0)."""
@@ -194,10 +194,15 @@ FRESH_VIEWS = 1_000_000
 LEAST_RATE = 1e-7
 """Where the cosine over epochs ends."""
 
+WIDE_CELL = 4
+"""Pixels: from this width of the logits' cells on, labels are taken at the cells; enlarging the logits would make the
+loss work on sixteen times as many pixels as the decoder answers for."""
+
 
 def plan_run(
-    settings: TrainSettings, recipe: Recipe, *, num_images: int, num_classes: int, cached: bool, num_processes: int
-) -> Plan:
+    settings: TrainSettings, recipe: Recipe, *, num_images: int, num_classes: int, cached: bool, num_processes: int,
+    cell_pixels: int,
+) -> Plan:  # fmt: skip
     """Decide what the settings leave open, and say it.
 
     Args:
@@ -207,6 +212,7 @@ def plan_run(
         num_classes: K.
         cached: whether features are computed once.
         num_processes: how many processes share an update.
+        cell_pixels: width in input pixels of one of the logits' cells.
 
     Raises:
         ConfigError: settings that contradict each other.
@@ -232,7 +238,7 @@ def plan_run(
         accumulate=accumulate,
         patience=_or(settings.patience, recipe.patience),
         updates_per_epoch=per_epoch,
-        loss_side=settings.loss_side,
+        loss_side=_loss_side(settings, recipe, cell_pixels),
     )
     if not updates:
         say("No updates: the values fitted to the training images, as they are, are the result.")
@@ -306,6 +312,14 @@ def _updates(settings: TrainSettings, recipe: Recipe, num_images: int, batch_siz
         )
     passes = recipe.updates * batch_size / num_images
     return recipe.updates, f"these are few, so the method's {recipe.updates} updates see each {passes:.0f} times"
+
+
+def _loss_side(settings: TrainSettings, recipe: Recipe, cell_pixels: int) -> LossSide:
+    """Where logits and labels meet, "auto" decided."""
+    side = settings.loss_side or recipe.loss_side
+    if side != "auto":
+        return side
+    return "logits" if cell_pixels >= WIDE_CELL else "input"
 
 
 def _loss(settings: TrainSettings, recipe: Recipe, num_classes: int) -> LossKind:
