@@ -24,6 +24,7 @@ import torch
 from transformers import SamConfig, SamModel, SamVisionConfig
 
 from samtune.sam import META_SIZES
+from samtune.training.memory import held_bytes, peak_bytes
 
 SPREAD = 0.02
 """Standard deviation of random weights."""
@@ -107,16 +108,15 @@ def peak_memory(run: Run, device: str) -> dict[str, int]:
     allocated.
     """
     gc.collect()
-    if device.startswith("cuda"):
+    place = torch.device(device)
+    if place.type == "cuda":
         torch.cuda.reset_peak_memory_stats()
-        before = torch.cuda.memory_allocated()
-        run()
-        _wait(device)
-        return {"before_bytes": before, "peak_bytes": torch.cuda.max_memory_allocated()}
-    Path("/proc/self/clear_refs").write_text("5")
-    before = _status("VmRSS")
+    else:
+        Path("/proc/self/clear_refs").write_text("5")
+    before = held_bytes(place)
     run()
-    return {"before_bytes": before, "peak_bytes": _status("VmHWM")}
+    _wait(device)
+    return {"before_bytes": before, "peak_bytes": peak_bytes(place)}
 
 
 def environment(device: str) -> dict[str, Any]:
@@ -189,12 +189,6 @@ def _in_a_child(contender: str) -> dict[str, int]:
 def _wait(device: str) -> None:
     if device.startswith("cuda"):
         torch.cuda.synchronize()
-
-
-def _status(field: str) -> int:
-    """A size in bytes of /proc/self/status."""
-    lines = Path("/proc/self/status").read_text().splitlines()
-    return 1024 * int(next(line.split()[1] for line in lines if line.startswith(field)))
 
 
 def _cpu() -> dict[str, str]:

@@ -126,7 +126,7 @@ class CompareSettings:
         return asked
 
     def cells(self, num_classes: int) -> tuple[Cell, ...]:
-        """All cells, in the order they are computed: stock SAM, then seed by seed, the fewest images first."""
+        """All cells: stock SAM, then seed by seed, the fewest images first; `run.ordered` is how they are computed."""
         first = (Cell(STOCK, 0, 0),) if num_classes == 1 else ()
         rest = [
             Cell(row, shots, seed)

@@ -16,7 +16,6 @@ peak. linear: from the peak to 0. epoch_cosine: a cosine to 1e-7, one value for 
 Augmentations = Literal["varied", "flip"]
 """Of the views: samtune's own mixture, or a left-right flip of every second view."""
 
-
 LossSide = Literal["auto", "input", "logits"]
 """Where logits and labels meet. input: logits are enlarged to the input's size. logits: of the labels, those at the
 middle of the logits' cells are taken. auto: the latter where a cell is four pixels wide or more, as SAM's are."""

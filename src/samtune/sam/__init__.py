@@ -12,13 +12,14 @@ from samtune.sam.sites import (
     Side,
     is_base_module,
 )
-from samtune.sam.upscaling import FineImage, masks_of
+from samtune.sam.upscaling import LOGITS_A_CELL, FineImage, masks_of
 from samtune.sam.vit import Block, ImageEncoder
 from samtune.sam.weights import EMBEDDED, META_SIZES, build, digest, load_base
 
 __all__ = [
     "EMBEDDED",
     "ENCODER_ROLES",
+    "LOGITS_A_CELL",
     "META_SIZES",
     "ROLES",
     "Block",

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from samtune.errors import ConfigError
 from samtune.sam.decoder import MaskDecoder
+from samtune.sam.upscaling import LOGITS_A_CELL
 from samtune.sam.vit import ImageEncoder
 from samtune.types import Features, ImageSpec, Prompt
 
@@ -156,9 +157,9 @@ class Sam(nn.Module):
         """
         if self.mask_prompt is None:
             return self._without_mask(features.embedding)
-        height, width = features.embedding.shape[-2:]
+        size = [LOGITS_A_CELL * cells for cells in features.embedding.shape[-2:]]
         masks: Tensor = self.mask_prompt(features)
-        fine = F.interpolate(masks, size=(4 * height, 4 * width), mode="bilinear", align_corners=False)
+        fine = F.interpolate(masks, size=size, mode="bilinear", align_corners=False)
         embedded = self.prompt_encoder.mask_embed(fine.flatten(0, 1)[:, None])
         return features.embedding[:, None] + embedded.unflatten(0, masks.shape[:2])  # type: ignore[no-any-return]
 

@@ -14,6 +14,9 @@ from typing import Any
 import torch.nn.functional as F
 from torch import Tensor
 
+LOGITS_A_CELL = 4
+"""Logits along a side of one of the grid's cells: two enlargements by two."""
+
 
 @dataclass(frozen=True)
 class FineImage:
@@ -49,7 +52,7 @@ def masks_of(weights: Tensor, fine: FineImage) -> Tensor:
     # Cells times weights, not the other way round: the cells' gradient then comes in their own order.
     logits = fine.cells.flatten(1, 2) @ weights.transpose(1, 2)
     logits = logits.view(batch, height, width, 2, 2, 2, 2, num_masks).permute(0, 7, 1, 3, 5, 2, 4, 6)
-    return logits.reshape(batch, num_masks, 4 * height, 4 * width)
+    return logits.reshape(batch, num_masks, LOGITS_A_CELL * height, LOGITS_A_CELL * width)
 
 
 def _enlarge(convolution: Any, cells: Tensor) -> Tensor:

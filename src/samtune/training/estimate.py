@@ -220,11 +220,10 @@ class _Trial:
     def trainer(self, settings: TrainSettings, plan: Plan, validation: Validation | None, *, cached: bool) -> Trainer:
         """The loop as it would be, on features that need no disk; it never writes to its folder."""
         self.cached = cached
+        shape = input_shape(self.sam, cached=True)
         return Trainer(
             sam=self.sam,
-            source=RandomFeatures(self.views, input_shape(self.sam, cached=True))
-            if cached
-            else FreshPixels(self.views),
+            source=RandomFeatures(self.views, shape) if cached else FreshPixels(self.views),
             validation=validation,
             plan=plan,
             seed=settings.seed,

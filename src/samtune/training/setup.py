@@ -12,13 +12,10 @@ from samtune.data.augmentation import AUGMENTATIONS
 from samtune.errors import ConfigError
 from samtune.methods import adapt, has_own_loss, touches_encoder
 from samtune.progress import say
-from samtune.sam import Sam, choose_precision, keep_frozen_low
+from samtune.sam import LOGITS_A_CELL, Sam, choose_precision, keep_frozen_low
 from samtune.training.features import Views, with_sample_first
 from samtune.training.memory import feature_bytes
 from samtune.training.settings import augmentation_of, plan_run
-
-LOGITS_A_PATCH = 4
-"""Logits along a side of a patch, of the mask decoder and of every head that is trained by gradients."""
 
 if TYPE_CHECKING:
     from samtune.data import Dataset
@@ -101,7 +98,7 @@ def adapt_and_plan(
     keep_frozen_low(sam)
     plan = plan_run(
         settings, chosen.recipe, num_images=num_images, num_classes=num_classes, cached=cached,
-        num_processes=num_processes, cell_pixels=max(1, sam.spec.patch // LOGITS_A_PATCH),
+        num_processes=num_processes, cell_pixels=max(1, sam.spec.patch // LOGITS_A_CELL),
     )  # fmt: skip
     if own_loss:
         say(f"In place of that loss {settings.method} brings its own.")
