@@ -246,7 +246,8 @@ def plan_run(
     kind = f"each image and {views - 1} augmented views of it" if cached else "a new view of an image at each step"
     kind = "the images as they are" if views == 1 else kind
     say(f"Recipe {settings.recipe}, {num_images} training images: {why}.")
-    say(f"{updates} updates of {batch_size} images, learning rate {plan.learning_rate:g}, loss {plan.loss}; {kind}.")
+    loss = plan.loss + (" at the logits' own size" if plan.loss_side == "logits" else "")
+    say(f"{updates} updates of {batch_size} images, learning rate {plan.learning_rate:g}, loss {loss}; {kind}.")
     return plan
 
 
