@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from samtune.methods import adapt, make_method, penalty, task_loss
-from samtune.sam import Sam
+from samtune.sam import Sam, grid_bias
 from samtune.training import memory
 from samtune.training.memory import (
     MEMORY_SHARE,
@@ -69,6 +70,26 @@ def test_a_twin_takes_what_the_model_takes(method: str, cached: bool) -> None:
     if not cached:
         assert counted is not None
         assert encoding < counted
+
+
+@pytest.mark.parametrize("recompute", [False, True])
+def test_the_first_tile_of_attention_stands_for_all(monkeypatch: pytest.MonkeyPatch, recompute: bool) -> None:
+    sam = adapted("lora")
+    sam.vision_encoder.recompute = recompute
+    monkeypatch.setattr(grid_bias, "TILE", 100)  # three queries a tile
+    tiles = []
+    add = torch.add
+
+    def counted(*given: Any, **named: Any) -> Tensor:
+        tiles.append(1)
+        return add(*given, **named)
+
+    monkeypatch.setattr(torch, "add", counted)
+    short, few = count_update(sam, Load(cached=False), loss_of), len(tiles)
+    monkeypatch.setattr(memory, "first_tile_alone", nullcontext)
+    assert count_update(sam, Load(cached=False), loss_of) == short
+    assert short is not None
+    assert len(tiles) - few > 5 * few
 
 
 class Curious(nn.Module):

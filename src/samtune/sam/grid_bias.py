@@ -18,6 +18,7 @@ kernel of torch's has a way. Three exact ways to the same result:
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -36,6 +37,23 @@ TILE = 2**19
 
 KERNEL_STEP = 8
 """Fused kernels want the length of a head's vectors to be a multiple of this."""
+
+
+_first_tile_alone = False  # not a context variable: the backward pass may run in another thread
+
+
+@contextmanager
+def first_tile_alone() -> Iterator[None]:
+    """Within, attention in tiles does the first of them and leaves the rest of its output undefined.
+
+    For counting memory on tensors without content: no tile takes more than the first, and there may be thousands.
+    """
+    global _first_tile_alone
+    before, _first_tile_alone = _first_tile_alone, True
+    try:
+        yield
+    finally:
+        _first_tile_alone = before
 
 
 @dataclass(frozen=True)
@@ -203,6 +221,8 @@ def _tiles(query: Tensor, key: Tensor) -> Iterator[Tile]:
         for head in range(0, heads, some):
             for start in range(0, tokens, queries):
                 yield slice(first, first + images), slice(head, head + some), slice(start, start + queries)
+                if _first_tile_alone:
+                    return
 
 
 def _tile_of_bias(buffer: Tensor, rows: Tensor, columns: Tensor, lead: Tensor, num_keys: int) -> tuple[Tensor, Tensor]:

@@ -21,6 +21,7 @@ from torch.utils._pytree import tree_leaves
 
 from samtune.losses import segmentation_loss
 from samtune.sam import autocast_to
+from samtune.sam.grid_bias import first_tile_alone
 from samtune.types import Features
 
 if TYPE_CHECKING:
@@ -138,7 +139,8 @@ def _count(sam: Sam, load: Load, run: Callable[[Sam, Tensor], None]) -> int | No
     twin = copy.deepcopy(sam, memo)  # all but the tensors is copied, they are handed in
     counted = LiveBytes(known)
     try:
-        with torch.random.fork_rng(devices=[]), fake, counted, autocast_to(load.autocast, sam.device):
+        quiet = torch.random.fork_rng(devices=[])
+        with quiet, first_tile_alone(), fake, counted, autocast_to(load.autocast, sam.device):
             run(twin, torch.zeros(load.num_images, *input_shape(sam, load.cached), device=sam.device))
     except Exception:  # whatever a foreign module does with a tensor that has no content
         return None
