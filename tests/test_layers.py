@@ -9,7 +9,7 @@ import samtune
 
 ROOT = Path(samtune.__file__).parent
 
-FLOOR = {"types", "errors", "progress", "files", "spelling"}
+FLOOR = {"types", "errors", "progress", "files", "spelling", "heap"}
 LEVEL_2 = {"sam", "data", "metrics", "losses", "opinions", "overlay"}
 UP_TO_4 = FLOOR | LEVEL_2 | {"methods", "training", "predict"}
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, TypeVar
 from samtune.data import list_images
 from samtune.data.ahead import Ahead
 from samtune.errors import DataError
+from samtune.heap import trim
 from samtune.progress import say
 
 if TYPE_CHECKING:
@@ -21,6 +22,10 @@ if TYPE_CHECKING:
 Item = TypeVar("Item")
 Read = TypeVar("Read")
 Done = TypeVar("Done")
+
+
+TRIM_EVERY = 4
+"""Batches between two times that freed memory is handed back to the system; see `read_ahead`."""
 
 
 @dataclass(frozen=True)
@@ -94,6 +99,8 @@ def read_ahead(
 ) -> Iterator[list[tuple[Item, Read | DataError]]]:
     """Yield batches of what was read, the next one read in a thread while the present one is used.
 
+    Memory does not grow with their number: every few batches, what was freed goes back to the system.
+
     Args:
         items: what to read.
         read: reads one item; its DataError is handed on in place of the result.
@@ -113,6 +120,8 @@ def read_ahead(
     with Ahead(lambda number: read_batch(batches[number]), len(batches)) as ahead:
         for number in range(len(batches)):
             yield ahead.take(number)
+            if (number + 1) % TRIM_EVERY == 0:
+                trim()
 
 
 def write_behind(tasks: Iterable[Callable[[], Done]], most: int) -> Iterator[Done]:

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from samtune.predict.reading import write_behind
+from samtune.predict import reading
+from samtune.predict.reading import TRIM_EVERY, read_ahead, write_behind
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -50,3 +51,12 @@ def test_an_error_comes_out_and_nothing_is_left_running() -> None:
     with pytest.raises(OSError, match="no space left"):
         next(results)
     assert not [thread for thread in threading.enumerate() if thread.name.startswith("samtune-writing")]
+
+
+def test_memory_is_handed_back_every_few_batches(monkeypatch: pytest.MonkeyPatch) -> None:
+    taken: list[int] = []
+    handed_back: list[int] = []
+    monkeypatch.setattr(reading, "trim", lambda: handed_back.append(len(taken)))
+    for batch in read_ahead(range(2 * (2 * TRIM_EVERY + 1)), lambda item: item, batch_size=2):
+        taken.append(len(batch))
+    assert handed_back == [TRIM_EVERY, 2 * TRIM_EVERY]
