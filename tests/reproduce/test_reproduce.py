@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 import shutil
 from pathlib import Path
 from types import SimpleNamespace
@@ -82,6 +83,14 @@ def test_a_dry_run_lists_every_cell_and_what_is_missing(run: Run, tmp_path: Path
     refused = run("reproduce", paper, "--data", tmp_path, "--out", tmp_path / "out")
     assert refused.code == 2
     assert "data for at least one cell" in refused.err
+
+
+def test_a_note_says_which_cells_it_is_about(run: Run, tmp_path: Path) -> None:
+    notes = run("reproduce", "conv-lora", "--data", tmp_path, "--dry-run").out.partition("Notes:\n")[2]
+    assert "trans10k_miou of TransLab, Trans2Seg: background included\n" in notes
+    assert "camo_Fbeta_w: probably beta^2 = 0.3" in notes
+    notes = run("reproduce", "ts-sam", "--data", tmp_path, "--dry-run").out.partition("Notes:\n")[2]
+    assert re.search(r"^  \d+ columns of TS-SAM: the tables of TS-SAM", notes, re.MULTILINE)
 
 
 def test_data_that_is_there_is_found(data: Path) -> None:

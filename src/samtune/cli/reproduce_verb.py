@@ -14,7 +14,7 @@ from samtune.cli.output import emit, table
 from samtune.errors import ConfigError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
 
 class Paper(StrEnum):
@@ -68,6 +68,10 @@ def reproduce(
     emit(content, f"{_text(content, ran=True)}\nTable: {out / 'reproduce.csv'}", as_json=as_json)
 
 
+NAMED = 4
+"""Columns that a note names; of more, their number."""
+
+
 def _text(content: dict[str, Any], *, ran: bool) -> str:
     """The cells as a table, then what is missing and what must be known."""
     header = ("row", "column", "published", "ours" if ran else "to do")
@@ -83,9 +87,21 @@ def _text(content: dict[str, Any], *, ran: bool) -> str:
     ]
     lines += ["Missing data:", *(f"  {name}" for name in missing)] if missing else []
     sources = dict.fromkeys(cell["source"] for cell in content["cells"] if cell["source"])
-    notes = dict.fromkeys(cell["note"] for cell in content["cells"] if cell["note"])
     lines += ["Sources:", *(f"  {source}" for source in sources)] if sources else []
-    return "\n".join([*lines, "Notes:", *(f"  {note}" for note in (*content["caveats"], *notes))])
+    return "\n".join([*lines, "Notes:", *(f"  {note}" for note in (*content["caveats"], *_notes(content["cells"])))])
+
+
+def _notes(cells: Sequence[dict[str, Any]]) -> Iterator[str]:
+    """Each note of some cells once, behind the columns it is about, and their rows where others have it not."""
+    for note in dict.fromkeys(cell["note"] for cell in cells if cell["note"]):
+        columns = dict.fromkeys(cell["column"] for cell in cells if cell["note"] == note)
+        rows, others = (
+            dict.fromkeys(cell["row"] for cell in cells if cell["column"] in columns and (cell["note"] == note) == own)
+            for own in (True, False)
+        )
+        named = ", ".join(columns) if len(columns) <= NAMED else f"{len(columns)} columns"
+        of = f" of {', '.join(rows)}" if others else ""
+        yield f"{named}{of}: {note}"
 
 
 def _published(cell: dict[str, Any]) -> str:
