@@ -148,3 +148,21 @@ def test_processes_side_by_side_share_the_free_memory(monkeypatch: pytest.Monkey
     assert available_bytes(torch.device("cpu")) == 500
     monkeypatch.setattr(memory, "_field", lambda file, name: None)
     assert available_bytes(torch.device("cpu")) is None
+
+
+def test_recomputed_blocks_waste_more_of_the_heap(monkeypatch: pytest.MonkeyPatch) -> None:
+    cpu = torch.device("cpu")
+    assert memory.waste(torch.device("cuda"), recompute=True) == memory.waste(torch.device("cuda")) == 1
+    sam = adapted("lora")
+    plan = plan_run(
+        TrainSettings(), make_method("lora").recipe, num_images=4, num_classes=1, cached=False, num_processes=1,
+        cell_pixels=4,
+    )  # fmt: skip
+    sam.vision_encoder.recompute = True
+    expected = memory.RECOMPUTED_WASTE / memory.CPU_WASTE
+    found = count_memory(sam, plan, cached=False, autocast=None)
+    monkeypatch.setattr(memory, "RECOMPUTED_WASTE", memory.waste(cpu))
+    plain = count_memory(sam, plan, cached=False, autocast=None)
+    assert found is not None
+    assert plain is not None
+    assert found.first_bytes / plain.first_bytes == pytest.approx(expected, rel=0.01)

@@ -65,7 +65,7 @@ def count_memory(sam: Sam, plan: Plan, *, cached: bool, autocast: torch.dtype | 
         one = count_update(sam, Load(cached, 1, autocast), loss_of)
         two = None if one is None else count_update(sam, Load(cached, 2, autocast), loss_of)
         if one is not None and two is not None:
-            scale = waste(sam.device)
+            scale = waste(sam.device, recompute=sam.vision_encoder.recompute)
             return UpdateMemory(int(scale * one), int(scale * (two - one)))
     return None
 
