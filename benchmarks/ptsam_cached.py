@@ -1,6 +1,6 @@
 """PTSAM from files to a saved specialist, features computed once, against the encoder run at every step.
 
-    python benchmarks/ptsam_cached.py [--size base] [--updates 300] [--views 8] [--steps 3]
+    python benchmarks/ptsam_cached.py [--size base] [--updates 300] [--steps 3] [--augmentation flip | --views 8]
 
 The cached run is measured whole: `samtune.training.train` on 16 generated images, its store empty. The other one,
 which is what training scripts for SAM commonly do, is measured on a few steps of the same batch size, with
@@ -11,6 +11,7 @@ both in the JSON.
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import tempfile
 import time
@@ -36,12 +37,15 @@ def cached(args: argparse.Namespace, base: Path, folder: Path) -> dict[str, Any]
     make_samples("cells", folder / "data", num=IMAGES, seed=0, size_hw=(768, 1024))
     dataset = open_dataset(folder / "data" / "images", folder / "data" / "masks")
     settings = TrainSettings(
-        base=str(base), updates=args.updates, batch_size=BATCH, views=args.views, val=0.0, device=args.device,
-        patience=0,
+        base=str(base), updates=args.updates, batch_size=BATCH, augmentation=args.augmentation, views=args.views,
+        val=0.0, device=args.device, patience=0,
     )  # fmt: skip
     start = time.perf_counter()
     result = train(settings, dataset, folder / "run")
-    return {"whole_s": time.perf_counter() - start, "phases_s": result.seconds, "steps": result.steps}
+    return {
+        "whole_s": time.perf_counter() - start, "phases_s": result.seconds, "steps": result.steps,
+        "views": json.loads((folder / "run" / "metrics.json").read_text())["plan"]["views"],
+    }  # fmt: skip
 
 
 def step_of(args: argparse.Namespace, base: Path, *, stock: bool) -> Run:
@@ -53,7 +57,8 @@ def step_of(args: argparse.Namespace, base: Path, *, stock: bool) -> Run:
         keep_frozen_low(sam)
     draw = torch.Generator().manual_seed(1)
     pixels = torch.randn(BATCH, 3, args.side, args.side, generator=draw).to(args.device)
-    labels = (torch.rand(BATCH, args.side, args.side, generator=draw) > 0.7).to(args.device, torch.uint8)
+    side = args.side // 4  # at the logits' size, as the cached run has it
+    labels = (torch.rand(BATCH, side, side, generator=draw) > 0.7).to(args.device, torch.uint8)
     optimiser = torch.optim.AdamW(trainable(sam).values(), lr=1e-3)
 
     def run() -> None:
@@ -86,13 +91,15 @@ def measure(args: argparse.Namespace) -> None:
     rows["ours_cached"] = {"median_s": whole["whole_s"], "iqr_s": 0.0, "measured_run": whole}
     for row in rows.values():
         row["times_faster"] = rows["stock_each_step"]["median_s"] / row["median_s"]
-    name = f"ptsam_cached-{args.size}-{args.side}-{args.device}-{args.views}views"
+    kind = args.augmentation or "varied"
+    name = f"ptsam_cached-{args.size}-{args.side}-{args.device}-{kind}"
     write(name, {"settings": vars(args), "machine": before, "rows": rows})
 
 
 if __name__ == "__main__":
     options = parser(__doc__)
     options.add_argument("--updates", type=int, default=300)
-    options.add_argument("--views", type=int, default=8, help="augmented views of an image besides itself")
+    options.add_argument("--augmentation", choices=["varied", "flip"], help="of the views; default: the recipe's")
+    options.add_argument("--views", type=int, help="augmented views of an image besides itself; default: the recipe's")
     options.add_argument("--steps", type=int, default=3, help="measured steps with the encoder in them")
     measure(options.parse_args())
