@@ -186,7 +186,8 @@ def line(row: str, measured: list[dict[str, Any]]) -> str:
         cells[4] = f"{statistics.median(cell['peak_bytes'] for cell in trained) / MIB:,.0f} MiB"
     if good:
         values = [cell["iou"] for cell in good]
-        told = f"{statistics.mean(values):.3f} ± {statistics.pstdev(values):.3f} ({len(values)})"
+        spread = f" ± {statistics.pstdev(values):.3f}" if len(values) > 1 else ""
+        told = f"{statistics.mean(values):.3f}{spread} ({len(values)})"
         cells[5] = f"{told}, {failed}" if failed else told
     return f"| {' | '.join(cells)} |"
 
