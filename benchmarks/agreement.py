@@ -11,14 +11,13 @@ difference over the norm). Writes `results/speed/agreement-DEVICE.json`.
 from __future__ import annotations
 
 import argparse
-import json
 import statistics
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from measure import RESULTS, environment
+from measure import environment, save
 from results_nano import SETS
 
 from samtune.data import open_dataset, to_input
@@ -81,11 +80,8 @@ def main() -> None:
         "embedding_largest": max(record["embedding"] for record in images),
         "images": images,
     }
-    RESULTS.mkdir(parents=True, exist_ok=True)
-    file = RESULTS / f"agreement-{given.device}.json"
-    file.write_text(json.dumps(content, indent=1) + "\n")
     print({key: content[key] for key in ("num_images", "iou_mean", "iou_least", "embedding_largest")})
-    print(file)
+    save(f"agreement-{given.device}", content)
 
 
 if __name__ == "__main__":

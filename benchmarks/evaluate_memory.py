@@ -17,7 +17,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from measure import RESULTS, environment
+from measure import environment, save
 
 from samtune.data import make_samples, open_dataset
 from samtune.training import TrainSettings, train
@@ -73,8 +73,7 @@ def main() -> None:
             row = peak_of(folder / "run", *many(folder / "few", folder / str(count), count))
             print(row, flush=True)
             rows.append(row)
-    content = {"settings": vars(given), "machine": machine, "rows": rows}
-    (RESULTS / "evaluate_memory-cpu.json").write_text(json.dumps(content, indent=1) + "\n")
+    save("evaluate_memory-cpu", {"settings": vars(given), "machine": machine, "rows": rows})
 
 
 if __name__ == "__main__":

@@ -13,12 +13,11 @@ from __future__ import annotations
 import argparse
 import copy
 import gc
-import json
 import time
 from typing import Any
 
 import torch
-from measure import RESULTS, SIZES, environment, stock_model
+from measure import SIZES, environment, save, stock_model
 
 from samtune.methods import METHODS, adapt, make_method, touches_encoder, trainable
 from samtune.sam import Sam
@@ -64,8 +63,7 @@ def main() -> None:
         rows[name] = count(name, base)
         print(name, rows[name], f"{time.monotonic() - start:.0f} s", flush=True)
         gc.collect()
-    content = {"settings": vars(given), "machine": machine, "rows": rows}
-    (RESULTS / f"fit-{given.size}-{given.side}.json").write_text(json.dumps(content, indent=1) + "\n")
+    save(f"fit-{given.size}-{given.side}", {"settings": vars(given), "machine": machine, "rows": rows})
 
 
 if __name__ == "__main__":

@@ -173,6 +173,11 @@ def write(name: str, content: dict[str, Any]) -> None:
     for key, row in content["rows"].items():
         peak = f"{row['peak_bytes'] / 1e9:8.2f} GB" if "peak_bytes" in row else ""
         print(f"{key:28} {row['median_s']:9.3f} s  iqr {row['iqr_s']:7.3f} {peak}  x{row['times_faster']:.2f}")
+    save(name, content)
+
+
+def save(name: str, content: dict[str, Any]) -> None:
+    """Write `results/speed/NAME.json` and say where it lies."""
     RESULTS.mkdir(parents=True, exist_ok=True)
     file = RESULTS / f"{name}.json"
     file.write_text(json.dumps(content, indent=1) + "\n")

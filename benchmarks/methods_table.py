@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-from results_nano import iou, parsed, parser, read, tell
+from results_nano import iou, over_seeds, parsed, parser, read, tell
 
 from samtune.compare.isolation import isolated
 from samtune.data import DataOptions, Dataset, open_dataset, split
@@ -185,9 +185,7 @@ def line(row: str, measured: list[dict[str, Any]]) -> str:
         cells[3] = f"{statistics.median(cell['seconds'] for cell in trained):,.0f}"
         cells[4] = f"{statistics.median(cell['peak_bytes'] for cell in trained) / MIB:,.0f} MiB"
     if good:
-        values = [cell["iou"] for cell in good]
-        spread = f" ± {statistics.pstdev(values):.3f}" if len(values) > 1 else ""
-        told = f"{statistics.mean(values):.3f}{spread} ({len(values)})"
+        told = over_seeds([cell["iou"] for cell in good])
         cells[5] = f"{told}, {failed}" if failed else told
     return f"| {' | '.join(cells)} |"
 

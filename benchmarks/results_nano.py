@@ -142,6 +142,14 @@ def tell(key: str, cell: dict[str, Any], given: argparse.Namespace, results: Pat
         keep(key, cell, results)
 
 
+def over_seeds(values: Sequence[float]) -> str:
+    """Mean, standard deviation where there are several, and how many; nothing where there is none."""
+    if not values:
+        return ""
+    spread = f" ± {statistics.pstdev(values):.3f}" if len(values) > 1 else ""
+    return f"{statistics.mean(values):.3f}{spread} ({len(values)})"
+
+
 def table(base: str) -> str:
     """The results as a Markdown table: mean and spread over seeds, and how many seeds."""
     cells: dict[tuple[str, str], list[float]] = {}
@@ -153,11 +161,7 @@ def table(base: str) -> str:
     for row in (*FLOORS, *METHODS):
         shown = []
         for name in SETS:
-            values = cells.get((row, name), [])
-            spread = (
-                f"{statistics.mean(values):.3f} ± {statistics.pstdev(values):.3f} ({len(values)})" if values else ""
-            )
-            shown.append(spread)
+            shown.append(over_seeds(cells.get((row, name), [])))
         if any(shown):
             lines.append(f"| {row} | " + " | ".join(shown) + " |")
     return "\n".join(lines)
