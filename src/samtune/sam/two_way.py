@@ -6,6 +6,7 @@ The same function as the library's forward pass, in another order of arithmetic:
   matrix product, and the positions are projected once for all images: W (x + p) = W x + W p.
 - Prompts of one image share its tokens, and so these projections, until the first layer has made them differ: keys of
   the image are not repeated for each prompt, the prompts' queries stand side by side instead.
+- Where an image meets a few tokens alone, it is not projected at all: `few_tokens.py`.
 
 Letters: B images, P prompts (classes) of an image, T tokens of a prompt, N = H x W cells, C channels.
 """
@@ -17,6 +18,8 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+from samtune.sam.few_tokens import are_few, image_to_tokens, tokens_to_image
 
 
 def two_way(transformer: Any, tokens: Tensor, image: Tensor, positions: Tensor) -> tuple[Tensor, Tensor]:
@@ -35,9 +38,12 @@ def two_way(transformer: Any, tokens: Tensor, image: Tensor, positions: Tensor) 
     for layer in transformer.layers:
         queries, image = _layer(layer, queries, image, tokens, positions)
     final = transformer.final_attn_token_to_image
-    key, value = _project(image, positions, placed=[final.k_proj], plain=final.v_proj)
-    queries = queries + _attend(final, final.q_proj(queries + tokens), key, value)
-    return transformer.layer_norm_final_attn(queries), image
+    if are_few(tokens, image, final):
+        seen = tokens_to_image(final, queries + tokens, image, image + positions)
+    else:
+        key, value = _project(image, positions, placed=[final.k_proj], plain=final.v_proj)
+        seen = _attend(final, final.q_proj(queries + tokens), key, value)
+    return transformer.layer_norm_final_attn(queries + seen), image
 
 
 def _layer(layer: Any, queries: Tensor, image: Tensor, tokens: Tensor, positions: Tensor) -> tuple[Tensor, Tensor]:
@@ -48,12 +54,21 @@ def _layer(layer: Any, queries: Tensor, image: Tensor, tokens: Tensor, positions
     queries = layer.layer_norm1(seen if layer.skip_first_layer_pe else queries + seen)
 
     to_image, to_tokens = layer.cross_attn_token_to_image, layer.cross_attn_image_to_token
-    placed_linears = [to_image.k_proj, to_tokens.q_proj]
-    key, query, value = _project(image, positions, placed=placed_linears, plain=to_image.v_proj)
-    queries = layer.layer_norm2(queries + _attend(to_image, to_image.q_proj(queries + tokens), key, value))
+    few = are_few(tokens, image, to_image)
+    if few:
+        placed_image = image + positions
+        seen = tokens_to_image(to_image, queries + tokens, image, placed_image)
+    else:
+        placed_linears = [to_image.k_proj, to_tokens.q_proj]
+        key, query, value = _project(image, positions, placed=placed_linears, plain=to_image.v_proj)
+        seen = _attend(to_image, to_image.q_proj(queries + tokens), key, value)
+    queries = layer.layer_norm2(queries + seen)
     queries = layer.layer_norm3(queries + layer.mlp(queries))
 
-    seen = _attend(to_tokens, query, to_tokens.k_proj(queries + tokens), to_tokens.v_proj(queries))
+    if few:
+        seen = image_to_tokens(to_tokens, placed_image, queries + tokens, queries)
+    else:
+        seen = _attend(to_tokens, query, to_tokens.k_proj(queries + tokens), to_tokens.v_proj(queries))
     return queries, layer.layer_norm4(image + seen)
 
 
