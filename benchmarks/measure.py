@@ -178,8 +178,7 @@ def write(name: str, content: dict[str, Any]) -> None:
 
 def save(name: str, content: dict[str, Any]) -> None:
     """Write `results/speed/NAME.json`, with what the host withheld meanwhile, and say where it lies."""
-    if "machine" in content:
-        content["machine"]["stolen"] = stolen_since(_START)
+    content["machine"]["stolen"] = stolen_since(_START)
     RESULTS.mkdir(parents=True, exist_ok=True)
     file = RESULTS / f"{name}.json"
     file.write_text(json.dumps(content, indent=1) + "\n")

@@ -24,7 +24,7 @@ FEW = 16
 
 FEW_BESIDE_FROZEN = 8
 """The same where a gradient goes back to the image through frozen maps: projected, it then costs no products for the
-maps' own gradient, while here the tokens' gradient takes as many. docs/performance.md has the figures."""
+maps' own gradient, while here the tokens' gradient takes as many. docs/log.md has the figures."""
 
 
 def are_few(tokens: Tensor, image: Tensor, attention: Any) -> bool:
@@ -53,7 +53,7 @@ def tokens_to_image(attention: Any, queries: Tensor, image: Tensor, placed: Tens
     """
     heads = attention.num_attention_heads
     key, value = attention.k_proj, attention.v_proj
-    own = _heads_of(attention.q_proj(_gather(queries, image)), heads)
+    own = heads_of(attention.q_proj(_gather(queries, image)), heads)
     weights = torch.softmax(_logits(own, key, placed), dim=-1)
     seen = weights.flatten(1, 2) @ image.flatten(0, 1)  # (B', heads * T', C)
     seen = torch.einsum("bhtc,hdc->bthd", seen.view(*weights.shape[:3], -1), _by_head(value.weight, heads))
@@ -76,12 +76,12 @@ def image_to_tokens(attention: Any, placed: Tensor, keys: Tensor, values: Tensor
     heads, out = attention.num_attention_heads, attention.out_proj
     images, prompts, _, channels = keys.shape
     shared = placed.shape[1] == 1 < prompts
-    key = _heads_of(attention.k_proj(_gather(keys, placed)), heads)
+    key = heads_of(attention.k_proj(_gather(keys, placed)), heads)
     weights = _logits(key, attention.q_proj, placed)  # (B', heads, T', N)
     if shared:  # each prompt's cells look at its own tokens
         weights = weights.view(images, heads, prompts, -1, weights.shape[-1]).transpose(1, 2).flatten(0, 1)
     weights = torch.softmax(weights, dim=2).flatten(1, 2)  # (B * P, heads * T, N)
-    value = _heads_of(attention.v_proj(values.flatten(0, 1)), heads)
+    value = heads_of(attention.v_proj(values.flatten(0, 1)), heads)
     answers = torch.einsum("bhtd,chd->bhtc", value, out.weight.view(channels, heads, -1)).flatten(1, 2)
     seen: Tensor = weights.transpose(1, 2) @ answers + out.bias
     return seen.view(images, prompts, -1, channels)
@@ -111,8 +111,8 @@ def _gather(tokens: Tensor, image: Tensor) -> Tensor:
     return tokens.reshape(-1, _meeting(tokens, image), tokens.shape[-1])
 
 
-def _heads_of(tokens: Tensor, heads: int) -> Tensor:
-    """(B', T', C') -> (B', heads, T', C' / heads)."""
+def heads_of(tokens: Tensor, heads: int) -> Tensor:
+    """(B', ., C') -> (B', heads, ., C' / heads), of tokens or cells."""
     return tokens.view(*tokens.shape[:2], heads, -1).transpose(1, 2)
 
 

@@ -19,7 +19,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from samtune.sam.few_tokens import are_few, image_to_tokens, tokens_to_image
+from samtune.sam.few_tokens import are_few, heads_of, image_to_tokens, tokens_to_image
 
 
 def two_way(transformer: Any, tokens: Tensor, image: Tensor, positions: Tensor) -> tuple[Tensor, Tensor]:
@@ -97,13 +97,7 @@ def _attend(attention: Any, query: Tensor, key: Tensor, value: Tensor) -> Tensor
         query = query.reshape(images, 1, prompts * tokens, width)
     elif prompts == 1 < key.shape[1]:
         query = query.expand(-1, key.shape[1], -1, -1)
-    query, key, value = (_split(side, attention.num_attention_heads) for side in (query, key, value))
+    query, key, value = (heads_of(side.flatten(0, 1), attention.num_attention_heads) for side in (query, key, value))
     seen = F.scaled_dot_product_attention(query, key, value).transpose(1, 2)
     out: Tensor = attention.out_proj(seen.reshape(images, -1, tokens, width))
     return out
-
-
-def _split(tokens: Tensor, heads: int) -> Tensor:
-    """(B, P, ., C') -> (B * P, heads, ., C' / heads)."""
-    images, prompts, count, width = tokens.shape
-    return tokens.reshape(images * prompts, count, heads, width // heads).transpose(1, 2)
