@@ -8,6 +8,7 @@ import pytest
 from samtune.data import open_dataset
 from samtune.training import TrainSettings, estimate, estimate_run
 from samtune.training.trainer import Trainer
+from samtune.training.validation import Validation
 from tests.training.tiny_run import run
 
 
@@ -57,3 +58,25 @@ def test_what_does_not_fit_is_not_tried(prepared: Path, monkeypatch: pytest.Monk
     assert found.seconds == {}
     assert found.memory["measured_bytes"] is None
     assert found.memory["peak_bytes"] == found.memory["counted_bytes"]
+
+
+@pytest.mark.parametrize("quick", [True, False])
+def test_a_few_validation_images_are_scored_for_their_time_where_that_is_quick(
+    prepared: Path, quick: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dataset = open_dataset(prepared / "data" / "images", prepared / "data" / "masks")
+    scored: list[int] = []
+    predict = Validation._predict
+    monkeypatch.setattr(Validation, "_predict", lambda *given: (scored.append(given[2]), predict(*given))[1])
+    if not quick:
+        monkeypatch.setattr(estimate, "WHOLE_S", 0.0)
+    settings = TrainSettings(base=str(prepared / "base"), updates=2, views=0, device="cpu")
+    found = estimate_run(settings, dataset)
+    assert len(set(scored)) == (found.num_val if quick else 1)
+    assert found.num_val == 2
+    assert found.seconds["validation"] > 0
+
+
+def test_a_time_is_the_mean_of_the_warm_calls() -> None:
+    assert estimate._warm([90.0, 1.0, 2.0, 6.0]) == 3.0
+    assert estimate._warm([90.0]) == 90.0

@@ -10,6 +10,7 @@ import math
 import statistics
 import time
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -55,6 +56,9 @@ if TYPE_CHECKING:
 
 WHOLE_S = 20.0
 """An update is timed with all its images where that takes no longer than this; else with one, and scaled."""
+
+SCORED = 4
+"""So many validation images are scored for their time, since what is in them decides it; one where that takes long."""
 
 
 @dataclass(frozen=True)
@@ -162,10 +166,16 @@ class RandomFeatures:
 
     def load(self, pairs: Sequence[tuple[int, int]]) -> tuple[Tensor, Tensor]:
         """See `features.Source`."""
-        draw = torch.Generator().manual_seed(0)
-        side = self.views.spec.side
-        labels = torch.rand(len(pairs), side, side, generator=draw) > 0.7
-        return torch.randn(len(pairs), *self.shape, generator=draw), labels.to(torch.uint8)
+        features, labels = self._drawn
+        rows = [place % len(labels) for place in range(len(pairs))]
+        return features[rows], labels[rows]
+
+    @cached_property
+    def _drawn(self) -> tuple[Tensor, Tensor]:
+        """Two of each, drawn once: random numbers take longer than reading a store does."""
+        draw, side = torch.Generator().manual_seed(0), self.views.spec.side
+        labels = torch.rand(2, side, side, generator=draw) > 0.7
+        return torch.randn(2, *self.shape, generator=draw), labels.to(torch.uint8)
 
 
 class _Trial:
@@ -206,7 +216,7 @@ class _Trial:
             batch = pixels.expand(at_once, -1, -1, -1).to(sam.device)
             return sam.encode(batch).embedding.to("cpu", torch.float32)
 
-        embedding = self._timed("encode", encode)[:1]
+        embedding = self._timed("encode", encode, least=2)[:1]
         self.times["encode"] /= at_once
         self._seen = embedding.clone(), labels[None]
         self._timed("probe", lambda: fit_probe(*self._pair(), num_classes=len(self.views.dataset.class_names)), most=1)
@@ -263,15 +273,29 @@ class _Trial:
             if share > 1 and taken < WHOLE_S:
                 trainer.plan = plan
                 self.largest_run = math.ceil(share / plan.accumulate)
-                taken = _warm(trainer.try_updates(most=5, most_s=5.0))
+                taken = _warm(trainer.try_updates(most=20, most_s=5.0))
             self.times["update"] = taken
         trainer.plan = plan
         if trainer.validation is not None:
-            one = replace(trainer.validation, indices=trainer.validation.indices[:1], encoder="a trial")
-            self.sam.eval()
-            with torch.inference_mode(), autocast_to(trainer.autocast, self.sam.device):
-                self._timed("score and encode", lambda: one.scores(self.sam), most=1)
-                self._timed("score", lambda: one.scores(self.sam), most=1)
+            self._score(trainer, trainer.validation)
+
+    def _score(self, trainer: Trainer, validation: Validation) -> None:
+        """Time the scores of a validation image, its encoding included and not; of a few, where that is quick."""
+
+        def scores(num: int) -> Callable[[], Any]:
+            some = replace(validation, indices=validation.indices[:num], encoder="a trial")
+            return lambda: some.scores(self.sam)
+
+        self.sam.eval()
+        with torch.inference_mode(), autocast_to(trainer.autocast, self.sam.device):
+            one, num = scores(1), min(SCORED, len(validation.indices))
+            self._timed("score and encode", one, most=1)
+            self._timed("score", one, most=1)
+            if self.times["score and encode"] * num < WHOLE_S:
+                few = scores(num)
+                few()  # encodes
+                self._timed("score", few, most=1)
+                self.times["score"] /= num
 
     def features(self, sample: CachedFeatures, num_views: int | None) -> dict[str, Any]:
         """What has to be encoded, told from the sample where there are many images; None: for the probe alone."""
@@ -333,9 +357,9 @@ class _Trial:
         assert self._seen is not None
         return torch.cat([self._seen[0]] * 2), torch.cat([self._seen[1]] * 2)
 
-    def _timed(self, name: str, run: Callable[[], Any], most: int = 3) -> Any:
+    def _timed(self, name: str, run: Callable[[], Any], least: int = 1, most: int = 3) -> Any:
         times: list[float] = []
-        while len(times) < most and sum(times) < 2.0:
+        while len(times) < least or (len(times) < most and sum(times) < 2.0):
             before = time.monotonic()
             done = run()
             if self.sam.device.type == "cuda":
@@ -350,8 +374,11 @@ def _sum(one: float, other: float) -> float:
 
 
 def _warm(times: list[float]) -> float:
-    """The median without the first, which is cold; the first where it is all there is."""
-    return statistics.median(times[1:] or times)
+    """The mean without the first, which is cold; the first where it is all there is.
+
+    A run takes the sum of its steps, slow ones included, so it is the mean that tells it and not the median.
+    """
+    return statistics.fmean(times[1:] or times)
 
 
 def _with_total(seconds: dict[str, float]) -> dict[str, float]:
