@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from samtune.data import open_dataset
-from samtune.training import TrainSettings, estimate, estimate_run
+from samtune.training import TrainSettings, estimate, estimate_run, trial
 from samtune.training.trainer import Trainer
 from samtune.training.validation import Validation
 from tests.training.tiny_run import run
@@ -51,7 +51,7 @@ def test_what_does_not_fit_is_not_tried(prepared: Path, monkeypatch: pytest.Monk
     dataset = open_dataset(prepared / "data" / "images", prepared / "data" / "masks")
     settings = TrainSettings(base=str(prepared / "base"), method="lora", updates=12, device="cpu")
     monkeypatch.setattr(estimate, "available_bytes", lambda device: 1000)
-    monkeypatch.setattr(estimate._Trial, "_timed", None)
+    monkeypatch.setattr(trial.Trial, "_timed", None)
     monkeypatch.setattr(Trainer, "_update", None)
     found = estimate_run(settings, dataset)
     assert found.fits is False
@@ -69,7 +69,7 @@ def test_a_few_validation_images_are_scored_for_their_time_where_that_is_quick(
     predict = Validation._predict
     monkeypatch.setattr(Validation, "_predict", lambda *given: (scored.append(given[2]), predict(*given))[1])
     if not quick:
-        monkeypatch.setattr(estimate, "WHOLE_S", 0.0)
+        monkeypatch.setattr(trial, "WHOLE_S", 0.0)
     settings = TrainSettings(base=str(prepared / "base"), updates=2, views=0, device="cpu")
     found = estimate_run(settings, dataset)
     assert len(set(scored)) == (found.num_val if quick else 1)
@@ -78,5 +78,5 @@ def test_a_few_validation_images_are_scored_for_their_time_where_that_is_quick(
 
 
 def test_a_time_is_the_mean_of_the_warm_calls() -> None:
-    assert estimate._warm([90.0, 1.0, 2.0, 6.0]) == 3.0
-    assert estimate._warm([90.0]) == 90.0
+    assert trial._warm([90.0, 1.0, 2.0, 6.0]) == 3.0
+    assert trial._warm([90.0]) == 90.0

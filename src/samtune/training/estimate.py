@@ -6,59 +6,25 @@ updates are done for real, which gives the times and mends the count by what the
 
 from __future__ import annotations
 
-import math
-import statistics
 import time
-from dataclasses import dataclass, replace
-from functools import cached_property
-from pathlib import Path
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
-
-import torch
 
 from samtune.data import split as split_dataset
 from samtune.data.store import ArrayStore
-from samtune.methods import StartsFromData, fit_probe, trainable
+from samtune.methods import StartsFromData, trainable
 from samtune.progress import say
-from samtune.sam import autocast_to
-from samtune.training.features import (
-    CachedFeatures,
-    FreshPixels,
-    encoded_at_once,
-    encoder_id,
-)
-from samtune.training.memory import (
-    available_bytes,
-    count_encoding,
-    feature_bytes,
-    held_bytes,
-    input_shape,
-    peak_bytes,
-    waste,
-)
-from samtune.training.micro_batch import USED, UpdateMemory, count_memory, parts_that_fit
+from samtune.training.features import CachedFeatures, encoder_id
+from samtune.training.memory import available_bytes, feature_bytes, held_bytes
 from samtune.training.recipe import choose_recipe
-from samtune.training.run_folder import RunFolder
-from samtune.training.setup import accelerator_of, adapt_and_plan, autocast_of, load_base, views_of
-from samtune.training.trainer import Trainer
-from samtune.training.validation import REMEMBERED_BYTES, Validation
+from samtune.training.setup import accelerator_of, adapt_and_plan, load_base, views_of
+from samtune.training.trial import Trial
+from samtune.training.validation import Validation
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-
-    from accelerate import Accelerator
-    from torch import Tensor
-
     from samtune.data import Dataset
     from samtune.sam import Sam
-    from samtune.training.features import Views
-    from samtune.training.settings import Plan, TrainSettings
-
-WHOLE_S = 20.0
-"""An update is timed with all its images where that takes no longer than this; else with one, and scaled."""
-
-SCORED = 4
-"""So many validation images are scored for their time, since what is in them decides it; one where that takes long."""
+    from samtune.training.settings import TrainSettings
 
 
 @dataclass(frozen=True)
@@ -119,7 +85,7 @@ def estimate_run(settings: TrainSettings, dataset: Dataset, *, validation: Datas
     seconds = {"load": time.monotonic() - before}
     views, sample = views_of(sam, settings, chosen, dataset, parts.train)
     held, available = held_bytes(sam.device), available_bytes(sam.device)
-    trial = _Trial(sam, views, sample, accelerator, available)
+    trial = Trial(sam, views, sample, accelerator, available)
     say("Estimating: memory is counted, then a few images and updates are run for their time; nothing is written.")
     trial.encode()
     encoder = encoder_id(sam)
@@ -137,7 +103,8 @@ def estimate_run(settings: TrainSettings, dataset: Dataset, *, validation: Datas
     trial.fit(trainer, fixed=settings.accumulate is not None)
     trial.update(trainer)
     plan = trainer.plan
-    features = trial.features(CachedFeatures(sample, encoder, ArrayStore.default()), plan.views if cached else None)
+    asked = CachedFeatures(sample, encoder, ArrayStore.default())
+    features = _features(asked, sam, plan.views if cached else None, num_images=len(views))
     memory = trial.memory(trainer, held)
     limit = memory["limit_bytes"]
     enough = features["bytes"] <= features["free_bytes"]
@@ -157,228 +124,16 @@ def estimate_run(settings: TrainSettings, dataset: Dataset, *, validation: Datas
     )
 
 
-@dataclass(frozen=True)
-class RandomFeatures:
-    """In the place of features that were computed once: batches of the same shapes; nothing is read from disk."""
-
-    views: Views
-    shape: tuple[int, int, int]
-
-    def load(self, pairs: Sequence[tuple[int, int]]) -> tuple[Tensor, Tensor]:
-        """See `features.Source`."""
-        features, labels = self._drawn
-        rows = [place % len(labels) for place in range(len(pairs))]
-        return features[rows], labels[rows]
-
-    @cached_property
-    def _drawn(self) -> tuple[Tensor, Tensor]:
-        """Two of each, drawn once: random numbers take longer than reading a store does."""
-        draw, side = torch.Generator().manual_seed(0), self.views.spec.side
-        labels = torch.rand(2, side, side, generator=draw) > 0.7
-        return torch.randn(2, *self.shape, generator=draw), labels.to(torch.uint8)
-
-
-class _Trial:
-    """The parts of a run that are tried, and what they took.
-
-    Args:
-        sam: the base, on its device.
-        views: of the training images.
-        sample: of those that are looked at together.
-        accelerator: of this process.
-        available: bytes this process could still take; None where that cannot be told.
-    """
-
-    def __init__(self, sam: Sam, views: Views, sample: Views, accelerator: Accelerator, available: int | None) -> None:
-        self.sam, self.views, self.sample, self.accelerator = sam, views, sample, accelerator
-        self.available = math.inf if available is None else available
-        self.ran = False
-        self.times: dict[str, float] = {}
-        self.counted: dict[str, int] = {}
-        self.update_memory: UpdateMemory | None = None
-        self.largest_run = 0
-        self.cached = False
-        self._seen: tuple[Tensor, Tensor] | None = None
-
-    def encode(self) -> None:
-        """Count an encoding, and time one if it fits; fit the probe to what came of it."""
-        sam, at_once = self.sam, encoded_at_once(self.sam.spec.side)
-        num_bytes = count_encoding(sam, at_once) or 0
-        self.counted["features"] = int(waste(sam.device) * num_bytes)
-        if self.counted["features"] > self.available:
-            return
-        self.ran = True
-        sam.eval()
-        pixels, labels = self._timed("prepare", lambda: self.views.prepare(0, 0)[:2])
-
-        @torch.inference_mode()
-        def encode() -> Tensor:
-            batch = pixels.expand(at_once, -1, -1, -1).to(sam.device)
-            return sam.encode(batch).embedding.to("cpu", torch.float32)
-
-        embedding = self._timed("encode", encode, least=2)[:1]
-        self.times["encode"] /= at_once
-        self._seen = embedding.clone(), labels[None]
-        self._timed("probe", lambda: fit_probe(*self._pair(), num_classes=len(self.views.dataset.class_names)), most=1)
-
-    def start(self, method: StartsFromData) -> None:
-        """Time the first values that come from data."""
-        if self.ran:
-            embedding, labels = self._pair()
-            self._timed("start", lambda: method.start(self.sam, embedding.to(self.sam.device), labels, seed=0), most=1)
-
-    def trainer(self, settings: TrainSettings, plan: Plan, validation: Validation | None, *, cached: bool) -> Trainer:
-        """The loop as it would be, on features that need no disk; it never writes to its folder."""
-        self.cached = cached
-        shape = input_shape(self.sam, cached=True)
-        return Trainer(
-            sam=self.sam,
-            source=RandomFeatures(self.views, shape) if cached else FreshPixels(self.views),
-            validation=validation,
-            plan=plan,
-            seed=settings.seed,
-            autocast=autocast_of(settings, self.accelerator),
-            accelerator=self.accelerator,
-            folder=RunFolder(Path()),
-            checkpoint_every_s=math.inf,
-        )
-
-    def fit(self, trainer: Trainer, *, fixed: bool) -> None:
-        """Count an update and decide its parts, as `micro_batch.choose_parts` would, in the trainer's plan."""
-        plan = trainer.plan
-        if not plan.updates:
-            return
-        self.update_memory = count_memory(self.sam, plan, cached=self.cached, autocast=trainer.autocast)
-        self.counted["kept"] = trainer.kept_bytes()
-        if self.update_memory is None or fixed or math.isinf(self.available):
-            return
-        room = USED * self.available - self.counted["kept"]
-        share = plan.batch_size // self.accelerator.num_processes
-        trainer.plan = replace(plan, accumulate=parts_that_fit(self.update_memory, share, room, least=plan.accumulate))
-
-    def update(self, trainer: Trainer) -> None:
-        """Time an update, if one image fits, and scoring a validation image."""
-        plan = trainer.plan
-        first = 0 if self.update_memory is None else self.update_memory.first_bytes
-        if self.counted.get("kept", 0) + first > self.available:
-            self.ran = False
-        if not self.ran:
-            return
-        share = plan.batch_size // self.accelerator.num_processes
-        if plan.updates:
-            # Parts weigh the same in time, so an update of one image is measured first, which is never too long.
-            trainer.plan = replace(plan, batch_size=self.accelerator.num_processes, accumulate=1)
-            self.largest_run = 1
-            taken = _warm(trainer.try_updates(most=3, most_s=3.0)) * share
-            if share > 1 and taken < WHOLE_S:
-                trainer.plan = plan
-                self.largest_run = math.ceil(share / plan.accumulate)
-                taken = _warm(trainer.try_updates(most=20, most_s=5.0))
-            self.times["update"] = taken
-        trainer.plan = plan
-        if trainer.validation is not None:
-            self._score(trainer, trainer.validation)
-
-    def _score(self, trainer: Trainer, validation: Validation) -> None:
-        """Time the scores of a validation image, its encoding included and not; of a few, where that is quick."""
-
-        def scores(num: int) -> Callable[[], Any]:
-            some = replace(validation, indices=validation.indices[:num], encoder="a trial")
-            return lambda: some.scores(self.sam)
-
-        self.sam.eval()
-        with torch.inference_mode(), autocast_to(trainer.autocast, self.sam.device):
-            one, num = scores(1), min(SCORED, len(validation.indices))
-            self._timed("score and encode", one, most=1)
-            self._timed("score", one, most=1)
-            if self.times["score and encode"] * num < WHOLE_S:
-                few = scores(num)
-                few()  # encodes
-                self._timed("score", few, most=1)
-                self.times["score"] /= num
-
-    def features(self, sample: CachedFeatures, num_views: int | None) -> dict[str, Any]:
-        """What has to be encoded, told from the sample where there are many images; None: for the probe alone."""
-        store = sample.store
-        missing = len(sample.missing(range(num_views or 1)))
-        if num_views is not None:
-            missing = round(missing * len(self.views) / len(sample.views))
-        each = feature_bytes(self.sam, 2) + self.sam.spec.side**2
-        return {
-            "to_compute": missing, "bytes": missing * each, "free_bytes": store.free_bytes(),
-            "folder": str(store.folder),
-        }  # fmt: skip
-
-    def memory(self, trainer: Trainer, held: int) -> dict[str, int | None]:
-        """The most that the process will hold."""
-        sam, on_cpu, plan = self.sam, self.sam.device.type == "cpu", trainer.plan
-        share = plan.batch_size // self.accelerator.num_processes
-        largest = math.ceil(share / plan.accumulate)
-        each = feature_bytes(sam)
-        num_val = 0 if trainer.validation is None else len(trainer.validation.indices)
-        remembered = min(num_val * each, REMEMBERED_BYTES) if self.cached else 0
-        update = self.update_memory
-        kept = self.counted.get("kept", 0)
-        # The features of the sample, twice in bfloat16, then four times in float32; and the label maps.
-        sample = len(self.sample) * int(4.5 * each + 6 * sam.spec.side**2) if on_cpu else 0
-        loop = kept + remembered + (update.total(largest) if update else 0)
-        counted = held + max(self.counted["features"], sample, loop)
-        measured = None
-        if self.ran:
-            measured = peak_bytes(sam.device) + remembered
-            if update is not None and largest > self.largest_run:  # scaled by what the count was wrong by
-                scale = max(1.0, (measured - held) / (kept + update.total(self.largest_run)))
-                measured += int(scale * (largest - self.largest_run) * update.more_bytes)
-            measured = max(measured, held + sample)
-        limit = None if math.isinf(self.available) else held + int(self.available)
-        return {
-            "peak_bytes": counted if measured is None else measured, "counted_bytes": counted,
-            "measured_bytes": measured,
-            "limit_bytes": limit,
-        }  # fmt: skip
-
-    def seconds(self, trainer: Trainer, to_compute: int) -> dict[str, float]:
-        """The times of the phases, scaled to the plan."""
-        plan, times = trainer.plan, self.times
-        overlap = max if self.sam.device.type != "cpu" else _sum  # on a CPU both want the same cores
-        fits = times["probe"] + times.get("start", 0.0)
-        num_val = 0 if trainer.validation is None else len(trainer.validation.indices)
-        evaluations = math.ceil(plan.updates / plan.evaluate_every) or 1
-        score, encode = times.get("score", 0.0), times.get("score and encode", 0.0) - times.get("score", 0.0)
-        return {
-            "features": to_compute * overlap(times["encode"], times["prepare"]),
-            "start": fits * len(self.sample) / 2,
-            "training": plan.updates * times.get("update", 0.0),
-            "validation": num_val * (evaluations * score + (1 if self.cached else evaluations) * max(0.0, encode)),
-        }
-
-    def _pair(self) -> tuple[Tensor, Tensor]:
-        """The image that was encoded, twice, since what is fitted to several images may not like one."""
-        assert self._seen is not None
-        return torch.cat([self._seen[0]] * 2), torch.cat([self._seen[1]] * 2)
-
-    def _timed(self, name: str, run: Callable[[], Any], least: int = 1, most: int = 3) -> Any:
-        times: list[float] = []
-        while len(times) < least or (len(times) < most and sum(times) < 2.0):
-            before = time.monotonic()
-            done = run()
-            if self.sam.device.type == "cuda":
-                torch.cuda.synchronize()
-            times.append(time.monotonic() - before)
-        self.times[name] = _warm(times)
-        return done
-
-
-def _sum(one: float, other: float) -> float:
-    return one + other
-
-
-def _warm(times: list[float]) -> float:
-    """The mean without the first, which is cold; the first where it is all there is.
-
-    A run takes the sum of its steps, slow ones included, so it is the mean that tells it and not the median.
-    """
-    return statistics.fmean(times[1:] or times)
+def _features(sample: CachedFeatures, sam: Sam, num_views: int | None, *, num_images: int) -> dict[str, Any]:
+    """What has to be encoded, told from the sample where there are many images; None: for the probe alone."""
+    store = sample.store
+    missing = len(sample.missing(range(num_views or 1)))
+    if num_views is not None:
+        missing = round(missing * num_images / len(sample.views))
+    each = feature_bytes(sam, 2) + sam.spec.side**2
+    return {
+        "to_compute": missing, "bytes": missing * each, "free_bytes": store.free_bytes(), "folder": str(store.folder),
+    }  # fmt: skip
 
 
 def _with_total(seconds: dict[str, float]) -> dict[str, float]:
