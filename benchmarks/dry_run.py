@@ -8,7 +8,7 @@ features is empty for both, and patience is off, since the estimate tells the ti
 On a shared host the two may see different machines: where more than a twentieth of the processor time was withheld
 from either, the pair is void and done again, `--tries` times at most; the last stands. The JSON has what was withheld
 of each try, and beside the ratio of the times that of the times without what was withheld. Rows of cases that were
-not asked for stay as they are there.
+not asked for stay as they are there; machine and settings are those of the last call.
 """
 
 from __future__ import annotations

@@ -37,7 +37,8 @@ if TYPE_CHECKING:
     from samtune.training.settings import Plan, TrainSettings
 
 WHOLE_S = 20.0
-"""An update is timed with all its images where that takes no longer than this; else with one, and scaled."""
+"""An update is timed with all its images, and several validation images are scored, where that takes no longer than
+this; else one image, and scaled."""
 
 SCORED = 4
 """So many validation images are scored for their time, since what is in them decides it; one where that takes long."""
@@ -174,14 +175,14 @@ class Trial:
 
         self.sam.eval()
         with torch.inference_mode(), autocast_to(trainer.autocast, self.sam.device):
-            one, num = scores(1), min(SCORED, len(validation.indices))
-            self._timed("score and encode", one, most=1)
-            self._timed("score", one, most=1)
-            if self.times["score and encode"] * num < WHOLE_S:
-                few = scores(num)
-                few()  # encodes
-                self._timed("score", few, most=1)
-                self.times["score"] /= num
+            self._timed("score and encode", scores(1), most=1)
+            num = min(SCORED, len(validation.indices))
+            if self.times["score and encode"] * num >= WHOLE_S:
+                num = 1
+            if num > 1:
+                scores(num)()  # encodes the others
+            self._timed("score", scores(num), most=1)
+            self.times["score"] /= num
 
     def memory(self, trainer: Trainer, held: int) -> dict[str, int | None]:
         """The most that the process will hold."""
