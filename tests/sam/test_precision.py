@@ -18,21 +18,28 @@ CPU, BF16, FP32 = torch.device("cpu"), torch.bfloat16, torch.float32
 
 
 @pytest.mark.parametrize(
-    ("flags", "wanted", "channels", "expected"),
+    ("maker", "flags", "wanted", "channels", "expected"),
     [
-        ({"avx512f", "avx512_bf16"}, "auto", 768, BF16),
-        ({"amx_bf16"}, "auto", 1280, BF16),
-        ({"avx512_bf16"}, "auto", 160, FP32),
-        ({"avx512f"}, "auto", 768, FP32),
-        (set(), "auto", 768, FP32),
-        ({"avx512_bf16"}, "fp32", 768, FP32),
-        (set(), "bf16", 160, BF16),
+        ("AuthenticAMD", {"avx512f", "avx512_bf16"}, "auto", 768, BF16),
+        ("GenuineIntel", {"avx512_bf16", "amx_bf16"}, "auto", 1280, BF16),
+        ("GenuineIntel", {"avx512_bf16"}, "auto", 768, FP32),
+        ("", {"avx512_bf16"}, "auto", 768, FP32),
+        ("AuthenticAMD", {"avx512_bf16"}, "auto", 160, FP32),
+        ("GenuineIntel", {"avx512f"}, "auto", 768, FP32),
+        ("", set(), "auto", 768, FP32),
+        ("AuthenticAMD", {"avx512_bf16"}, "fp32", 768, FP32),
+        ("", set(), "bf16", 160, BF16),
     ],
 )
-def test_auto_takes_bf16_where_the_processor_multiplies_it_and_the_encoder_is_wide(
-    flags: set[str], wanted: Precision, channels: int, expected: torch.dtype, monkeypatch: pytest.MonkeyPatch
+def test_auto_takes_bf16_where_it_is_faster_and_the_encoder_is_wide(
+    maker: str,
+    flags: set[str],
+    wanted: Precision,
+    channels: int,
+    expected: torch.dtype,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(precision, "_cpu_flags", lambda: frozenset(flags))
+    monkeypatch.setattr(precision, "_processor", lambda: (maker, frozenset(flags)))
     assert choose_precision(wanted, CPU, channels) == expected
 
 

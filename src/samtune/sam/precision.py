@@ -1,4 +1,4 @@
-"""The numbers the encoder computes in: bfloat16 where the device multiplies it natively and that pays, else float32.
+"""The numbers the encoder computes in: bfloat16 where the device multiplies it faster than float32, else float32.
 
 In bfloat16 the products of the blocks' linears and attention are rounded to 8 bits; the stream of tokens from block to
 block, the norms, the positions and everything that is trained stay float32, and so do the patch embedding and the neck:
@@ -29,23 +29,31 @@ WIDE = 512
 """Channels from which bfloat16 is taken on a CPU: all of Meta's sizes, not `nano`, whose results then do not depend
 on the machine."""
 
-CPU_FLAGS = frozenset({"avx512_bf16", "amx_bf16"})
+MATRIX_UNIT, VECTOR_UNIT = "amx_bf16", "avx512_bf16"
 """What /proc/cpuinfo calls the instructions; without them torch computes bfloat16 by way of float32."""
 
+VECTOR_UNIT_PAYS = frozenset({"AuthenticAMD"})
+"""Makers whose vector instruction is faster than float32. Intel's is not: where a Xeon has it without the matrix unit,
+products took half as long again as in float32 (docs/performance.md). A rule and no measurement, since a timing would
+let one machine compute in different numbers from run to run."""
 
-def has_native_bf16(device: torch.device) -> bool:
-    """Whether the device has instructions that multiply bfloat16; False where that cannot be told."""
+
+def has_fast_bf16(device: torch.device) -> bool:
+    """Whether the device multiplies bfloat16 faster than float32; False where that cannot be told."""
     if device.type == "cuda":
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
-    return device.type == "cpu" and bool(CPU_FLAGS & _cpu_flags())
+    if device.type != "cpu":
+        return False
+    maker, flags = _processor()
+    return MATRIX_UNIT in flags or (VECTOR_UNIT in flags and maker in VECTOR_UNIT_PAYS)
 
 
 def choose_precision(wanted: Precision, device: torch.device, channels: int) -> torch.dtype:
     """The type that the encoder computes in.
 
     Args:
-        wanted: "fp32" and "bf16" are obeyed; "auto" is bfloat16 on GPUs that have it, and on CPUs that have it where
-            the encoder is `WIDE`, else float32.
+        wanted: "fp32" and "bf16" are obeyed; "auto" is bfloat16 on GPUs that have it, and on CPUs where it is the
+            faster (`has_fast_bf16`) and the encoder is `WIDE`, else float32.
         device: where it runs.
         channels: of the encoder's tokens.
 
@@ -55,7 +63,7 @@ def choose_precision(wanted: Precision, device: torch.device, channels: int) -> 
     words = get_args(Precision)
     if wanted not in words:
         raise ConfigError(f"precision must be {', '.join(words[:-1])} or {words[-1]}, but {wanted!r} came.")
-    pays = has_native_bf16(device) and (device.type == "cuda" or channels >= WIDE)
+    pays = has_fast_bf16(device) and (device.type == "cuda" or channels >= WIDE)
     return torch.bfloat16 if wanted == "bf16" or (wanted == "auto" and pays) else torch.float32
 
 
@@ -107,10 +115,11 @@ def unrounded(tensor: Tensor) -> AbstractContextManager[None]:
 
 
 @cache
-def _cpu_flags() -> frozenset[str]:
-    """The processor's features as Linux names them; none elsewhere."""
+def _processor() -> tuple[str, frozenset[str]]:
+    """The processor's maker and features as Linux names them; nothing elsewhere."""
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
     except OSError:
-        return frozenset()
-    return frozenset(word for line in lines if line.startswith("flags") for word in line.split())
+        return "", frozenset()
+    facts = {name.strip(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
+    return facts.get("vendor_id", ""), frozenset(facts.get("flags", "").split())
