@@ -12,6 +12,7 @@ import time
 from pathlib import Path
 
 import pytest
+import torch
 
 from samtune.training import RunFolder, read_result
 from tests.training.tiny_run import run, run_alone
@@ -45,7 +46,7 @@ def test_five_kills_at_random_steps_leave_no_trace(prepared: Path) -> None:
     for attempt in range(5):
         process = context.Process(
             target=run_alone,
-            args=(dict(os.environ), prepared, "killed"),
+            args=(dict(os.environ), torch.get_num_threads(), prepared, "killed"),
             kwargs={"updates": updates, "resume": attempt > 0},
         )
         lines = _lines(history) if attempt else 0

@@ -33,10 +33,13 @@ def run(folder: Path, name: str = "run", *, resume: bool = False, **settings: An
     return train(TrainSettings(base=str(folder / "base"), **chosen), dataset, folder / name, resume=resume)
 
 
-def run_alone(environment: dict[str, str], folder: Path, name: str, **settings: Any) -> None:
-    """The same in a process of its own, which may have been started before its parent's environment was as it is."""
+def run_alone(environment: dict[str, str], threads: int, folder: Path, name: str, **settings: Any) -> None:
+    """The same in a process of its own, which may have been started before its parent's environment was as it is.
+
+    With as many threads as its parent: sums are taken in another order with others.
+    """
     os.environ.update(environment)
-    torch.set_num_threads(1)
+    torch.set_num_threads(threads)
     run(folder, name, **settings)
 
 
