@@ -238,7 +238,7 @@ class ConvLoRALinear(nn.Linear):
             ahead = low[:, : self.prefix]
             on_grid = self._mix(low[:, self.prefix :].reshape(-1, height, width, self.rank))
             low = torch.cat([ahead, on_grid.flatten(1, 2)], dim=1)
-        return super().forward(tokens) + self.scale * F.linear(low, self.lora_b)
+        return super().forward(tokens) + F.linear(self.scale * low, self.lora_b)  # scaled while it is small
 
     def penalty(self) -> Tensor:
         """The balance loss of the last forward pass, weighted; 0 in evaluation and before the first."""

@@ -118,8 +118,8 @@ class LoRALinear(nn.Linear):
 
     def forward(self, tokens: Tensor) -> Tensor:
         """(..., in) -> (..., out)."""
-        update = F.linear(F.linear(tokens, self.lora_a), self.lora_b)
-        return super().forward(tokens) + self.scale * update
+        low = self.scale * F.linear(tokens, self.lora_a)  # scaled while it is small
+        return super().forward(tokens) + F.linear(low, self.lora_b)
 
     def folded(self) -> nn.Linear:
         """The same map as one plain linear with new weights."""

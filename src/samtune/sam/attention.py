@@ -12,10 +12,12 @@ prefix. How the position terms reach the logits without N x N numbers is `grid_b
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
 from samtune.sam.grid_bias import GridBias, biased_attention
 
@@ -91,7 +93,7 @@ def attend(
     """
     batch, height, width, channels = qkv.shape
     fused = qkv.reshape(batch, height * width, 3, num_heads, channels // (3 * num_heads))
-    query, key, value = fused.permute(2, 0, 3, 1, 4).unbind(0)
+    query, key, value = _Parts.apply(fused)  # type: ignore[no-untyped-call]
     terms = None if rel_pos is None else relative_terms(query, rel_pos, (height, width))
     if prompts is not None:
         key = torch.cat([_heads(prompts.key, num_heads, batch), key], dim=2)
@@ -122,6 +124,30 @@ def attend_prompts(qkv: Tensor, prompts: Tensor, num_heads: int) -> Tensor:
         query, torch.cat([key, grid_key], dim=2), torch.cat([value, grid_value], dim=2)
     )
     return out.transpose(1, 2).reshape(batch, num_prompts, width // 3)
+
+
+class _Parts(torch.autograd.Function):
+    """Query, key and value of a fused projection (B, N, 3, heads, d), each as a view (B, heads, N, d).
+
+    The gradient is written where the projection wants it. Left to autograd, the three were joined first and then laid
+    out anew: a tenth of a step's time at ViT-B.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, fused: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Cut the projection, copying nothing."""
+        query, key, value = fused.permute(2, 0, 3, 1, 4).unbind(0)
+        return query, key, value
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *gradients: Tensor) -> Tensor:
+        """Lay the three gradients, zeros where a part was not used, side by side."""
+        batch, heads, tokens, depth = gradients[0].shape
+        fused = gradients[0].new_empty(batch, tokens, 3, heads, depth)
+        for part, gradient in enumerate(gradients):
+            fused[:, :, part] = gradient.transpose(1, 2)
+        return fused
 
 
 def _heads(tokens: Tensor, num_heads: int, batch: int) -> Tensor:
