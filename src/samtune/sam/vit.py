@@ -18,6 +18,7 @@ from samtune.errors import ShapeError
 from samtune.sam.attention import PromptKeys, attend, attend_prompts, from_windows, to_windows
 from samtune.sam.precision import unrounded
 from samtune.sam.sites import ENCODER_ROLES, ROLES, EncoderPrompts, Roles
+from samtune.sam.strips import run_mlp
 
 
 class Attention(nn.Module):
@@ -122,14 +123,14 @@ class Block(Roles):
             tokens = self.before(tokens)
         mixed, seen = self._attend_with(self.layer_norm1(tokens), self.layer_norm1(prompts))
         prompts = prompts + seen
-        return self._finish(tokens, mixed), prompts + self.mlp(self.layer_norm2(prompts))
+        return self._finish(tokens, mixed), prompts + run_mlp(self.mlp, self.layer_norm2(prompts))
 
     def _finish(self, tokens: Tensor, mixed: Tensor) -> Tensor:
         """Everything after the attention."""
         if self.after_attn is not None:
             mixed = self.after_attn(mixed)
         tokens = tokens + mixed
-        widened = self.mlp(self.layer_norm2(tokens))
+        widened = run_mlp(self.mlp, self.layer_norm2(tokens))
         if self.after_mlp is not None:
             widened = self.after_mlp(widened)
         out: Tensor = tokens + widened
