@@ -129,8 +129,8 @@ def attend_prompts(qkv: Tensor, prompts: Tensor, num_heads: int) -> Tensor:
 class _Parts(torch.autograd.Function):
     """Query, key and value of a fused projection (B, N, 3, heads, d), each as a view (B, heads, N, d).
 
-    The gradient is written where the projection wants it. Left to autograd, the three were joined first and then laid
-    out anew: a tenth of a step's time at ViT-B.
+    The gradient is written where the projection wants it; left to autograd, the three would be joined first and then
+    laid out anew.
     """
 
     @staticmethod
