@@ -24,6 +24,7 @@ import torch
 from transformers import SamConfig, SamModel, SamVisionConfig
 
 from samtune.sam import META_SIZES
+from samtune.sam.precision import MATRIX_UNIT, VECTOR_UNIT, processor
 from samtune.training.memory import held_bytes, peak_bytes
 
 SPREAD = 0.02
@@ -121,13 +122,13 @@ def peak_memory(run: Run, device: str) -> dict[str, int]:
 
 def environment(device: str) -> dict[str, Any]:
     """Everything needed to doubt a figure."""
-    cpu = _cpu()
+    cpu = processor()
     return {
         "date": time.strftime("%Y-%m-%d"),
         "python": platform.python_version(),
         **{name: importlib.metadata.version(name) for name in ("torch", "transformers", "samtune")},
         "cpu": cpu.get("model name", platform.processor()),
-        "bf16_units": sorted({"avx512_bf16", "amx_bf16"} & set(cpu.get("flags", "").split())),
+        "bf16_units": sorted({MATRIX_UNIT, VECTOR_UNIT} & set(cpu.get("flags", "").split())),
         "cores": os.cpu_count(),
         "threads": torch.get_num_threads(),
         "load_before": os.getloadavg()[0],
@@ -216,10 +217,3 @@ _START = processor_ticks()
 def _wait(device: str) -> None:
     if device.startswith("cuda"):
         torch.cuda.synchronize()
-
-
-def _cpu() -> dict[str, str]:
-    """The first processor of /proc/cpuinfo; empty where there is none."""
-    file = Path("/proc/cpuinfo")
-    lines = file.read_text().split("\n\n")[0].splitlines() if file.is_file() else []
-    return {key.strip(): value.strip() for key, _, value in (line.partition(":") for line in lines)}

@@ -39,7 +39,7 @@ def test_auto_takes_bf16_where_it_is_faster_and_the_encoder_is_wide(
     expected: torch.dtype,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(precision, "_processor", lambda: (maker, frozenset(flags)))
+    monkeypatch.setattr(precision, "processor", lambda: {"vendor_id": maker, "flags": " ".join(flags)})
     assert choose_precision(wanted, CPU, channels) == expected
 
 

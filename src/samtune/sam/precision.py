@@ -44,8 +44,9 @@ def has_fast_bf16(device: torch.device) -> bool:
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     if device.type != "cpu":
         return False
-    maker, flags = _processor()
-    return MATRIX_UNIT in flags or (VECTOR_UNIT in flags and maker in VECTOR_UNIT_PAYS)
+    facts = processor()
+    flags = facts.get("flags", "").split()
+    return MATRIX_UNIT in flags or (VECTOR_UNIT in flags and facts.get("vendor_id") in VECTOR_UNIT_PAYS)
 
 
 def choose_precision(wanted: Precision, device: torch.device, channels: int) -> torch.dtype:
@@ -115,11 +116,10 @@ def unrounded(tensor: Tensor) -> AbstractContextManager[None]:
 
 
 @cache
-def _processor() -> tuple[str, frozenset[str]]:
-    """The processor's maker and features as Linux names them; nothing elsewhere."""
+def processor() -> dict[str, str]:
+    """What Linux tells of the first processor, by its names (`vendor_id`, `model name`, `flags`); empty elsewhere."""
     try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+        first = Path("/proc/cpuinfo").read_text(encoding="utf-8").split("\n\n")[0]
     except OSError:
-        return "", frozenset()
-    facts = {name.strip(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
-    return facts.get("vendor_id", ""), frozenset(facts.get("flags", "").split())
+        return {}
+    return {name.strip(): value.strip() for name, _, value in (line.partition(":") for line in first.splitlines())}

@@ -9,21 +9,18 @@ again. Exact: each token passes the MLP alone. docs/performance.md has the figur
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 STRIP = 1024
 """Tokens of a strip: 12.6 MB of hidden units at ViT-B. 512 took as long, 256 longer."""
 
 
 def run_mlp(mlp: Any, tokens: Tensor) -> Tensor:
-    """The MLP of a block, in strips where that pays: on a CPU, with plain linears that are not trained.
+    """The MLP of a block, in strips where that pays: on a CPU, with plain linears that are not learning.
 
     Args:
         mlp: with `lin1`, `act` and `lin2`; an `act` without parameters that treats each number alone.
@@ -39,7 +36,7 @@ def run_mlp(mlp: Any, tokens: Tensor) -> Tensor:
     if torch.is_grad_enabled() and tokens.requires_grad:
         out = _Strips.apply(flat, mlp)  # type: ignore[no-untyped-call]
     else:
-        out = _join(len(flat), (mlp.lin2(mlp.act(mlp.lin1(flat[strip]))) for strip in _strips(len(flat))))
+        out = torch.cat([mlp.lin2(mlp.act(mlp.lin1(strip))) for strip in torch.split(flat, STRIP)])
     return out.view(tokens.shape)
 
 
@@ -60,7 +57,7 @@ class _Strips(torch.autograd.Function):
         hidden = mlp.lin1(tokens)
         ctx.save_for_backward(hidden)
         ctx.mlp, ctx.dtype = mlp, tokens.dtype
-        return _join(len(hidden), (mlp.lin2(mlp.act(hidden[strip])) for strip in _strips(len(hidden))))
+        return torch.cat([mlp.lin2(mlp.act(strip)) for strip in torch.split(hidden, STRIP)])
 
     @staticmethod
     @once_differentiable
@@ -69,8 +66,9 @@ class _Strips(torch.autograd.Function):
         (hidden,) = ctx.saved_tensors
         kind = hidden.dtype  # under autocast what the products were computed in, else the weights' own
         first, second = (linear.weight.to(kind) for linear in (ctx.mlp.lin1, ctx.mlp.lin2))
-        strips = ((hidden[strip], gradient[strip].to(kind) @ second) for strip in _strips(len(hidden)))
-        return _join(len(hidden), (_through(ctx.mlp.act, h, g) @ first for h, g in strips)).to(ctx.dtype), None
+        strips = zip(torch.split(hidden, STRIP), torch.split(gradient, STRIP), strict=True)
+        found = torch.cat([_through(ctx.mlp.act, h, g.to(kind) @ second) @ first for h, g in strips])
+        return found.to(ctx.dtype), None
 
 
 def _through(act: Any, hidden: Tensor, gradient: Tensor) -> Tensor:
@@ -79,18 +77,3 @@ def _through(act: Any, hidden: Tensor, gradient: Tensor) -> Tensor:
         hidden = hidden.detach().requires_grad_()
         (found,) = torch.autograd.grad(act(hidden), hidden, gradient)
     return found
-
-
-def _strips(length: int) -> Iterator[slice]:
-    for start in range(0, length, STRIP):
-        yield slice(start, start + STRIP)
-
-
-def _join(length: int, parts: Iterator[Tensor]) -> Tensor:
-    """Write the strips' answers one below the other; none outlives its turn."""
-    first = next(parts)
-    whole = first.new_empty(length, *first.shape[1:])
-    whole[:STRIP] = first
-    for strip, part in zip(list(_strips(length))[1:], parts, strict=True):
-        whole[strip] = part
-    return whole
