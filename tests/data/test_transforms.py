@@ -103,6 +103,20 @@ def test_every_second_view_is_mirrored_and_nothing_else_is_changed() -> None:
             assert (found != plain_labels).float().mean() < 0.01
 
 
+def test_upright_views_are_mirrored_and_never_turned() -> None:
+    labels = np.zeros((60, 60), np.uint8)
+    labels[:30, :20] = 1  # in a corner that no window larger than half of the image can cut it from
+
+    def corners(name: str) -> set[tuple[bool, bool]]:
+        """At the top, and at the left?"""
+        image = np.dstack([labels * np.uint8(200)] * 3)
+        views = [view(image, labels, SPEC, augmentation=AUGMENTATIONS[name], seed=3, index=i)[1] for i in range(1, 17)]
+        return {(bool((found[0] == 1).any()), bool((found[:, 0] == 1).any())) for found in views}
+
+    assert corners("upright") == {(True, True), (True, False)}
+    assert corners("varied") == {(True, True), (True, False), (False, True), (False, False)}
+
+
 def test_view_0_is_the_image_as_it_is() -> None:
     image, labels = picture(0, (60, 100)), shapes((60, 100))
     pixels, geometry = to_input(image, SPEC)

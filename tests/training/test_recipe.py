@@ -144,7 +144,7 @@ def test_several_classes(method: str, given: dict[str, Any], expected: dict[str,
     ("settings", "words"),
     [({"recipe": "papr"}, "recipe must be auto or paper, but 'papr' came"),
      ({"schedule": "cosine"}, "schedule must be warmup_cosine, linear or epoch_cosine"),
-     ({"augmentation": "none"}, "augmentation must be varied or flip"),
+     ({"augmentation": "none"}, "augmentation must be varied, upright or flip"),
      ({"square": "yes"}, "square must be true or false"),
      ({"updates": 3, "epochs": 2}, "updates and epochs say the same thing")],
 )  # fmt: skip

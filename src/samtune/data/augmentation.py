@@ -82,11 +82,13 @@ class Augmentation:
 
 AUGMENTATIONS = {
     "varied": Augmentation(),
+    "upright": Augmentation(rotate90=False),
     "flip": Augmentation(
         flip=False, rotate90=False, scale_min=1, brightness=0, contrast=0, gamma=0, hue=0, saturation=0, mirror_odd=True
     ),
 }
-"""The strengths that a recipe or a setting may name: samtune's own, and a left-right flip of every second view."""
+"""The strengths that a recipe or a setting may name: samtune's own; the same without turns, for scenes with an up and a
+down; and a left-right flip of every second view."""
 
 
 class _Draws:

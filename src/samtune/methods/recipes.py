@@ -13,8 +13,8 @@ Schedule = Literal["warmup_cosine", "linear", "epoch_cosine"]
 """Of the learning rate. warmup_cosine: linear rise over the first twentieth, then a cosine to one hundredth of the
 peak. linear: from the peak to 0. epoch_cosine: a cosine to 1e-7, one value for each pass over the images."""
 
-Augmentations = Literal["varied", "flip"]
-"""Of the views: samtune's own mixture, or a left-right flip of every second view."""
+Augmentations = Literal["varied", "upright", "flip"]
+"""Of the views: samtune's own mixture, the same without turns, or a left-right flip of every second view."""
 
 LossSide = Literal["auto", "input", "logits"]
 """Where logits and labels meet. input: logits are enlarged to the input's size. logits: of the labels, those at the

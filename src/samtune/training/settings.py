@@ -63,16 +63,16 @@ class TrainSettings:
             at the middle of the logits' cells, which saves time and memory and sees of what is thinner than a cell
             only some points; or "auto", logits where a cell is at least `WIDE_CELL` input pixels wide (SAM's are).
         ema: decay of the running average of the trained tensors; 0 for none.
-        augmentation: how views differ from the image: varied (flips, turns, windows, light) or flip (left-right, half
-            of the time).
+        augmentation: how views differ from the image: varied (flips, turns, windows, light), upright (the same
+            without turns, for scenes with an up and a down) or flip (left-right, half of the time).
         views: augmented views of an image besides itself; None for 8 where features are cached (1 where they are
             flipped alone), else a new view at every step. 0 trains on the images as they are.
         square: squash images to the base's square instead of keeping their aspect and padding; the specialist does
             the same ever after.
         evaluations: how often the validation images are scored in a run.
         patience: stop after this many evaluations without a better score; 0 for never.
-        precision: "auto" is bf16 on GPUs that have it; on CPUs that have it a real size's encoder computes in bf16, and
-            all else in fp32 (`sam.choose_precision`). "fp32" and "bf16" hold for the whole model.
+        precision: "auto" is bf16 on GPUs that have it; on CPUs where it is the faster a real size's encoder computes in
+            bf16, and all else in fp32 (`sam.choose_precision`). "fp32" and "bf16" hold for the whole model.
         recompute: keep of each encoder block only its input and compute the block again when its gradient is due: less
             memory for more time. Only for methods that train something in the encoder.
         device: "cpu", "cuda" or None for what there is.
