@@ -80,6 +80,16 @@ def test_auto_goes_by_the_number_of_images_and_says_so(
     assert words in caplog.text
 
 
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [({}, True), ({"augmentation": "upright"}, False), ({"augmentation": "flip"}, False), ({"views": 0}, False)],
+)  # fmt: skip
+def test_that_views_are_turned_is_said(given: dict[str, Any], told: bool, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.INFO, logger="samtune"):
+        planned(TrainSettings(**given), METHODS["lora"].recipe)
+    assert ("augmentation=upright" in caplog.text) == told
+
+
 def test_what_the_user_sets_wins(caplog: pytest.LogCaptureFixture) -> None:
     settings = TrainSettings(
         recipe="paper", method="conv_lora", method_fields={"paper": False}, epochs=2, batch_size=3, accumulate=1,

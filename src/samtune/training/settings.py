@@ -248,6 +248,8 @@ def plan_run(
     say(f"Recipe {settings.recipe}, {num_images} training images: {why}.")
     loss = plan.loss + (" at the logits' own size" if plan.loss_side == "logits" else "")
     say(f"{updates} updates of {batch_size} images, learning rate {plan.learning_rate:g}, loss {loss}; {kind}.")
+    if views > 1 and augmentation_of(settings, recipe) == "varied":
+        say("Views are mirrored, turned, cut out and lit anew; for scenes with an up and a down, augmentation=upright.")
     return plan
 
 
