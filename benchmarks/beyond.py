@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-from results_nano import SETS, Frozen, iou, parsed, parser, predicted_by, read, tell
+from results_nano import SETS, Frozen, iou, over_seeds, parsed, parser, predicted_by, read, tell
 
 from samtune.data import split, to_input
 from samtune.data.restore import decide, to_original
@@ -174,7 +174,7 @@ def table(base: str) -> str:
             gains = [own[seed] - reference[seed] for seed in sorted(set(own) & set(reference))]
             if gains:
                 means.append(statistics.mean(gains))
-            shown.append(f"{means[-1]:+.3f} ± {statistics.pstdev(gains):.3f} ({len(gains)})" if gains else "")
+            shown.append(over_seeds(gains, sign="+"))
         if means:
             helped = f"{sum(mean > 0 for mean in means)} of {len(means)}"
             lines.append(f"| {name} | {variant.against} | {' | '.join(shown)} | {helped} |")

@@ -142,12 +142,17 @@ def tell(key: str, cell: dict[str, Any], given: argparse.Namespace, results: Pat
         keep(key, cell, results)
 
 
-def over_seeds(values: Sequence[float]) -> str:
-    """Mean, standard deviation where there are several, and how many; nothing where there is none."""
+def over_seeds(values: Sequence[float], *, sign: str = "") -> str:
+    """Mean, standard deviation where there are several, and how many; nothing where there is none.
+
+    Args:
+        values: of one row on one set.
+        sign: "+" for differences, whose plus is told.
+    """
     if not values:
         return ""
     spread = f" ± {statistics.pstdev(values):.3f}" if len(values) > 1 else ""
-    return f"{statistics.mean(values):.3f}{spread} ({len(values)})"
+    return f"{statistics.mean(values):{sign}.3f}{spread} ({len(values)})"
 
 
 def table(base: str) -> str:
