@@ -1,9 +1,10 @@
-"""What each field of `ptsam` beyond its paper is worth, and the side of the loss: the same draws with and without it.
+"""What fields of `ptsam` beyond its paper are worth, and faults of public code: the same draws with and without.
 
     python benchmarks/beyond.py DATA [--sets a,b] [--variants dense=probe,tta,...] [--seeds 0,1,2]
     python benchmarks/beyond.py DATA --table
 
-DATA holds one folder per set with `images/` and `masks/`. A cell (set, seed, variant) that is in `results/beyond.json`
+DATA holds one folder per set with `images/` and `masks/`. Only the five sets of `results_nano.py` count for "helps
+on", whatever others are asked for. A cell (set, seed, variant) that is in `results/beyond.json`
 for the same base is not run again; what it is compared with is measured along with it. See README.md for how quality
 is measured.
 """
@@ -19,12 +20,13 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from results_nano import SETS, Frozen, iou, over_seeds, parsed, parser, predicted_by, read, tell
+from sets import SHOTS, scored_part
 
-from samtune.data import split, to_input
+from samtune.data import to_input
 from samtune.data.restore import decide, to_original
+from samtune.data.symmetries import SYMMETRIES, turned, turned_back
 from samtune.methods import load_specialist, touches_encoder
 from samtune.opinions import OpinionPool
-from samtune.predict.symmetries import NUM_SYMMETRIES, turned, turned_back
 from samtune.sam import Sam
 from samtune.training import TrainSettings, train
 
@@ -33,7 +35,7 @@ if TYPE_CHECKING:
 
     import numpy as np
 
-    from samtune.types import Features, Geometry
+    from samtune.types import Averaging, Features, Geometry
 
 RESULTS = Path(__file__).parent / "results" / "beyond.json"
 
@@ -44,14 +46,14 @@ class Variant:
 
     Attributes:
         fields: of the method.
-        tta: scored over the eight flips and quarter turns.
+        tta: over which flips and turns of an image its masks are averaged.
         settings: of the training.
         method: its name.
         against: the row it is compared with.
     """
 
     fields: dict[str, Any] = field(default_factory=dict)
-    tta: bool = False
+    tta: Averaging = "none"
     settings: dict[str, Any] = field(default_factory=dict)
     method: str = "ptsam"
     against: str = "plain"
@@ -65,7 +67,8 @@ class Variant:
 DENSE = {"dense": "probe"}
 VARIANTS = {
     "plain": Variant(),
-    "tta": Variant(tta=True),
+    "tta": Variant(tta="d4"),
+    "tta=mirror": Variant(tta="mirror"),
     "init=points": Variant({"init": "points"}),
     "init=sam_scale": Variant({"init": "sam_scale"}),
     "init=uniform": Variant({"init": "uniform"}),
@@ -78,12 +81,22 @@ VARIANTS = {
     "dense_folds=1": Variant(DENSE | {"dense_folds": 1}),
     "ensemble=5": Variant({"ensemble": 5}),
     "ensemble=5+dense=probe": Variant(DENSE | {"ensemble": 5}),
-    "ensemble=5+dense=probe+tta": Variant(DENSE | {"ensemble": 5}, tta=True),
+    "ensemble=5+dense=probe+tta": Variant(DENSE | {"ensemble": 5}, tta="d4"),
     "loss_side=logits": Variant(settings={"loss_side": "logits"}),
     "ptsam_encoder": Variant(method="ptsam_encoder"),
     "gated": Variant({"gated": True}, method="ptsam_encoder", against="ptsam_encoder"),
+    "lora": Variant(method="lora", against="lora"),
+    "lora structure": Variant(settings={"loss": "structure"}, method="lora", against="lora"),
+    "lora structure_published": Variant(
+        settings={"loss": "structure_published"}, method="lora", against="lora structure"
+    ),
+    "conv_lora": Variant(method="conv_lora", against="lora"),
+    "conv_lora paper": Variant({"paper": True}, method="conv_lora", against="conv_lora"),
+    "sam_adapter": Variant(method="sam_adapter", against="sam_adapter"),
+    "sam_adapter paper": Variant({"paper": True}, method="sam_adapter", against="sam_adapter"),
 }
-"""Rows by name; "dense_folds=1" has dense=probe too. The last two train in the encoder and take many times longer."""
+"""Rows by name; "dense_folds=1" has dense=probe too. From "ptsam_encoder" on they train in the encoder and take many
+times longer; the last seven tell what faults of public code are worth, which `paper` and a loss bring back."""
 
 
 class Turned:
@@ -93,11 +106,11 @@ class Turned:
         self.frozen = frozen
         self._features: dict[tuple[int, int], tuple[Features, Geometry]] = {}
 
-    def decoded(self, indices: Iterable[int], sam: Sam) -> Iterator[tuple[int, np.ndarray]]:
-        """Label maps from the average over the symmetries, as `predict --tta` has it."""
+    def decoded(self, indices: Iterable[int], sam: Sam, averaging: Averaging) -> Iterator[tuple[int, np.ndarray]]:
+        """Label maps from the average over symmetries, as `predict --tta` has it."""
         for index in indices:
             pool = OpinionPool()
-            for symmetry in range(NUM_SYMMETRIES):
+            for symmetry in SYMMETRIES[averaging]:
                 features, geometry = self._at(index, symmetry)
                 with torch.inference_mode():
                     pool.add(turned_back(to_original(sam.decode(features)[0], geometry), symmetry))
@@ -121,9 +134,9 @@ def measure(
     names = list(names)
     variant, dataset = VARIANTS[names[0]], frozen.dataset
     assert {VARIANTS[name].run for name in names} == {variant.run}
-    parts = split(dataset, shots=16, val=0.25, seed=seed)
+    scored = scored_part(dataset, seed)
     settings = TrainSettings(
-        base="nano", method=variant.method, method_fields=variant.fields, shots=16, seed=seed, device="cpu",
+        base="nano", method=variant.method, method_fields=variant.fields, shots=SHOTS, seed=seed, device="cpu",
         **(changes | variant.settings),
     )  # fmt: skip
     with tempfile.TemporaryDirectory() as folder:
@@ -134,11 +147,12 @@ def measure(
     told |= {"seconds": result.seconds["total"], "validation": result.validation["iou_per_image"]}
     cells = {}
     for name in names:
-        if VARIANTS[name].tta:
+        averaging = VARIANTS[name].tta
+        if averaging != "none":
             assert not touches_encoder(sam)
-            predicted = turned_features.decoded(parts.test, sam)
+            predicted = turned_features.decoded(scored, sam, averaging)
         else:
-            predicted = predicted_by(sam, frozen, parts.test)
+            predicted = predicted_by(sam, frozen, scored)
         cells[name] = {"iou": iou(dataset, predicted)} | told
     return cells
 
@@ -172,7 +186,7 @@ def table(base: str) -> str:
         for place in places:
             own, reference = values.get((name, place), {}), values.get((variant.against, place), {})
             gains = [own[seed] - reference[seed] for seed in sorted(set(own) & set(reference))]
-            if gains:
+            if gains and place in SETS:
                 means.append(statistics.mean(gains))
             shown.append(over_seeds(gains, sign="+"))
         if means:

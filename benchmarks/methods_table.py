@@ -12,8 +12,6 @@ to several processes. See README.md for how quality, seconds and memory are meas
 from __future__ import annotations
 
 import argparse
-import csv
-import json
 import statistics
 import tempfile
 from pathlib import Path
@@ -21,9 +19,10 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from results_nano import iou, over_seeds, parsed, parser, read, tell
+from sets import IDS, SHOTS, open_set, scored_part
 
 from samtune.compare.isolation import isolated
-from samtune.data import DataOptions, Dataset, open_dataset, split
+from samtune.data import Dataset
 from samtune.data.restore import decide
 from samtune.methods import METHODS
 from samtune.predict import Predictor, load_predictor
@@ -40,43 +39,7 @@ if TYPE_CHECKING:
 SETS = ("dsb2018_nuclei", "kvasir_seg", "camvid_street")
 STOCK = "stock_sam"
 RESULTS = Path(__file__).parent / "results" / "methods.json"
-SHOTS, VAL = 16, 0.25
 MIB = 2**20
-
-IDS = {"camvid_street": DataOptions(ids=tuple(range(1, 11)), ignore_label=11)}
-"""Sets whose masks hold class ids: sky (0) is the background of the ten classes, 11 is void."""
-
-
-def open_set(name: str, folder: Path, scratch: Path) -> Dataset:
-    """A set; where it has a split of its own, 16 images are drawn from its training part.
-
-    Args:
-        name: folder of the set.
-        folder: that holds the sets.
-        scratch: a folder for the list of its images.
-    """
-    images, masks, named = (folder / name / part for part in ("images", "masks", "split.json"))
-    options = IDS.get(name)
-    if options is None or not named.is_file():
-        return open_dataset(images, masks, options)
-    # Frames of a video: neighbours look alike, so the set's own split says which may be scored.
-    parts = {stem: part for part, stems in json.loads(named.read_text()).items() for stem in stems}
-    file = scratch / f"{name}.csv"
-    with file.open("w", newline="") as stream:
-        writer = csv.writer(stream)
-        writer.writerow(("image", "mask", "split"))
-        for image in sorted(images.iterdir()):
-            part = "train" if parts[image.stem] == "train" else "test"
-            writer.writerow((image.resolve(), (masks / f"{image.stem}.png").resolve(), part))
-    return open_dataset(file, None, options)
-
-
-def scored_part(dataset: Dataset, seed: int, limit: int | None) -> list[int]:
-    """The images that no run with this seed sees; without its own training part, where the set names one."""
-    unseen = split(dataset, shots=SHOTS, val=VAL, seed=seed).test
-    chosen = [index for index in unseen if dataset.pairs[index].split != "train"]
-    step = 1 if limit is None else max(1, len(chosen) // limit)
-    return chosen[::step][:limit]
 
 
 def measure(name: str, row: str, seed: int, given: argparse.Namespace) -> dict[str, Any]:
@@ -84,7 +47,7 @@ def measure(name: str, row: str, seed: int, given: argparse.Namespace) -> dict[s
     torch.set_num_threads(given.threads)
     with tempfile.TemporaryDirectory() as folder:
         scratch = Path(folder)
-        dataset = open_set(name, given.data, scratch)
+        dataset = open_set(name, given.data)
         indices = scored_part(dataset, seed, given.limit)
         if row == STOCK:
             sam = Sam.from_pretrained("nano").eval()
@@ -93,7 +56,7 @@ def measure(name: str, row: str, seed: int, given: argparse.Namespace) -> dict[s
         result = train(settings, dataset, scratch / "run")
         held_bytes = peak_bytes(torch.device("cpu"))
         adapter = scratch / "run" / "specialist" / "adapter_model.safetensors"
-        specialist = specialist_masks(load_predictor(scratch / "run", device="cpu"))
+        specialist = specialist_masks(load_predictor(scratch / "run", device="cpu", tta="none"))
         return {
             "iou": iou(dataset, masks(dataset, indices, specialist)),
             "num_images": len(indices),

@@ -20,10 +20,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
+from sets import SHOTS, VAL, open_set
 
 from samtune.compare import COLOUR_SPEC, UNET_SPEC, colour_planes, fit_colour, train_unet
 from samtune.compare.scoring import HEADLINE, encode_and_decode, from_pixels, score
-from samtune.data import Dataset, open_dataset, split, to_input
+from samtune.data import Dataset, split, to_input
 from samtune.data.restore import decide, to_original
 from samtune.files import write_text
 from samtune.methods import Probe, load_specialist, touches_encoder
@@ -50,7 +51,7 @@ class Frozen:
 
     def __init__(self, name: str, folder: Path, sam: Sam) -> None:
         self.name, self.sam = name, sam
-        self.dataset: Dataset = open_dataset(folder / name / "images", folder / name / "masks")
+        self.dataset = open_set(name, folder)
         self.features: list[tuple[Features, Geometry]] = []
         for index in range(len(self.dataset)):
             pixels, geometry = to_input(self.dataset.image(index), sam.spec)
@@ -76,7 +77,7 @@ def iou(dataset: Dataset, predicted: Iterable[tuple[int, np.ndarray]]) -> float:
 def measure(frozen: Frozen, row: str, seed: int, changes: dict[str, Any]) -> dict[str, dict[str, float]]:
     """Train one row on one draw of 16 images and score it on all others; the cells by row, a run's probe among them."""
     dataset, start = frozen.dataset, time.monotonic()
-    parts = split(dataset, shots=16, val=0.25, seed=seed)
+    parts = split(dataset, shots=SHOTS, val=VAL, seed=seed)
     if row == "stock_sam":
         return {row: {"iou": iou(dataset, frozen.decoded(parts.test, frozen.sam.decode))}}
     if row in WITHOUT_SAM:
@@ -91,7 +92,7 @@ def measure(frozen: Frozen, row: str, seed: int, changes: dict[str, Any]) -> dic
     with tempfile.TemporaryDirectory() as folder:
         run = Path(folder) / "run"
         method = "ptsam" if row == "probe" else row
-        settings = TrainSettings(base="nano", method=method, shots=16, seed=seed, device="cpu", **changes)
+        settings = TrainSettings(base="nano", method=method, shots=SHOTS, seed=seed, device="cpu", **changes)
         result = train(settings, dataset, run)
         probe = Probe.load(run / "probe.safetensors")
         cells = {"probe": {"iou": iou(dataset, frozen.decoded(parts.test, probe.logits))}}

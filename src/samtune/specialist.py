@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from samtune.data import DataOptions, Dataset
     from samtune.methods import AdapterCard
     from samtune.predict import Evaluation
-    from samtune.types import Prediction
+    from samtune.types import Averaging, Prediction
 
     Paths = str | Path
     Images = Paths | np.ndarray | Sequence[Paths] | Sequence[np.ndarray]
@@ -120,7 +120,7 @@ class Specialist:
         *,
         batch_size: int = 4,
         device: str | None = None,
-        tta: bool = False,
+        tta: Averaging | None = None,
     ) -> Specialist:
         """Load a specialist.
 
@@ -129,8 +129,8 @@ class Specialist:
             base: where to load the base from; None for the name that the specialist carries.
             batch_size: images that are encoded together.
             device: "cpu", "cuda", "mps"; None for CUDA where there is one, else the CPU.
-            tta: average over the eight flips and quarter turns of each image whenever it predicts or evaluates, for
-                eight times the time.
+            tta: over which views of an image to average whenever it predicts or evaluates: "none", "mirror" (twice the
+                time) or "d4", all eight flips and quarter turns (eight times); None for what the specialist says.
 
         Raises:
             WeightsError: the folder is damaged, or the base is not the one it was trained on.

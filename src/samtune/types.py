@@ -22,6 +22,10 @@ IGNORE = 255
 Precision = Literal["auto", "fp32", "bf16"]
 """What a user may say about the numbers a model computes in; see `sam.choose_precision`."""
 
+Averaging = Literal["none", "mirror", "d4"]
+"""Over which views of an image a prediction is averaged (test-time augmentation): the image alone, the image and its
+left-right mirror, or all eight flips and quarter turns, the dihedral group D4; see `data.symmetries`."""
+
 
 @dataclass(frozen=True)
 class ImageSpec:

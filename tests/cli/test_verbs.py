@@ -45,12 +45,16 @@ def test_train_predict_evaluate_and_the_page(run: Run, data: Path, samples: Path
     assert trained.json["trainable"] == 4 * 16
     assert trained.json["steps"] == 8
     assert "num_tokens" in (out / "config.toml").read_text()
-    assert "<html" in (out / "report.html").read_text()
+    assert "These scores see each image once; when it predicts, the specialist averages" in (
+        " ".join((out / "report.html").read_text().split())
+    )
 
     masks = tmp_path / "masks"
     predicted = run("predict", out, samples / "images", "--out", masks, "--overlay", "--json")
     assert predicted.code == 0, predicted.err
     assert predicted.json["num_images"] == 5
+    assert predicted.json["tta"] == "d4"
+    assert "8 times as long (as the specialist says; --tta none leaves it out)" in predicted.err
     assert predicted.json["values"] == {"background": 0, "foreground": 255}
     assert set(np.unique(read_image(masks / "cells_000.png"))) <= {0, 255}
 
@@ -206,7 +210,7 @@ def test_doctor(run: Run, samples: Path, tmp_path: Path) -> None:
 
 
 def test_averaging_over_flips_and_turns(run: Run, specialist: Path, samples: Path, tmp_path: Path) -> None:
-    for name, flags in (("plain", []), ("averaged", ["--tta"])):
+    for name, flags in (("plain", []), ("averaged", ["--tta", "d4"])):
         answer = run(
             "predict", specialist, samples / "images", "--out", tmp_path / name, "--probabilities", "--json", *flags
         )
@@ -214,9 +218,11 @@ def test_averaging_over_flips_and_turns(run: Run, specialist: Path, samples: Pat
     plain, averaged = (read_image(tmp_path / name / "cells_000_prob.png") for name in ("plain", "averaged"))
     assert plain.shape == averaged.shape
     assert (plain != averaged).any()
-    scored = run("evaluate", specialist, samples / "images", samples / "masks", "--tta", "--json")
+    scored = run("evaluate", specialist, samples / "images", samples / "masks", "--tta", "d4", "--json")
     assert scored.code == 0, scored.err
+    assert scored.json["tta"] == "d4"
     assert any("eight flips" in note for note in scored.json["notes"])
+    assert run("predict", specialist, samples / "images", "--out", tmp_path / "x", "--tta", "all").code == 2
 
 
 def test_unreadable_inputs_give_code_2_and_stop_nothing(

@@ -86,7 +86,8 @@ def test_the_json_and_the_table(run: Path, samples: Path, tmp_path: Path) -> Non
     found = evaluate(run / "specialist", open_dataset(samples / "images", samples / "masks"), device="cpu")
     content = json.loads(json.dumps(found.to_json(), allow_nan=False))
     assert list(content) == [
-        "num_images", "protocol", "resolution", "headline", "rows", "per_class", "regressions", "skipped", "notes",
+        "num_images", "protocol", "tta", "resolution", "headline", "rows", "per_class", "regressions", "skipped",
+        "notes",
     ]  # fmt: skip
     assert list(content["rows"]) == ["specialist", "stock_sam", "probe"]
     assert content["num_images"] == 5

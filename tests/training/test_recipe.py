@@ -58,6 +58,25 @@ def test_labels_are_taken_at_the_cells_where_these_are_wide() -> None:
         assert planned(TrainSettings(recipe="paper", loss_side="auto"), recipe).loss_side == "logits"
 
 
+def test_few_images_get_averaged_predictions_of_views_that_training_showed(caplog: pytest.LogCaptureFixture) -> None:
+    recipe = Recipe(few_tta="d4")
+    with caplog.at_level(logging.INFO, logger="samtune"):
+        assert planned(TrainSettings(), recipe, num_images=16).tta == "d4"
+    assert "At most 16 training images, so predictions will be the mean over the eight flips" in caplog.text
+    caplog.clear()
+    with caplog.at_level(logging.INFO, logger="samtune"):
+        assert planned(TrainSettings(), recipe, num_images=17).tta == "none"
+        assert planned(TrainSettings(tta="none"), recipe).tta == "none"
+        assert planned(TrainSettings(recipe="paper"), recipe).tta == "none"
+    assert "mean over" not in caplog.text
+    assert [planned(TrainSettings(augmentation=word), recipe).tta for word in ("varied", "upright", "flip")] == [
+        "d4", "mirror", "mirror"
+    ]  # fmt: skip
+    assert planned(TrainSettings(tta="d4", augmentation="flip"), Recipe(), num_images=99).tta == "d4"
+    with pytest.raises(ConfigError, match="tta must be none, mirror or d4, but 'all' came"):
+        TrainSettings(tta="all")  # type: ignore[arg-type]
+
+
 def test_a_published_loss_for_one_class_gives_way_to_several() -> None:
     assert planned(TrainSettings(), CONV_LORA_RECIPE, num_classes=3).loss == "ce_dice"
     with pytest.raises(ConfigError, match="structure is for one class"):
@@ -203,12 +222,22 @@ def test_the_published_form_is_what_is_trained_and_loaded(prepared: Path, tmp_pa
         assert sam.decode(sam.encode(torch.zeros(1, 3, 96, 96))).shape == (1, 3, 24, 24)
 
 
+def test_a_specialist_of_few_images_is_averaged_ever_after(prepared: Path) -> None:
+    run(prepared, "few", method="ptsam", updates=2)
+    assert read_card(prepared / "few" / "specialist").tta == "d4"
+    assert load_predictor(prepared / "few", device="cpu").tta == "d4"
+    run(prepared, "few-as-it-is", method="ptsam", updates=2, tta="none")
+    assert load_predictor(prepared / "few-as-it-is", device="cpu").tta == "none"
+    run(prepared, "few-lora", method="lora", updates=2)
+    assert read_card(prepared / "few-lora" / "specialist").tta == "none"
+
+
 def test_the_probe_of_a_squashed_run_is_scored_on_squashed_images(prepared: Path) -> None:
     """With a method that changes the encoder, the floors come from a base of their own."""
     run(prepared, "squashed", method="lora", square=True, updates=2)
     dataset = open_dataset(prepared / "data" / "images", prepared / "data" / "masks")
     found = evaluate(prepared / "squashed", dataset, tell=False).rows["probe"].iou_per_image
-    run(prepared, "cached", method="ptsam", square=True, updates=2)
+    run(prepared, "cached", method="ptsam", square=True, updates=2, tta="none")
     assert evaluate(prepared / "cached", dataset, tell=False).rows["probe"].iou_per_image == pytest.approx(found)
 
 

@@ -67,6 +67,7 @@ def _run(out: Path, kind: str, seed: int, base: str) -> dict[str, Any]:
     say(f"2. Training ptsam on {base}: a few prompt tokens are learned, all else stays frozen.")
     given = {
         "images": str(images), "masks": str(masks), "base": base, "seed": seed, "class_names": (kind,),
+        "tta": "none",  # eight views of each image would make two minutes of one
     }  # fmt: skip
     run = out / "run"
     result = train(given, [], None, run, resume=False, report=False)

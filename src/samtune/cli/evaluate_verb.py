@@ -20,6 +20,7 @@ from samtune.cli.options import (
     Instances,
     Json,
     Masks,
+    averaging,
     data_options,
     data_values,
 )
@@ -69,7 +70,7 @@ def evaluate(
     per_image: Annotated[
         Path | None, typer.Option("--per-image", metavar="CSV", help="Write the score of each image.")
     ] = None,
-    tta: Averaged = False,
+    tta: Averaged = None,
     base: Base = None,
     batch_size: BatchSize = 4,
     classes: Classes = None,
@@ -91,7 +92,7 @@ def evaluate(
     dataset = open_for(card, images, masks, options or _trained_with(specialist))
     evaluation = score(
         specialist, dataset, base=base, unseen=unseen, protocol=protocol.value, at=at, spacing=spacing,
-        batch_size=batch_size, device=device, tta=tta,
+        batch_size=batch_size, device=device, tta=averaging(tta),
     )  # fmt: skip
     content = evaluation.to_json()
     if per_image is not None:

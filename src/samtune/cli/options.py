@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tomllib
+from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -11,6 +12,7 @@ from samtune.errors import ConfigError
 
 if TYPE_CHECKING:
     from samtune.data import DataOptions
+    from samtune.types import Averaging
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout and nothing else there.")]
 _IMAGES = typer.Argument(help="Folder of images, a CSV manifest, or a folder with images/ and masks/.")
@@ -33,10 +35,22 @@ Device = Annotated[
     typer.Option("--device", metavar="NAME", help="cpu, cuda or mps. Default: cuda where there is one."),
 ]
 BatchSize = Annotated[int, typer.Option("--batch-size", min=1, help="Images that are encoded together.")]
+
+
+class Views(StrEnum):
+    """Over which views of an image a prediction is averaged; the words of `samtune.types.Averaging`."""
+
+    none = "none"
+    mirror = "mirror"
+    d4 = "d4"
+
+
 Averaged = Annotated[
-    bool,
+    Views | None,
     typer.Option(
-        "--tta", help="Average over the 8 flips and quarter turns of each image: steadier, and 8 times as long."
+        "--tta",
+        help="Average over the image and its mirror (2 times as long) or over all 8 flips and quarter turns, d4 (8 "
+        "times). Default: as the specialist says.",
     ),
 ]
 Classes = Annotated[
@@ -65,6 +79,11 @@ Instances = Annotated[
         help="Whether each id is one object of a single class. Default: inferred.",
     ),
 ]
+
+
+def averaging(views: Views | None) -> Averaging | None:
+    """The word of `--tta`; None where it was not given."""
+    return None if views is None else views.value
 
 
 def data_values(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -64,6 +65,8 @@ def write_training_page(
         base: where to load the base from.
         device: as for `load_predictor`.
     """
+    from samtune.data.symmetries import IN_WORDS
+    from samtune.methods import read_card, specialist_folder
     from samtune.predict import evaluate
     from samtune.progress import say
     from samtune.report import ReportPage, write_report
@@ -80,7 +83,12 @@ def write_training_page(
         )
         return write_report(result.run, page)
     say("Scoring the validation images for the report.")
-    evaluation = evaluate(result.run, validation, base=base, device=device, tell=False)
+    # Each image once, as the score that chose the step has it, and without waiting for all its views.
+    evaluation = evaluate(result.run, validation, base=base, device=device, tta="none", tell=False)
+    averaged = read_card(specialist_folder(result.run)).tta
+    if averaged != "none":
+        note = f"These scores see each image once; when it predicts, the specialist averages over {IN_WORDS[averaged]}."
+        evaluation = replace(evaluation, notes=(*evaluation.notes, note))
     where = "the validation part, which chose the step: they flatter"
     return write_evaluation_page(result.run, evaluation, validation, where=where, base=base, device=device)
 

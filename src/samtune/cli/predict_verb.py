@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from samtune.cli.options import Averaged, Base, BatchSize, Device, Json
+from samtune.cli.options import Averaged, Base, BatchSize, Device, Json, averaging
 from samtune.cli.output import emit
 
 
@@ -21,7 +21,7 @@ def predict(
         bool, typer.Option("--probabilities", help="Write stem_prob.png too: 16 bit, 65535 is probability 1.")
     ] = False,
     overlay: Annotated[bool, typer.Option("--overlay", help="Write stem_overlay.jpg too.")] = False,
-    tta: Averaged = False,
+    tta: Averaged = None,
     base: Base = None,
     batch_size: BatchSize = 4,
     device: Device = None,
@@ -30,7 +30,7 @@ def predict(
     """Segment images: a PNG with each input's stem and size (one class 0/255, several the ids 0..K)."""
     from samtune.predict import load_predictor, predict_folder
 
-    predictor = load_predictor(specialist, base, batch_size=batch_size, device=device, tta=tta)
+    predictor = load_predictor(specialist, base, batch_size=batch_size, device=device, tta=averaging(tta))
     written = predict_folder(predictor, inputs, out, probabilities=probabilities, overlays=overlay)
     class_names = list(predictor.card.class_names)
     values = {"background": 0} | {name: label for label, name in enumerate(class_names, start=1)}
@@ -42,6 +42,7 @@ def predict(
         "files": [str(file) for file in written.files],
         "skipped": list(written.skipped),
         "values": values,
+        "tta": predictor.tta,
         "notes": list(written.notes),
     }
     meaning = ", ".join(f"{value} {name}" for name, value in values.items())

@@ -23,6 +23,7 @@ from samtune.compare.settings import STOCK, Cell, CompareSettings
 from samtune.compare.sharing import Division, divide, in_processes, one_by_one
 from samtune.errors import SamTuneError
 from samtune.files import write_json
+from samtune.methods import METHODS
 from samtune.predict.predictor import choose_device
 from samtune.progress import say
 from samtune.training.memory import available_bytes
@@ -119,6 +120,12 @@ def compare(settings: CompareSettings, dataset: Dataset, folder: Path, *, run: R
     results = Results(cells, records, tuple(dataset.pairs[i].stem for i in draws.test), units_of(dataset, draws.test))
     groups, why = image_groups(dataset, draws.test) if STOCK in results.rows else ((), ())
     notes = [*notes, *(f"{note}." for note in (*dataset.notes, *draws.notes)), *_told_by_cells(records)]
+    averaged = [row for row in settings.trained_rows if METHODS[row].recipe.few_tta != "none"]
+    if averaged:
+        notes.append(
+            f"Every row sees a test image once. By default {' and '.join(averaged)} predicts the mean over flips and "
+            "turns where few images were annotated (--tta), which is not in these scores."
+        )
     results.write_csv(folder / CSV_FILE)
     advice = advise(results, groups, [f"{reason}." for reason in why])
     new = len(records) - num_known

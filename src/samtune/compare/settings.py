@@ -18,7 +18,7 @@ STOCK, PROBE, COLOUR, UNET = "stock_sam", "probe", "blurred_colour", "unet"
 BASELINES = (STOCK, PROBE, COLOUR, UNET)
 """The rows that are in every comparison, ahead of the methods."""
 
-OWN = ("method", "method_fields", "base", "side", "shots", "val", "seed", "updates", "device")
+OWN = ("method", "method_fields", "base", "side", "shots", "val", "seed", "updates", "device", "tta")
 """Settings of a training that the comparison decides itself."""
 
 
@@ -154,6 +154,7 @@ class CompareSettings:
                 seed=cell.seed,
                 updates=None if fitted else self.updates,
                 device=self.device,
+                tta="none",  # each row sees an image once
                 **self.more,
             )
         except TypeError as error:

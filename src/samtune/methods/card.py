@@ -9,10 +9,13 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from samtune.errors import WeightsError
 from samtune.files import write_text
+
+if TYPE_CHECKING:
+    from samtune.types import Averaging
 
 FORMAT_VERSION = 1
 CONFIG_FILE = "adapter_config.json"
@@ -42,6 +45,7 @@ class AdapterCard:
         format_version: of this folder.
         recipe: "auto" or "paper", how it was trained.
         square: images are squashed to side x side instead of padded, as they were in training.
+        tta: over which views of an image predictions are averaged where the user does not say; see `types.Averaging`.
     """
 
     method: str
@@ -61,9 +65,10 @@ class AdapterCard:
     format_version: int = FORMAT_VERSION
     recipe: str = "auto"
     square: bool = False
+    tta: Averaging = "none"
 
 
-LATER_KEYS = frozenset({"recipe", "square"})
+LATER_KEYS = frozenset({"recipe", "square", "tta"})
 """Keys that are younger than format version 1; a card without them has their defaults."""
 
 

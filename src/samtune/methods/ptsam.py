@@ -16,7 +16,8 @@ embedding kept. Ours, because the paper's text does not say or was not at hand: 
 optimiser and schedule, one token set per class with the background as the absence of all, and mask token 0
 as the output.
 
-Beyond the paper, all off by default (`docs/methods.md` says what each is for):
+Beyond the paper, off by default (`docs/methods.md` says what each is for), but for the averaging of predictions over
+an image's eight flips and quarter turns, which the recipe asks for where at most 16 images were trained on:
 
     mask_token   another of SAM's four mask tokens, or all four mixed by 4 learned weights per class (`token_sets.py`;
                  after PerSAM-F, arXiv 2305.03048, which mixes three)
@@ -87,7 +88,7 @@ class PTSAM:
     name: ClassVar[str] = "ptsam"
     source: ClassVar[str] = "Piater et al., Prompt-Tuning SAM, CVPRW 2025, arXiv 2504.16739"
     starts_as_identity: ClassVar[bool] = False
-    recipe: ClassVar[Recipe] = Recipe(learning_rate=3e-2, updates=400, batch_size=4)
+    recipe: ClassVar[Recipe] = Recipe(learning_rate=3e-2, updates=400, batch_size=4, few_tta="d4")
 
     def __post_init__(self) -> None:
         for field in ("num_tokens", "dense_folds", "ensemble"):

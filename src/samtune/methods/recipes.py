@@ -7,7 +7,10 @@ how it was trained, as `published`.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Literal, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, runtime_checkable
+
+if TYPE_CHECKING:
+    from samtune.types import Averaging
 
 Schedule = Literal["warmup_cosine", "linear", "epoch_cosine"]
 """Of the learning rate. warmup_cosine: linear rise over the first twentieth, then a cosine to one hundredth of the
@@ -46,6 +49,8 @@ class Recipe:
         square: squash images to the model's square instead of padding them.
         evaluate_epochs: score the validation images once in a pass over the training images.
         patience: evaluations without a better score before the run stops, 0 for never.
+        few_tta: over which views of an image the predictions of a specialist are averaged that was trained on few
+            images, `training.settings.FEW_IMAGES` at most; others predict each image as it is.
     """
 
     learning_rate: float = 1e-3
@@ -64,6 +69,7 @@ class Recipe:
     square: bool = False
     evaluate_epochs: bool = False
     patience: int = 10
+    few_tta: Averaging = "none"
 
 
 @dataclass(frozen=True)

@@ -21,11 +21,12 @@ import numpy as np
 
 from samtune.data.resizing import resize_labels
 from samtune.data.restore import decide
+from samtune.data.symmetries import IN_WORDS
 from samtune.errors import ConfigError, DataError
 from samtune.losses import probabilities
 from samtune.methods import Probe, load_specialist, read_card, specialist_folder, touches_encoder
 from samtune.metrics import EXPLAINED, Case, ProtocolScores, find_protocol
-from samtune.predict.predictor import choose_device, segment
+from samtune.predict.predictor import averaging, choose_device, segment
 from samtune.predict.reading import read_ahead
 from samtune.predict.regressions import Regression, find_regressions
 from samtune.predict.scale import check_scale, undefined_notes
@@ -40,7 +41,7 @@ if TYPE_CHECKING:
     from samtune.data import Dataset
     from samtune.methods import AdapterCard
     from samtune.metrics import ImageScore, Scores
-    from samtune.types import Features
+    from samtune.types import Averaging, Features
 
 SPECIALIST, STOCK, PROBE = "specialist", "stock_sam", "probe"
 SPLIT_FILE, PROBE_FILE = "split.json", "probe.safetensors"
@@ -58,7 +59,7 @@ class Evaluation:
         per_image: row -> the overlap of each image, in the order of the data set.
         skipped: {"file": ..., "why": ...} of each image that could not be read.
         notes: what a reader must know to trust the numbers, one sentence each.
-        tta: whether every row was averaged over the flips and quarter turns of each image.
+        tta: over which views of an image every row was averaged; see `segment`.
         resolution: the size at which predictions and masks were compared, in words.
         measures: row -> the protocol's further values of the set; None where a value is not defined.
         values: row -> image name -> all values of the image.
@@ -72,7 +73,7 @@ class Evaluation:
     per_image: dict[str, tuple[ImageScore, ...]]
     skipped: tuple[dict[str, str], ...] = ()
     notes: tuple[str, ...] = ()
-    tta: bool = False
+    tta: Averaging = "none"
     resolution: str = "native"
     measures: dict[str, dict[str, float | None]] = field(default_factory=dict)
     values: dict[str, dict[str, dict[str, float | None]]] = field(default_factory=dict, repr=False)
@@ -99,6 +100,7 @@ class Evaluation:
         return {
             "num_images": self.num_images,
             "protocol": self.protocol,
+            "tta": self.tta,
             "resolution": self.resolution,
             "headline": self.headline,
             "rows": rows,
@@ -142,7 +144,7 @@ def evaluate(
     spacing: float | None = None,
     batch_size: int = 4,
     device: str | None = None,
-    tta: bool = False,
+    tta: Averaging | None = None,
     tell: bool = True,
 ) -> Evaluation:
     """Score a specialist and its baselines on annotated images; memory does not grow with their number.
@@ -159,26 +161,28 @@ def evaluate(
         spacing: side of a pixel in any unit, for distances; None for pixels.
         batch_size: images that are encoded together.
         device: as for `load_predictor`.
-        tta: average over the eight flips and quarter turns of each image, for every row alike, so that what the
-            specialist is ahead of its floors is not the averaging's doing.
+        tta: over which views of an image to average (see `segment`), for every row alike, so that what the
+            specialist is ahead of its floors is not the averaging's doing; None for what the specialist's card says.
         tell: say the notes aloud too.
 
     Raises:
         DataError: the classes differ in number, or no image is left to score.
         ConfigError: `unseen` is asked for without a run to say what was seen; the protocol is unknown or for one
-            class; `at` or `spacing` is out of range or without effect.
+            class; `at` or `spacing` is out of range or without effect; `tta` is unknown.
         WeightsError: the specialist is damaged or the base is not the one it was trained on.
     """
     chosen_protocol = find_protocol(protocol)
     check_scale(chosen_protocol, at, spacing)
     card = read_card(specialist_folder(path))
+    views = averaging(card, tta)
     notes = _compare_classes(card, dataset, str(path))
     seen = _seen(path, unseen, notes)
     rows = load_rows(path, base, device)
     notes += rows.notes
-    if tta:
-        notes.append("Every row is averaged over the eight flips and quarter turns of each image.")
-    rows = replace(rows, tta=tta, at=at, chosen_threshold=chosen_protocol.threshold)
+    if views != "none":
+        why = "as the specialist says" if tta is None else "as asked"
+        notes.append(f"Every row is averaged over {IN_WORDS[views]}, {why}.")
+    rows = replace(rows, tta=views, at=at, chosen_threshold=chosen_protocol.threshold)
     width = spacing or 1.0
     accumulators = {name: ProtocolScores(chosen_protocol, card.class_names, (width, width)) for name in rows.names}
     skipped: list[dict[str, str]] = []
@@ -219,7 +223,7 @@ def evaluate(
         per_image=per_image,
         skipped=tuple(skipped),
         notes=tuple(notes),
-        tta=tta,
+        tta=views,
         resolution="native" if at is None else f"squashed to {at} x {at}",
         measures={name: more for name, (_, more) in results.items()},
         values=values,
@@ -238,7 +242,7 @@ class Rows:
         stock_decoders: row -> decoder, on the features of `stock`.
         threshold: of the specialist; the floors decide at 0.5.
         notes: why a row is not there.
-        tta: whether images are predicted in all their flips and quarter turns.
+        tta: over which views of an image each row is averaged.
         at: side of the square that predictions are squashed to; None for each image's size.
         chosen_threshold: a protocol's own for all rows; None for those above.
     """
@@ -249,7 +253,7 @@ class Rows:
     stock_decoders: dict[str, Callable[[Features], Tensor]]
     threshold: float
     notes: tuple[str, ...] = ()
-    tta: bool = False
+    tta: Averaging = "none"
     at: int | None = None
     chosen_threshold: float | None = None
 

@@ -2,7 +2,7 @@
 
 `segment` is the one path from pixels to full-size logits: an image is encoded once and decoded by as many
 decoders as there are rows to compare. `Predictor` is `segment` with the specialist alone. With test-time averaging
-both look at each image in its eight flips and quarter turns and average what they find.
+both look at each image in several of its flips and quarter turns and average what they find.
 """
 
 from __future__ import annotations
@@ -15,12 +15,13 @@ from torch import Tensor
 
 from samtune.data import to_input
 from samtune.data.restore import decide, to_original
+from samtune.data.symmetries import IN_WORDS, SYMMETRIES, turned, turned_back
 from samtune.data.transforms import check_image
 from samtune.errors import ConfigError
 from samtune.losses import probabilities
 from samtune.methods import fold, load_specialist
 from samtune.opinions import OpinionPool
-from samtune.predict.symmetries import NUM_SYMMETRIES, turned, turned_back
+from samtune.progress import say
 from samtune.sam import compute_in
 from samtune.types import Prediction
 
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
 
     from samtune.methods import AdapterCard
     from samtune.sam import Sam
-    from samtune.types import Features, Precision
+    from samtune.types import Averaging, Features, Precision
 
 
 @torch.inference_mode()
@@ -42,7 +43,7 @@ def segment(
     images: Sequence[np.ndarray],
     *,
     at: int | None = None,
-    tta: bool = False,
+    tta: Averaging = "none",
 ) -> Iterator[dict[str, Tensor]]:
     """Encode a batch of images once and decode it with each decoder.
 
@@ -51,8 +52,9 @@ def segment(
         decoders: name -> Features to logits (B, K, h, w) over the padded square, at any resolution.
         images: uint8 (H, W, 3) RGB each, of any sizes; encoded as one batch.
         at: side of the square that the logits are squashed to; None for each image's own size.
-        tta: average each decoder's probabilities over the eight flips and quarter turns of each image. Eight times
-            the work; an image is predicted in the same way whichever way it is held.
+        tta: average each decoder's probabilities over an image and its mirror, or over its eight flips and quarter
+            turns ("d4"): twice or eight times the work. With the latter an image is predicted in the same way
+            whichever way it is held.
 
     Yields:
         For each image in order: name -> logits float32 (K, H, W) at the image's size (or `at` squared), on the
@@ -61,13 +63,13 @@ def segment(
     Raises:
         ShapeError: an image is not uint8 (H, W, 3).
     """
-    if not tta:
+    if tta == "none":
         yield from _segment_once(sam, decoders, images, at)
         return
     for image in images:
         check_image(image)
     pools = [{name: OpinionPool() for name in decoders} for _ in images]
-    for symmetry in range(NUM_SYMMETRIES):
+    for symmetry in SYMMETRIES[tta]:
         views = [turned(image, symmetry) for image in images]
         for pool, found in zip(pools, _segment_once(sam, decoders, views, at), strict=True):
             for name, planes in found.items():
@@ -95,19 +97,19 @@ class Predictor:
         sam: an adapted model as `methods.load_specialist` gives it; used where its weights are.
         card: what is known of it; its threshold decides for one class.
         batch_size: images that are encoded together.
-        tta: average over the eight flips and quarter turns of each image, for eight times the time.
+        tta: what is averaged over, see `segment`; None for what the card says.
 
     Raises:
-        ConfigError: `batch_size` is below 1.
+        ConfigError: `batch_size` is below 1, or `tta` is no word of `types.Averaging`.
     """
 
-    def __init__(self, sam: Sam, card: AdapterCard, *, batch_size: int = 4, tta: bool = False) -> None:
+    def __init__(self, sam: Sam, card: AdapterCard, *, batch_size: int = 4, tta: Averaging | None = None) -> None:
         if batch_size < 1:
             raise ConfigError(f"batch_size must be at least 1, but {batch_size} came.")
         self.sam = sam
         self.card = card
         self.batch_size = batch_size
-        self.tta = tta
+        self.tta = averaging(card, tta)
 
     def images(self, images: Sequence[np.ndarray]) -> list[Prediction]:
         """Segment images, `batch_size` at a time; the result does not depend on how they are batched.
@@ -141,7 +143,7 @@ def load_predictor(
     *,
     batch_size: int = 4,
     device: str | None = None,
-    tta: bool = False,
+    tta: Averaging | None = None,
     precision: Precision = "auto",
 ) -> Predictor:
     """Load a specialist for prediction: folded to plain weights where its method can be, rounded where that pays.
@@ -153,18 +155,40 @@ def load_predictor(
         base: where to load the base from; None for the name that the specialist carries.
         batch_size: images that are encoded together.
         device: "cpu", "cuda", "mps"; None for CUDA where there is one, else the CPU.
-        tta: see `Predictor`.
+        tta: see `Predictor`; an average is said, since it takes its time.
         precision: of the encoder; "auto" is bf16 where `sam.choose_precision` takes it, which is said.
 
     Raises:
         WeightsError: the folder is damaged or the base is not the one it was trained on.
-        ConfigError: the device is not there, `batch_size` is below 1, or the precision is unknown.
+        ConfigError: the device is not there, `batch_size` is below 1, or the precision or `tta` is unknown.
     """
     place = choose_device(device)
     sam, card = load_specialist(path, base)
     sam = fold(sam)
     compute_in(sam, precision, place)
-    return Predictor(sam.to(place), card, batch_size=batch_size, tta=tta)
+    predictor = Predictor(sam.to(place), card, batch_size=batch_size, tta=tta)
+    if predictor.tta != "none":
+        say(
+            f"Predictions are averaged over {IN_WORDS[predictor.tta]}, which takes {len(SYMMETRIES[predictor.tta])} "
+            f"times as long ({'as the specialist says; ' if tta is None else ''}--tta none leaves it out)."
+        )
+    return predictor
+
+
+def averaging(card: AdapterCard, tta: Averaging | None) -> Averaging:
+    """What a specialist's predictions are averaged over.
+
+    Args:
+        card: of the specialist.
+        tta: as asked; None for what the card says.
+
+    Raises:
+        ConfigError: it is no word of `types.Averaging`.
+    """
+    chosen = card.tta if tta is None else tta
+    if chosen not in SYMMETRIES:
+        raise ConfigError(f"tta must be {', '.join(SYMMETRIES)}, but {chosen!r} came.")
+    return chosen
 
 
 def choose_device(device: str | None) -> torch.device:

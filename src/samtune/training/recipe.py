@@ -92,6 +92,8 @@ def _tell(settings: TrainSettings, published: Published, fields: dict[str, Any],
         for name, ours, theirs in ((key, getattr(settings, key), getattr(published.recipe, key)) for key in COMPARABLE)
         if ours not in (None, "auto", theirs)
     ]
+    if settings.tta not in (None, "none"):
+        against.append(f"tta={settings.tta} (published: none)")
     if settings.updates is not None:
         against.append(f"updates={settings.updates} (published: {published.recipe.epochs} epochs)")
     plain = published.fields_for(num_classes, {})

@@ -265,6 +265,7 @@ def _finish(
             data_fingerprint=dataset.subset(parts.train).fingerprint(),
             num_images=len(parts.train),
             recipe=chosen.kind,
+            tta=trainer.plan.tta,
         )
         save(trainer.sam, folder.specialist, card)
         content = {key: value for key, value in vars(result).items() if key != "run"}

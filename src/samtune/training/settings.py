@@ -6,10 +6,11 @@ import math
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, get_args
 
+from samtune.data.symmetries import IN_WORDS, SYMMETRIES
 from samtune.errors import ConfigError
 from samtune.methods.recipes import Augmentations, LossSide, Schedule
 from samtune.progress import say
-from samtune.types import Precision
+from samtune.types import Averaging, Precision
 
 if TYPE_CHECKING:
     from samtune.losses import LossKind
@@ -24,8 +25,12 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "schedule": get_args(Schedule),
     "augmentation": get_args(Augmentations),
     "loss_side": get_args(LossSide),
+    "tta": get_args(Averaging),
 }
 """The settings that are words of a list."""
+
+FEW_IMAGES = 16
+"""Up to so many training images a recipe's averaging of predictions is taken."""
 
 MIN_PASSES = 10
 """How often auto sees each image at least: with many images it raises the method's updates to this."""
@@ -71,6 +76,8 @@ class TrainSettings:
             the same ever after.
         evaluations: how often the validation images are scored in a run.
         patience: stop after this many evaluations without a better score; 0 for never.
+        tta: over which views of an image the specialist's predictions are averaged: none, mirror or d4 (all eight
+            flips and quarter turns); see `averaging_of`. Training, validation scores included, knows nothing of it.
         precision: "auto" is bf16 on GPUs that have it; on CPUs where it is the faster a real size's encoder computes in
             bf16, and all else in fp32 (`sam.choose_precision`). "fp32" and "bf16" hold for the whole model.
         recompute: keep of each encoder block only its input and compute the block again when its gradient is due: less
@@ -103,6 +110,7 @@ class TrainSettings:
     square: bool | None = None
     evaluations: int | None = None
     patience: int | None = None
+    tta: Averaging | None = None
     precision: Precision = "auto"
     recompute: bool = False
     device: str | None = None
@@ -156,6 +164,7 @@ class Plan:
         patience: evaluations without a better score before the run stops, 0 for never.
         updates_per_epoch: updates in a pass over the training images, a whole number or not.
         loss_side: where logits and labels meet, "input" or "logits".
+        tta: over which views of an image the specialist's predictions are averaged.
     """
 
     updates: int
@@ -174,6 +183,7 @@ class Plan:
     patience: int
     updates_per_epoch: float
     loss_side: LossSide = "input"
+    tta: Averaging = "none"
 
     def rate(self, step: int) -> float:
         """The learning rate of a step (from 0)."""
@@ -239,6 +249,7 @@ def plan_run(
         patience=_or(settings.patience, recipe.patience),
         updates_per_epoch=per_epoch,
         loss_side=_loss_side(settings, recipe, cell_pixels),
+        tta=averaging_of(settings, recipe, num_images),
     )
     if not updates:
         say("No updates: the values fitted to the training images, as they are, are the result.")
@@ -250,12 +261,38 @@ def plan_run(
     say(f"{updates} updates of {batch_size} images, learning rate {plan.learning_rate:g}, loss {loss}; {kind}.")
     if views > 1 and augmentation_of(settings, recipe) == "varied":
         say("Views are mirrored, turned, cut out and lit anew; for scenes with an up and a down, augmentation=upright.")
+    if plan.tta != "none" and settings.tta is None:
+        say(
+            f"At most {FEW_IMAGES} training images, so predictions will be the mean over {IN_WORDS[plan.tta]}, "
+            f"{len(SYMMETRIES[plan.tta])} times as long (--set tta=none now, or --tta none later, leaves it out)."
+        )
     return plan
 
 
 def augmentation_of(settings: TrainSettings, recipe: Recipe) -> str:
     """How views differ from the image: a key of `samtune.data.augmentation.AUGMENTATIONS`."""
     return settings.augmentation or recipe.augmentation
+
+
+def averaging_of(settings: TrainSettings, recipe: Recipe, num_images: int) -> Averaging:
+    """Over which views of an image the specialist's predictions are to be averaged.
+
+    The recipe says it for few images, where it was measured (docs/results-nano.md). No more views than training showed:
+    turned ones need the varied augmentation. The published recipes, and what is trained by auto in their place, know
+    no averaging.
+
+    Args:
+        settings: as given.
+        recipe: that of `choose_recipe`.
+        num_images: training images.
+    """
+    if settings.tta is not None:
+        return settings.tta
+    if num_images > FEW_IMAGES or settings.recipe == "paper":
+        return "none"
+    if recipe.few_tta == "d4" and augmentation_of(settings, recipe) != "varied":
+        return "mirror"
+    return recipe.few_tta
 
 
 def num_views(settings: TrainSettings, recipe: Recipe, *, cached: bool) -> int:

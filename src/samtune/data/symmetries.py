@@ -10,7 +10,17 @@ import numpy as np
 import torch
 from torch import Tensor
 
-NUM_SYMMETRIES = 8
+from samtune.types import Averaging
+
+SYMMETRIES: dict[Averaging, tuple[int, ...]] = {"none": (0,), "mirror": (0, 4), "d4": tuple(range(8))}
+"""The numbers of the views that are averaged; an image is encoded once for each."""
+
+IN_WORDS: dict[Averaging, str] = {
+    "none": "the image as it is",
+    "mirror": "the image and its left-right mirror",
+    "d4": "the eight flips and quarter turns of each image",
+}
+"""What is averaged, as the end of a sentence."""
 
 
 def turned(image: np.ndarray, symmetry: int) -> np.ndarray:
