@@ -6,6 +6,7 @@ import ast
 import hashlib
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from torch import Tensor
 import samtune
 from samtune.errors import MethodError, WeightsError
 from samtune.methods import adapt, card_of, delta, load_specialist, make_method, read_card, save
+from samtune.types import Averaging
 from tests.tiny import tiny_sam
 
 TENSORS, CONFIG = "adapter_model.safetensors", "adapter_config.json"
@@ -103,6 +105,19 @@ def test_other_classes_are_refused(folder: Path) -> None:
 def test_another_format_version_is_refused(folder: Path) -> None:
     edit_config(folder, format_version=2)
     refused(folder, "format version 1", "it has 2")
+
+
+def test_an_unknown_averaging_is_refused(folder: Path) -> None:
+    edit_config(folder, tta="all")
+    refused(folder, "must name none, mirror, d4 as tta", "'all' came")
+
+
+def test_the_card_for_people_says_over_what_predictions_are_averaged(tmp_path: Path) -> None:
+    sam = adapt(tiny_sam(), make_method("ptsam"))
+    cases: tuple[tuple[Averaging, bool], ...] = (("none", False), ("mirror", True))
+    for tta, told in cases:
+        save(sam, tmp_path, replace(card_of(sam, ("cell",)), tta=tta))
+        assert ("mean over the image and its left-right mirror" in (tmp_path / "README.md").read_text()) is told
 
 
 def test_an_unknown_key_is_refused(folder: Path) -> None:

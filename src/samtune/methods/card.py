@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from samtune.data.symmetries import IN_WORDS, SYMMETRIES
 from samtune.errors import WeightsError
 from samtune.files import write_text
 
@@ -109,6 +110,10 @@ def read_card(folder: Path) -> AdapterCard:
         raise WeightsError(
             f"{file} must have exactly the format's keys, but missing are {missing} and unknown are {extra}."
         )
+    if values.get("tta", "none") not in SYMMETRIES:
+        raise WeightsError(
+            f"{file} must name {', '.join(SYMMETRIES)} as tta, but {values['tta']!r} came; copy it again."
+        )
     for key in ("class_names", "pixel_mean", "pixel_std"):
         values[key] = tuple(values[key])
     return AdapterCard(**values)
@@ -118,6 +123,7 @@ def _model_card(card: AdapterCard, num_parameters: int) -> str:
     """The README of a specialist, with the metadata block that model hubs read."""
     licence, sentence = _licence(card.base)
     scores = [f"- {name}: {value:.4f}" for name, value in sorted(card.metrics.items())]
+    averaged = "" if card.tta == "none" else f" It predicts the mean over {IN_WORDS[card.tta]} (`--tta none`: one)."
     return "\n".join(
         [
             "---",
@@ -134,7 +140,7 @@ def _model_card(card: AdapterCard, num_parameters: int) -> str:
             f"{num_parameters:,} trained parameters on `{card.base}` (weights sha256 "
             f"`{card.base_sha256[:16]}...`), learned from "
             f"{card.num_images} annotated images {'squashed to' if card.square else 'at'} {card.side} pixels with the "
-            f"recipe {card.recipe} of samtune {card.samtune_version}.",
+            f"recipe {card.recipe} of samtune {card.samtune_version}.{averaged}",
             "",
             "```python",
             "from samtune import Specialist",
