@@ -15,12 +15,13 @@ import torch
 from torch import nn
 
 from samtune.data import open_dataset
+from samtune.data.orientation import Orientation
 from samtune.errors import ConfigError
 from samtune.methods import METHODS, FromPublication, Recipe, load_specialist, method_fields, read_card
 from samtune.methods.recipes import CONV_LORA_RECIPE, SIDE_RECIPE
 from samtune.predict import evaluate, load_predictor
 from samtune.training import Plan, RunFolder, TrainSettings, plan_run, train
-from samtune.training.recipe import choose_recipe
+from samtune.training.recipe import choose_recipe, settle_views
 from tests.training.test_train import three_classes
 from tests.training.tiny_run import run
 
@@ -99,14 +100,46 @@ def test_auto_goes_by_the_number_of_images_and_says_so(
     assert words in caplog.text
 
 
+UPRIGHT, TURNED = Orientation(12, 0.9, 1 / 4096), Orientation(12, 0.01, 0.4)
+
+
+def never() -> Orientation:
+    pytest.fail("the masks need not be looked at")
+
+
+@pytest.mark.parametrize(("found", "word", "views"), [(UPRIGHT, "flip", 2), (TURNED, "varied", 9)])
+def test_the_masks_decide_how_views_differ_and_it_is_said(
+    found: Orientation, word: str, views: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    for method, given in (("ptsam", None), ("decoder_only", "auto")):
+        settings = TrainSettings(method=method, augmentation=given)
+        with caplog.at_level(logging.INFO, logger="samtune"):
+            chosen = settle_views(settings, choose_recipe(settings, 1), lambda: found)
+        plan = planned(settings, chosen.recipe, cached=True)
+        assert (plan.augmentation, plan.views) == (word, views)
+        told = "The masks tell up from down (by chance once in 4,096)" if found.upright else "The masks do not tell up"
+        assert chosen.notes[-1].startswith(told)
+        assert chosen.notes[-1] in caplog.text
+        caplog.clear()
+        assert settle_views(settings, choose_recipe(settings, 1), lambda: found, tell=False) == chosen
+        assert told not in caplog.text
+    assert planned(TrainSettings(), settled("ptsam", found)).tta == ("mirror" if found.upright else "d4")
+
+
+def settled(method: str, found: Orientation) -> Recipe:
+    settings = TrainSettings(method=method)
+    return settle_views(settings, choose_recipe(settings, 1), lambda: found).recipe
+
+
 @pytest.mark.parametrize(
-    ("given", "told"),
-    [({}, True), ({"augmentation": "upright"}, False), ({"augmentation": "flip"}, False), ({"views": 0}, False)],
+    "given",
+    [{"augmentation": "upright"}, {"augmentation": "varied"}, {"views": 0}, {"method": "decoder_only"},
+     {"method": "probe"}, {"method": "lora", "recipe": "paper"}],
 )  # fmt: skip
-def test_that_views_are_turned_is_said(given: dict[str, Any], told: bool, caplog: pytest.LogCaptureFixture) -> None:
-    with caplog.at_level(logging.INFO, logger="samtune"):
-        planned(TrainSettings(**given), METHODS["lora"].recipe)
-    assert ("augmentation=upright" in caplog.text) == told
+def test_masks_are_not_looked_at_where_the_views_are_settled(given: dict[str, Any]) -> None:
+    settings = TrainSettings(**{"method": "lora"} | given)
+    chosen = choose_recipe(settings, 1)
+    assert settle_views(settings, chosen, never) is chosen
 
 
 def test_what_the_user_sets_wins(caplog: pytest.LogCaptureFixture) -> None:
@@ -173,7 +206,7 @@ def test_several_classes(method: str, given: dict[str, Any], expected: dict[str,
     ("settings", "words"),
     [({"recipe": "papr"}, "recipe must be auto or paper, but 'papr' came"),
      ({"schedule": "cosine"}, "schedule must be warmup_cosine, linear or epoch_cosine"),
-     ({"augmentation": "none"}, "augmentation must be varied, upright or flip"),
+     ({"augmentation": "none"}, "augmentation must be auto, varied, upright or flip"),
      ({"square": "yes"}, "square must be true or false"),
      ({"updates": 3, "epochs": 2}, "updates and epochs say the same thing")],
 )  # fmt: skip

@@ -5,26 +5,29 @@ from __future__ import annotations
 import time
 from copy import deepcopy
 from dataclasses import replace
+from functools import cache, partial
 from typing import TYPE_CHECKING, Any
 
 from samtune.compare.memory import needed_bytes
 from samtune.compare.settings import Cell
 from samtune.data.augmentation import AUGMENTATIONS
+from samtune.data.orientation import find_orientation
 from samtune.data.store import ArrayStore
 from samtune.errors import SamTuneError
 from samtune.methods import adapt, touches_encoder
 from samtune.predict.predictor import choose_device
 from samtune.sam import Sam, choose_precision
 from samtune.training.features import CachedFeatures, Views, encode_views, encoder_id
-from samtune.training.recipe import choose_recipe
+from samtune.training.recipe import choose_recipe, settle_views
 from samtune.training.settings import augmentation_of, num_views
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from samtune.compare.measure import Job
     from samtune.compare.settings import CompareSettings
     from samtune.data import Augmentation, Dataset
+    from samtune.data.orientation import Orientation
     from samtune.methods import Method
     from samtune.training.recipe import Chosen
     from samtune.types import ImageSpec
@@ -84,12 +87,14 @@ def _wanted(
     squares = {chosen[row].square for row in chosen if not touches[row]}
     for square in sorted(squares | ({False} if job.dataset.num_classes == 1 else set())):  # stock SAM sees no squares
         yield Views(job.dataset, job.test, replace(spec, square=square)), 1
+    look = cache(partial(find_orientation, job.dataset))  # the rows share their draws
     wanted: dict[tuple[bool, str], dict[int, int]] = {}
     for cell in job.settings.cells(job.dataset.num_classes):
         if cell.row not in chosen:
             continue
-        plan, counts = _views_of(job, cell, chosen[cell.row], cached=not touches[cell.row])
-        for index in job.support(cell)[0]:
+        train, val = job.support(cell)
+        plan, counts = _views_of(job, cell, chosen[cell.row], partial(look, train + val), cached=not touches[cell.row])
+        for index in train:
             known = wanted.setdefault(plan, {})
             known[index] = max(counts, known.get(index, 0))
     for (square, name), images in wanted.items():
@@ -99,9 +104,12 @@ def _wanted(
             yield Views(job.dataset, indices, replace(spec, square=square), augmentation), count
 
 
-def _views_of(job: Job, cell: Cell, chosen: Chosen, *, cached: bool) -> tuple[tuple[bool, str], int]:
+def _views_of(
+    job: Job, cell: Cell, chosen: Chosen, look: Callable[[], Orientation], *, cached: bool
+) -> tuple[tuple[bool, str], int]:
     """What a training encodes of each image: without cached features only the image as it is, for its probe."""
     training = job.settings.training(cell)
+    chosen = settle_views(training, chosen, look, tell=False)
     count = num_views(training, chosen.recipe, cached=True) if cached else 1
     return (chosen.square, augmentation_of(training, chosen.recipe)), count
 

@@ -16,8 +16,9 @@ Schedule = Literal["warmup_cosine", "linear", "epoch_cosine"]
 """Of the learning rate. warmup_cosine: linear rise over the first twentieth, then a cosine to one hundredth of the
 peak. linear: from the peak to 0. epoch_cosine: a cosine to 1e-7, one value for each pass over the images."""
 
-Augmentations = Literal["varied", "upright", "flip"]
-"""Of the views: samtune's own mixture, the same without turns, or a left-right flip of every second view."""
+Augmentations = Literal["auto", "varied", "upright", "flip"]
+"""Of the views: samtune's own mixture, the same without turns, or a left-right flip of every second view. auto: flip
+where the masks tell up from down (`data.orientation`), else varied."""
 
 LossSide = Literal["auto", "input", "logits"]
 """Where logits and labels meet. input: logits are enlarged to the input's size. logits: of the labels, those at the
@@ -65,7 +66,7 @@ class Recipe:
     decay_all: bool = False
     clip_norm: float = 1.0
     accumulate: int = 1
-    augmentation: Augmentations = "varied"
+    augmentation: Augmentations = "auto"
     square: bool = False
     evaluate_epochs: bool = False
     patience: int = 10

@@ -11,12 +11,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from samtune.data import split as split_dataset
+from samtune.data.orientation import find_orientation
 from samtune.data.store import ArrayStore
 from samtune.methods import StartsFromData, trainable
 from samtune.progress import say
 from samtune.training.features import CachedFeatures, encoder_id
 from samtune.training.memory import available_bytes, feature_bytes, held_bytes
-from samtune.training.recipe import choose_recipe
+from samtune.training.recipe import choose_recipe, settle_views
 from samtune.training.setup import accelerator_of, adapt_and_plan, load_base, views_of
 from samtune.training.trial import Trial
 from samtune.training.validation import Validation
@@ -80,6 +81,7 @@ def estimate_run(settings: TrainSettings, dataset: Dataset, *, validation: Datas
     chosen = choose_recipe(settings, len(dataset.class_names))
     given = validation is not None
     parts = split_dataset(dataset, shots=settings.shots, val=0 if given else settings.val, seed=settings.seed)
+    chosen = settle_views(settings, chosen, lambda: find_orientation(dataset, parts.train + parts.val))
     before = time.monotonic()
     sam = load_base(settings, chosen, accelerator.device)
     seconds = {"load": time.monotonic() - before}

@@ -1,19 +1,24 @@
 """From the word of `--recipe` to a method and its numbers; what is taken, and what is missing, is said.
 
-auto    the method's own recipe; the number of images decides the updates (`settings.plan_run`)
+auto    the method's own recipe; the number of images decides the updates (`settings.plan_run`), and the masks
+        whether views are turned (`settle_views`)
 paper   what the method's source says (`methods.recipes.Published`), with the method's fields that bring back what
         the default mends; a method whose source says nothing that is known is trained as by auto
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from samtune.methods import METHODS, FromPublication, make_method
 from samtune.progress import say
+from samtune.training.settings import has_updates
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from samtune.data.orientation import Orientation
     from samtune.methods import Method, Published, Recipe
     from samtune.training.settings import TrainSettings
 
@@ -71,6 +76,40 @@ def choose_recipe(settings: TrainSettings, num_classes: int) -> Chosen:
         say(note)
     square = recipe.square if settings.square is None else settings.square
     return Chosen(method, recipe, settings.recipe, square, tuple(notes))
+
+
+def settle_views(
+    settings: TrainSettings, chosen: Chosen, look: Callable[[], Orientation], *, tell: bool = True
+) -> Chosen:
+    """Where the views are left to the masks, look at these, and say what was chosen.
+
+    Args:
+        settings: as given.
+        chosen: of `choose_recipe`.
+        look: finds the orientation of the run's annotated images, those for validation too.
+        tell: say it.
+
+    Returns:
+        The choice, its recipe with a word for the views in the place of auto.
+    """
+    asked = settings.augmentation or chosen.recipe.augmentation
+    if asked != "auto" or not has_updates(settings, chosen.recipe) or settings.views == 0:
+        return chosen
+    found = look()
+    if found.upright:
+        note = (
+            f"The masks tell up from down (by chance once in {1 / found.chance:,.0f}), so views are mirrored "
+            "left-right alone; augmentation=varied turns, cuts and relights them too."
+        )
+    else:
+        note = (
+            "The masks do not tell up from down, so views are mirrored, turned, cut out and lit anew; if the scenes "
+            "stand upright nevertheless, augmentation=flip."
+        )
+    if tell:
+        say(note)
+    recipe = replace(chosen.recipe, augmentation="flip" if found.upright else "varied")
+    return replace(chosen, recipe=recipe, notes=(*chosen.notes, note))
 
 
 def _tell(settings: TrainSettings, published: Published, fields: dict[str, Any], num_classes: int) -> list[str]:

@@ -17,6 +17,7 @@ from accelerate.utils import gather_object
 
 from samtune.data import split as split_dataset
 from samtune.data import split_record
+from samtune.data.orientation import find_orientation
 from samtune.data.store import ArrayStore
 from samtune.errors import ConfigError, DataError
 from samtune.files import write_json
@@ -35,7 +36,7 @@ from samtune.training.features import (
     encoder_id,
 )
 from samtune.training.micro_batch import choose_parts
-from samtune.training.recipe import Chosen, choose_recipe
+from samtune.training.recipe import Chosen, choose_recipe, settle_views
 from samtune.training.run_folder import RunFolder
 from samtune.training.setup import accelerator_of, adapt_and_plan, autocast_of, load_base, views_of
 from samtune.training.trainer import COLLAPSE_SHARE, Trainer
@@ -133,6 +134,7 @@ def train(
     num_classes = len(dataset.class_names)
     chosen = choose_recipe(settings, num_classes)
     parts = _parts(settings, dataset, validation, folder, accelerator)
+    chosen = settle_views(settings, chosen, lambda: find_orientation(dataset, parts.train + parts.val))
     sam = load_base(settings, chosen, accelerator.device)
     views, sample = views_of(sam, settings, chosen, dataset, parts.train)
     with clock.phase("features"):

@@ -69,7 +69,8 @@ class TrainSettings:
             only some points; or "auto", logits where a cell is at least `WIDE_CELL` input pixels wide (SAM's are).
         ema: decay of the running average of the trained tensors; 0 for none.
         augmentation: how views differ from the image: varied (flips, turns, windows, light), upright (the same
-            without turns, for scenes with an up and a down) or flip (left-right, half of the time).
+            without turns), flip (left-right, half of the time), or auto: flip where the masks tell up from down, else
+            varied.
         views: augmented views of an image besides itself; None for 8 where features are cached (1 where they are
             flipped alone), else a new view at every step. 0 trains on the images as they are.
         square: squash images to the base's square instead of keeping their aspect and padding; the specialist does
@@ -165,6 +166,7 @@ class Plan:
         updates_per_epoch: updates in a pass over the training images, a whole number or not.
         loss_side: where logits and labels meet, "input" or "logits".
         tta: over which views of an image the specialist's predictions are averaged.
+        augmentation: how views differ from the image.
     """
 
     updates: int
@@ -184,6 +186,7 @@ class Plan:
     updates_per_epoch: float
     loss_side: LossSide = "input"
     tta: Averaging = "none"
+    augmentation: str = "varied"
 
     def rate(self, step: int) -> float:
         """The learning rate of a step (from 0)."""
@@ -250,6 +253,7 @@ def plan_run(
         updates_per_epoch=per_epoch,
         loss_side=_loss_side(settings, recipe, cell_pixels),
         tta=averaging_of(settings, recipe, num_images),
+        augmentation=augmentation_of(settings, recipe),
     )
     if not updates:
         say("No updates: the values fitted to the training images, as they are, are the result.")
@@ -259,8 +263,6 @@ def plan_run(
     say(f"Recipe {settings.recipe}, {num_images} training images: {why}.")
     loss = plan.loss + (" at the logits' own size" if plan.loss_side == "logits" else "")
     say(f"{updates} updates of {batch_size} images, learning rate {plan.learning_rate:g}, loss {loss}; {kind}.")
-    if views > 1 and augmentation_of(settings, recipe) == "varied":
-        say("Views are mirrored, turned, cut out and lit anew; for scenes with an up and a down, augmentation=upright.")
     if plan.tta != "none" and settings.tta is None:
         say(
             f"At most {FEW_IMAGES} training images, so predictions will be the mean over {IN_WORDS[plan.tta]}, "
@@ -270,8 +272,12 @@ def plan_run(
 
 
 def augmentation_of(settings: TrainSettings, recipe: Recipe) -> str:
-    """How views differ from the image: a key of `samtune.data.augmentation.AUGMENTATIONS`."""
-    return settings.augmentation or recipe.augmentation
+    """How views differ from the image: a key of `samtune.data.augmentation.AUGMENTATIONS`.
+
+    Of a recipe that leaves it to the masks, varied; `recipe.settle_views` looks at them and puts a word in its place.
+    """
+    word = recipe.augmentation if settings.augmentation in (None, "auto") else settings.augmentation
+    return "varied" if word == "auto" else word
 
 
 def averaging_of(settings: TrainSettings, recipe: Recipe, num_images: int) -> Averaging:
@@ -295,6 +301,11 @@ def averaging_of(settings: TrainSettings, recipe: Recipe, num_images: int) -> Av
     return recipe.few_tta
 
 
+def has_updates(settings: TrainSettings, recipe: Recipe) -> bool:
+    """Whether anything is trained after the first values."""
+    return bool(recipe.updates or settings.updates or settings.epochs or recipe.epochs)
+
+
 def num_views(settings: TrainSettings, recipe: Recipe, *, cached: bool) -> int:
     """Number of views of an image, itself included.
 
@@ -303,7 +314,7 @@ def num_views(settings: TrainSettings, recipe: Recipe, *, cached: bool) -> int:
         recipe: that of `choose_recipe`.
         cached: whether features are computed once.
     """
-    if not (recipe.updates or settings.updates or settings.epochs or recipe.epochs):
+    if not has_updates(settings, recipe):
         return 1
     if settings.views is not None:
         return settings.views + 1
