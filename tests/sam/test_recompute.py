@@ -10,8 +10,8 @@ from samtune.methods import METHODS, adapt, make_method, penalty, touches_encode
 from tests.tiny import tiny_sam
 
 
-def gradients(method: str, *, recompute: bool) -> dict[str, Tensor]:
-    sam = adapt(tiny_sam(), make_method(method), seed=1)
+def gradients(method: str, *, recompute: bool, **fields: object) -> dict[str, Tensor]:
+    sam = adapt(tiny_sam(), make_method(method, **fields), seed=1)
     sam.vision_encoder.recompute = recompute
     pixels = torch.randn(2, 3, 96, 96, generator=torch.Generator().manual_seed(1))
     torch.manual_seed(5)
@@ -30,10 +30,20 @@ def test_gradients_are_those_of_a_kept_graph(method: str) -> None:
         assert torch.allclose(found[name], right, rtol=1e-5, atol=1e-7), name
 
 
-def test_less_is_kept() -> None:
+def test_running_statistics_move_once() -> None:
+    expected, found = (gradients("ts_sam", recompute=recompute, paper=True) for recompute in (False, True))
+    moved = [name for name in expected if name.endswith("running_mean")]
+    assert moved
+    assert all(bool(expected[name].any()) for name in moved)
+    for name, right in expected.items():
+        assert torch.allclose(found[name], right, rtol=1e-5, atol=1e-7), name
+
+
+@pytest.mark.parametrize("method", ["lora", "lst", "ts_sam"])
+def test_less_is_kept(method: str) -> None:
     kept = []
     for recompute in (False, True):
-        sam = adapt(tiny_sam(), make_method("lora"))
+        sam = adapt(tiny_sam(), make_method(method))
         sam.vision_encoder.recompute = recompute
         sizes: list[int] = []
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from samtune.errors import MethodError
-from samtune.sam import ENCODER_ROLES, ROLES, Sam, is_base_module
+from samtune.sam import ENCODER_ROLES, ROLES, Call, Sam, is_base_module
 from samtune.types import Features
 from tests.tiny import tiny_library, tiny_sam
 
@@ -63,11 +63,11 @@ class SideSpy(nn.Module):
         self.patches = patches
         return "first"
 
-    def forward(self, index: int, tokens: Tensor, state: Any) -> tuple[Tensor, Any]:
+    def forward(self, index: int, tokens: Tensor, state: Any, call: Call) -> tuple[Tensor, Any]:
         self.calls.append((index, tuple(tokens.shape), state))
         return tokens * self.factor, index
 
-    def end(self, embedding: Tensor, state: Any) -> tuple[Tensor, Any]:
+    def end(self, embedding: Tensor, state: Any, call: Call) -> tuple[Tensor, Any]:
         self.calls.append(("end", tuple(embedding.shape), state))
         return embedding * self.last, "last"
 

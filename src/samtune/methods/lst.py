@@ -38,7 +38,7 @@ from samtune.methods.recipes import BASELINE_PUBLISHED, Published, Recipe
 from samtune.sam.attention import attend, from_windows, to_windows
 
 if TYPE_CHECKING:
-    from samtune.sam import Sam
+    from samtune.sam import Call, Sam
 
 
 @dataclass(frozen=True)
@@ -99,7 +99,7 @@ class Ladder(nn.Module):
     def begin(self, pixels: Tensor, patches: Tensor) -> None:
         """Nothing to look at yet; see `Side.begin`."""
 
-    def forward(self, index: int, tokens: Tensor, state: Tensor | None) -> tuple[Tensor, Tensor | None]:
+    def forward(self, index: int, tokens: Tensor, state: Tensor | None, call: Call) -> tuple[Tensor, Tensor | None]:
         """The stream as it came, and s_i (B, H, W, w) after block i; see `Side`."""
         if index == -1:
             return tokens, None
@@ -107,9 +107,9 @@ class Ladder(nn.Module):
         if state is not None:
             gate = self.gates[index - 1].sigmoid()
             seen = gate * state + (1 - gate) * seen
-        return tokens, self.blocks[index](seen)
+        return tokens, call(self.blocks[index], seen)
 
-    def end(self, embedding: Tensor, state: Tensor) -> tuple[Tensor, None]:
+    def end(self, embedding: Tensor, state: Tensor, call: Call) -> tuple[Tensor, None]:
         """The embedding (B, C, H, W) with the ladder's sum; see `Side.end`."""
         return embedding + self.up(self.norm(state)).permute(0, 3, 1, 2), None
 

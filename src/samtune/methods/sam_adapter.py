@@ -49,7 +49,7 @@ from samtune.methods.whole_decoder import WholeDecoder
 from samtune.sam import cell_centres
 
 if TYPE_CHECKING:
-    from samtune.sam import Sam
+    from samtune.sam import Call, Sam
     from samtune.types import Features
 
 
@@ -134,13 +134,13 @@ class EdgePrompts(nn.Module):
         edges: Tensor = self.edges(high_frequency(pixels))
         return self.patches(patches) + edges.permute(0, 2, 3, 1)  # type: ignore[no-any-return]
 
-    def forward(self, index: int, tokens: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, index: int, tokens: Tensor, state: Tensor, call: Call) -> tuple[Tensor, Tensor]:
         """Add the prompt of block `index + 1`, the next one; nothing after the last. See `Side`."""
         if index + 1 == len(self.tune):
             return tokens, state
         return tokens + self.up(F.gelu(self.tune[index + 1](state))), state
 
-    def end(self, embedding: Tensor, state: Tensor) -> tuple[Tensor, None]:
+    def end(self, embedding: Tensor, state: Tensor, call: Call) -> tuple[Tensor, None]:
         """The embedding as it came; see `Side.end`."""
         return embedding, None
 

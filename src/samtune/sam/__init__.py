@@ -5,6 +5,7 @@ from samtune.sam.precision import autocast_to, choose_precision, compute_in, kee
 from samtune.sam.sites import (
     ENCODER_ROLES,
     ROLES,
+    Call,
     ClassHeads,
     DecoderPrompts,
     EncoderPrompts,
@@ -23,6 +24,7 @@ __all__ = [
     "META_SIZES",
     "ROLES",
     "Block",
+    "Call",
     "ClassHeads",
     "DecoderPrompts",
     "EncoderPrompts",

@@ -32,6 +32,7 @@ Tokens at a site of a block are always (B, H, W, C). A place left None costs not
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
 from typing import Any, ClassVar, Protocol
 
 import torch
@@ -110,6 +111,11 @@ def is_base_module(module: nn.Module) -> bool:
     return library and isinstance(module, nn.Linear | nn.Conv2d | nn.LayerNorm)
 
 
+Call = Callable[..., Any]
+"""`call(module, *inputs)` is `module(*inputs)`; where blocks are computed again for their gradients, so is the module,
+and only its inputs are kept."""
+
+
 class Side(Protocol):
     """A network beside the encoder: `begin`, then a call for each index from -1, then `end`.
 
@@ -129,25 +135,27 @@ class Side(Protocol):
         """
         ...
 
-    def __call__(self, index: int, tokens: Tensor, state: Any) -> tuple[Tensor, Any]:
+    def __call__(self, index: int, tokens: Tensor, state: Any, call: Call) -> tuple[Tensor, Any]:
         """Look at the stream once: index -1 ahead of the first block, then after each block.
 
         Args:
             index: -1 (position embedding added), then the block's number from 0.
             tokens: (B, H, W, C) the stream.
             state: what the step before returned.
+            call: runs a module of this network.
 
         Returns:
             The stream, corrected or as it came, and the state.
         """
         ...
 
-    def end(self, embedding: Tensor, state: Any) -> tuple[Tensor, Any]:
+    def end(self, embedding: Tensor, state: Any, call: Call) -> tuple[Tensor, Any]:
         """Look at the neck's output.
 
         Args:
             embedding: (B, C, H, W) of the neck.
             state: what the call after the last block returned.
+            call: as before.
 
         Returns:
             The embedding, corrected or as it came, and what travels in `Features.side`.

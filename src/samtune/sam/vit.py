@@ -159,8 +159,8 @@ class ImageEncoder(Roles):
 
     Attributes:
         recompute: in training keep only what goes from block to block, and compute a block again when its gradient
-            is due. A block that learns nothing and that no gradient has to pass is never part of the graph, with or
-            without it.
+            is due; so with the parts of a side network. A block that learns nothing and that no gradient has to pass is
+            never part of the graph, with or without it.
     """
 
     roles = ENCODER_ROLES
@@ -209,7 +209,7 @@ class ImageEncoder(Roles):
         side: Any = self.side
         state: Any = None
         if side is not None:
-            tokens, state = side(-1, tokens, side.begin(pixels, patches))
+            tokens, state = side(-1, tokens, side.begin(pixels, patches), self._call)
         prompts = None if self.prompts is None else self.prompts.tokens.expand(len(tokens), -1, -1)
         block: Any
         for index, block in enumerate(self.layers):
@@ -218,14 +218,18 @@ class ImageEncoder(Roles):
             else:
                 tokens, prompts = self._run(block, block.forward_with, tokens, prompts)
             if side is not None:
-                tokens, state = side(index, tokens, state)
+                tokens, state = side(index, tokens, state, self._call)
         with unrounded(tokens):
             embedding = self.neck(tokens)
-        return (embedding, None) if side is None else side.end(embedding, state)
+        return (embedding, None) if side is None else side.end(embedding, state, self._call)
+
+    def _call(self, module: nn.Module, *inputs: Tensor) -> Any:
+        """Run a module of a side network, as a block is run."""
+        return self._run(module, module, *inputs)
 
     def _run(self, block: nn.Module, forward: Any, *inputs: Tensor) -> Any:
         """Run a block, and forget what it computed if that is asked for and a gradient will come through it."""
-        if self.recompute and torch.is_grad_enabled():
+        if self.recompute and torch.is_grad_enabled() and not _counts_its_passes(block):
             learned = any(parameter.requires_grad for parameter in block.parameters())
             if learned or any(tensor.requires_grad for tensor in inputs):
                 return checkpoint(forward, *inputs, use_reentrant=False)
@@ -247,3 +251,8 @@ class ImageEncoder(Roles):
                 f"{shape} came; "
                 "prepare images with samtune.data.to_input."
             )
+
+
+def _counts_its_passes(module: nn.Module) -> bool:
+    """Whether a second pass would leave a trace: BatchNorm moves its running statistics with each."""
+    return any(isinstance(part, nn.modules.batchnorm._BatchNorm) and part.training for part in module.modules())

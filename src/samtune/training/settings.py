@@ -81,8 +81,8 @@ class TrainSettings:
             flips and quarter turns); see `averaging_of`. Training, validation scores included, knows nothing of it.
         precision: "auto" is bf16 on GPUs that have it; on CPUs where it is the faster a real size's encoder computes in
             bf16, and all else in fp32 (`sam.choose_precision`). "fp32" and "bf16" hold for the whole model.
-        recompute: keep of each encoder block only its input and compute the block again when its gradient is due: less
-            memory for more time. Only for methods that train something in the encoder.
+        recompute: keep of each encoder block, and of each part of a side network, only its input and compute it again
+            when its gradient is due: less memory for more time. Only for methods that train something in the encoder.
         device: "cpu", "cuda" or None for what there is.
         checkpoint_every_s: seconds between two checkpoints for `--resume`.
     """

@@ -47,7 +47,7 @@ from samtune.methods.recipes import SIDE_NOTE, SIDE_RECIPE, Published, Recipe, V
 from samtune.methods.ts_sam.modules import FusionDecoder, Refinement, SideAdapter
 
 if TYPE_CHECKING:
-    from samtune.sam import Sam
+    from samtune.sam import Call, Sam
     from samtune.types import Features
 
 State = tuple[Tensor, tuple[Tensor, Tensor] | None]
@@ -126,22 +126,22 @@ class SideStream(nn.Module):
             side = side + self.edges(high_frequency(pixels))
         return side, None
 
-    def forward(self, index: int, tokens: Tensor, state: State) -> tuple[Tensor, State]:
+    def forward(self, index: int, tokens: Tensor, state: State, call: Call) -> tuple[Tensor, State]:
         """Read the stream, and correct it after a block; see `Side`."""
         side, refined = state
         main = tokens.permute(0, 3, 1, 2)
         if index == -1:  # what the stem adds is read, but does not go on
-            return tokens, (self.stem(main, side)[0], None)
+            return tokens, (call(self.stem, main, side)[0], None)
         if index >= self.first_refined:
-            refined = _sum(refined, self.refinements[index - self.first_refined](main))
-        side, main = self.adapters[index](main, side)
+            refined = _sum(refined, call(self.refinements[index - self.first_refined], main))
+        side, main = call(self.adapters[index], main, side)
         return main.permute(0, 2, 3, 1), (side, refined)
 
-    def end(self, embedding: Tensor, state: State) -> tuple[Tensor, State]:
+    def end(self, embedding: Tensor, state: State, call: Call) -> tuple[Tensor, State]:
         """Read the neck's output, which stays as it is; see `Side.end`."""
         side, refined = state
-        refined = _sum(refined, self.last_refinement(embedding))
-        return embedding, (self.last_adapter(embedding, side)[0], refined)
+        refined = _sum(refined, call(self.last_refinement, embedding))
+        return embedding, (call(self.last_adapter, embedding, side)[0], refined)
 
 
 def _sum(so_far: tuple[Tensor, Tensor] | None, more: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
