@@ -54,6 +54,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from samtune.errors import ConfigError, ShapeError
+from samtune.methods.core import drawn_on
 from samtune.methods.heads import NUM_QUERIES, Head, check_head, train_decoder_with
 from samtune.methods.recipes import CONV_LORA_PUBLISHED, Published, Recipe
 
@@ -205,7 +206,7 @@ class ConvLoRALinear(nn.Linear):
             layer.bias.requires_grad_(False)
         layer.grid, layer.prefix, layer.balance, layer.paper = grid, prefix, balance, paper
         layer.scale = alpha / rank
-        device = linear.weight.device
+        device = drawn_on(linear.weight.device)
         layer.lora_a = nn.Parameter(torch.empty(rank, linear.in_features, device=device))
         layer.lora_b = nn.Parameter(torch.zeros(linear.out_features, rank, device=device))
         layer.expert_weight = nn.Parameter(torch.empty(num_experts, rank, rank, 3, 3, device=device))
@@ -215,7 +216,7 @@ class ConvLoRALinear(nn.Linear):
         nn.init.kaiming_uniform_(layer.lora_a, a=5**0.5)
         bound = (9 * rank) ** -0.5  # torch's own rule for each 3x3 convolution
         nn.init.uniform_(layer.expert_weight, -bound, bound)
-        return layer
+        return layer.to(linear.weight.device)
 
     def forward(self, tokens: Tensor, grid: tuple[int, int] | None = None) -> Tensor:
         """Apply the linear and its update.

@@ -152,11 +152,19 @@ def adapt(sam: Sam, method: Method, *, num_classes: int = 1, seed: int = 0) -> S
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         method.attach(sam, num_classes=num_classes)
-    sam.to(sam.device)
+    sam.to(sam.device)  # what was drawn lies on the CPU
     trained = frozenset(id(parameter) for parameter in parameters if parameter.requires_grad)
     base_tensors = frozenset(map(id, parameters))
     sam.__dict__["_adaptation"] = Adaptation(method, num_classes, base_tensors, parameters, trained)
     return sam
+
+
+def drawn_on(device: torch.device) -> torch.device:
+    """Where first values are drawn for a tensor of a device: on the CPU, so that a seed means the same anywhere.
+
+    Tensors without content (`meta`), which are only counted, stay without. `adapt` moves what was drawn.
+    """
+    return device if device.type == "meta" else torch.device("cpu")
 
 
 def adaptation(sam: Sam) -> Adaptation | None:

@@ -30,7 +30,7 @@ from typing import TYPE_CHECKING, ClassVar
 import torch
 from torch import Tensor, nn
 
-from samtune.methods.core import check_free, train_decoder
+from samtune.methods.core import check_free, drawn_on, train_decoder
 from samtune.methods.recipes import BASELINE_PUBLISHED, Published, Recipe
 from samtune.methods.whole_decoder import WholeDecoder
 from samtune.sam import ClassHeads
@@ -100,7 +100,7 @@ def first_values(module: nn.Module, key: str, parameter: Tensor) -> Tensor:
         key: its name there.
         parameter: gives shape and device; the numbers are drawn on the CPU, so that a seed means the same anywhere.
     """
-    values = torch.zeros(parameter.shape, device="meta" if parameter.is_meta else "cpu")
+    values = torch.zeros(parameter.shape, device=drawn_on(parameter.device))
     if isinstance(module, nn.Embedding | ClassHeads):
         values.normal_()
     elif key == "pos_embed":

@@ -40,7 +40,7 @@ from torch import Tensor, nn
 
 from samtune.errors import ConfigError, MethodError
 from samtune.methods.assignment import assign
-from samtune.methods.core import train_decoder
+from samtune.methods.core import drawn_on, train_decoder
 from samtune.methods.shares import class_shares
 from samtune.sam import MaskHeads, masks_of
 
@@ -109,10 +109,11 @@ class QueryHeads(MaskHeads):
 
     def __init__(self, num_classes: int, num_queries: int, token: Tensor, hypernetwork: nn.Module) -> None:
         super().__init__()
-        copies = token.detach().expand(num_queries, -1)
-        self.tokens = nn.Parameter(copies + START_NOISE * token.detach().std() * torch.randn_like(copies))
+        place, copies = drawn_on(token.device), token.detach().expand(num_queries, -1)
+        noise = torch.randn(copies.shape, device=place).to(token.device)
+        self.tokens = nn.Parameter(copies + START_NOISE * token.detach().std() * noise)
         self.hypernetwork = copy.deepcopy(hypernetwork)
-        self.classifier = nn.Linear(len(token), num_classes + 2, device=token.device)
+        self.classifier = nn.Linear(len(token), num_classes + 2, device=place)
         self._answers: tuple[Tensor, Tensor] | None = None
 
     def forward(self, tokens: Tensor, fine: FineImage) -> Tensor:

@@ -24,6 +24,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from samtune.errors import ConfigError, MethodError
+from samtune.methods.core import drawn_on
 from samtune.methods.heads import NUM_QUERIES, Head, check_head, train_decoder_with
 from samtune.methods.recipes import CONV_LORA_PUBLISHED, Published, Recipe
 from samtune.sam import ROLES
@@ -111,7 +112,7 @@ class LoRALinear(nn.Linear):
         super().__init__(linear.in_features, linear.out_features, linear.bias is not None, device="meta")
         self.weight, self.bias = linear.weight, linear.bias
         self.scale = alpha / rank
-        device = linear.weight.device
+        device = drawn_on(linear.weight.device)
         self.lora_a = nn.Parameter(torch.empty(rank, linear.in_features, device=device))
         self.lora_b = nn.Parameter(torch.zeros(linear.out_features, rank, device=device))
         nn.init.kaiming_uniform_(self.lora_a, a=5**0.5)

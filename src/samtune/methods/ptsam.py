@@ -37,7 +37,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from samtune.errors import ConfigError
-from samtune.methods.core import check_free
+from samtune.methods.core import check_free, drawn_on
 from samtune.methods.mask_prompts import ProbeMasks
 from samtune.methods.prototypes import prototypes
 from samtune.methods.recipes import Recipe
@@ -131,7 +131,8 @@ def new_tokens(
     """Prompt tokens with the first values that `init` names, on SAM's device."""
     decoder = sam.decoder
     prompts = TokenSets(num_classes, num_tokens, decoder.channels, members=members, mask_token=mask_token)
-    prompts = prompts.to(sam.device)
+    place = drawn_on(sam.device)
+    prompts = prompts.to(place)
     with torch.no_grad():
         for member in prompts.by_member():  # drawn one after the other: the first starts where a single one would
             if init == "normal":
@@ -143,9 +144,10 @@ def new_tokens(
             else:
                 points = _point_tokens(sam, num_classes, num_tokens)
                 if init == "sam_scale":
-                    points = torch.randn_like(points) * points.square().mean().sqrt()
+                    noise = torch.randn(points.shape, device=place).to(sam.device)
+                    points = noise * points.square().mean().sqrt()
                 member.copy_(points)
-    return prompts
+    return prompts.to(sam.device)
 
 
 def start_tokens(sam: Sam, embedding: Tensor, labels: Tensor, *, seed: int) -> None:

@@ -42,7 +42,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from samtune.errors import ConfigError, MethodError
-from samtune.methods.core import check_free, train_decoder
+from samtune.methods.core import check_free, drawn_on, train_decoder
 from samtune.methods.frequency import high_frequency
 from samtune.methods.recipes import SIDE_NOTE, SIDE_RECIPE, Published, Recipe, Variant
 from samtune.methods.whole_decoder import WholeDecoder
@@ -157,8 +157,9 @@ class PublishedDecoder(nn.Module):
     def __init__(self, sam: Sam) -> None:
         super().__init__()
         own: Any = sam.shared_image_embedding
-        self.register_buffer("matrix", torch.randn(own.positional_embedding.shape, device=sam.device))
-        self.no_mask = nn.Parameter(torch.randn(sam.decoder.channels, device=sam.device))
+        place = drawn_on(sam.device)
+        self.register_buffer("matrix", torch.randn(own.positional_embedding.shape, device=place))
+        self.no_mask = nn.Parameter(torch.randn(sam.decoder.channels, device=place))
         self._decoder = (sam.decoder,)  # in a tuple, so that it is not registered a second time
 
     def forward(self, features: Features) -> Tensor:

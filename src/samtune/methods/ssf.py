@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 import torch
 from torch import Tensor, nn
 
-from samtune.methods.core import train_decoder
+from samtune.methods.core import drawn_on, train_decoder
 from samtune.methods.recipes import BASELINE_PUBLISHED, Published, Recipe
 from samtune.sam import ENCODER_ROLES, ROLES
 
@@ -199,5 +199,6 @@ class SSF:
             for parameter in (module.gamma, module.beta):
                 if self.init == "normal" and parameter is not None:
                     with torch.no_grad():
-                        parameter.add_(SPREAD * torch.randn_like(parameter))
+                        noise = torch.randn(parameter.shape, device=drawn_on(parameter.device))
+                        parameter.add_(SPREAD * noise.to(parameter.device))
             owner.put(role, module)
