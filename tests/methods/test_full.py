@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
+import pickle
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -40,6 +43,19 @@ def test_everything_is_trained_but_the_positional_matrix(method: str) -> None:
     sam = adapted(method)
     frozen = {name for name, parameter in sam.named_parameters() if not parameter.requires_grad}
     assert frozen == {"shared_image_embedding.positional_embedding"}
+
+
+@methods
+@pytest.mark.parametrize("copied", [copy.deepcopy, lambda sam: pickle.loads(pickle.dumps(sam))], ids=["copy", "pickle"])
+def test_a_copy_decodes_with_its_own_weights(method: str, copied: Callable[[Sam], Sam]) -> None:
+    sam = adapted(method)
+    twin, (pixels, _) = copied(sam), disc(0)
+    with torch.no_grad():
+        expected = sam.decode(sam.encode(pixels))
+        sam.decoder.mask_tokens.weight.add_(1.0)
+        assert torch.equal(twin.decode(twin.encode(pixels)), expected)
+        twin.decoder.mask_tokens.weight.add_(1.0)
+        assert not torch.equal(twin.decode(twin.encode(pixels)), expected)
 
 
 @methods

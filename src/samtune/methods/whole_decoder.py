@@ -7,7 +7,8 @@ trained, they are marked so here: they are saved, their gradient is zero, and at
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import weakref
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
@@ -15,6 +16,26 @@ from torch import Tensor, nn
 if TYPE_CHECKING:
     from samtune.sam import Sam
     from samtune.types import Features
+
+
+class Owner:
+    """A model as one of its modules sees it: neither registered in it once more nor kept alive by it.
+
+    A cycle of references would hold the memory of a finished run until Python looks for garbage. Copied or pickled
+    with the model, it refers to the copy.
+    """
+
+    def __init__(self, sam: Sam) -> None:
+        self._sam = weakref.ref(sam)
+
+    def __call__(self) -> Sam:
+        """The model."""
+        sam = self._sam()
+        assert sam is not None, "a head is used without the model that it is part of"
+        return sam
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self(),)
 
 
 class WholeDecoder(nn.Module):
@@ -26,11 +47,11 @@ class WholeDecoder(nn.Module):
 
     def __init__(self, sam: Sam) -> None:
         super().__init__()
-        self._sam = (sam,)  # in a tuple, so that it is not registered a second time
+        self._owner = Owner(sam)
 
     def forward(self, features: Features) -> Tensor:
         """See `Sam.decode`."""
-        sam = self._sam[0]
+        sam = self._owner()
         logits = sam.decode_masks(features)
         if torch.is_grad_enabled():
             # Data-parallel training waits for a gradient of each trained tensor: these get one of zero.
