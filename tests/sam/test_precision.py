@@ -43,6 +43,14 @@ def test_auto_takes_bf16_where_it_is_faster_and_the_encoder_is_wide(
     assert choose_precision(wanted, CPU, channels) == expected
 
 
+@pytest.mark.parametrize(("has_it", "channels", "expected"), [(True, 768, BF16), (True, 160, FP32), (False, 768, FP32)])
+def test_on_a_gpu_too_auto_leaves_a_narrow_encoder_alone(
+    has_it: bool, channels: int, expected: torch.dtype, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation: has_it)
+    assert choose_precision("auto", torch.device("cuda"), channels) == expected
+
+
 def test_an_unknown_precision_is_refused() -> None:
     with pytest.raises(ConfigError, match="auto, fp32 or bf16"):
         choose_precision("fp16", CPU, 768)  # type: ignore[arg-type]

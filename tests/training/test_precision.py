@@ -2,15 +2,54 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import torch
 
+from samtune.data import open_dataset
 from samtune.errors import ConfigError
 from samtune.methods import load_specialist
-from samtune.training import RunFolder
+from samtune.sam import compute_in
+from samtune.training import RunFolder, TrainSettings
+from samtune.training.setup import autocast_of
+from samtune.training.validation import Validation
+from samtune.types import Precision
 from tests.training.tiny_run import run
+
+
+def test_validation_scores_what_will_predict(prepared: Path) -> None:
+    """Training casts the whole model to bfloat16, prediction its encoder alone."""
+    result = run(prepared, "validated", method="decoder_only", updates=2, precision="bf16")
+    sam, _ = load_specialist(prepared / "validated")
+    compute_in(sam, "bf16", sam.device)
+    dataset = open_dataset(prepared / "data" / "images", prepared / "data" / "masks")
+    stems = {row["stem"] for row in json.loads((prepared / "validated" / "split.json").read_text())["val"]}
+    indices = tuple(i for i, pair in enumerate(dataset.pairs) if pair.stem in stems)
+    with torch.inference_mode():
+        scores = Validation(dataset, indices, encoder=None).scores(sam.eval())
+    assert scores["iou_per_image"] == pytest.approx(result.validation["iou_per_image"], abs=1e-9)
+    assert scores["iou_per_image"] > 0
+
+
+@pytest.mark.parametrize(
+    ("device", "encoder", "wanted", "expected"),
+    [
+        ("cuda", torch.bfloat16, "auto", torch.bfloat16),
+        ("cuda", torch.float32, "auto", None),
+        ("cpu", torch.bfloat16, "auto", None),
+        ("cpu", torch.bfloat16, "bf16", torch.bfloat16),
+        ("cuda", torch.float32, "fp32", None),
+    ],
+)
+def test_training_casts_the_whole_model_where_a_gpus_encoder_is_cast(
+    device: str, encoder: torch.dtype, wanted: Precision, expected: torch.dtype | None
+) -> None:
+    model: Any = SimpleNamespace(device=torch.device(device), encoder_dtype=encoder)
+    assert autocast_of(TrainSettings(precision=wanted), model) == expected
 
 
 def losses(folder: Path) -> list[float]:

@@ -230,10 +230,10 @@ def test_a_squashed_run_is_remembered(prepared: Path) -> None:
     dataset = open_dataset(prepared / "data" / "images", prepared / "data" / "masks")
     stems = {row["stem"] for row in json.loads((folder / "split.json").read_text())["val"]}
     part = dataset.subset(i for i, pair in enumerate(dataset.pairs) if pair.stem in stems)
-    scored = evaluate(folder, part, tell=False)
+    scored = evaluate(folder, part, device="cpu", tell=False)
     assert scored.rows["specialist"].iou_per_image == pytest.approx(result.validation["iou_per_image"], abs=1e-6)
     assert any("squashed to a square" in note for note in scored.notes)
-    predictor = load_predictor(folder)
+    predictor = load_predictor(folder, device="cpu")
     image = part.image(0)
     assert predictor.images([image])[0].labels.shape == image.shape[:2] == (80, 96)
     kept = predictor.images([image])[0].probabilities
@@ -269,9 +269,10 @@ def test_the_probe_of_a_squashed_run_is_scored_on_squashed_images(prepared: Path
     """With a method that changes the encoder, the floors come from a base of their own."""
     run(prepared, "squashed", method="lora", square=True, updates=2)
     dataset = open_dataset(prepared / "data" / "images", prepared / "data" / "masks")
-    found = evaluate(prepared / "squashed", dataset, tell=False).rows["probe"].iou_per_image
+    found = evaluate(prepared / "squashed", dataset, device="cpu", tell=False).rows["probe"].iou_per_image
     run(prepared, "cached", method="ptsam", square=True, updates=2, tta="none")
-    assert evaluate(prepared / "cached", dataset, tell=False).rows["probe"].iou_per_image == pytest.approx(found)
+    again = evaluate(prepared / "cached", dataset, device="cpu", tell=False).rows["probe"].iou_per_image
+    assert again == pytest.approx(found)
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import gc
 import json
 import logging
+import weakref
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,7 +15,8 @@ from samtune.data import DataOptions, Dataset, make_samples, open_dataset
 from samtune.errors import ConfigError
 from samtune.methods import METHODS, Probe, load_specialist
 from samtune.methods.mask_prompts import ProbeMasks
-from samtune.training import RunFolder, TrainSettings, read_result, train
+from samtune.sam import Sam
+from samtune.training import RunFolder, TrainSettings, read_result, setup, train
 from samtune.training import state as state_module
 from samtune.training import trainer as trainer_module
 from samtune.training.trainer import Trainer
@@ -67,6 +70,26 @@ def test_the_probe_is_fitted_without_updates_and_is_the_floor(prepared: Path) ->
     assert again.steps == 3
     moved, _ = load_specialist(prepared / "probe-more")
     assert not torch.equal(moved.get_parameter("head.weight"), floor.weight)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_finished_run_lets_its_model_go(prepared: Path, method: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """At once: the next run of the process may need the memory before garbage is collected."""
+    models: list[weakref.ref[Sam]] = []
+    adapted = setup.adapt_and_plan
+
+    def watched(sam: Sam, *given: Any, **named: Any) -> Any:
+        models.append(weakref.ref(sam))
+        return adapted(sam, *given, **named)
+
+    monkeypatch.setattr("samtune.training.run.adapt_and_plan", watched)
+    gc.collect()
+    gc.disable()
+    try:
+        run(prepared, f"let-go-{method}", method=method, updates=1)
+        assert [model() for model in models] == [None]
+    finally:
+        gc.enable()
 
 
 def test_the_published_running_statistics_move_in_training(prepared: Path) -> None:

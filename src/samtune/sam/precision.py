@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from samtune.sam.model import Sam
 
 WIDE = 512
-"""Channels from which bfloat16 is taken on a CPU: all of Meta's sizes, not `nano`, whose results then do not depend
-on the machine."""
+"""Channels from which bfloat16 is taken: all of Meta's sizes. Not `nano`: it gained no time and lost .004 of IoU by it
+(docs/log.md), and so its results depend on the machine by the order of sums alone."""
 
 MATRIX_UNIT, VECTOR_UNIT = "amx_bf16", "avx512_bf16"
 """What /proc/cpuinfo calls the instructions; without them torch computes bfloat16 by way of float32."""
@@ -53,8 +53,8 @@ def choose_precision(wanted: Precision, device: torch.device, channels: int) -> 
     """The type that the encoder computes in.
 
     Args:
-        wanted: "fp32" and "bf16" are obeyed; "auto" is bfloat16 on GPUs that have it, and on CPUs where it is the
-            faster (`has_fast_bf16`) and the encoder is `WIDE`, else float32.
+        wanted: "fp32" and "bf16" are obeyed; "auto" is bfloat16 where the device is faster with it (`has_fast_bf16`)
+            and the encoder is `WIDE`, else float32.
         device: where it runs.
         channels: of the encoder's tokens.
 
@@ -64,7 +64,7 @@ def choose_precision(wanted: Precision, device: torch.device, channels: int) -> 
     words = get_args(Precision)
     if wanted not in words:
         raise ConfigError(f"precision must be {', '.join(words[:-1])} or {words[-1]}, but {wanted!r} came.")
-    pays = has_fast_bf16(device) and (device.type == "cuda" or channels >= WIDE)
+    pays = has_fast_bf16(device) and channels >= WIDE
     return torch.bfloat16 if wanted == "bf16" or (wanted == "auto" and pays) else torch.float32
 
 

@@ -161,7 +161,7 @@ def train(
         validation=_validation(parts, dataset, validation, accelerator, encoder_id(sam) if cached else None),
         plan=plan,
         seed=settings.seed,
-        autocast=autocast_of(settings, accelerator),
+        autocast=autocast_of(settings, sam),
         accelerator=accelerator,
         folder=folder,
         checkpoint_every_s=settings.checkpoint_every_s,

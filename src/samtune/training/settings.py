@@ -79,8 +79,9 @@ class TrainSettings:
         patience: stop after this many evaluations without a better score; 0 for never.
         tta: over which views of an image the specialist's predictions are averaged: none, mirror or d4 (all eight
             flips and quarter turns); see `averaging_of`. Training, validation scores included, knows nothing of it.
-        precision: "auto" is bf16 on GPUs that have it; on CPUs where it is the faster a real size's encoder computes in
-            bf16, and all else in fp32 (`sam.choose_precision`). "fp32" and "bf16" hold for the whole model.
+        precision: "auto" is for real sizes, not for `nano`: bf16 on GPUs that have it; on CPUs where it is the faster
+            the encoder computes in bf16, and all else in fp32 (`sam.choose_precision`). "fp32" and "bf16" hold for the
+            whole model.
         recompute: keep of each encoder block, and of each part of a side network, only its input and compute it again
             when its gradient is due: less memory for more time. Only for methods that train something in the encoder.
         device: "cpu", "cuda" or None for what there is.

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import torch
 from accelerate import Accelerator, DistributedDataParallelKwargs
+from accelerate.state import AcceleratorState, PartialState
+from accelerate.utils import DistributedType
 
 from samtune.data.augmentation import AUGMENTATIONS
 from samtune.errors import ConfigError
@@ -27,8 +29,14 @@ def accelerator_of(settings: TrainSettings) -> Accelerator:
     """Processes and device.
 
     Raises:
-        ConfigError: the device that is asked for is not there.
+        ConfigError: the device that is asked for is not there, or the caller's own `Accelerator` holds another.
     """
+    held = _let_go_of_another(settings.device)
+    if settings.device is not None and held not in (None, settings.device):
+        raise ConfigError(
+            f"The device must be the {held!r} that an Accelerator of this process works on already, but "
+            f"{settings.device!r} came; leave it out, or train in a process of its own."
+        )
     kwargs = DistributedDataParallelKwargs(find_unused_parameters=False)
     accelerator = Accelerator(cpu=settings.device == "cpu", kwargs_handlers=[kwargs])
     if settings.device not in (None, accelerator.device.type):
@@ -38,11 +46,37 @@ def accelerator_of(settings: TrainSettings) -> Accelerator:
     return accelerator
 
 
-def autocast_of(settings: TrainSettings, accelerator: Accelerator) -> torch.dtype | None:
-    """The type that the whole model is cast to in training; None for none."""
+def _let_go_of_another(wanted: str | None) -> str | None:
+    """Let a process train on one device after the other; accelerate remembers the first that it was asked for.
+
+    Without this a run on the CPU would keep every later one of the process there, in silence. What the caller's own
+    `Accelerator` or several processes rest on is left alone.
+
+    Returns:
+        The kind of device that is held nevertheless; None where it is free.
+    """
+    state = PartialState._shared_state
+    alone = state.get("distributed_type") == DistributedType.NO
+    if alone and _asked_for and _asked_for[-1] != wanted:
+        AcceleratorState._reset_state(reset_partial_state=True)
+    if not state:
+        _asked_for[:] = [wanted]
+    return state["device"].type if state and not _asked_for else None
+
+
+_asked_for: list[str | None] = []
+"""The device that `accelerator_of` was asked for when it found accelerate unset; empty where others set it."""
+
+
+def autocast_of(settings: TrainSettings, sam: Sam) -> torch.dtype | None:
+    """The type that the whole model is cast to in training; None for none.
+
+    Args:
+        settings: as given.
+        sam: on its device; what its encoder computes in is decided.
+    """
     if settings.precision == "auto":
-        on_gpu = accelerator.device.type == "cuda" and torch.cuda.is_bf16_supported()
-        return torch.bfloat16 if on_gpu else None
+        return torch.bfloat16 if sam.device.type == "cuda" and sam.encoder_dtype == torch.bfloat16 else None
     return torch.bfloat16 if settings.precision == "bf16" else None
 
 

@@ -136,6 +136,8 @@ class Trainer:
         except KeyboardInterrupt:
             say(f"Interrupted after {self.progress.step} of {self.plan.updates} updates; the best so far is kept.")
             stopped = "interrupted"
+        finally:
+            self._batches = None  # it holds the trainer: with it the model would stay until garbage is collected
         self.checkpoint()
         put(self.sam, self._final(), "the best of this run")
         return stopped
@@ -165,7 +167,7 @@ class Trainer:
                 start = time.monotonic()
                 self._update(len(times))  # ends with numbers on the CPU, so the device is done too
                 times.append(time.monotonic() - start)
-        self._rows = []
+        self._batches, self._rows = None, []
         return times
 
     def checkpoint(self) -> None:
@@ -308,7 +310,7 @@ class Trainer:
         current = {name: tensor.clone() for name, tensor in delta(self.sam).items()}
         put(self.sam, self.average or current, "the running average")
         self.sam.eval()
-        with torch.inference_mode(), autocast_to(self.autocast, self.accelerator.device):
+        with torch.inference_mode():  # without the autocast of training: the score is that of what will predict
             scores = self.validation.scores(self.sam)
         put(self.sam, current, "the current values")
         self._rows[-1] |= {f"val_{name}": value for name, value in scores.items()}

@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from samtune.methods import fit_probe
-from samtune.sam import autocast_to
 from samtune.training.features import FreshPixels, encoded_at_once
 from samtune.training.memory import count_encoding, feature_bytes, input_shape, peak_bytes, waste
 from samtune.training.micro_batch import USED, UpdateMemory, count_memory, parts_that_fit
@@ -124,7 +123,7 @@ class Trial:
             validation=validation,
             plan=plan,
             seed=settings.seed,
-            autocast=autocast_of(settings, self.accelerator),
+            autocast=autocast_of(settings, self.sam),
             accelerator=self.accelerator,
             folder=RunFolder(Path()),
             checkpoint_every_s=math.inf,
@@ -174,7 +173,7 @@ class Trial:
             return lambda: some.scores(self.sam)
 
         self.sam.eval()
-        with torch.inference_mode(), autocast_to(trainer.autocast, self.sam.device):
+        with torch.inference_mode():
             self._timed("score and encode", scores(1), most=1)
             num = min(SCORED, len(validation.indices))
             if self.times["score and encode"] * num >= WHOLE_S:
