@@ -52,7 +52,7 @@ def run(way: Way | None, tensors: list[Tensor], dtype: torch.dtype) -> tuple[Ten
     leaves = [tensor.detach().to(dtype).requires_grad_() for tensor in tensors]
     query, key, value, rows, columns, lead = leaves
     out = plain(leaves) if way is None else way(query, key, value, GridBias(rows, columns, lead))
-    weight = torch.linspace(-1, 1, out.numel(), dtype=dtype).view(out.shape)
+    weight = torch.linspace(-1, 1, out.numel(), dtype=dtype, device=out.device).view(out.shape)
     grads = torch.autograd.grad((out * weight).sum(), leaves, allow_unused=True)
     zeros = (torch.zeros_like(leaf) if grad is None else grad for leaf, grad in zip(leaves, grads, strict=True))
     return (out.detach(), *zeros)
@@ -88,11 +88,31 @@ def test_without_a_lead_it_is_zero() -> None:
 
 def test_bfloat16_stays_near() -> None:
     tensors = inputs((4, 4), 2)
-    for way in (folded, tiled):
+    for way in (explicit, folded, tiled):
         expected, found = run(None, tensors, torch.float64), run(way, tensors, torch.bfloat16)
         for name, right, mine in zip(("out", *INPUTS), expected, found, strict=True):
             assert mine.dtype == torch.bfloat16
             assert (mine - right).norm() <= 3e-2 * right.norm(), (way.__name__, name)
+
+
+@pytest.mark.parametrize(("side", "way"), [(14, "explicit"), (64, "folded")])
+def test_elsewhere_the_way_is_what_holds_fewer_numbers(side: int, way: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A window of SAM's and its whole grid, on a device without content that stands for one with its own kernels."""
+    taken: list[str] = []
+
+    def stand_in(name: str) -> Way:
+        def note(query: Tensor, key: Tensor, value: Tensor, bias: GridBias) -> Tensor:
+            taken.append(name)
+            return query
+
+        return note
+
+    for name in ("explicit", "folded", "tiled"):
+        monkeypatch.setattr(grid_bias, name, stand_in(name))
+    vectors = torch.empty(1, 2, side**2, 64, device="meta")
+    terms = torch.empty(1, 2, side**2, side, device="meta")
+    biased_attention(vectors, vectors, vectors, GridBias(terms, terms))
+    assert taken == [way]
 
 
 def test_nothing_of_the_size_of_the_bias_is_kept_for_the_gradient() -> None:

@@ -28,13 +28,15 @@ maps' own gradient, while here the tokens' gradient takes as many. docs/log.md h
 
 
 def are_few(tokens: Tensor, image: Tensor, attention: Any) -> bool:
-    """Whether not projecting the image pays.
+    """Whether not projecting the image pays; on a GPU it did not, where more but smaller steps cost more than products.
 
     Args:
         tokens: (B, P, T, C) that meet it.
         image: (B, P or 1, N, C).
         attention: transformers' `SamAttention`, which stands for the others of its layer.
     """
+    if image.device.type == "cuda":
+        return False
     beside_frozen = torch.is_grad_enabled() and image.requires_grad and not attention.k_proj.weight.requires_grad
     return _meeting(tokens, image) <= (FEW_BESIDE_FROZEN if beside_frozen else FEW)
 

@@ -13,7 +13,8 @@ kernel of torch's has a way. Three exact ways to the same result:
     tiled      the bias of a few queries at a time, in a buffer that stays in the processor's cache; the backward pass
                computes the weights again, tile by tile, and keeps none
 
-`biased_attention` takes `tiled` on CPUs and `folded` elsewhere; docs/performance.md says why, with the figures.
+`biased_attention` takes `tiled` on CPUs. Elsewhere `explicit` where the whole bias is smaller than longer vectors would
+be, as in a window, and `folded` for larger grids; docs/performance.md says why, with the figures.
 """
 
 from __future__ import annotations
@@ -88,7 +89,11 @@ def biased_attention(query: Tensor, key: Tensor, value: Tensor, bias: GridBias) 
     Returns:
         (B, heads, N, d).
     """
-    return tiled(query, key, value, bias) if query.device.type == "cpu" else folded(query, key, value, bias)
+    if query.device.type == "cpu":
+        return tiled(query, key, value, bias)
+    # For each query and head: the bias over all keys, or longer copies of the query, its key and its value.
+    longer = 3 * (query.shape[-1] + bias.rows.shape[-1] + bias.columns.shape[-1])
+    return (explicit if key.shape[2] <= longer else folded)(query, key, value, bias)
 
 
 def explicit(query: Tensor, key: Tensor, value: Tensor, bias: GridBias) -> Tensor:
@@ -98,7 +103,7 @@ def explicit(query: Tensor, key: Tensor, value: Tensor, bias: GridBias) -> Tenso
     if num_lead:
         lead = whole.new_zeros(()) if bias.lead is None else bias.lead.to(whole.dtype)
         whole = torch.cat([lead.expand(*whole.shape[:-1], num_lead), whole], dim=-1)
-    return F.scaled_dot_product_attention(query, key, value, attn_mask=whole)
+    return F.scaled_dot_product_attention(query, key, value, attn_mask=whole.to(query.dtype))
 
 
 def folded(query: Tensor, key: Tensor, value: Tensor, bias: GridBias) -> Tensor:
