@@ -1,11 +1,15 @@
-"""Does every method train at 1024 x 1024 in 24 GB? Memory counted, not computed: one image a part, blocks recomputed.
+"""Does every method train at 1024 x 1024 in 24 GB? One image a part, blocks recomputed; memory counted or measured.
 
-    python benchmarks/fit.py [--size huge] [--side 1024] [--methods a,b]
+    python benchmarks/fit.py [--size huge] [--side 1024] [--methods a,b] [--device cuda]
 
 Counted as `samtune train --dry-run` counts: a twin of the model without content goes forward and backward. The sum is
 the model in float32, what an update of one image has alive at its peak (gradients are in it) and what stays beside the
 model: the optimiser's moments, the running average and the best values. `held` is that in tensors; `resident` what a
 process on a CPU would hold, whose allocator wastes some.
+
+With `--device cuda` it is not counted but measured: real runs of two updates, in float32 and as `precision=auto` has
+it, from files to a saved specialist, and the most that torch had allocated meanwhile. Methods that were measured
+before keep their rows.
 """
 
 from __future__ import annotations
@@ -13,16 +17,20 @@ from __future__ import annotations
 import argparse
 import copy
 import gc
+import json
+import tempfile
 import time
+from pathlib import Path
 from typing import Any
 
 import torch
-from measure import SIZES, environment, save, stock_model
+from measure import RESULTS, SIZES, environment, save, stock_model
 
+from samtune.data import Dataset, make_samples, open_dataset
 from samtune.methods import METHODS, adapt, make_method, touches_encoder, trainable
 from samtune.sam import Sam
-from samtune.training import TrainSettings, plan_run
-from samtune.training.memory import waste
+from samtune.training import TrainSettings, plan_run, train
+from samtune.training.memory import peak_bytes, waste
 from samtune.training.micro_batch import count_memory
 
 
@@ -49,13 +57,57 @@ def count(name: str, base: Sam) -> dict[str, Any]:
     }  # fmt: skip
 
 
+def measure(name: str, base: Path, dataset: Dataset, given: argparse.Namespace) -> dict[str, Any]:
+    """Two real runs of one method on a GPU: bytes at the peak, and seconds of the second update."""
+    recompute = touches_encoder(adapt(copy.deepcopy(given.untouched), make_method(name)))
+    found: dict[str, Any] = {}
+    for precision in ("fp32", "auto"):
+        torch.cuda.empty_cache()
+        torch.cuda.reset_peak_memory_stats()
+        with tempfile.TemporaryDirectory() as folder:
+            settings = TrainSettings(
+                base=str(base), side=given.side, method=name, updates=2, evaluations=1, batch_size=1, views=0,
+                recompute=recompute, precision=precision, device=given.device,
+            )  # fmt: skip
+            result = train(settings, dataset, Path(folder) / "run")
+        peak = peak_bytes(torch.device(given.device))
+        found[precision] = {"peak_bytes": peak, "seconds": result.seconds}
+    return found
+
+
+def measure_all(given: argparse.Namespace) -> None:
+    """Measure each method on a base written for it, print and write."""
+    machine, rows = environment(given.device), {}
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = Path(scratch)
+        model = stock_model(given.size, given.side)
+        model.save_pretrained(folder / "base")
+        given.untouched = Sam(model, base_name=given.size, base_sha256="").requires_grad_(False).to("meta")
+        make_samples("cells", folder / "data", num=4, seed=3, size_hw=(given.side, given.side))
+        dataset = open_dataset(folder / "data" / "images", folder / "data" / "masks")
+        for name in given.methods.split(","):
+            rows[name] = measure(name, folder / "base", dataset, given)
+            peaks = ", ".join(f"{key} {row['peak_bytes'] / 1e9:.2f} GB" for key, row in rows[name].items())
+            print(f"{name}: {peaks}", flush=True)
+            gc.collect()
+    del given.untouched
+    name = f"fit-{given.size}-{given.side}-{given.device}"
+    known = RESULTS / f"{name}.json"
+    earlier = json.loads(known.read_text())["rows"] if known.is_file() else {}
+    save(name, {"settings": vars(given), "machine": machine, "rows": earlier | rows})
+
+
 def main() -> None:
-    """Count each method, print and write."""
+    """Count each method, or measure it, print and write."""
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     options.add_argument("--size", choices=list(SIZES), default="huge")
     options.add_argument("--side", type=int, default=1024)
     options.add_argument("--methods", default=",".join(METHODS))
+    options.add_argument("--device", choices=["cpu", "cuda"], default="cpu", help="cuda: measured there, not counted")
     given = options.parse_args()
+    if given.device == "cuda":
+        measure_all(given)
+        return
     machine, rows = environment("cpu"), {}
     base = Sam(stock_model(given.size, given.side), base_name=given.size, base_sha256="").requires_grad_(False)
     for name in given.methods.split(","):

@@ -1,12 +1,13 @@
 """Every method by the plain command on the embedded base: parameters, file size, seconds, memory, quality.
 
-    python benchmarks/methods_table.py DATA [--sets a,b] [--methods a,b] [--seeds 0,1,2] [--limit N]
+    python benchmarks/methods_table.py DATA [--sets a,b] [--methods a,b] [--seeds 0,1,2] [--limit N] [--device cuda]
     python benchmarks/methods_table.py DATA --table
 
 A cell is a set, a row (a method, or stock SAM) and a seed. Each is measured in a process of its own, so that its peak
 memory is its own and nothing of one is warm for the next; what is in `results/methods.json` for the same base is not
 measured again, and an error is kept there in place of numbers (`--retry` measures those again). Any list may be given
-to several processes. See README.md for how quality, seconds and memory are measured.
+to several processes. A cell of another device than the CPU names it, and counts for quality alone. See README.md for
+how quality, seconds and memory are measured.
 """
 
 from __future__ import annotations
@@ -45,6 +46,10 @@ MIB = 2**20
 def measure(name: str, row: str, seed: int, given: argparse.Namespace) -> dict[str, Any]:
     """One cell, in this process."""
     torch.set_num_threads(given.threads)
+    torch.backends.cudnn.allow_tf32 = False  # torch's default for convolutions: 10 bits of a product
+    device = torch.device(given.device)
+    # What "auto" takes for the embedded base on a CPU, so that cells of several devices differ in the order of sums.
+    changes = {"precision": "fp32"} | given.changes
     with tempfile.TemporaryDirectory() as folder:
         scratch = Path(folder)
         dataset = open_set(name, given.data)
@@ -52,13 +57,14 @@ def measure(name: str, row: str, seed: int, given: argparse.Namespace) -> dict[s
         if row == STOCK:
             sam = Sam.from_pretrained("nano").eval()
             return {"iou": iou(dataset, masks(dataset, indices, stock_masks(sam))), "num_images": len(indices)}
-        settings = TrainSettings(base="nano", method=row, shots=SHOTS, seed=seed, device="cpu", **given.changes)
+        settings = TrainSettings(base="nano", method=row, shots=SHOTS, seed=seed, device=given.device, **changes)
         result = train(settings, dataset, scratch / "run")
-        held_bytes = peak_bytes(torch.device("cpu"))
+        held_bytes = peak_bytes(device)
         adapter = scratch / "run" / "specialist" / "adapter_model.safetensors"
-        specialist = specialist_masks(load_predictor(scratch / "run", device="cpu", tta="none"))
+        predictor = load_predictor(scratch / "run", device=given.device, precision=changes["precision"], tta="none")
         return {
-            "iou": iou(dataset, masks(dataset, indices, specialist)),
+            **({} if device.type == "cpu" else {"device": torch.cuda.get_device_name(device)}),
+            "iou": iou(dataset, masks(dataset, indices, specialist_masks(predictor))),
             "num_images": len(indices),
             "num_train": result.num_train,
             "trainable": result.trainable,
@@ -136,7 +142,7 @@ def table(sha: str) -> str:
 
 
 def line(row: str, measured: list[dict[str, Any]]) -> str:
-    """One row: medians of seconds and memory, mean and spread of the IoU over seeds."""
+    """One row: medians of seconds and memory on the CPU, mean and spread of the IoU over seeds."""
     good = [cell for cell in measured if "iou" in cell]
     failed = f"{len(measured) - len(good)} failed" if len(good) < len(measured) else ""
     cells = [f"`{row}`" if row != STOCK else "stock SAM", "", "", "", "", failed]
@@ -145,8 +151,10 @@ def line(row: str, measured: list[dict[str, Any]]) -> str:
         kib = statistics.median(cell["adapter_bytes"] for cell in trained) / 1024
         cells[1] = f"{trained[0]['trainable']:,}"
         cells[2] = f"{kib:,.0f} KiB" if kib < 1024 else f"{kib / 1024:,.1f} MiB"
-        cells[3] = f"{statistics.median(cell['seconds'] for cell in trained):,.0f}"
-        cells[4] = f"{statistics.median(cell['peak_bytes'] for cell in trained) / MIB:,.0f} MiB"
+    timed = [cell for cell in trained if "device" not in cell]
+    if timed:
+        cells[3] = f"{statistics.median(cell['seconds'] for cell in timed):,.0f}"
+        cells[4] = f"{statistics.median(cell['peak_bytes'] for cell in timed) / MIB:,.0f} MiB"
     if good:
         told = over_seeds([cell["iou"] for cell in good])
         cells[5] = f"{told}, {failed}" if failed else told
@@ -158,6 +166,7 @@ def main() -> None:
     options = parser(__doc__, sets=SETS)
     options.add_argument("--methods", type=lambda words: words.split(","), default=[STOCK, *METHODS], metavar="A,B")
     options.add_argument("--limit", type=int, help="score this many images of a set at most; the table says how many")
+    options.add_argument("--device", default="cpu", help="to train and predict on; the CPU's seconds are the table's")
     options.add_argument("--retry", action="store_true", help="measure cells again whose last try ended in an error")
     given = parsed(options)
     sha = Sam.from_pretrained("nano").base_sha256[:12]
