@@ -4,7 +4,8 @@
 
 "tokens" is an update as PTSAM's, which learns prompt tokens before a frozen decoder; "weights" trains the decoder too.
 Rows: transformers' own decoder with the same tokens (the reference), ours with the image's cells projected, and ours
-as it is, which moves the projections to the tokens where that is cheaper (`samtune/sam/few_tokens.py`).
+as it is, which moves the projections to the tokens where that is cheaper (`samtune/sam/few_tokens.py`). On a GPU it
+never is, so the last two rows are the same there.
 """
 
 from __future__ import annotations

@@ -57,9 +57,17 @@ def count(name: str, base: Sam) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def measure(name: str, base: Path, dataset: Dataset, given: argparse.Namespace) -> dict[str, Any]:
-    """Two real runs of one method on a GPU: bytes at the peak, and seconds of the second update."""
-    recompute = touches_encoder(adapt(copy.deepcopy(given.untouched), make_method(name)))
+def measure(name: str, base: Path, twin: Sam, dataset: Dataset, given: argparse.Namespace) -> dict[str, Any]:
+    """Two real runs of one method on a GPU: bytes at the peak, and seconds by phase as a run tells them.
+
+    Args:
+        name: of the method.
+        base: folder of the base.
+        twin: the same without content.
+        dataset: to train on.
+        given: of the command line.
+    """
+    recompute = touches_encoder(adapt(copy.deepcopy(twin), make_method(name)))
     found: dict[str, Any] = {}
     for precision in ("fp32", "auto"):
         torch.cuda.empty_cache()
@@ -82,15 +90,14 @@ def measure_all(given: argparse.Namespace) -> None:
         folder = Path(scratch)
         model = stock_model(given.size, given.side)
         model.save_pretrained(folder / "base")
-        given.untouched = Sam(model, base_name=given.size, base_sha256="").requires_grad_(False).to("meta")
+        twin = Sam(model, base_name=given.size, base_sha256="").requires_grad_(False).to("meta")
         make_samples("cells", folder / "data", num=4, seed=3, size_hw=(given.side, given.side))
         dataset = open_dataset(folder / "data" / "images", folder / "data" / "masks")
         for name in given.methods.split(","):
-            rows[name] = measure(name, folder / "base", dataset, given)
+            rows[name] = measure(name, folder / "base", twin, dataset, given)
             peaks = ", ".join(f"{key} {row['peak_bytes'] / 1e9:.2f} GB" for key, row in rows[name].items())
             print(f"{name}: {peaks}", flush=True)
             gc.collect()
-    del given.untouched
     name = f"fit-{given.size}-{given.side}-{given.device}"
     known = RESULTS / f"{name}.json"
     earlier = json.loads(known.read_text())["rows"] if known.is_file() else {}

@@ -46,7 +46,7 @@ MIB = 2**20
 def measure(name: str, row: str, seed: int, given: argparse.Namespace) -> dict[str, Any]:
     """One cell, in this process."""
     torch.set_num_threads(given.threads)
-    torch.backends.cudnn.allow_tf32 = False  # torch's default for convolutions: 10 bits of a product
+    torch.backends.cudnn.allow_tf32 = False  # on by default, it rounds what convolutions multiply to 10 bits
     device = torch.device(given.device)
     # What "auto" takes for the embedded base on a CPU, so that cells of several devices differ in the order of sums.
     changes = {"precision": "fp32"} | given.changes
