@@ -76,7 +76,7 @@ def test_a_damaged_file_is_refused(folder: Path) -> None:
 def test_a_file_that_is_no_safetensors_is_refused(folder: Path) -> None:
     (folder / TENSORS).write_bytes(b"nothing")
     edit_config(folder, adapter_sha256=hashlib.sha256(b"nothing").hexdigest())
-    refused(folder, "must be a safetensors file")
+    refused(folder, "not a readable safetensors file")
 
 
 def test_another_base_is_refused(folder: Path) -> None:

@@ -115,8 +115,61 @@ def test_metas_own_file_gives_the_same_model(folder: Path, checkpoint: Path) -> 
     pixels = torch.randn(1, 3, 96, 96, generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
         left, right = one.encode(pixels), other.encode(pixels)
-        assert torch.equal(left.embedding, right.embedding)
-        assert torch.equal(one.decode(left), other.decode(right))
+        torch.testing.assert_close(left.embedding, right.embedding, rtol=1e-5, atol=1e-6)
+        torch.testing.assert_close(one.decode(left), other.decode(right), rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("kind", ["folder", "shards", "half", "original", "transposed original", "nano"])
+def test_weights_lie_in_aligned_memory_whatever_file_they_come_from(tmp_path: Path, kind: str) -> None:
+    base = tmp_path / "base"
+    if kind == "nano":
+        base = Path("nano")
+    elif "original" in kind:
+        base = base.with_suffix(".pth")
+        state = original(library().state_dict())
+        if "transposed" in kind:
+            state = {key: t.T.contiguous().T if t.ndim == 2 else t for key, t in state.items()}
+        torch.save(state, base)
+    else:
+        model = library().half() if kind == "half" else library()
+        model.save_pretrained(base, max_shard_size="50KB" if kind == "shards" else "1GB")
+    for key, tensor in load_base(base).state_dict().items():
+        assert tensor.data_ptr() % 64 == 0, key
+        assert tensor.is_contiguous(), key
+        assert tensor.dtype == torch.float32, key
+
+
+@pytest.mark.parametrize("raised", [ImportError("torchvision is broken"), NameError("x")])
+@pytest.mark.parametrize(
+    ("target", "base"),
+    [
+        ("samtune.sam.weights.load_file", "folder"),
+        ("torch.load", "original.pth"),
+        ("transformers.SamConfig.__init__", "original.pth"),
+        ("transformers.SamModel.__init__", "original.pth"),
+        ("transformers.SamConfig.from_dict", "folder"),
+        ("transformers.SamModel.__init__", "folder"),
+        ("huggingface_hub.snapshot_download", "facebook/sam-vit-base"),
+    ],
+)
+def test_a_broken_installation_is_not_called_a_bad_checkpoint(
+    folder: Path, checkpoint: Path, monkeypatch: pytest.MonkeyPatch, target: str, base: str, raised: Exception
+) -> None:
+    def broken(*_: Any, **__: Any) -> Any:
+        raise raised
+
+    made = {"folder": folder, "original.pth": checkpoint}
+    monkeypatch.setattr(target, broken)
+    with pytest.raises(type(raised)) as caught:
+        load_base(made.get(base, base))
+    assert caught.value is raised
+
+
+@pytest.mark.parametrize("value", [None, "text", 3, {"weight": 1}])
+def test_an_original_with_something_else_than_tensors_is_refused(checkpoint: Path, value: Any) -> None:
+    state = torch.load(checkpoint, weights_only=True)
+    torch.save(state | {"mask_decoder.iou_token.weight": value}, checkpoint)
+    refused(checkpoint, "mask_decoder.iou_token.weight", "plain state dict of tensors")
 
 
 def test_the_digest_follows_every_number() -> None:
@@ -142,7 +195,7 @@ def refused(name: str | Path, *told: str) -> None:
 
 def test_a_pickle_with_code_is_refused(tmp_path: Path) -> None:
     torch.save({"image_encoder.patch_embed.proj.weight": Dangerous()}, tmp_path / "bad.pth")
-    refused(tmp_path / "bad.pth", "cannot be read safely", "download it again")
+    refused(tmp_path / "bad.pth", "read safely", "download it again")
 
 
 @pytest.mark.parametrize("key", ["image_encoder.pos_embed", "mask_decoder.iou_token.weight"])
@@ -180,9 +233,9 @@ def test_a_missing_or_an_extra_tensor_is_refused(folder: Path, key: str | None, 
 
 
 def test_missing_and_broken_files_are_refused(folder: Path, tmp_path: Path) -> None:
-    refused(tmp_path / "none.pth", "there is none; check the path")
+    refused(tmp_path / "none.pth", "is not a file; check the path")
     (folder / "model.safetensors").write_bytes(b"nothing")
-    refused(folder, "must be a safetensors file")
+    refused(folder, "not a readable safetensors file")
     (folder / "model.safetensors").unlink()
     refused(folder, "model.safetensors", "save_pretrained")
     (folder / "config.json").write_text("{")

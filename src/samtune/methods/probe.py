@@ -29,6 +29,7 @@ from samtune.files import whole
 from samtune.methods.core import check_free
 from samtune.methods.recipes import Recipe
 from samtune.methods.shares import cell_shares
+from samtune.sam.weights import aligned
 from samtune.types import Features
 
 if TYPE_CHECKING:
@@ -119,7 +120,7 @@ class Probe:
     def load(file: Path) -> Probe:
         """Read what `save` wrote."""
         tensors = load_file(file)
-        return Probe(tensors["weight"], tensors["bias"])
+        return Probe(aligned(tensors["weight"]), aligned(tensors["bias"]))
 
 
 def fit_probe(embedding: Tensor, labels: Tensor, num_classes: int, *, strength: float = STRENGTH) -> Probe:

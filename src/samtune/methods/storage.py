@@ -23,6 +23,7 @@ from samtune.methods.card import TENSOR_FILE, AdapterCard, read_card, write_card
 from samtune.methods.core import adapt, adaptation, delta
 from samtune.methods.registry import make_method, method_fields
 from samtune.sam import Sam
+from samtune.sam.weights import UNREADABLE
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -187,5 +188,5 @@ def _read_tensors(file: Path, card: AdapterCard) -> dict[str, Tensor]:
         )
     try:
         return load(content)
-    except Exception as error:  # safetensors raises its own untyped error
-        raise WeightsError(f"{file} must be a safetensors file, but it cannot be read ({error}).") from error
+    except UNREADABLE as error:
+        raise WeightsError(f"{file} is not a readable safetensors file ({error}).") from error

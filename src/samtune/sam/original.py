@@ -51,13 +51,14 @@ def to_library_keys(state: dict[str, Tensor]) -> dict[str, Tensor]:
     return renamed
 
 
-def config_of(state: dict[str, Tensor]) -> Any:
-    """The `SamConfig` of an original checkpoint, read off its shapes.
+def architecture_of(state: dict[str, Tensor]) -> dict[str, dict[str, Any]]:
+    """Return the arguments of a `SamConfig` for an original checkpoint, read off its shapes.
 
     Which blocks are global is seen in their relative-position tables, whose length is 2 * grid - 1.
-    """
-    from transformers import SamConfig
 
+    Raises:
+        KeyError, IndexError, ValueError, ZeroDivisionError: a tensor is missing or has an impossible shape.
+    """
     patches = state["image_encoder.patch_embed.proj.weight"]
     hidden, patch = patches.shape[0], patches.shape[-1]
     grid = state["image_encoder.pos_embed"].shape[1]
@@ -97,4 +98,4 @@ def config_of(state: dict[str, Tensor]) -> Any:
         "num_multimask_outputs": mask_tokens - 1,
         "iou_head_hidden_dim": state["mask_decoder.iou_prediction_head.layers.0.weight"].shape[0],
     }
-    return SamConfig(vision_config=vision, prompt_encoder_config=prompt, mask_decoder_config=decoder)
+    return {"vision_config": vision, "prompt_encoder_config": prompt, "mask_decoder_config": decoder}

@@ -15,11 +15,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file
 
 from samtune.errors import WeightsError
 from samtune.sam.model import Sam
-from samtune.sam.original import config_of, to_library_keys
+from samtune.sam.original import architecture_of, to_library_keys
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -38,6 +39,10 @@ META_SIZES: dict[str, dict[str, Any]] = {
 }  # fmt: skip
 """Meta's three sizes, as departures from transformers' defaults (which are ViT-B's)."""
 
+UNREADABLE = (SafetensorError, OSError, ValueError, KeyError, RuntimeError)
+"""What safetensors raises for a file that is missing, broken or of an unknown dtype. Anything else, for example an
+`ImportError`, is a fault of the installation or of samtune, not of the file, and is not caught."""
+
 _TIED = (
     "shared_image_embedding.positional_embedding",
     "prompt_encoder.shared_embedding.positional_embedding",
@@ -53,7 +58,7 @@ def load_base(name: str | Path, side: int | None = None) -> Sam:
         folder = _folder(str(name))
         config = _read_config(folder, str(name))
         state = _read_safetensors(folder, str(name))
-    state = {key: tensor.float() for key, tensor in state.items()}
+    state = {key: aligned(tensor) for key, tensor in state.items()}
     return Sam(
         _fill(config, state, str(name)), base_name=str(name), base_sha256=digest(state), side=side
     ).requires_grad_(False)
@@ -73,6 +78,15 @@ def build(name: str | Path, side: int | None = None) -> Sam:
     else:
         config = _read_config(_folder(str(name)), str(name))
     return Sam(_empty(config), base_name=str(name), base_sha256="", side=side).requires_grad_(False)
+
+
+def aligned(tensor: Tensor) -> Tensor:
+    """Copy a tensor, as contiguous float32, to memory of torch's own, which starts at a multiple of 64 bytes.
+
+    A tensor that is mapped from a file starts wherever the file's header ends. On some processors other vector
+    instructions run then, and results differ in the last bits by the kind of file that the weights came from.
+    """
+    return torch.empty(tensor.shape, dtype=torch.float32).copy_(tensor)
 
 
 def digest(state: dict[str, Tensor]) -> str:
@@ -144,12 +158,13 @@ def _fetch(name: str) -> Path:
     patterns = ["config.json", "*.safetensors", "*.safetensors.index.json"]
     try:
         return Path(snapshot_download(name, allow_patterns=patterns))
-    except Exception as error:  # the hub's client raises its own, httpx's and OSError, by version
+    except (ImportError, NameError, TypeError, AttributeError):  # a fault of the installation
+        raise
+    except Exception as error:  # the hub's client raises its own, those of its HTTP library and OSError, by version
         raise WeightsError(
-            f"The base {name} must be in the local cache or reachable on the hub, but it is neither "
-            f"({type(error).__name__}); download it once with `hf download {name}` on a machine with a "
-            f"network and "
-            f"copy the folder here, then pass its path as the base, or use `{EMBEDDED}`, which is built in."
+            f"The base {name} is neither in the local cache nor reachable on the hub ({type(error).__name__}). "
+            f"Download it with `hf download {name}` on a machine with a network, copy the folder here and pass its "
+            f"path as the base; or use `{EMBEDDED}`, which is built in."
         ) from error
 
 
@@ -183,31 +198,41 @@ def _read_safetensors(folder: Path, name: str) -> dict[str, Tensor]:
     for file in files:
         try:
             state |= load_file(file)
-        except Exception as error:  # safetensors raises its own untyped error
-            raise WeightsError(f"{file} must be a safetensors file, but it cannot be read ({error}).") from error
+        except UNREADABLE as error:
+            raise WeightsError(f"{file} is not a readable safetensors file ({error}).") from error
     return state
 
 
 def _read_original(path: Path) -> tuple[dict[str, Tensor], Any]:
+    from transformers import SamConfig
+
     if not path.is_file():
-        raise WeightsError(f"The base {path} must be a file, but there is none; check the path.")
+        raise WeightsError(f"The base {path} is not a file; check the path.")
     try:
         state = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
-    except Exception as error:  # torch raises several kinds for a broken or an unsafe file
+    except (ImportError, NameError):  # a fault of the installation
+        raise
+    except Exception as error:  # damaged bytes raise ten kinds in torch's unpickler, AttributeError among them
         raise WeightsError(
-            f"{path} must be an original SAM checkpoint (a plain state dict), but it cannot be read safely "
+            f"{path} is not an original SAM checkpoint (a plain state dict) that can be read safely "
             f"({type(error).__name__}); download it again."
         ) from error
     if not isinstance(state, dict) or "image_encoder.patch_embed.proj.weight" not in state:
         raise WeightsError(
-            f"{path} must be an original SAM checkpoint with keys such as "
-            f"image_encoder.patch_embed.proj.weight, but "
-            "these are not there; a fine-tuned or wrapped state dict must be unwrapped first."
+            f"{path} has no keys such as image_encoder.patch_embed.proj.weight, which an original SAM checkpoint has; "
+            "a fine-tuned or wrapped state dict must be unwrapped first."
+        )
+    strangers = sorted(str(key) for key, value in state.items() if not isinstance(value, torch.Tensor))
+    if strangers:
+        raise WeightsError(
+            f"{path} holds something else than a tensor under {', '.join(strangers[:3])}; an original SAM checkpoint "
+            "is a plain state dict of tensors."
         )
     try:
-        return to_library_keys(state), config_of(state)
-    except (KeyError, ValueError, IndexError, ZeroDivisionError, AttributeError) as error:
+        architecture = architecture_of(state)
+    except (KeyError, ValueError, IndexError, ZeroDivisionError) as error:
         raise WeightsError(
-            f"{path} must hold every tensor of an original SAM, but its architecture cannot be told; "
-            "it is another architecture or an incomplete file, so download it again."
+            f"{path} lacks tensors that tell the architecture of an original SAM; it is another architecture or an "
+            "incomplete file, so download it again."
         ) from error
+    return to_library_keys(state), SamConfig(**architecture)

@@ -17,6 +17,7 @@ from safetensors.torch import save_file
 
 from samtune.errors import WeightsError
 from samtune.files import whole
+from samtune.sam.weights import UNREADABLE
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -88,8 +89,9 @@ def read_state(folder: Path) -> tuple[Progress, dict[str, dict[str, Tensor]]] | 
             progress = Progress(**json.loads(stored.metadata()["progress"]))
             for key in stored.keys():  # noqa: SIM118  (safe_open is no mapping)
                 group, _, name = key.partition("/")
-                groups.setdefault(group, {})[name] = stored.get_tensor(key)
-    except Exception as error:  # safetensors raises its own untyped error
+                # A copy in torch's own memory: what is mapped from a file is not aligned; see `sam.weights.aligned`.
+                groups.setdefault(group, {})[name] = stored.get_tensor(key).clone()
+    except (*UNREADABLE, TypeError) as error:
         raise WeightsError(
             f"{file} must be a checkpoint of this run, but it cannot be read ({error}); "
             "start the run anew in another folder."
