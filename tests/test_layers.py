@@ -9,12 +9,14 @@ import samtune
 
 ROOT = Path(samtune.__file__).parent
 
-FLOOR = {"types", "errors", "progress", "files", "spelling", "heap"}
+FLOOR = {"types", "errors", "progress", "files", "outputs", "spelling", "heap"}
 LEVEL_2 = {"sam", "data", "metrics", "losses", "opinions", "overlay"}
 UP_TO_4 = FLOOR | LEVEL_2 | {"methods", "training", "predict"}
 
 ALLOWED: dict[str, set[str]] = {
     **{part: set() for part in FLOOR},
+    "files": {"errors"},
+    "outputs": {"errors", "files"},
     **{part: FLOOR for part in LEVEL_2},
     "methods": FLOOR | LEVEL_2,
     "training": FLOOR | LEVEL_2 | {"methods"},

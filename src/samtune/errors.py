@@ -8,6 +8,7 @@ where, and what to do. The command line prints that sentence and exits with code
     ├── DataError        images, masks, folders, manifests
     ├── WeightsError     a base checkpoint or a saved specialist that cannot be had or does not match
     ├── MethodError      a method that cannot be attached to this model
+    ├── OutputError      a file or folder that cannot be written, or that samtune must not replace
     ├── ShapeError       a tensor or image of the wrong shape, handed in from Python
     └── MissingExtra     an optional dependency that is not installed
 """
@@ -31,6 +32,10 @@ class WeightsError(SamTuneError):
 
 class MethodError(SamTuneError):
     """A method cannot be attached to this model: attached twice, or a site or role is missing."""
+
+
+class OutputError(SamTuneError):
+    """A file cannot be written: the disk is full or refuses, or a file that samtune did not write is in the way."""
 
 
 class ShapeError(SamTuneError):

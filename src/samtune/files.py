@@ -1,25 +1,65 @@
 """Files that are there whole or not at all: written under another name, and put in place once they are complete.
 
-Whoever reads meets the old content or the new, also after a kill, and whatever goes wrong leaves the old.
+Whoever reads meets the old content or the new, also after a kill, and whatever goes wrong leaves the old. What a disk
+refuses (no room, no permission, read-only) becomes one `OutputError` here, whichever library was writing.
 """
 
 from __future__ import annotations
 
+import errno
+import hashlib
 import json
 import os
-from contextlib import contextmanager
+import re
+import secrets
+import shutil
+import socket
+import time
+from contextlib import contextmanager, suppress
+from functools import cache
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from samtune.errors import OutputError, SamTuneError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
-
 
 _UMASK = os.umask(0)
 os.umask(_UMASK)
 MODE = 0o666 & ~_UMASK
 """The permissions of a new file here. Some libraries write files that only their owner may read, whatever the umask
 says; a group that shares a folder could then not load what one of it trained."""
+
+PARTIAL_PREFIX, PARTIAL_SUFFIX = ".samtune-", ".partial"
+"""Around the name of a file that is being written; no other program's files are named so."""
+
+ABANDONED_S = 24 * 3600
+"""A partial file of another machine counts as left behind by a killed process after so many seconds."""
+
+REASONS = {
+    errno.ENOSPC: "no space is left on the disk",
+    errno.EDQUOT: "the disk quota is used up",
+    errno.EFBIG: "it would be larger than the disk or this process may have files",
+    errno.EROFS: "the disk is read-only",
+    errno.EACCES: "permission is denied",
+    errno.EPERM: "permission is denied",
+    errno.ENAMETOOLONG: "the name is too long for the disk",
+    errno.ENOTDIR: "a part of the path is a file",
+    errno.EEXIST: "a file of that name is there",
+    errno.ENOENT: "the folder is gone",
+    errno.EIO: "the disk reports an error",
+    errno.ELOOP: "it is a symbolic link",
+}
+"""What the system's error numbers mean to a user."""
+
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+
+def cache_folder() -> Path:
+    """The folder of the user's cache: `$SAMTUNE_CACHE`, else `~/.cache/samtune`."""
+    named = os.environ.get("SAMTUNE_CACHE")
+    return Path(named) if named else Path.home() / ".cache" / "samtune"
 
 
 @contextmanager
@@ -28,20 +68,31 @@ def whole(file: Path, *, shared: bool = False) -> Iterator[Path]:
 
     Args:
         file: to be written; its folder is there.
-        shared: several processes may write this file at once, so each gets a path of its own. What a kill leaves of
-            such a path stays; else the next writer takes it over.
+        shared: the file is one of many that may be written anew at any time, such as an entry of a cache. It is not
+            forced to the disk, and what a killed process left of it is not looked for.
 
     Yields:
-        The path. If the block raises, it is removed and the file stays as it was.
+        The path of an empty file, whose name no other process or thread has. If the block raises, it is removed and
+        the file stays as it was.
+
+    Raises:
+        OutputError: the disk is full, read-only, or refuses otherwise.
     """
-    partial = file.with_name(f"{file.name}.{os.getpid()}.partial" if shared else f"{file.name}.partial")
-    try:
-        yield partial
-        partial.chmod(MODE)
-        os.replace(partial, file)
-    except BaseException:
-        partial.unlink(missing_ok=True)
-        raise
+    if not shared:
+        remove_partials(file.parent, file.name)
+    partial = file.with_name(f"{_partial_stem(file.name)}-{_host()}-{os.getpid()}-{secrets.token_hex(4)}.partial")
+    with reported(file.parent, file.name):
+        try:
+            os.close(os.open(partial, os.O_CREAT | os.O_EXCL | os.O_WRONLY, MODE))
+            yield partial
+            partial.chmod(MODE)
+            if not shared:
+                _to_disk(partial)
+            os.replace(partial, file)
+        except BaseException:
+            with suppress(OSError):
+                partial.unlink(missing_ok=True)
+            raise
 
 
 def write_text(file: Path, text: str, *, shared: bool = False) -> None:
@@ -53,3 +104,141 @@ def write_text(file: Path, text: str, *, shared: bool = False) -> None:
 def write_json(file: Path, content: dict[str, Any], *, shared: bool = False) -> None:
     """Write a JSON file whole or not at all; `shared` as for `whole`."""
     write_text(file, json.dumps(content, indent=2) + "\n", shared=shared)
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder and those above it, where they are not there.
+
+    Raises:
+        OutputError: the disk refuses, or a part of the path is a file.
+    """
+    with reported(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+
+
+def remove_partials(folder: Path, name: str = "") -> None:
+    """Remove what killed processes left of a file in a folder, or without a name of any file in it."""
+    start = _partial_stem(name) if name else PARTIAL_PREFIX
+    with suppress(OSError):
+        left = [Path(entry) for entry in os.scandir(folder) if is_partial(entry.name) and entry.name.startswith(start)]
+        for partial in left:
+            if _is_abandoned(partial):
+                partial.unlink(missing_ok=True)
+
+
+def is_partial(name: str) -> bool:
+    """Whether a file name is that of a file that is being written, or was when its process was killed."""
+    return name.startswith(PARTIAL_PREFIX) and name.endswith(PARTIAL_SUFFIX)
+
+
+@contextmanager
+def reported(folder: Path, name: str = "") -> Iterator[None]:
+    """Turn what the disk refuses within the block into one `OutputError`.
+
+    Args:
+        folder: that is written to.
+        name: of the file that is written, for the sentence.
+
+    Raises:
+        OutputError: an error of the system, of numpy, safetensors or torch in writing below `folder`. Errors that
+            name a file elsewhere, such as one that is read, stay as they are.
+    """
+    try:
+        yield
+    except SamTuneError:
+        raise
+    except Exception as error:
+        sentence = write_failure(error, folder, name)
+        if sentence is None:
+            raise
+        raise OutputError(sentence) from error
+
+
+def write_failure(error: Exception, folder: Path, name: str = "") -> str | None:
+    """The sentence for an error in writing to a folder; None where the error is about something else."""
+    number = _errno(error, folder)
+    if number is None:
+        return None
+    if not number and _free_bytes(folder) < 1_000_000:
+        number = errno.ENOSPC
+    text = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+    reason = REASONS.get(number, " ".join(text.split()))
+    if number in NO_ROOM and (free := _free_bytes(folder)) >= 0:
+        reason += f" ({free / 1e6:,.1f} MB are free)"
+    what = f"`{name}` in {folder}" if name else f"{folder}"
+    return f"Cannot write {what}: {reason}; {_advice(number, folder)}, then repeat the command."
+
+
+def _errno(error: Exception, folder: Path) -> int | None:
+    """The system's number of an error in writing below `folder`, 0 for an unknown one; None for other errors."""
+    if isinstance(error, OSError):
+        named = [name for name in (error.filename, error.filename2) if isinstance(name, str | bytes | os.PathLike)]
+        if named and not any(_is_related(Path(os.fsdecode(name)), folder) for name in named):
+            return None
+        return error.errno or 0
+    kind, text = type(error).__name__, str(error)
+    if kind == "SafetensorError" and (found := re.search(r"os error (\d+)", text)):
+        return int(found.group(1))
+    if isinstance(error, RuntimeError) and re.search(r"PytorchStreamWriter|inline_container|iostream error", text):
+        return 0
+    return None
+
+
+def _is_related(named: Path, folder: Path) -> bool:
+    """Whether one path lies in the other."""
+    first, second = Path(os.path.abspath(named)), Path(os.path.abspath(folder))
+    return first.is_relative_to(second) or second.is_relative_to(first)
+
+
+def _advice(number: int, folder: Path) -> str:
+    of_cache = Path(os.path.abspath(folder)).is_relative_to(os.path.abspath(cache_folder()))
+    if number == errno.ENAMETOOLONG:
+        return "shorten the names of the inputs or of the folder"
+    other = "set SAMTUNE_CACHE to a folder on another disk" if of_cache else "choose a folder on another disk"
+    if number in NO_ROOM:
+        return f"free some space, or {other}"
+    return "set SAMTUNE_CACHE to a folder that can be written to" if of_cache else "choose another folder"
+
+
+def _free_bytes(folder: Path) -> int:
+    """Free bytes on the disk of a folder, -1 where that is not known."""
+    try:
+        existing = next(parent for parent in (folder, *folder.absolute().parents) if parent.is_dir())
+        return shutil.disk_usage(existing).free
+    except (OSError, StopIteration):
+        return -1
+
+
+def _to_disk(file: Path) -> None:
+    """Wait until the file's content is on the disk, so that the new name never leads to an empty file."""
+    number = os.open(file, os.O_RDWR)
+    try:
+        os.fsync(number)
+    finally:
+        os.close(number)
+
+
+def _partial_stem(name: str) -> str:
+    """The first part of a partial file's name; of fixed length, since the file's own may be as long as is allowed."""
+    return f"{PARTIAL_PREFIX}{hashlib.sha256(os.fsencode(name)).hexdigest()[:16]}"
+
+
+@cache
+def _host() -> str:
+    return hashlib.sha256(socket.gethostname().encode()).hexdigest()[:8]
+
+
+def _is_abandoned(partial: Path) -> bool:
+    """Whether the process that was writing a partial file is gone."""
+    if time.time() - partial.lstat().st_mtime > ABANDONED_S:
+        return True
+    host, pid = [*partial.name.split("-"), "", "", ""][2:4]
+    if host != _host() or not pid.isdigit() or os.name != "posix":
+        return False
+    try:
+        os.kill(int(pid), 0)
+    except ProcessLookupError:
+        return True
+    except OSError:
+        return False
+    return False

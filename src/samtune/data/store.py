@@ -9,15 +9,17 @@ time.
 from __future__ import annotations
 
 import hashlib
-import os
 import shutil
 from dataclasses import dataclass
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from samtune.errors import DataError
-from samtune.files import whole
+from samtune.files import cache_folder, make_folder, whole
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 @dataclass(frozen=True)
@@ -33,8 +35,7 @@ class ArrayStore:
     @staticmethod
     def default() -> ArrayStore:
         """The user's own store."""
-        named = os.environ.get("SAMTUNE_CACHE")
-        return ArrayStore(Path(named) if named else Path.home() / ".cache" / "samtune")
+        return ArrayStore(cache_folder())
 
     @staticmethod
     def key(*parts: object) -> str:
@@ -56,7 +57,7 @@ class ArrayStore:
     def put(self, key: str, array: np.ndarray) -> None:
         """Write an array."""
         file = self.file(key)
-        file.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(file.parent)
         with whole(file, shared=True) as partial, partial.open("wb") as stream:
             np.save(stream, array, allow_pickle=False)
 

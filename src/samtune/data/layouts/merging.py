@@ -16,7 +16,7 @@ import numpy as np
 from samtune.data.decoding import IMAGE_SUFFIXES, decode, read_header
 from samtune.data.store import ArrayStore
 from samtune.errors import DataError
-from samtune.files import whole
+from samtune.files import make_folder, whole
 from samtune.progress import track
 from samtune.types import Pair, Problem
 
@@ -155,7 +155,7 @@ def _cached(layout: str, stem: str, depends_on: object, make: Callable[[], np.nd
     if not file.is_file():
         done, coded = cv2.imencode(".png", make())
         assert done
-        file.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(file.parent)
         with whole(file, shared=True) as partial:
             partial.write_bytes(coded.tobytes())
     return file

@@ -1,0 +1,325 @@
+"""Folders that samtune writes to: what it wrote there, and what it may therefore replace.
+
+    OUT/.samtune-outputs.jsonl    {"file": "a/x.png", "kind": "predictions", "bytes": 812, "sha256": ...} for each file
+
+A file may be replaced if the list has it with the content it has now, written for the same purpose. Everything else in
+the folder is foreign, a file of samtune's that was edited since included: it stays as it is unless overwriting was
+asked for. Never written to, whatever was asked for: inputs of the same command, links, and what lies outside the
+folder. A line is written before its file, so a killed process leaves nothing that its successor takes for foreign.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import stat
+import unicodedata
+from contextlib import contextmanager, suppress
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING
+
+from samtune.errors import OutputError
+from samtune.files import is_partial, make_folder, remove_partials, reported, whole
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+LIST_FILE = ".samtune-outputs.jsonl"
+HEADER = {"samtune": "outputs", "format": 1}
+
+NAMED = 5
+"""Of files that are in the way so many are named."""
+
+INPUT, LINK, OUTSIDE, NO_FILE, TWICE, FOREIGN = "input", "link", "outside", "no file", "twice", "foreign"
+
+WHY = {
+    INPUT: "also read by this command",
+    LINK: "a symbolic link or below one",
+    OUTSIDE: "outside that folder",
+    NO_FILE: "no regular file, or below one",
+    TWICE: "the name of two outputs",
+    FOREIGN: "not written there by samtune, or changed since",
+}
+"""Why a file is not written; only the last can be overruled."""
+
+GENERATOR = b'<meta name="generator" content="samtune">'
+"""In pages of samtune; tells them from others in folders without a list."""
+
+Signature = tuple[int, int, int, int]
+
+
+class OutputFolder:
+    """A folder that files are written to, each whole, none over a foreign one.
+
+    Args:
+        path: the folder; made at the first write.
+        kind: what is written, such as "predictions": files of another kind are foreign too.
+        inputs: files that are never written to.
+        overwrite: whether foreign files may be replaced.
+
+    Raises:
+        OutputError: `path` is no folder, or its list is not samtune's.
+    """
+
+    def __init__(self, path: Path, kind: str, *, inputs: Iterable[Path] = (), overwrite: bool = False) -> None:
+        self.path, self.kind, self.overwrite = path, kind, overwrite
+        if os.path.lexists(path) and not path.is_dir():
+            raise OutputError(f"Expected a folder to write to, got {path}, which is none; choose another.")
+        self._list = path / LIST_FILE
+        self._written = _read_list(self._list)
+        self._input_ids, self._input_keys = _identities(inputs)
+        self._claimed: dict[str, str] = {}
+        self._checked: dict[str, Signature | None] = {}
+
+    def claim(self, names: Iterable[str]) -> None:
+        """Check that files may be written, before any work is done for them.
+
+        Args:
+            names: below the folder, with "/" between folders, each once.
+
+        Raises:
+            OutputError: some may not; all are told by the reason.
+        """
+        names = list(names)
+        folders = {_key(parent.as_posix()) for name in names for parent in PurePosixPath(name).parents}
+        refused: dict[str, list[str]] = {}
+        seen: set[str] = set()
+        for name in names:
+            why = TWICE if name in seen or _key(name) in folders else self._refusal(name)
+            seen.add(name)
+            if why is not None:
+                refused.setdefault(why, []).append(name)
+        if refused:
+            raise OutputError(self._sentence(refused))
+
+    @contextmanager
+    def whole(self, name: str, *, shared: bool = True) -> Iterator[Path]:
+        """A path to write to, which takes the file's place at the end of the block.
+
+        Args:
+            name: below the folder; claimed here if it was not before.
+            shared: as for `files.whole`; False forces the file to the disk.
+
+        Raises:
+            OutputError: the file may not be written, or the disk refuses.
+        """
+        if name not in self._checked or self._checked[name] != _signature(self.path / name):
+            self.claim([name])
+        file = self.path / name
+        make_folder(file.parent)
+        if why := self._refused_parent(file):  # made since it was claimed
+            raise OutputError(self._sentence({why: [name]}))
+        with whole(file, shared=shared) as partial:
+            yield partial
+            self._note(name, partial)
+        self._checked[name] = _signature(file)
+
+    def write_bytes(self, name: str, content: bytes) -> Path:
+        """Write a file and return its path; see `whole`."""
+        with self.whole(name) as partial:
+            partial.write_bytes(content)
+        return self.path / name
+
+    def write_text(self, name: str, text: str) -> Path:
+        """Write a text file, UTF-8, and return its path; what is not Unicode (odd file names) becomes `?`."""
+        return self.write_bytes(name, text.encode("utf-8", errors="replace"))
+
+    def remove(self, name: str) -> None:
+        """Remove a file that samtune wrote; a foreign one stays."""
+        file = self.path / name
+        if self._is_own(name):
+            with reported(self.path, name):
+                file.unlink(missing_ok=True)
+            self._checked.pop(name, None)
+
+    def foreign(self) -> list[str]:
+        """The files in the folder that samtune did not write for this purpose, links and the like included."""
+        found = []
+        for folder, folders, files in os.walk(self.path):
+            inside = Path(folder).relative_to(self.path)
+            names = [name for name in folders if Path(folder, name).is_symlink()] + files
+            for name in (inside / name for name in names):
+                if name.name != LIST_FILE and not is_partial(name.name) and not self._is_own(name.as_posix()):
+                    found.append(name.as_posix())
+        return sorted(found)
+
+    def clear(self) -> None:
+        """Remove what samtune wrote for this purpose, and folders that are empty then.
+
+        Raises:
+            OutputError: the disk refuses.
+        """
+        folders = {self.path}
+        for name in list(self._written):
+            if (self.path / name).parent.is_dir() and not self._refused_parent(self.path / name):
+                folders.add((self.path / name).parent)
+                self.remove(name)
+        for folder in folders:
+            remove_partials(folder)
+        for folder in sorted(folders - {self.path}, key=lambda path: -len(path.parts)):
+            for parent in (folder, *folder.parents):
+                if parent == self.path:
+                    break
+                with suppress(OSError):  # it holds something else
+                    parent.rmdir()
+
+    def _refusal(self, name: str) -> str | None:
+        """Why a file may not be written; None where it may."""
+        if not is_inside(name):
+            return OUTSIDE
+        file = self.path / name
+        key = _key(name)
+        if self._claimed.setdefault(key, name) != name:
+            return TWICE
+        signature = _signature(file)
+        self._checked.pop(name, None)
+        if why := self._refused_parent(file):
+            return why
+        if signature is not None and stat.S_ISLNK(signature[0]):
+            return LINK
+        if _key(os.path.abspath(file)) in self._input_keys or _key(os.path.realpath(file)) in self._input_keys:
+            return INPUT
+        if signature is not None:
+            if not stat.S_ISREG(signature[0]):
+                return NO_FILE
+            if _identity(file) in self._input_ids:
+                return INPUT
+            if not self.overwrite and not self._is_own(name):
+                return FOREIGN
+        self._checked[name] = signature
+        return None
+
+    def _is_own(self, name: str) -> bool:
+        """Whether a file is there as samtune wrote it for this purpose."""
+        file = self.path / name
+        listed = self._written.get(name)
+        with suppress(OSError):
+            if file.is_symlink() or not file.is_file():
+                return False
+            if listed is not None:
+                return any(kind == self.kind and size == file.stat().st_size for kind, size, _ in listed) and (
+                    (self.kind, file.stat().st_size, _digest(file)) in listed
+                )
+            if not self._written and file.suffix == ".html":  # the folder was made before there were lists
+                with file.open("rb") as stream:
+                    return GENERATOR in stream.read(2000)
+        return False
+
+    def _refused_parent(self, file: Path) -> str | None:
+        """Why nothing is written below a folder between this one and the file: it is a link, or a file."""
+        for parent in file.parents:
+            if parent == self.path:
+                break
+            if parent.is_symlink():
+                return LINK
+            if os.path.lexists(parent) and not parent.is_dir():
+                return NO_FILE
+        return None
+
+    def _note(self, name: str, partial: Path) -> None:
+        """Add a file that is about to be put in place to the list."""
+        entry = (self.kind, partial.stat().st_size, _digest(partial))
+        if entry in self._written.get(name, set()):
+            return
+        line = json.dumps({"file": name, "kind": entry[0], "bytes": entry[1], "sha256": entry[2]})
+        with reported(self.path, LIST_FILE):
+            _append(self._list, line)
+        self._written.setdefault(name, set()).add(entry)
+
+    def _sentence(self, refused: dict[str, list[str]]) -> str:
+        parts = []
+        for why, names in refused.items():
+            shown = ", ".join(f"`{name}`" for name in names[:NAMED])
+            rest = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
+            parts.append(f"{shown}{rest} ({WHY[why]})")
+        count = sum(map(len, refused.values()))
+        advice = "choose another folder"
+        if list(refused) == [FOREIGN]:
+            advice += ", or pass --overwrite (`overwrite=True`) to replace them"
+        return f"{count} file(s) cannot be written in {self.path}: {'; '.join(parts)}; {advice}."
+
+
+def is_inside(name: str) -> bool:
+    """Whether a relative name stays below the folder that it is joined to."""
+    path = PurePosixPath(name)
+    return bool(path.parts) and not path.is_absolute() and ".." not in path.parts and "\0" not in name
+
+
+def _key(name: str) -> str:
+    """What is the same for names that a file system may take for one: upper and lower case, composed and decomposed."""
+    return unicodedata.normalize("NFC", unicodedata.normalize("NFD", name).casefold())
+
+
+def _identities(inputs: Iterable[Path]) -> tuple[set[tuple[int, int]], set[str]]:
+    """Of the input files: which they are on the disk, and their paths, as given and with links followed."""
+    ids, keys = set(), set()
+    for file in inputs:
+        with suppress(OSError):
+            ids.add(_identity(file))
+        keys |= {_key(os.path.abspath(file)), _key(os.path.realpath(file))}
+    return ids, keys
+
+
+def _identity(file: Path) -> tuple[int, int]:
+    found = file.stat()
+    return found.st_dev, found.st_ino
+
+
+def _signature(file: Path) -> Signature | None:
+    """Changes when another file takes the place of this one, or its content is written; None where there is none."""
+    try:
+        found = file.lstat()
+    except OSError:
+        return None
+    return found.st_mode, found.st_ino, found.st_size, found.st_mtime_ns
+
+
+def _digest(file: Path) -> str:
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def _read_list(file: Path) -> dict[str, set[tuple[str, int, str]]]:
+    """Name -> (kind, bytes, sha256) of every content that samtune has written there.
+
+    Raises:
+        OutputError: the file is a link, or not samtune's list.
+    """
+    written: dict[str, set[tuple[str, int, str]]] = {}
+    if not os.path.lexists(file):
+        return written
+    if file.is_symlink() or not file.is_file():
+        raise OutputError(f"{file} lists what samtune wrote, but it is no regular file; choose another folder.")
+    with reported(file.parent, file.name):
+        lines = file.read_bytes().split(b"\n")
+    if lines[0] != json.dumps(HEADER).encode():
+        raise OutputError(f"{file} is not a list of samtune's outputs; choose another folder, or remove the file.")
+    for line in lines[1:]:
+        with suppress(ValueError, KeyError, TypeError):  # cut off by a kill, or by a full disk
+            content = json.loads(line)
+            entry = (str(content["kind"]), int(content["bytes"]), str(content["sha256"]))
+            written.setdefault(str(content["file"]), set()).add(entry)
+    return written
+
+
+def _append(file: Path, line: str) -> None:
+    """Add a line to a list, at once, so that several processes may write to one folder.
+
+    A list that shares its content with another folder's (hard links of a backup) is copied first.
+    """
+    if not file.exists() or file.stat().st_nlink > 1:
+        before = file.read_bytes() if file.exists() else json.dumps(HEADER).encode() + b"\n"
+        with whole(file, shared=True) as partial:
+            partial.write_bytes(before)
+    number = os.open(file, os.O_RDWR | os.O_APPEND | getattr(os, "O_NOFOLLOW", 0))
+    try:
+        size = os.fstat(number).st_size
+        os.lseek(number, -min(size, 1), os.SEEK_END)
+        cut_off = size and os.read(number, 1) != b"\n"
+        content = (b"\n" if cut_off else b"") + line.encode() + b"\n"
+        if os.write(number, content) < len(content):
+            os.fsync(number)  # tells why: mostly that the disk is full
+            raise OSError(0, "the line was cut off")
+    finally:
+        os.close(number)
