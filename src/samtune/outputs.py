@@ -82,11 +82,11 @@ class OutputFolder:
             OutputError: some may not; all are told by the reason.
         """
         names = list(names)
-        folders = {_key(parent.as_posix()) for name in names for parent in PurePosixPath(name).parents}
+        folders = {name_key(parent.as_posix()) for name in names for parent in PurePosixPath(name).parents}
         refused: dict[str, list[str]] = {}
         seen: set[str] = set()
         for name in names:
-            why = TWICE if name in seen or _key(name) in folders else self._refusal(name)
+            why = TWICE if name in seen or name_key(name) in folders else self._refusal(name)
             seen.add(name)
             if why is not None:
                 refused.setdefault(why, []).append(name)
@@ -144,6 +144,10 @@ class OutputFolder:
                     found.append(name.as_posix())
         return sorted(found)
 
+    def own(self) -> list[str]:
+        """The files in the folder that are as samtune wrote them for this purpose."""
+        return sorted(name for name in self._written if is_inside(name) and self._is_own(name))
+
     def clear(self) -> None:
         """Remove what samtune wrote for this purpose, and folders that are empty then.
 
@@ -151,7 +155,7 @@ class OutputFolder:
             OutputError: the disk refuses.
         """
         folders = {self.path}
-        for name in list(self._written):
+        for name in filter(is_inside, list(self._written)):
             if (self.path / name).parent.is_dir() and not self._refused_parent(self.path / name):
                 folders.add((self.path / name).parent)
                 self.remove(name)
@@ -169,7 +173,7 @@ class OutputFolder:
         if not is_inside(name):
             return OUTSIDE
         file = self.path / name
-        key = _key(name)
+        key = name_key(name)
         if self._claimed.setdefault(key, name) != name:
             return TWICE
         signature = _signature(file)
@@ -178,7 +182,7 @@ class OutputFolder:
             return why
         if signature is not None and stat.S_ISLNK(signature[0]):
             return LINK
-        if _key(os.path.abspath(file)) in self._input_keys or _key(os.path.realpath(file)) in self._input_keys:
+        if name_key(os.path.abspath(file)) in self._input_keys or name_key(os.path.realpath(file)) in self._input_keys:
             return INPUT
         if signature is not None:
             if not stat.S_ISREG(signature[0]):
@@ -246,7 +250,7 @@ def is_inside(name: str) -> bool:
     return bool(path.parts) and not path.is_absolute() and ".." not in path.parts and "\0" not in name
 
 
-def _key(name: str) -> str:
+def name_key(name: str) -> str:
     """What is the same for names that a file system may take for one: upper and lower case, composed and decomposed."""
     return unicodedata.normalize("NFC", unicodedata.normalize("NFD", name).casefold())
 
@@ -257,7 +261,7 @@ def _identities(inputs: Iterable[Path]) -> tuple[set[tuple[int, int]], set[str]]
     for file in inputs:
         with suppress(OSError):
             ids.add(_identity(file))
-        keys |= {_key(os.path.abspath(file)), _key(os.path.realpath(file))}
+        keys |= {name_key(os.path.abspath(file)), name_key(os.path.realpath(file))}
     return ids, keys
 
 

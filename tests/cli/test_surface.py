@@ -22,8 +22,8 @@ SURFACE = {
         "--val", "--val-images", "--val-masks", "images", "masks",
     ],
     "predict": [
-        "--base", "--batch-size", "--device", "--json", "--out", "--overlay", "--probabilities", "--tta",
-        "inputs", "specialist",
+        "--base", "--batch-size", "--device", "--json", "--out", "--overlay", "--overwrite", "--probabilities",
+        "--tta", "inputs", "specialist",
     ],
     "evaluate": [
         *MASKS, "--base", "--batch-size", "--device", "--json", "--no-report", "--per-image", "--protocol",

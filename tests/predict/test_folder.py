@@ -9,6 +9,7 @@ import pytest
 
 from samtune.data import read_image
 from samtune.errors import ConfigError, DataError
+from samtune.outputs import LIST_FILE
 from samtune.predict import load_predictor, predict_folder
 from tests.predict.conftest import write_specialist
 
@@ -19,7 +20,9 @@ def read(file: Path) -> np.ndarray:
 
 
 def contents(folder: Path) -> list[str]:
-    return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
+    """The files in a folder, without the list of what was written there."""
+    files = (path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
+    return sorted(name for name in files if name != LIST_FILE)
 
 
 def test_masks_have_the_inputs_stem_and_size(specialist: Path, samples: Path, tmp_path: Path) -> None:

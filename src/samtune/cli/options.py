@@ -36,6 +36,13 @@ Device = Annotated[
 ]
 BatchSize = Annotated[int, typer.Option("--batch-size", min=1, help="Images that are encoded together.")]
 
+Overwrite = Annotated[
+    bool,
+    typer.Option(
+        "--overwrite", help="Replace files there that samtune did not write; never inputs of the same command or links."
+    ),
+]
+
 
 class Views(StrEnum):
     """Over which views of an image a prediction is averaged; the words of `samtune.types.Averaging`."""

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from samtune.cli.options import Averaged, Base, BatchSize, Device, Json, averaging
+from samtune.cli.options import Averaged, Base, BatchSize, Device, Json, Overwrite, averaging
 from samtune.cli.output import emit
 
 
@@ -21,6 +21,7 @@ def predict(
         bool, typer.Option("--probabilities", help="Write stem_prob.png too: 16 bit, 65535 is probability 1.")
     ] = False,
     overlay: Annotated[bool, typer.Option("--overlay", help="Write stem_overlay.jpg too.")] = False,
+    overwrite: Overwrite = False,
     tta: Averaged = None,
     base: Base = None,
     batch_size: BatchSize = 4,
@@ -31,7 +32,7 @@ def predict(
     from samtune.predict import load_predictor, predict_folder
 
     predictor = load_predictor(specialist, base, batch_size=batch_size, device=device, tta=averaging(tta))
-    written = predict_folder(predictor, inputs, out, probabilities=probabilities, overlays=overlay)
+    written = predict_folder(predictor, inputs, out, probabilities=probabilities, overlays=overlay, overwrite=overwrite)
     class_names = list(predictor.card.class_names)
     values = {"background": 0} | {name: label for label, name in enumerate(class_names, start=1)}
     if len(class_names) == 1:

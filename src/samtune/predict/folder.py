@@ -20,6 +20,7 @@ import numpy as np
 
 from samtune.data import read_image
 from samtune.errors import ConfigError, DataError
+from samtune.outputs import OutputFolder
 from samtune.overlay import overlay
 from samtune.predict.reading import Source, find_images, read_ahead, write_behind
 from samtune.progress import say, track
@@ -79,12 +80,13 @@ def predict_folder(
     *,
     probabilities: bool = False,
     overlays: bool = False,
+    overwrite: bool = False,
 ) -> Written:
     """Segment files, folders and patterns, and write a mask for each image.
 
     The next images are read, and the last ones' files are written, while a batch is computed. What cannot be read is
-    skipped and told at the end. Files of an earlier prediction are replaced; an input
-    never is.
+    skipped and told at the end. Files of an earlier prediction are replaced; other files only with `overwrite`;
+    inputs and links never.
 
     Args:
         predictor: the specialist.
@@ -92,9 +94,11 @@ def predict_folder(
         out: made where it is not there; no folder that an input lies in.
         probabilities: write them too, 16-bit PNG.
         overlays: write the segmentation drawn on the image too, JPEG.
+        overwrite: replace files in `out` that no earlier prediction wrote.
 
     Raises:
         ConfigError: `out` is a folder that inputs lie in.
+        OutputError: a file in `out` may not be replaced, told before anything is computed; or the disk refuses.
         DataError: an input does not exist, or there is no image at all.
     """
     out = Path(out)
@@ -104,6 +108,8 @@ def predict_folder(
     stems, notes = name_outputs(sources, kinds)
     for note in notes:
         say(note)
+    folder = OutputFolder(out, "predictions", inputs=[source.file for source in sources], overwrite=overwrite)
+    folder.claim(name for stem in stems.values() for name in kinds.names(stem))
     skipped: list[dict[str, str]] = []
 
     def tasks() -> Iterator[Callable[[], Path]]:
@@ -117,7 +123,7 @@ def predict_folder(
                     readable.append((source, image))
             predictions = predictor.images([image for _, image in readable])
             for (source, image), prediction in zip(readable, predictions, strict=True):
-                yield partial(_write, out, stems[source], image, prediction, kinds)
+                yield partial(_write, folder, stems[source], image, prediction, kinds)
 
     files = tuple(write_behind(tasks(), most=predictor.batch_size))
     return Written(files, tuple(skipped), notes)
@@ -183,21 +189,19 @@ def _check_out(sources: Sequence[Source], out: Path) -> None:
         raise ConfigError(f"--out must be a folder, but {out} is a file; choose another.")
 
 
-def _write(out: Path, stem: str, image: np.ndarray, prediction: Prediction, kinds: _Kinds) -> Path:
+def _write(out: OutputFolder, stem: str, image: np.ndarray, prediction: Prediction, kinds: _Kinds) -> Path:
     """Write the files of one image; returns the mask's."""
-    file = out / f"{stem}.png"
-    file.parent.mkdir(parents=True, exist_ok=True)
     labels = prediction.labels * np.uint8(255) if kinds.num_classes == 1 else prediction.labels
-    _save(file, labels)
+    file = _save(out, f"{stem}.png", labels)
     for name, plane in zip(kinds.probability_names(stem), prediction.probabilities, strict=False):
-        _save(out / name, np.rint(plane * PROBABILITY_TOP).astype(np.uint16))
+        _save(out, name, np.rint(plane * PROBABILITY_TOP).astype(np.uint16))
     for name in kinds.overlay_names(stem):
-        _save(out / name, cv2.cvtColor(overlay(image, prediction.labels), cv2.COLOR_RGB2BGR))
+        _save(out, name, cv2.cvtColor(overlay(image, prediction.labels), cv2.COLOR_RGB2BGR))
     return file
 
 
-def _save(file: Path, pixels: np.ndarray) -> None:
-    """Encode by the ending and write; the path may hold any characters."""
-    done, coded = cv2.imencode(file.suffix, pixels)
+def _save(out: OutputFolder, name: str, pixels: np.ndarray) -> Path:
+    """Encode by the ending and write; the name may hold any characters."""
+    done, coded = cv2.imencode(Path(name).suffix, pixels)
     assert done
-    file.write_bytes(coded.tobytes())
+    return out.write_bytes(name, coded.tobytes())
