@@ -10,8 +10,9 @@ import pytest
 from PIL import Image
 
 from samtune.data import content_id, find_pairs, open_dataset, read_image
-from samtune.data.decoding import read_header, upright
-from samtune.data.images import header_notes
+from samtune.data.decoding import decode, read_header
+from samtune.data.images import header_notes, image_notes
+from samtune.data.raw import upright
 from samtune.errors import DataError, ShapeError
 from tests.data.folders import binary_folder, disc, picture, save
 
@@ -77,15 +78,15 @@ def test_16_bit_is_scaled_by_percentiles(suffix: str, channels: int, tmp_path: P
 
 
 @pytest.mark.parametrize("channels", [1, 3])
-def test_float_tiff_is_scaled_and_nan_refused(channels: int, tmp_path: Path) -> None:
+def test_float_tiff_is_scaled_and_nan_is_black(channels: int, tmp_path: Path) -> None:
     values = np.random.default_rng(0).normal(size=(20, 30, channels)).astype(np.float32)
     cv2.imwrite(str(tmp_path / "a.tif"), values)
     assert read_image(tmp_path / "a.tif").min() == 0
     assert read_image(tmp_path / "a.tif").max() == 255
     values[3, 4] = np.nan
     cv2.imwrite(str(tmp_path / "b.tif"), values)
-    with pytest.raises(DataError, match=r"b\.tif.*NaN"):
-        read_image(tmp_path / "b.tif")
+    assert (read_image(tmp_path / "b.tif")[3, 4] == 0).all()
+    assert any("NaN" in note for note in image_notes(decode(tmp_path / "b.tif"), tmp_path / "b.tif"))
     constant = np.full((4, 4), 7, np.float32)
     cv2.imwrite(str(tmp_path / "c.tif"), constant)
     assert read_image(tmp_path / "c.tif").max() == 0

@@ -1,138 +1,86 @@
 """Image files as they are on disk: one decoder for images and masks.
 
-Nothing is scaled or reinterpreted here: palettes stay indices, 16 bit stays 16 bit. Only the EXIF rotation
-is applied.
+Samples are the stored ones: palettes stay indices, 16 bit stays 16 bit, a 2-bit file has the values 0..3, and white
+is zero where the file says so. Only the EXIF rotation is applied, and CMYK and YCbCr become RGB.
 """
 
 from __future__ import annotations
 
-import warnings
-from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import cv2
 import numpy as np
-from PIL import Image, UnidentifiedImageError
+from PIL import (
+    BmpImagePlugin,
+    GifImagePlugin,
+    Image,
+    ImageFile,
+    JpegImagePlugin,
+    PngImagePlugin,
+    PpmImagePlugin,
+    WebPImagePlugin,
+)
 
+from samtune.data.limits import check_image_size
+from samtune.data.opening import open_image_file
+from samtune.data.raw import Header, Raw, Samples, upright
+from samtune.data.tiff import decode_tiff, read_tiff_header
 from samtune.errors import DataError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
-Image.init()
 IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".jfif", ".tif", ".tiff", ".bmp", ".webp", ".gif", ".pgm", ".ppm"})
 """File name endings (lower case) that are taken for images; anything else is left out, and said."""
 
-LOSSY_FORMATS = frozenset({"JPEG", "MPO", "JPEG2000"})
+PLUGINS: dict[str, Any] = {
+    "PNG": PngImagePlugin.PngImageFile,
+    "JPEG": JpegImagePlugin.jpeg_factory,
+    "BMP": BmpImagePlugin.BmpImageFile,
+    "WEBP": WebPImagePlugin.WebPImageFile,
+    "GIF": GifImagePlugin.GifImageFile,
+    "PPM": PpmImagePlugin.PpmImageFile,
+}
+"""Pillow's readers of the formats that are read. They are called directly: `Image.open` would try every format that
+Pillow knows, Ghostscript for PostScript among them, and has a limit of pixels of its own."""
+
 ORIENTATION_TAG = 0x0112
-WIDTH_TAG, HEIGHT_TAG, BITS_PER_SAMPLE_TAG = 256, 257, 258
-
-
-@dataclass(frozen=True)
-class Header:
-    """What a file says of itself without being decoded.
-
-    Attributes:
-        hw: rows and columns after the EXIF rotation.
-        orientation: EXIF orientation 1..8; 1 is upright.
-        mode: Pillow's mode, or "deep" where Pillow would lose bits and OpenCV reads the file.
-        pages: how many pages (frames) the file has; only the first is ever used.
-        lossy: whether the format changes pixel values (JPEG, lossy WebP).
-    """
-
-    hw: tuple[int, int]
-    orientation: int
-    mode: str
-    pages: int
-    lossy: bool
-
-
-@dataclass(frozen=True)
-class Raw:
-    """A decoded file.
-
-    Attributes:
-        pixels: (H, W) or (H, W, C), channels in the order L / LA / RGB / RGBA; palette indices for palette
-            files; 0/255 for bilevel files; the file's own integer or float type else. Upright (EXIF applied).
-        palette: uint8 (256, 3) RGB of each index, or None.
-        header: what the file says of itself.
-    """
-
-    pixels: np.ndarray
-    palette: np.ndarray | None
-    header: Header
-
-
-@contextmanager
-def _opened(path: Path) -> Iterator[Image.Image]:
-    """The file opened by Pillow, its warnings kept quiet, its failures told in one sentence."""
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            with Image.open(path) as image:
-                yield image
-    except FileNotFoundError as error:
-        raise DataError(f"{path}: there is no such file") from error
-    except Image.DecompressionBombError as error:
-        raise DataError(f"{path}: images must have fewer than 178 million pixels; cut it into tiles first") from error
-    except UnidentifiedImageError as error:
-        raise DataError(f"{path}: must be an image file, but no decoder recognises it; save it as PNG") from error
-    except (OSError, SyntaxError, ValueError, EOFError) as error:
-        what = "it is empty" if path.is_file() and path.stat().st_size == 0 else str(error) or "it is damaged"
-        raise DataError(
-            f"{path}: must be a whole image, but cannot be decoded ({what}); copy it again or remove it"
-        ) from error
-
-
-def _is_deep(image: Image.Image, path: Path) -> bool:
-    """Whether the file has several channels of more than 8 bit, which Pillow would cut to 8."""
-    if image.format == "PNG":
-        with path.open("rb") as file:
-            start = file.read(26)
-        return len(start) == 26 and start[24] == 16 and start[25] in (2, 4, 6)
-    if image.format == "TIFF":
-        tags: Any = getattr(image, "tag_v2", {})
-        bits = tags.get(BITS_PER_SAMPLE_TAG, (8,))
-        bits = (bits,) if isinstance(bits, int) else bits
-        return len(bits) > 1 and max(bits) > 8
-    return False
-
-
-def _is_lossy(image: Image.Image, path: Path) -> bool:
-    if image.format == "WEBP":
-        with path.open("rb") as file:
-            return b"VP8L" not in file.read(65536)
-    return image.format in LOSSY_FORMATS
-
-
-def _header(image: Image.Image, path: Path) -> Header:
-    orientation = image.getexif().get(ORIENTATION_TAG, 1)
-    if orientation not in range(1, 9):
-        orientation = 1
-    # Pillow's versions differ in when they swap the size of a rotated TIFF: its tags hold the stored frame.
-    tags: Any = getattr(image, "tag_v2", {}) if image.format == "TIFF" else {}
-    width, height = tags.get(WIDTH_TAG, image.size[0]), tags.get(HEIGHT_TAG, image.size[1])
-    hw = (width, height) if orientation >= 5 else (height, width)
-    mode = "deep" if _is_deep(image, path) else image.mode
-    pages = 1 if image.format == "MPO" else int(getattr(image, "n_frames", 1))
-    return Header(hw, orientation, mode, pages, _is_lossy(image, path))
+BYTES_PER_PIXEL = {"1": 1, "L": 1, "P": 1, "LA": 2, "I;16": 2, "RGB": 3, "RGBA": 4, "CMYK": 4, "I": 4, "F": 4}
+CHANNELS = {"LA": 2, "RGB": 3, "RGBA": 4, "RGBX": 4, "CMYK": 4}
 
 
 def read_header(path: Path) -> Header:
-    """What `path` says of itself; decodes nothing unless only OpenCV can read the file.
+    """What an image file says of itself, without decoding its pixels.
 
     Raises:
-        DataError: the file is missing or is no image.
+        DataError: the file is missing, is no image, or is too large (see `limits`).
     """
-    try:
-        with _opened(path) as image:
-            return _header(image, path)
-    except DataError:
-        if path.suffix.lower() not in (".tif", ".tiff") or not path.is_file():
-            raise
-        return _decode_deep(path, 1).header
+    with open_image_file(path) as (file, form):
+        if form == "TIFF":
+            return read_tiff_header(file, path)
+        with _opened(file, form, path) as image:
+            return _header(image, file, form)
+
+
+def decode(path: Path) -> Raw:
+    """The first page of an image file, upright and otherwise untouched.
+
+    Raises:
+        DataError: the file is missing, is no image, is truncated, damaged or too large (see `limits`).
+    """
+    with open_image_file(path) as (file, form):
+        if form == "TIFF":
+            return decode_tiff(file, path)
+        with _opened(file, form, path) as image:
+            header = _header(image, file, form)
+            palette = None
+            if header.samples.bits > 8 and header.channels > 1:
+                pixels = _deep_png(file, header, path) if form == "PNG" else _deep_ppm(image, file)
+            else:
+                image.load()
+                pixels, palette = _pixels_of(image)
+                pixels = _stored(pixels, header.samples, form)
+    return Raw(upright(pixels, header.orientation), palette, header)
 
 
 def is_complete(path: Path) -> bool:
@@ -154,43 +102,90 @@ def is_complete(path: Path) -> bool:
     return False
 
 
-def upright(pixels: np.ndarray, orientation: int) -> np.ndarray:
-    """`pixels` (H, W) or (H, W, C) turned and mirrored as EXIF orientation 1..8 asks for display."""
-    turns: dict[int, Any] = {
-        1: lambda a: a,
-        2: lambda a: a[:, ::-1],
-        3: lambda a: np.rot90(a, 2),
-        4: lambda a: a[::-1],
-        5: lambda a: a.swapaxes(0, 1),
-        6: lambda a: np.rot90(a, -1),
-        7: lambda a: np.rot90(a, 2).swapaxes(0, 1),
-        8: lambda a: np.rot90(a, 1),
-    }
-    turned: np.ndarray = np.ascontiguousarray(turns[orientation](pixels))
-    return turned
-
-
-def _decode_deep(path: Path, orientation: int) -> Raw:
-    """Decode by OpenCV, which keeps 16 bit and float in several channels."""
-    data = np.fromfile(path, dtype=np.uint8)
+def _opened(file: BinaryIO, form: str, path: Path) -> ImageFile.ImageFile:
+    """The file as a Pillow image whose size is within the limits."""
     try:
-        pixels = cv2.imdecode(data, cv2.IMREAD_UNCHANGED) if data.size else None
+        image: ImageFile.ImageFile = PLUGINS[form](file, path.name)
+    except SyntaxError as error:
+        # Pillow's word for a file that does not start as the format does.
+        raise DataError(f"{path}: the {form} file is damaged ({error}); copy it again or remove it") from error
+    check_image_size(path, (image.size[1], image.size[0]), BYTES_PER_PIXEL.get(image.mode, 4))
+    return image
+
+
+def _header(image: Image.Image, file: BinaryIO, form: str) -> Header:
+    samples = _samples(image, file, form)
+    orientation = image.getexif().get(ORIENTATION_TAG, 1)
+    if orientation not in range(1, 9):
+        orientation = 1
+    width, height = image.size
+    hw = (width, height) if orientation >= 5 else (height, width)
+    mode = {"1": "L", "I": "L", "F": "L", "PA": "RGBA", "RGBX": "RGB"}.get(image.mode, image.mode)
+    mode = "L" if mode.startswith("I;16") else mode
+    # The pages of a GIF are not counted: that would read all of it.
+    pages = 1 if image.format == "MPO" else 1 + bool(getattr(image, "is_animated", False))
+    lossy = form == "JPEG" or (form == "WEBP" and b"VP8L" not in _start_of(file, 65536))
+    return Header(hw, orientation, mode, CHANNELS.get(mode, 1), pages, lossy, samples)
+
+
+def _start_of(file: BinaryIO, num: int) -> bytes:
+    """The first bytes of a file, which is left where it was."""
+    here = file.tell()
+    file.seek(0)
+    start = file.read(num)
+    file.seek(here)
+    return start
+
+
+def _samples(image: Image.Image, file: BinaryIO, form: str) -> Samples:
+    """Depth and range of the samples as they are stored, whatever Pillow makes of them."""
+    if image.mode == "P":
+        return Samples()
+    if form == "PNG":
+        bits = _start_of(file, 26)[24]
+        return Samples(bits, top=2**bits - 1)
+    if form == "PPM":
+        top = _pnm_top(_start_of(file, 4096))
+        return Samples(top.bit_length(), top=top, white_is_zero=image.mode == "1")
+    return Samples(1, top=1) if image.mode == "1" else Samples()
+
+
+def _pnm_top(start: bytes) -> int:
+    """The highest sample value of a PBM, PGM or PPM file, from its first bytes."""
+    lines = [line.split(b"#")[0] for line in start.replace(b"\r", b"\n").split(b"\n")]
+    words = b" ".join(lines).split(maxsplit=4)
+    return 1 if words[0] in (b"P1", b"P4") else int(words[3])
+
+
+def _deep_png(file: BinaryIO, header: Header, path: Path) -> np.ndarray:
+    """16 bit in several channels, which Pillow would cut to 8, by OpenCV: uint16 (H, W, C)."""
+    file.seek(0)
+    try:
+        pixels = cv2.imdecode(np.frombuffer(file.read(), np.uint8), cv2.IMREAD_UNCHANGED)
     except cv2.error:
         pixels = None
-    if pixels is None:
-        raise DataError(f"{path}: must be a whole image, but cannot be decoded; save it as PNG or copy it again")
-    if pixels.ndim == 3 and pixels.shape[2] >= 3:
-        order = [2, 1, 0, *range(3, pixels.shape[2])]
-        pixels = pixels[..., order]
-    pixels = upright(pixels, orientation)
-    return Raw(pixels, None, Header(pixels.shape[:2], orientation, "deep", 1, False))
+    if pixels is None or pixels.ndim != 3 or pixels.shape[2] < 3:
+        raise DataError(f"{path}: the PNG file is damaged; copy it again or remove it")
+    # OpenCV has the order blue, green, red, alpha, and gives grey with alpha four channels.
+    order = {2: [0, 3], 3: [2, 1, 0], 4: [2, 1, 0, 3]}[header.channels]
+    return np.ascontiguousarray(pixels[..., order])
+
+
+def _deep_ppm(image: ImageFile.ImageFile, file: BinaryIO) -> np.ndarray:
+    """A binary PPM file of more than 8 bit, which Pillow would cut to 8: uint16 (H, W, 3)."""
+    if image.tile[0].codec_name == "ppm_plain":
+        raise ValueError("a plain-text PPM of more than 8 bit is not read; save it as PNG or TIFF")
+    file.seek(image.tile[0].offset)
+    shape = (image.size[1], image.size[0], 3)
+    num = shape[0] * shape[1] * 3
+    return np.frombuffer(file.read(2 * num), ">u2", num).reshape(shape).astype(np.uint16)
 
 
 def _pixels_of(image: Image.Image) -> tuple[np.ndarray, np.ndarray | None]:
     """The loaded image as an array, and its palette."""
     mode = image.mode
     if mode == "1":
-        return np.asarray(image, dtype=np.uint8) * np.uint8(255), None
+        return np.asarray(image, dtype=np.uint8), None
     if mode == "P":
         palette = np.zeros((256, 3), np.uint8)
         flat = np.asarray(image.getpalette("RGB") or [], dtype=np.uint8).reshape(-1, 3)[:256]
@@ -200,29 +195,16 @@ def _pixels_of(image: Image.Image) -> tuple[np.ndarray, np.ndarray | None]:
         return np.asarray(image.convert("RGBA")), None
     if mode in ("L", "LA", "RGB", "RGBA", "I", "F") or mode.startswith("I;16"):
         pixels = np.asarray(image)
-        return (pixels.astype(np.uint16) if mode.startswith("I;16") else pixels), None
+        return (pixels.astype(np.uint16) if mode.startswith("I") else pixels), None
     return np.asarray(image.convert("RGB")), None
 
 
-def decode(path: Path) -> Raw:
-    """The first page of an image file, upright and otherwise untouched.
-
-    Raises:
-        DataError: the file is missing, is no image, is truncated or damaged.
-    """
-    try:
-        with _opened(path) as image:
-            header = _header(image, path)
-            if header.mode != "deep":
-                image.load()
-                # Pillow turns a TIFF upright while loading and drops the tag; other formats are left to us.
-                left = image.getexif().get(ORIENTATION_TAG, 1)
-                pixels, palette = _pixels_of(image)
-                turned = upright(pixels, left if left in range(1, 9) else 1)
-                return Raw(turned, palette, header)
-    except DataError:
-        if path.suffix.lower() not in (".tif", ".tiff") or not path.is_file():
-            raise
-        return _decode_deep(path, 1)
-    deep = _decode_deep(path, header.orientation)
-    return Raw(deep.pixels, None, header)
+def _stored(pixels: np.ndarray, samples: Samples, form: str) -> np.ndarray:
+    """The samples in the file, where Pillow has multiplied them up to 255 or 65535 or inverted them."""
+    if samples.white_is_zero and form == "PPM":
+        return 1 - pixels
+    full = 255 if samples.bits <= 8 else 65535
+    if pixels.dtype.kind == "f" or samples.top in (1, full):
+        return pixels
+    stored: np.ndarray = np.rint(pixels.astype(np.float32) * (samples.top / full)).astype(pixels.dtype)
+    return stored

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from samtune.data.decoding import Raw, decode
+from samtune.data.decoding import decode
 from samtune.data.maskstats import alpha_of, colours_of, grey_of, pack
 from samtune.errors import DataError
 from samtune.types import IGNORE
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from samtune.data.maskstats import MaskStats
+    from samtune.data.raw import Raw
 
 THRESHOLD = 127
 """Blurred masks, alpha channels and (after times 255) float masks: above it is foreground."""
@@ -132,7 +133,8 @@ def values_as(stats: MaskStats, reads: str) -> np.ndarray:
     if stats.form == "float":
         return np.round(stats.values * (255 if reads == "unit" else 1)).astype(np.int64)
     if stats.form == "value" and reads == "colour":
-        return stats.values * 0x010101
+        # Fewer than 8 bit are shown multiplied up: the 1 of a 1-bit file is white.
+        return stats.values * (255 // (2**stats.bits - 1) if stats.bits < 8 else 1) * 0x010101
     return stats.values.astype(np.int64)
 
 

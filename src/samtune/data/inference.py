@@ -59,6 +59,9 @@ def infer_encoding(stats: Sequence[MaskStats], options: DataOptions) -> Inferenc
             "The transparency of the masks carries them: visible is the one class",
             options,
         )
+    contradiction = _palette_contradiction(stats, reads)
+    if contradiction is not None and options.ids is None:
+        return Inference(None, (), (contradiction,))
     if reads == "mixed_float":
         bad = next(s for s in stats if s.form == "float" and s.values.max() > 1 and not _integral(s))
         what = f"has float values up to {bad.values.max():g} that are neither ids nor within 0..1"
@@ -83,12 +86,31 @@ def choose_reading(stats: Sequence[MaskStats], options: DataOptions) -> str:
             for index, colour in s.palette:
                 used.setdefault(index, set()).add(colour)
         if set().union(*used.values()) <= BLACK_WHITE:
-            return "grey"
+            # Of 0 and 255 the stored one counts, also under ImageJ's inverting table, which shows 255 black.
+            return "value" if set(used) <= {0, 255} else "grey"
         return "value" if all(len(colours) == 1 for colours in used.values()) else "colour"
     floats = [s for s in stats if s.form == "float"]
     if all(_integral(s) for s in floats):
         return "value"
     return "unit" if all(s.values.max() <= 1 for s in floats) else "mixed_float"
+
+
+def _palette_contradiction(stats: Sequence[MaskStats], reads: str) -> Problem | None:
+    """Palettes of black and white in which the index 0 is white: their order may mean nothing."""
+    if reads != "grey":
+        return None
+    odd = [s for s in stats if s.palette and (0, 0xFFFFFF) in s.palette]
+    if not odd:
+        return None
+    what = (
+        f"has a palette in which the index 0 is shown white and another one black ({len(odd)} such file(s)), so "
+        "what is stored contradicts what is shown"
+    )
+    mend = (
+        "say ids=[1] if the index 1 is the object, whatever its colour; or say the colour of the object, such as "
+        '{"object": (255, 255, 255)}'
+    )
+    return Problem("palette_order", str(odd[0].path), what, mend, True)
 
 
 def _integral(stats: MaskStats) -> bool:
@@ -255,9 +277,9 @@ class _Folder:
             return _refused("too_many_classes", "masks", what, "merge classes, or say that they are instances")
         straight = ids == tuple(range(1, len(ids) + 1))
         if straight and len(ids) == 1:
-            what = "Masks are 0/1: 1 is the one class, 0 background"
+            what = f"Masks are 0/1: 1 is the one class, 0 background{inverted_note(self.stats)}"
         elif straight:
-            what = f"Masks are class ids: 0 background, 1..{len(ids)} the classes"
+            what = f"Masks are class ids: 0 background, 1..{len(ids)} the classes{inverted_note(self.stats)}"
         else:
             shown = ", ".join(f"{value} -> {label}" for label, value in enumerate(ids[:12], start=1))
             what = f"Masks are class ids with gaps, numbered in order: {shown}{', ...' if len(ids) > 12 else ''}"
@@ -285,4 +307,10 @@ class _Folder:
 
 def _says(top: int, folder: _Folder) -> str:
     form = "palette " if folder.stats[0].form == "palette" else ""
-    return f"Masks are {form}0/{top}: {top} is the one class, 0 background"
+    return f"Masks are {form}0/{top}: {top} is the one class, 0 background{inverted_note(folder.stats)}"
+
+
+def inverted_note(stats: Sequence[MaskStats]) -> str:
+    """The end of a sentence on masks that are shown inverted, of which the stored values count."""
+    num = sum(s.inverted for s in stats)
+    return f" ({num} of {len(stats)} are shown inverted; the stored values count)" if num else ""

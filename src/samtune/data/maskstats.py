@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from samtune.data.decoding import decode
+from samtune.data.raw import shown
 from samtune.errors import DataError
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from samtune.data.decoding import Raw
+    from samtune.data.raw import Raw
 
 MAX_COLOURS = 4096
 """Masks with more colours than this are photographs; their colours are not counted further."""
@@ -33,12 +34,13 @@ class MaskStats:
             "alpha" (transparency varies; values are 0xRRGGBB where visible, 0 where not).
         values: sorted unique values, int64; float64 for "float" (rounded to 1/255 unless all integral).
         counts: int64 pixels of each value.
-        bits: bits per value of the file, 8 to 64.
+        bits: bits per value as stored in the file, 1 to 64; 8 for palette indices.
         lossy: whether the format blurs values.
         palette: ((index, 0xRRGGBB), ...) of the used indices.
         opaque: pixels of "alpha" that are visible (alpha > 127); 0 for other forms.
         visible: the colours of the visible pixels of "alpha".
         pages: pages of the file; only the first is used.
+        inverted: the file shows low values bright: white is zero, or an inverting palette.
     """
 
     path: Path
@@ -52,6 +54,7 @@ class MaskStats:
     opaque: int = 0
     visible: tuple[int, ...] = ()
     pages: int = 1
+    inverted: bool = False
 
 
 def pack(rgb: np.ndarray) -> np.ndarray:
@@ -78,18 +81,17 @@ def _count(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def grey_of(raw: Raw) -> np.ndarray | None:
-    """The single channel of a mask, or None where its channels truly differ.
+    """The stored samples of a mask's single channel, or None where its channels truly differ.
 
-    Grey stored as RGB counts as grey; an alpha channel is passed over.
+    Grey stored as RGB counts as grey; an alpha channel is passed over, other bands are not.
     """
     pixels = raw.pixels
     if pixels.ndim == 2:
         return pixels
-    channels = pixels.shape[2]
-    if channels <= 2:
-        first: np.ndarray = pixels[..., 0]
+    rgb = pixels[..., :-1] if raw.header.has_alpha else pixels
+    if rgb.shape[2] == 1:
+        first: np.ndarray = rgb[..., 0]
         return first
-    rgb = pixels[..., :3]
     if raw.header.lossy and rgb.dtype == np.uint8:
         wide = rgb.astype(np.int16)
         if (wide.max(axis=2) - wide.min(axis=2)).max() <= JPEG_GREY_TOLERANCE:
@@ -105,7 +107,7 @@ def grey_of(raw: Raw) -> np.ndarray | None:
 def alpha_of(raw: Raw) -> np.ndarray | None:
     """uint8 (H, W) alpha where the file has transparent pixels, else None (no alpha, or opaque)."""
     pixels = raw.pixels
-    if pixels.ndim == 3 and pixels.shape[2] in (2, 4) and pixels.dtype == np.uint8:
+    if pixels.ndim == 3 and raw.header.has_alpha and pixels.dtype == np.uint8:
         alpha: np.ndarray = pixels[..., -1]
         if alpha.min() <= 127:
             return alpha
@@ -113,11 +115,12 @@ def alpha_of(raw: Raw) -> np.ndarray | None:
 
 
 def colours_of(raw: Raw) -> np.ndarray:
-    """int32 (H, W) 0xRRGGBB of any 8-bit mask; transparent pixels are black."""
+    """int32 (H, W) 0xRRGGBB, as shown, of any mask of at most 8 bit; transparent pixels are black."""
     pixels = raw.pixels
     if raw.palette is not None:
         indexed: np.ndarray = pack(raw.palette)[pixels]
         return indexed
+    pixels = shown(pixels, raw.header.samples)
     if pixels.ndim == 2:
         pixels = pixels[..., None]
     rgb = np.broadcast_to(pixels[..., :1], (*pixels.shape[:2], 3)) if pixels.shape[2] <= 2 else pixels[..., :3]
@@ -136,18 +139,24 @@ def survey_mask(path: Path) -> MaskStats:
     raw = decode(path)
     header, hw = raw.header, (raw.pixels.shape[0], raw.pixels.shape[1])
     pixels = raw.pixels
-    bits = pixels.dtype.itemsize * 8
-    if pixels.ndim == 3 and pixels.shape[2] > 4:
-        raise DataError(f"{path}: masks must have 1 to 4 channels, but it has {pixels.shape[2]}; save a single channel")
+    bits = 8 if raw.palette is not None else header.samples.bits
     if raw.palette is not None:
         values, counts = _count(pixels)
         used = tuple((int(v), int(pack(raw.palette[v]))) for v in values)
-        return MaskStats(path, hw, "palette", values, counts, bits, header.lossy, used, pages=header.pages)
+        return MaskStats(
+            path, hw, "palette", values, counts, bits, header.lossy, used, pages=header.pages, inverted=_inverts(used)
+        )
     alpha = alpha_of(raw)
     if alpha is not None:
         return _survey_alpha(path, raw, alpha)
     grey = grey_of(raw)
     if grey is None:
+        bands = pixels.shape[2] - header.has_alpha
+        if bands != 3:
+            raise DataError(
+                f"{path}: the mask has {bands} bands that differ, so none of them alone is the mask; save one band in "
+                "which each class has its value"
+            )
         if bits > 8:
             raise DataError(f"{path}: colour masks must have 8 bit, but it has {bits}; save it as 8-bit RGB or as ids")
         values, counts = _count(colours_of(raw))
@@ -159,7 +168,16 @@ def survey_mask(path: Path) -> MaskStats:
     values, counts = _count(grey)
     if values[0] < 0:
         raise DataError(f"{path}: masks must have values of 0 and above, but it has {values[0]}; save ids from 0")
-    return MaskStats(path, hw, "value", values.astype(np.int64), counts, bits, header.lossy, pages=header.pages)
+    return MaskStats(
+        path, hw, "value", values.astype(np.int64), counts, bits, header.lossy, pages=header.pages,
+        inverted=header.samples.white_is_zero,
+    )  # fmt: skip
+
+
+def _inverts(palette: tuple[tuple[int, int], ...]) -> bool:
+    """Whether higher indices are darker greys."""
+    greys = [colour & 255 for _, colour in palette if colour == (colour & 255) * 0x010101]
+    return len(greys) == len(palette) and (greys != sorted(greys) or palette == ((0, 0xFFFFFF),))
 
 
 def _survey_alpha(path: Path, raw: Raw, alpha: np.ndarray) -> MaskStats:

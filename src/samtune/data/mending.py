@@ -13,10 +13,11 @@ import numpy as np
 from PIL import Image
 
 from samtune.data.dataset import tell
-from samtune.data.decoding import decode, upright
+from samtune.data.decoding import decode
 from samtune.data.doctor import Findings
 from samtune.data.images import content_id, to_rgb
 from samtune.data.options import DataOptions
+from samtune.data.raw import upright
 from samtune.data.resizing import resize_labels
 from samtune.data.survey import survey, unreadable
 from samtune.errors import DataError, OutputError
@@ -27,8 +28,8 @@ from samtune.types import Problem
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from samtune.data.decoding import Header
     from samtune.data.encodings import MaskEncoding
+    from samtune.data.raw import Header
     from samtune.types import Pair
 
 MAX_ASPECT_DIFFERENCE = 0.02
@@ -203,7 +204,8 @@ def _mend_pair(pair: Pair, header: Header, copy: _Copy) -> Problem | None:
 
 
 def _is_plain(header: Header) -> bool:
-    return header.orientation == 1 and header.pages == 1 and header.mode in ("1", "L", "P", "RGB")
+    plain = header.samples.has_bytes and not header.samples.white_is_zero and header.mode in ("L", "P", "RGB")
+    return plain and header.orientation == 1 and header.pages == 1
 
 
 def _as_png(pixels: np.ndarray) -> bytes:

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from samtune.data.decoding import Header, decode, is_complete, read_header
+from samtune.data.decoding import decode, is_complete, read_header
 from samtune.data.folder import find_pairs
-from samtune.data.images import header_notes
+from samtune.data.images import header_notes, image_notes
 from samtune.data.inference import Inference, infer_encoding
 from samtune.data.layouts import layout_options
 from samtune.data.maskstats import MaskStats, survey_mask
@@ -18,6 +18,7 @@ from samtune.types import Pair, Problem
 
 if TYPE_CHECKING:
     from samtune.data.options import DataOptions
+    from samtune.data.raw import Header
 
 
 @dataclass(frozen=True)
@@ -51,12 +52,14 @@ def survey(images: Path | str, masks: Path | str | None, options: DataOptions) -
     found = find_pairs(images, masks)
     options = layout_options(images, options)
     problems = list(found.problems)
-    pairs, headers, stats = [], [], []
+    pairs, headers, stats, clauses = [], [], [], []
     for pair in track(found.pairs, "reading masks", len(found.pairs)):
-        header, mask = _header(pair.image, problems), _mask(pair.mask, problems)
-        if header is not None and mask is not None:
+        image, mask = _image(pair.image, problems), _mask(pair.mask, problems)
+        if image is not None and mask is not None:
+            header, said = image
             pairs.append(pair)
             headers.append(header)
+            clauses.append(said)
             stats.append(mask)
             if header.hw != mask.hw:
                 problems.append(size_problem(header, mask))
@@ -73,7 +76,7 @@ def survey(images: Path | str, masks: Path | str | None, options: DataOptions) -
         problems.insert(0, Problem("no_pairs", where, what, mend, True))
     inference = infer_encoding(stats, options)
     problems += inference.problems
-    notes = [*found.notes, *_told(headers, stats), *inference.notes]
+    notes = [*found.notes, *_told(clauses, stats), *inference.notes]
     return Survey(tuple(pairs), tuple(headers), tuple(stats), inference, tuple(problems), tuple(notes))
 
 
@@ -83,15 +86,17 @@ def unreadable(path: Path, error: DataError) -> Problem:
     return Problem("unreadable", str(path), what, "replace or remove it", True)
 
 
-def _header(path: Path, problems: list[Problem]) -> Header | None:
+def _image(path: Path, problems: list[Problem]) -> tuple[Header, list[str]] | None:
+    """The header of an image and what reading it changes; decoded only where the header does not tell all."""
     try:
         header = read_header(path)
-        if not is_complete(path):
-            decode(path)
+        if header.samples.has_bytes and is_complete(path):
+            return header, header_notes(header)
+        raw = decode(path)
+        return header, image_notes(raw, path)
     except DataError as error:
         problems.append(unreadable(path, error))
         return None
-    return header
 
 
 def _mask(path: Path, problems: list[Problem]) -> MaskStats | None:
@@ -113,12 +118,11 @@ def size_problem(header: Header, mask: MaskStats) -> Problem:
     return Problem("size_differs", str(mask.path), what, mend, True)
 
 
-def _told(headers: list[Header], stats: list[MaskStats]) -> list[str]:
-    """Sentences on what reading changes, counted over the folder."""
+def _told(clauses: list[list[str]], stats: list[MaskStats]) -> list[str]:
+    """Sentences on what reading changed, counted over the folder."""
     counts: dict[str, int] = {}
-    for header in headers:
-        for clause in header_notes(header):
-            counts[clause] = counts.get(clause, 0) + 1
+    for clause in (clause for said in clauses for clause in said):
+        counts[clause] = counts.get(clause, 0) + 1
     notes = [f"{num} image(s) {clause}" for clause, num in counts.items()]
     paged = sum(s.pages > 1 for s in stats)
     if paged:
