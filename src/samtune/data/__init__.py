@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any
 from samtune.data.dataset import Dataset, open_dataset
 from samtune.data.doctor import Findings, inspect
 from samtune.data.encodings import MaskEncoding
-from samtune.data.folder import find_pairs, list_images
+from samtune.data.folder import find_pairs
 from samtune.data.images import content_id, read_image
+from samtune.data.listing import list_images
 from samtune.data.mending import mend
 from samtune.data.options import DataOptions
 from samtune.data.samples import make_samples

@@ -1,4 +1,4 @@
-"""Which image belongs to which mask: by equal stems in folders, or by a manifest.
+"""Which image belongs to which mask: by their names in folders, or by a manifest.
 
 Stems are the file names without ending. Where two images of one data set share a stem (sub-folders), every
 stem becomes the path below the images folder instead, with "/" between its parts.
@@ -6,20 +6,23 @@ stem becomes the path below the images folder instead, with "/" between its part
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
-from dataclasses import dataclass
+from collections import Counter
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from samtune.data.decoding import IMAGE_SUFFIXES
+from samtune.data.joining import join
 from samtune.data.layouts import find_layout_pairs, split_word
+from samtune.data.listing import find_images_below
 from samtune.data.manifest import SPLITS, read_manifest
+from samtune.data.naming import is_image_word, is_mask_word
+from samtune.data.options import DataOptions
+from samtune.data.pairing import Named, lonely_problem, look_of, masks_among, match, nothing_pairs
 from samtune.errors import DataError
 from samtune.types import Pair, Problem
 
-MASK_SUFFIXES = ("_masks", "_mask", "_labels", "_label", "_segmentation", "_seg", "_gt")
-"""What a mask's stem may carry after its image's stem; the longest match is taken, in any case of letters."""
-
-SYSTEM_FILES = frozenset({"thumbs.db", "desktop.ini", "classes.txt", "dataset.yaml", "readme.md", "split.json"})
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 
 @dataclass(frozen=True)
@@ -28,17 +31,28 @@ class Found:
 
     Attributes:
         pairs: sorted by stem.
-        problems: images without mask, masks without image, stems used twice, files that a manifest names in
-            vain.
-        notes: files left out and how stems were made, as sentences.
+        problems: images without mask, masks without image, names that can be paired in several ways, folders that
+            cannot be read, files that a manifest names in vain.
+        notes: files left out, pairs found by another rule than equal stems, and how stems were made, as sentences.
+        class_names: names of the classes where the masks lie in one sub-folder per class; else empty.
     """
 
     pairs: tuple[Pair, ...]
     problems: tuple[Problem, ...]
     notes: tuple[str, ...]
+    class_names: tuple[str, ...] = ()
 
 
-def find_pairs(images: Path | str, masks: Path | str | None = None) -> Found:
+@dataclass(frozen=True)
+class _Part:
+    """A folder of images with its folder of masks, and the split they are of."""
+
+    images: Path
+    masks: Path
+    split: str | None = None
+
+
+def find_pairs(images: Path | str, masks: Path | str | None = None, options: DataOptions | None = None) -> Found:
     """Pair the images with their masks.
 
     Args:
@@ -46,12 +60,15 @@ def find_pairs(images: Path | str, masks: Path | str | None = None) -> Found:
             `image,mask[,group,split]`, or, with `masks` left out, a folder that holds `images/` and
             `masks/`, or `{train,val,test}/{images,masks}`, or images and masks side by side (`a.png`,
             `a_mask.png`); or a public data set as `cod10k:PATH` or `cod10k/test:PATH` (`layouts`).
-        masks: the folder of masks. A mask has its image's stem, possibly with a suffix of `MASK_SUFFIXES`,
-            and any of the image endings.
+        masks: the folder of masks. A mask has its image's stem, possibly with a word of `naming.MASK_WORDS`
+            before or after it, with the number of an object, and any of the image endings.
+        options: as for `open_dataset`; says whether several masks of an image are objects, and how class
+            sub-folders are ordered.
 
     Raises:
         DataError: a path does not exist, or the folder has none of these shapes.
     """
+    options = options or DataOptions()
     known = split_word(images)
     if known is not None:
         if masks is not None:
@@ -68,53 +85,109 @@ def find_pairs(images: Path | str, masks: Path | str | None = None) -> Found:
         if folder is not None and not folder.is_dir():
             raise DataError(f"{folder}: must be an existing folder (or a CSV or TSV manifest in place of the images)")
     if masks is not None and masks.resolve() != images.resolve():
-        return _pair_folders([(images, masks, None)])
-    return _find_in_one(images)
+        return _pair_folders([_Part(images, masks)], options)
+    return _find_in_one(images, options)
 
 
-def _find_in_one(root: Path) -> Found:
+def _find_in_one(root: Path, options: DataOptions) -> Found:
     """Images and masks below one folder: split layout, `images/` and `masks/`, or side by side."""
-    parts: list[tuple[Path, Path, str | None]] = []
-    for folder in sorted(path for path in root.iterdir() if path.is_dir()):
+    try:
+        folders = sorted(path for path in root.iterdir() if path.is_dir() and not path.name.startswith("."))
+    except OSError as error:
+        raise DataError(f"{root}: cannot be read ({error.strerror or error}); make it readable") from error
+    parts = []
+    for folder in folders:
         split = SPLITS.get(folder.name.lower())
         if split is not None and (folder / "images").is_dir() and (folder / "masks").is_dir():
-            parts.append((folder / "images", folder / "masks", split))
-    if parts:
-        return _pair_folders(parts)
+            parts.append(_Part(folder / "images", folder / "masks", split))
+    nnunet = [
+        _Part(root / f"images{word}", root / f"labels{word}", split)
+        for word, split in (("Tr", "train"), ("Ts", "test"))
+        if (root / f"images{word}").is_dir() and (root / f"labels{word}").is_dir()
+    ]
+    if parts or nnunet:
+        return _pair_folders(parts or nnunet, options)
     if (root / "images").is_dir() and (root / "masks").is_dir():
-        return _pair_folders([(root / "images", root / "masks", None)])
-    files, notes = list_images(root)
-    masks = [file for file in files if _bare(file.stem) != file.stem]
-    if not masks:
+        return _pair_folders([_Part(root / "images", root / "masks")], options)
+    of_images = [folder for folder in folders if is_image_word(folder.name)]
+    of_masks = [folder for folder in folders if is_mask_word(folder.name)]
+    if len(of_images) == len(of_masks) == 1:
+        note = f"{of_images[0].name}/ was taken for the images and {of_masks[0].name}/ for the masks, by their names"
+        return _pair_folders([_Part(of_images[0], of_masks[0])], options, [note])
+    if len(folders) > 1 and all((folder / "images").is_dir() and (folder / "masks").is_dir() for folder in folders):
+        raise DataError(
+            f"{root}: has a folder with images/ and masks/ for each of {', '.join(f.name for f in folders[:3])}, ...; "
+            f"if each is one image with a mask per object, pass dsb2018:{root}, else pass a CSV manifest"
+        )
+    return _side_by_side(root, options)
+
+
+def _side_by_side(root: Path, options: DataOptions) -> Found:
+    """Images and masks in the same folders, told apart by a word in the masks' names."""
+    listing = find_images_below(root)
+    named = Named.below(root, listing.files)
+    masks = masks_among(named)
+    images = [one for one in named if one not in masks]
+    if not masks or not images:
+        looks = f", which look like {look_of(named)}" if named else ""
         raise DataError(
             f"{root}: must hold images/ and masks/, or {{train,val,test}}/{{images,masks}}, or images with "
-            f"name_mask.png beside name.png, but has {len(files)} image files and none of these"
+            f"name_mask.png beside name.png, but has {len(named)} image files{looks}; move the masks to a folder of "
+            "their own, or write a CSV with the columns image,mask"
         )
-    rest = [file for file in files if file not in set(masks)]
-    keyed = {key: [(key, file) for file in group] for key, group in _by_key(rest, root, bare=False).items()}
-    pairs, problems = _match(keyed, _by_key(masks, root, bare=True))
-    return _finish(pairs, problems, notes=notes)
+    return _pair_named(images, sorted(masks, key=named.index), options, listing.problems, listing.notes, str(root))
 
 
-def _pair_folders(parts: list[tuple[Path, Path, str | None]]) -> Found:
-    pairs: list[Pair] = []
-    problems: list[Problem] = []
-    notes: list[str] = []
-    for images, masks, split in parts:
-        image_files, image_notes = list_images(images)
-        mask_files, mask_notes = list_images(masks)
-        prefix = f"{split}/" if split else ""
-        keyed = {
-            key: [(prefix + key, file) for file in files]
-            for key, files in _by_key(image_files, images, bare=False).items()
-        }
-        found, wrong = _match(keyed, _by_key(mask_files, masks, bare=True))
-        pairs += [Pair(p.stem, p.image, p.mask, p.group, split) for p in found]
-        problems += wrong
-        notes += image_notes + mask_notes
-    if parts[0][2] is None:
+def _pair_folders(parts: list[_Part], options: DataOptions, notes: Sequence[str] = ()) -> Found:
+    done = []
+    for part in parts:
+        images, masks = find_images_below(part.images), find_images_below(part.masks)
+        named = Named.below(part.images, images.files), Named.below(part.masks, masks.files)
+        problems, said = [*images.problems, *masks.problems], [*images.notes, *masks.notes]
+        where = f"{part.images} and {part.masks}"
+        found = _pair_named(*named, options, problems, said, where, finish=False)
+        prefix = f"{part.split}/" if part.split else ""
+        pairs = [replace(pair, stem=prefix + pair.stem, split=part.split) for pair in found.pairs]
+        done.append(replace(found, pairs=tuple(pairs)))
+    pairs = [pair for found in done for pair in found.pairs]
+    problems = [problem for found in done for problem in found.problems]
+    if pairs and len(parts) > 1:
+        problems = [replace(p, stops_training=False) if p.kind == "no_pairs" else p for p in problems]
+    if parts[0].split is None:
         pairs = _splits_of_subfolders(pairs)
-    return _finish(pairs, problems, notes=notes)
+    names = {found.class_names for found in done if found.pairs}
+    if len(names) > 1:
+        what = f"has other classes than the rest: {' against '.join(', '.join(one) or 'none' for one in names)}"
+        mend = "give each part of the split the same sub-folders of masks"
+        problems.append(Problem("fewer_classes", str(parts[0].masks), what, mend, True))
+    said = [*notes, *dict.fromkeys(note for found in done for note in found.notes)]
+    return _finish(pairs, problems, notes=said, class_names=next(iter(names), ()))
+
+
+def _pair_named(
+    images: Sequence[Named],
+    masks: Sequence[Named],
+    options: DataOptions,
+    problems: Sequence[Problem],
+    notes: Sequence[str],
+    where: str,
+    *,
+    finish: bool = True,
+) -> Found:
+    """Pair listed files; `finish` shortens the stems."""
+    matches = match(images, masks)
+    joined = join(matches, options)
+    stems = _stems(images)
+    pairs = [Pair(stems[image], image.file, mask) for image, mask in joined.masks.items()]
+    wrong = [*problems, *matches.problems, *joined.problems]
+    what, mend = "is a mask without an image of the same stem", "add the image, or rename the mask"
+    wrong += [lonely_problem(mask, what, mend) for mask in matches.lonely]
+    if not pairs and not any(problem.stops_training for problem in wrong):
+        wrong.insert(0, nothing_pairs(images, masks, where))
+    said = [*notes, *matches.notes, *joined.notes]
+    if finish:
+        return _finish(pairs, wrong, notes=said, class_names=joined.class_names)
+    return Found(tuple(pairs), tuple(wrong), tuple(said), joined.class_names)
 
 
 def _splits_of_subfolders(pairs: list[Pair]) -> list[Pair]:
@@ -122,125 +195,32 @@ def _splits_of_subfolders(pairs: list[Pair]) -> list[Pair]:
     firsts = [pair.stem.split("/")[0].lower() if "/" in pair.stem else "" for pair in pairs]
     if not pairs or any(first not in SPLITS for first in firsts):
         return pairs
-    return [Pair(p.stem, p.image, p.mask, p.group, SPLITS[f]) for p, f in zip(pairs, firsts, strict=True)]
+    return [replace(pair, split=SPLITS[first]) for pair, first in zip(pairs, firsts, strict=True)]
 
 
-def list_images(folder: Path) -> tuple[list[Path], list[str]]:
-    """The image files below `folder`, sorted, and a sentence on the files left out.
-
-    Hidden files and what systems leave behind (Thumbs.db) are passed over without a word.
-    """
-    files, strays = [], []
-    for path in sorted(folder.rglob("*")):
-        inner = path.relative_to(folder)
-        if any(part.startswith((".", "__MACOSX")) for part in inner.parts) or not path.is_file():
-            continue
-        if path.suffix.lower() in IMAGE_SUFFIXES:
-            files.append(path)
-        elif path.name.lower() not in SYSTEM_FILES:
-            strays.append(inner.as_posix())
-    if not strays:
-        return files, []
-    shown = ", ".join(strays[:3]) + (", ..." if len(strays) > 3 else "")
-    return files, [f"{folder.name}: {len(strays)} file(s) that are no images were left out ({shown})"]
-
-
-def _bare(stem: str) -> str:
-    """A mask's stem without its suffix."""
-    for suffix in MASK_SUFFIXES:
-        if stem.lower().endswith(suffix) and len(stem) > len(suffix):
-            return stem[: -len(suffix)]
-    return stem
-
-
-def _by_key(files: list[Path], root: Path, *, bare: bool) -> dict[str, list[Path]]:
-    """Files by their path below `root` without ending, for masks also without the mask suffix."""
-    keyed: dict[str, list[Path]] = defaultdict(list)
-    for file in files:
-        inner = file.relative_to(root).with_suffix("")
-        key = inner.as_posix()
-        if bare and _bare(inner.name) != inner.name:
-            key = inner.with_name(_bare(inner.name)).as_posix()
-        keyed[key].append(file)
-    return dict(keyed)
-
-
-def _match(images: dict[str, list[tuple[str, Path]]], masks: dict[str, list[Path]]) -> tuple[list[Pair], list[Problem]]:
-    """Pair by the path below the folders; what is left over, by a stem unique on both sides."""
-    masks = {key: list(files) for key, files in masks.items()}
-    for key in [key for key in images if key not in masks]:
-        # An image whose own name ends like a mask's ("a_seg.png" with masks/"a_seg.png").
-        bare = str(Path(key).with_name(_bare(Path(key).name)).as_posix())
-        same = [file for file in masks.get(bare, []) if file.stem == Path(key).name]
-        if same and bare != key:
-            masks[key] = same
-            masks[bare] = [file for file in masks[bare] if file not in same]
-    masks = {key: files for key, files in masks.items() if files}
-    names = Counter(Path(key).name for key in images if key not in masks)
-    spare = defaultdict(list)
-    for key in masks:
-        if key not in images:
-            spare[Path(key).name].append(key)
-    pairs: list[Pair] = []
-    problems: list[Problem] = []
-    used: set[str] = set()
-    for key, entries in images.items():
-        name = Path(key).name
-        there = key
-        if key not in masks and names[name] == 1 and len(spare[name]) == 1:
-            there = spare[name][0]
-        used.add(there)
-        problems += _doubles(entries, masks.get(there, []))
-        stem, image = entries[0]
-        if there in masks:
-            pairs.append(Pair(stem, image, masks[there][0]))
-        else:
-            problems.append(
-                Problem(
-                    "unpaired",
-                    str(image),
-                    "has no mask of the same stem",
-                    "add the mask, or leave the image out",
-                    False,
-                )
-            )
-    for key, files in masks.items():
-        if key not in used:
-            what = "is a mask without an image of the same stem"
-            problems += [Problem("unpaired", str(f), what, "add the image, or rename the mask", False) for f in files]
-    return pairs, problems
-
-
-def _doubles(images: list[tuple[str, Path]], masks: list[Path]) -> list[Problem]:
-    """One stem with several images, or several masks for one image."""
-    problems = []
-    mend = "keep one of them, or give each its own stem"
-    if len(images) > 1:
-        others = ", ".join(file.name for _, file in images[1:])
-        problems.append(Problem("stem_twice", str(images[0][1]), f"shares its stem with {others}", mend, True))
-    if len(masks) > 1:
-        others = ", ".join(file.name for file in masks[1:])
-        problems.append(
-            Problem("stem_twice", str(masks[0]), f"is not the only mask of its image: {others}", mend, True)
-        )
-    return problems
-
-
-def _finish(pairs: list[Pair], problems: list[Problem], *, notes: list[str]) -> Found:
-    """Short stems where they are unique, sorted pairs, and a sentence on what has no partner."""
-    names = Counter(Path(pair.stem).name for pair in pairs)
-    if all(count == 1 for count in names.values()):
-        pairs = [Pair(Path(p.stem).name, p.image, p.mask, p.group, p.split) for p in pairs]
-    else:
-        notes = [
-            *notes,
-            "Sub-folders repeat file names, so an image is called by its path below the images folder",
-        ]
+def _finish(
+    pairs: list[Pair], problems: list[Problem], *, notes: list[str], class_names: tuple[str, ...] = ()
+) -> Found:
+    """Shorten stems to the file's name where it is unique, sort the pairs, and tell what has no partner."""
+    pairs, note = _with_short_stems(pairs)
     lonely = [problem for problem in problems if problem.kind == "unpaired"]
     if lonely and pairs:
         example = Path(lonely[0].file).name
-        notes = [
-            *notes,
-            f"{len(lonely)} file(s) without a partner of the same stem were left out (such as {example})",
-        ]
-    return Found(tuple(sorted(pairs, key=lambda pair: pair.stem)), tuple(problems), tuple(notes))
+        note = [*note, f"{len(lonely)} file(s) without a partner of the same stem were left out (such as {example})"]
+    pairs = sorted(pairs, key=lambda pair: pair.stem)
+    return Found(tuple(pairs), tuple(problems), (*notes, *note), class_names)
+
+
+def _with_short_stems(pairs: list[Pair]) -> tuple[list[Pair], list[str]]:
+    """Stems without folders where that keeps them different; else a sentence about the longer ones."""
+    names = Counter(Path(pair.stem).name for pair in pairs)
+    if all(count == 1 for count in names.values()):
+        return [replace(pair, stem=Path(pair.stem).name) for pair in pairs], []
+    return pairs, ["Sub-folders repeat file names, so an image is called by its path below the images folder"]
+
+
+def _stems(images: Sequence[Named]) -> dict[Named, str]:
+    """Paths without ending; with it where images differ in nothing else (`a.jpg` and `a.png`)."""
+    bare = {image: image.inner[: -len(image.file.suffix)] for image in images}
+    counts = Counter(bare.values())
+    return {image: stem if counts[stem] == 1 else image.inner for image, stem in bare.items()}

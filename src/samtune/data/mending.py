@@ -42,7 +42,7 @@ KIND = "mended copy"
 UNFINISHED = ".samtune-unfinished"
 """In a copy until it is complete; one that was cut off is begun anew."""
 
-LEFT_OUT = ("unpaired", "unreadable", "missing_file", "stem_twice")
+LEFT_OUT = ("unpaired", "unreadable", "missing_file", "stem_twice", "ambiguous_pair")
 
 
 @dataclass

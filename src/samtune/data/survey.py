@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -49,9 +49,13 @@ def survey(images: Path | str, masks: Path | str | None, options: DataOptions) -
     Raises:
         DataError: a folder or the manifest does not exist or has no known shape.
     """
-    found = find_pairs(images, masks)
     options = layout_options(images, options)
+    found = find_pairs(images, masks, options)
+    if found.class_names:
+        options = replace(options, class_names=found.class_names)
     problems = list(found.problems)
+    if not found.pairs and not any(problem.stops_training for problem in problems):
+        problems.insert(0, Problem("no_pairs", str(images), "there are no images", "check the path", True))
     pairs, headers, stats, clauses = [], [], [], []
     for pair in track(found.pairs, "reading masks", len(found.pairs)):
         image, mask = _image(pair.image, problems), _mask(pair.mask, problems)
@@ -63,17 +67,6 @@ def survey(images: Path | str, masks: Path | str | None, options: DataOptions) -
             stats.append(mask)
             if header.hw != mask.hw:
                 problems.append(size_problem(header, mask))
-    if not found.pairs and not any(problem.stops_training for problem in problems):
-        num = sum(problem.kind == "unpaired" for problem in problems)
-        where = str(images) if masks is None else f"{images} and {masks}"
-        examples = ", ".join(sorted({Path(problem.file).name for problem in problems})[:4])
-        what = (
-            f"no image has a mask of the same stem ({num} files without partner: {examples})"
-            if num
-            else "there are no images"
-        )
-        mend = "name each mask like its image, or write a CSV with the columns image,mask"
-        problems.insert(0, Problem("no_pairs", where, what, mend, True))
     inference = infer_encoding(stats, options)
     problems += inference.problems
     notes = [*found.notes, *_told(clauses, stats), *inference.notes]

@@ -42,7 +42,7 @@ def merge_files(root: Path, layout: str) -> list[Pair]:
         if len(images) != 1 or not objects:
             continue
         stamp = [(file.name, file.stat().st_size, file.stat().st_mtime_ns) for file in objects]
-        mask = _cached(layout, folder.name, (str(folder.resolve()), stamp), _merger(images[0], objects))
+        mask = cached_mask(layout, folder.name, (str(folder.resolve()), stamp), _merger(images[0], objects))
         pairs.append(Pair(folder.name, images[0], mask))
     return pairs
 
@@ -80,7 +80,7 @@ def draw_coco(images: Path, file: Path, layout: str, part: str | None) -> tuple[
             continue
         size_hw = (int(entry["height"]), int(entry["width"]))
         draw = _drawer(by_image.get(entry["id"], []), size_hw, file)
-        mask = _cached(layout, image.stem, (*stamp, entry["id"]), draw)
+        mask = cached_mask(layout, image.stem, (*stamp, entry["id"]), draw)
         pairs.append(Pair(image.stem, image, mask, None, part))
     return pairs, problems
 
@@ -99,7 +99,7 @@ def cut_levels(file: Path, layout: str) -> Path:
         return mask
 
     stat = file.stat()
-    return _cached(layout, file.stem, (str(file.resolve()), stat.st_size, stat.st_mtime_ns), cut)
+    return cached_mask(layout, file.stem, (str(file.resolve()), stat.st_size, stat.st_mtime_ns), cut)
 
 
 def _merger(image: Path, objects: list[Path]) -> Callable[[], np.ndarray]:
@@ -148,8 +148,8 @@ def _unrolled(shape: dict[str, Any], file: Path) -> np.ndarray:
     return plane
 
 
-def _cached(layout: str, stem: str, depends_on: object, make: Callable[[], np.ndarray]) -> Path:
-    """The mask of an image in the cache, made where it is not there; replaced whole."""
+def cached_mask(layout: str, stem: str, depends_on: object, make: Callable[[], np.ndarray]) -> Path:
+    """Return the file of a mask in the cache; `make` gives its pixels where it is not there yet."""
     key = ArrayStore.key("layout", 1, layout, stem, depends_on)
     file = ArrayStore.default().folder / "masks" / layout / key[:2] / f"{key[:16]}.png"
     if not file.is_file():
