@@ -9,8 +9,7 @@ where, and what to do. The command line prints that sentence and exits with code
     ├── WeightsError     a base checkpoint or a saved specialist that cannot be had or does not match
     ├── MethodError      a method that cannot be attached to this model
     ├── OutputError      a file or folder that cannot be written, or that samtune must not replace
-    ├── ShapeError       a tensor or image of the wrong shape, handed in from Python
-    └── MissingExtra     an optional dependency that is not installed
+    └── ShapeError       a tensor or image of the wrong shape, handed in from Python
 """
 
 
@@ -40,7 +39,3 @@ class OutputError(SamTuneError):
 
 class ShapeError(SamTuneError):
     """A tensor or an image handed in from Python has the wrong shape, dtype or range."""
-
-
-class MissingExtra(SamTuneError):  # noqa: N818
-    """An optional dependency is needed for what was asked, and is not installed."""

@@ -57,19 +57,17 @@ def test_labels_lie_on_the_image(hw: tuple[int, int]) -> None:
     torch.testing.assert_close(flipped[0, :h, :w], pixels[0, :h, :w].flip(0, 1), atol=1.01, rtol=0)
 
 
-@pytest.mark.parametrize("rotate_deg", [0.0, 25.0])
 @pytest.mark.parametrize("hw", [(60, 100), (150, 130)])
-def test_image_and_labels_stay_together_in_views(rotate_deg: float, hw: tuple[int, int]) -> None:
+def test_image_and_labels_stay_together_in_views(hw: tuple[int, int]) -> None:
     labels = shapes(hw)
     image = np.dstack([labels * np.uint8(255)] * 3)
-    strengths = replace(GEOMETRIC, rotate_deg=rotate_deg)
     for index in range(12):
-        pixels, found, geometry = view(image, labels, RAW, augmentation=strengths, seed=5, index=index)
+        pixels, found, geometry = view(image, labels, RAW, augmentation=GEOMETRIC, seed=5, index=index)
         h, w = geometry.resized_hw
         counted = found != IGNORE
         assert not counted[h:].any()
         assert not counted[:, w:].any()
-        assert bool(counted[:h, :w].all()) == (rotate_deg == 0 or index == 0)
+        assert bool(counted[:h, :w].all())
         disagree = ((pixels[0] > 127.5) != (found == 1)) & counted
         assert disagree.sum() / counted.sum() < 0.02
 
@@ -150,12 +148,12 @@ def test_all_eight_symmetries_occur() -> None:
 
 def test_no_strength_changes_nothing_and_lights_change_pixels_only() -> None:
     image, labels = picture(0, (60, 100)), shapes((60, 100))
-    none = Augmentation(False, False, 0, 1, True, 0, 0, 0, 0, 0)
+    none = replace(GEOMETRIC, flip=False, rotate90=False, scale_min=1)
     plain, plain_labels, _ = view(image, labels, SPEC, index=0)
     pixels, found, _ = view(image, labels, SPEC, augmentation=none, index=4)
     torch.testing.assert_close(pixels, plain, atol=1e-4, rtol=1e-4)
     assert torch.equal(found, plain_labels)
-    lights = Augmentation(False, False, 0, 1)
+    lights = Augmentation(flip=False, rotate90=False, scale_min=1)
     pixels, found, geometry = view(image, labels, SPEC, augmentation=lights, index=4)
     h, w = geometry.resized_hw
     assert torch.equal(found, plain_labels)
@@ -179,6 +177,6 @@ def test_wrong_shapes_and_strengths_are_refused() -> None:
         view(picture(), np.zeros((3, 3), np.uint8), SPEC)
     with pytest.raises(ShapeError, match="labels"):
         labels_to_input(np.zeros((3, 3), np.uint8), to_input(picture(), SPEC)[1])
-    for wrong in ({"scale_min": 0}, {"hue": 0.6}, {"brightness": -1}, {"rotate_deg": 90}):
+    for wrong in ({"scale_min": 0}, {"hue": 0.6}, {"brightness": -1}):
         with pytest.raises(ConfigError):
             Augmentation(**wrong)

@@ -18,7 +18,7 @@ from samtune.data.listing import list_images
 from samtune.data.mending import mend
 from samtune.data.options import DataOptions
 from samtune.data.samples import make_samples
-from samtune.data.split import Split, split, split_given, split_record, write_split
+from samtune.data.split import Split, split, split_record
 
 if TYPE_CHECKING:
     from samtune.data.augmentation import Augmentation, view
@@ -42,11 +42,9 @@ __all__ = [
     "open_dataset",
     "read_image",
     "split",
-    "split_given",
     "split_record",
     "to_input",
     "view",
-    "write_split",
 ]
 
 _ON_TENSORS = {

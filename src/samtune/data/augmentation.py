@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import kornia.enhance
-import kornia.geometry.transform
 import numpy as np
 import torch
 
@@ -40,8 +39,6 @@ class Augmentation:
         flip: mirror left-right with probability 1/2, and, with `rotate90`, any of the eight symmetries of
             the square.
         rotate90: turn by 0, 90, 180 or 270 degrees, each alike.
-        rotate_deg: turn by a further angle drawn from -rotate_deg..rotate_deg, 0..45; what comes in is
-            types.IGNORE.
         scale_min: a window of the image's own shape is cut out, its sides a share drawn from scale_min..1 of
             the image's, and resized like an image of its own; 0 < scale_min <= 1.
         keep_foreground: a window without any class is drawn again (up to 5 times) if the image has one.
@@ -59,7 +56,6 @@ class Augmentation:
 
     flip: bool = True
     rotate90: bool = True
-    rotate_deg: float = 0.0
     scale_min: float = 0.6
     keep_foreground: bool = True
     brightness: float = 0.1
@@ -73,7 +69,7 @@ class Augmentation:
         """Check the ranges."""
         if not 0 < self.scale_min <= 1:
             raise ConfigError(f"scale_min must lie in 0 < scale_min <= 1, got {self.scale_min}")
-        limits = {"rotate_deg": 45, "brightness": 1, "contrast": 1, "gamma": 4, "hue": 0.5, "saturation": 1}
+        limits = {"brightness": 1, "contrast": 1, "gamma": 4, "hue": 0.5, "saturation": 1}
         for name, limit in limits.items():
             value = getattr(self, name)
             if not 0 <= value <= limit:
@@ -126,7 +122,7 @@ def view(
 
     Returns:
         pixels float32 (3, side, side), normalised, padding 0; labels uint8 (side, side), types.IGNORE in the
-        padding and wherever the image does not reach; the geometry, whose `original_hw` is that of the
+        padding; the geometry, whose `original_hw` is that of the
         window cut out.
 
     Raises:
@@ -152,8 +148,6 @@ def view(
     content = _relight(content, strengths, draws)
     pixels = pad_pixels(normalise(content * 255, spec), spec.side)
     padded = labels_to_input(np.ascontiguousarray(labels), geometry)
-    if strengths.rotate_deg > 0:
-        pixels, padded = _rotate(pixels, padded, geometry, draws.between(-1, 1) * strengths.rotate_deg)
     return pixels, padded, geometry
 
 
@@ -207,22 +201,3 @@ def _relight(content: torch.Tensor, strengths: Augmentation, draws: _Draws) -> t
     if strengths.hue > 0:
         content = kornia.enhance.adjust_hue(content, turn)
     return content[0].clamp(0, 1)
-
-
-def _rotate(
-    pixels: torch.Tensor, labels: torch.Tensor, geometry: Geometry, angle_deg: float
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """Turn the image about its own centre within its own frame; outside are 0 and types.IGNORE."""
-    h, w = geometry.resized_hw
-    centre = torch.tensor([[(w - 1) / 2, (h - 1) / 2]])
-    matrix = kornia.geometry.transform.get_rotation_matrix2d(
-        centre, torch.tensor([angle_deg], dtype=torch.float32), torch.ones(1, 2)
-    )
-    warp = kornia.geometry.transform.warp_affine
-    content = warp(pixels[None, :, :h, :w], matrix, (h, w), mode="bilinear", align_corners=True)
-    shifted = labels[None, None, :h, :w].to(torch.float32) + 1
-    turned = warp(shifted, matrix, (h, w), mode="nearest", align_corners=True)[0, 0].round()
-    pixels, labels = pixels.clone(), labels.clone()
-    pixels[:, :h, :w] = content[0]
-    labels[:h, :w] = torch.where(turned == 0, torch.tensor(IGNORE + 1.0), turned).sub(1).to(torch.uint8)
-    return pixels, labels

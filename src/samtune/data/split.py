@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import random
 from dataclasses import dataclass
@@ -11,8 +10,6 @@ from typing import TYPE_CHECKING, Any
 from samtune.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from samtune.data.dataset import Dataset
 
 
@@ -91,16 +88,6 @@ def split(dataset: Dataset, *, shots: int | None = None, val: float = 0.25, seed
     return Split(tuple(train), tuple(chosen_val), tuple(test), tuple(notes), seed)
 
 
-def split_given(dataset: Dataset, *, shots: int | None = None, seed: int = 0) -> Split:
-    """The split of a training set that has a validation set of its own: no validation is drawn here.
-
-    Raises:
-        ConfigError: `shots` is out of range.
-        DataError: fewer images than `shots`.
-    """
-    return split(dataset, shots=shots, val=0.0, seed=seed)
-
-
 def _draw(
     dataset: Dataset, pool: list[int], shots: int, val: float, seed: int
 ) -> tuple[list[int], list[int], list[int]]:
@@ -172,8 +159,3 @@ def split_record(dataset: Dataset, parts: Split) -> dict[str, Any]:
         record[name] = [{"stem": dataset.pairs[i].stem, "content_id": dataset.content_id(i)} for i in indices]
     record["test"] = [{"stem": dataset.pairs[i].stem, "content_id": None} for i in parts.test]
     return record
-
-
-def write_split(dataset: Dataset, parts: Split, path: Path) -> None:
-    """Write `split_record` as JSON, UTF-8, to `path` (the run folder's split.json)."""
-    path.write_text(json.dumps(split_record(dataset, parts), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")

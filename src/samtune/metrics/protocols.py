@@ -32,7 +32,6 @@ class EvaluationProtocol:
 
     Attributes:
         name: the word after `--protocol`.
-        about: what it is for, one sentence.
         headline: keys of the measures to show first; `EXPLAINED` has a sentence on each.
         groups: which accumulators run besides foreground overlap: "saliency", "balanced_error", "classes", "contour",
             "instances".
@@ -43,7 +42,6 @@ class EvaluationProtocol:
     """
 
     name: str
-    about: str
     headline: tuple[str, ...]
     groups: tuple[str, ...] = ()
     judge: str = "iou"
@@ -94,13 +92,11 @@ PROTOCOLS = {
     for protocol in (
         EvaluationProtocol(
             "default",
-            "Foreground overlap.",
             ("iou_per_image", "dice_per_image", "precision_per_image", "recall_per_image", "iou_pooled", "dice_pooled"),
             ("classes",),
         ),
         EvaluationProtocol(
             "cod",
-            "Camouflaged objects.",
             ("s_measure", "e_mean", "e_max", "e_adaptive", "weighted_f", "weighted_f_beta03", "mae"),
             ("saliency",),
             judge="s_measure",
@@ -108,7 +104,6 @@ PROTOCOLS = {
         ),
         EvaluationProtocol(
             "sod",
-            "Salient objects.",
             ("s_measure", "e_mean", "e_max", "f_max", "f_mean", "f_adaptive", "weighted_f", "mae"),
             ("saliency",),
             judge="s_measure",
@@ -116,7 +111,6 @@ PROTOCOLS = {
         ),
         EvaluationProtocol(
             "shadow",
-            "Shadow detection; a pixel is shadow above 125/255, as in the reference code.",
             (
                 "ber_percent_per_image",
                 "shadow_error_percent_per_image",
@@ -128,29 +122,27 @@ PROTOCOLS = {
             ("balanced_error",),
             judge="ber_percent",
             less_is_better=True,
-            threshold=125 / 255,
+            threshold=125 / 255,  # as in the reference code
             one_class=True,
         ),
         EvaluationProtocol(
             "polyp",
-            "Polyps.",
             ("dice_per_image", "iou_per_image", "s_measure", "e_mean", "e_max", "weighted_f", "mae"),
             ("saliency",),
             judge="dice",
             one_class=True,
         ),
-        EvaluationProtocol("skin", "Skin lesions.", (*_OVERLAP, "pixel_accuracy_per_image"), ("classes",)),
-        EvaluationProtocol("leaf", "Leaf disease.", _OVERLAP),
-        EvaluationProtocol("road", "Roads.", _OVERLAP),
+        EvaluationProtocol("skin", (*_OVERLAP, "pixel_accuracy_per_image"), ("classes",)),
+        EvaluationProtocol("leaf", _OVERLAP),
+        EvaluationProtocol("road", _OVERLAP),
         EvaluationProtocol(
             "trans10k",
-            "Transparent objects; published tables mix mIoU with and without background, so both are here.",
+            # Published tables mix mIoU with and without the background, so both are here.
             ("pixel_accuracy_pooled", "miou_without_background_pooled", "miou_with_background_pooled"),
             ("classes",),
         ),
         EvaluationProtocol(
             "microscopy",
-            "Cells and particles; predicted objects are the connected areas of the prediction.",
             (
                 "iou_per_image",
                 "dice_per_image",

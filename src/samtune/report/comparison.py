@@ -23,9 +23,6 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from numpy.typing import NDArray
 
-FIGURES = ("quality_by_images", "quality_by_trained", "costs")
-"""Names of the figures, also of their files."""
-
 
 @dataclass(frozen=True)
 class ComparedRow:
