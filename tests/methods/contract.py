@@ -191,6 +191,12 @@ ROWS = {
     "conv_lora_paper": Row(
         "conv_lora", CONV_LORA + decoder_numbers(), touches_encoder=True, fields={"paper": True, "alpha": 8.0}
     ),
+    "conv_lora_published": Row(
+        "conv_lora",
+        CONV_LORA + decoder_numbers(),
+        touches_encoder=True,
+        fields={"paper": True, "mask_tokens": "own"},
+    ),
     "adapter": Row("adapter", ADAPTERS + decoder_numbers(), touches_encoder=True),
     "adapter_wide": Row(
         "adapter",

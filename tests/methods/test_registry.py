@@ -48,4 +48,5 @@ def test_refusals_say_what_to_do(name: str, values: dict[str, Any], told: str) -
 def test_whole_numbers_pass_for_floats_and_a_word_for_a_list() -> None:
     assert method_fields(make_method("lora", alpha=16, roles="proj")) == {
         "rank": 3, "alpha": 16.0, "roles": ["proj"], "decoder": True, "head": "class_tokens", "num_queries": 10,
+            "mask_tokens": "all",
     }  # fmt: skip

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
+from typing import Any
 
 import pytest
 import torch
@@ -55,9 +56,35 @@ def test_a_constant_image_has_no_high_frequencies_and_an_edge_has() -> None:
     assert high_frequency(edge.bfloat16()).dtype == torch.float32
 
 
-def test_the_side_adds_the_equations_prompt_ahead_of_each_block() -> None:
+def naive_scrambled(patches: Tensor) -> Tensor:
+    """As `init_embeddings` of the public code reads them: (H, W, C) numbers in a row, cut into C pieces of H W.
+
+    Token t is the t-th number of every piece.
+    """
+    batch, height, width, channels = patches.shape
+    cells = height * width
+    tokens = torch.zeros(batch, cells, channels)
+    for piece in range(channels):
+        for token in range(cells):
+            place = piece * cells + token  # in the row; there the channel runs fastest, then the column
+            tokens[:, token, piece] = patches[:, place // (width * channels), place // channels % width,
+                                              place % channels]  # fmt: skip
+    return tokens.view(batch, height, width, channels)
+
+
+@pytest.mark.parametrize(
+    ("fields", "mixed"),
+    [
+        ({}, False),
+        ({"paper": True}, True),
+        ({"paper": True, "stem": "equation"}, False),
+        ({"stem": "scrambled"}, True),
+        ({"decoder": "used"}, False),
+    ],
+)
+def test_the_side_adds_the_equations_prompt_ahead_of_each_block(fields: dict[str, Any], mixed: bool) -> None:
     """The adapted encoder against SAM's own blocks run by hand with P_i added; the windows are padded."""
-    sam = adapt(tiny_sam(), make_method("sam_adapter", factor=4), seed=2)
+    sam = adapt(tiny_sam(), make_method("sam_adapter", factor=4, **fields), seed=2)
     side = sam.vision_encoder.side
     assert isinstance(side, EdgePrompts)
     plain, pixels = tiny_sam(), noise(2, 3, 96, 96)
@@ -69,7 +96,8 @@ def test_the_side_adds_the_equations_prompt_ahead_of_each_block() -> None:
         kernel, bias = side.edges.weight, side.edges.bias
         assert bias is not None
         common = torch.einsum("bchwij,qcij->bhwq", cut, kernel) + bias
-        common = common + torch.einsum("bhwc,qc->bhwq", patches, side.patches.weight) + side.patches.bias
+        read = naive_scrambled(patches) if mixed else patches
+        common = common + torch.einsum("bhwc,qc->bhwq", read, side.patches.weight) + side.patches.bias
         tokens = patches + plain.vision_encoder.pos_embed
         for block, tune in zip(plain.blocks, side.tune, strict=True):
             assert isinstance(tune, nn.Linear)

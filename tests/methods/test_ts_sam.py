@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from pathlib import Path
 from typing import Any
@@ -176,6 +177,18 @@ def test_norms_divide_the_channels() -> None:
     assert isinstance(norm(8, paper=True), nn.BatchNorm2d)
 
 
+def naive_scrambled(patches: Tensor) -> Tensor:
+    """What the public code's `init_embeddings` reads, number by number: a map (H, W, C) in a row, taken as (C, H W)."""
+    out = torch.empty_like(patches)
+    batch, height, width, channels = patches.shape
+    for b in range(batch):
+        row = [float(number) for number in patches[b].flatten()]
+        for token in range(height * width):
+            for channel in range(channels):
+                out[b, token // width, token % width, channel] = row[channel * height * width + token]
+    return out
+
+
 def adapted(**fields: Any) -> tuple[Sam, SideStream]:
     sam = adapt(tiny_sam(), make_method("ts_sam", **fields))
     side = sam.vision_encoder.side
@@ -192,9 +205,19 @@ def silence(*adapters: nn.Module) -> None:
 
 
 @pytest.mark.parametrize(
-    "fields", [{}, {"paper": True}, {"frequency": True}, {"refinements": 1}, {"refinements": 0, "side_channels": 12}]
+    ("fields", "mixed"),
+    [
+        ({}, False),
+        ({"paper": True}, True),
+        ({"paper": True, "frequency": True}, True),
+        ({"paper": True, "stem": "equation"}, False),
+        ({"stem": "scrambled"}, True),
+        ({"frequency": True}, False),
+        ({"refinements": 1}, False),
+        ({"refinements": 0, "side_channels": 12}, False),
+    ],
 )
-def test_wiring_is_the_order_of_the_equations(fields: dict[str, Any]) -> None:
+def test_wiring_is_the_order_of_the_equations(fields: dict[str, Any], mixed: bool) -> None:
     """SAM's own blocks (one windowed, its windows padded) run by hand between naive side adapters and refinements."""
     sam, side = adapted(**fields)
     randomise(side)
@@ -203,7 +226,8 @@ def test_wiring_is_the_order_of_the_equations(fields: dict[str, Any]) -> None:
     sums: list[tuple[Tensor, Tensor]] = []
     with torch.no_grad():
         patches = plain.patch_embed.projection(pixels).permute(0, 2, 3, 1)
-        stream = torch.einsum("bhwc,sc->bshw", patches, side.enter.weight) + side.enter.bias[:, None, None]
+        read = naive_scrambled(patches) if mixed else patches
+        stream = torch.einsum("bhwc,sc->bshw", read, side.enter.weight) + side.enter.bias[:, None, None]
         if side.edges is not None:
             cut = high_frequency(pixels).unfold(2, 16, 16).unfold(3, 16, 16)
             assert side.edges.bias is not None
@@ -296,6 +320,22 @@ def test_numbers_on_sams_sizes(size_and_number: tuple[str, int]) -> None:
     assert touches_encoder(sam)
     three = adapt(build(f"facebook/sam-vit-{size}"), make_method("ts_sam"), num_classes=3)
     assert sum(parameter.numel() for parameter in trainable(three).values()) == number + 2 * 129
+
+
+def test_a_specialist_of_before_the_published_stem_keeps_the_equation(tmp_path: Path) -> None:
+    """Its card does not name the field `stem`; its tensors were learned with the equation, `paper=true` or not."""
+    sam = adapt(tiny_sam(), make_method("ts_sam", paper=True, stem="equation")).eval()
+    save(sam, tmp_path, card_of(sam, ("thing",)))
+    card = json.loads((tmp_path / "adapter_config.json").read_text())
+    assert card["fields"].pop("stem") == "equation"
+    (tmp_path / "adapter_config.json").write_text(json.dumps(card))
+    pixels = noise(1, 3, 96, 96)
+    with torch.no_grad():
+        loaded, _ = load_specialist(tmp_path, tiny_sam())
+        expected = sam.decode(sam.encode(pixels))
+        torch.testing.assert_close(loaded.decode(loaded.encode(pixels)), expected, atol=1e-5, rtol=1e-5)
+        published = adapt(tiny_sam(), make_method("ts_sam", paper=True)).eval()
+        assert not torch.allclose(published.decode(published.encode(pixels)), expected, atol=1e-2)
 
 
 def test_features_of_another_model_are_refused() -> None:

@@ -34,7 +34,8 @@ logits (the noisy ones in training). Its value is 1, so that both modes compute 
 gradient tells the router whether the chosen expert should have spoken louder, as in a Switch layer. That is our own
 inference, untested by the paper; `paper=True` leaves it out. (2) The layer returns one tensor, and the balance loss
 stays on the module; it is 0 in evaluation. (3) Results are combined by look-up, where the code takes the logarithm of
-a sum of exponentials, which overflows. (4) The mask decoder keeps SAM's unused mask tokens in its stream, see `core`.
+a sum of exponentials, which overflows. (4) The mask decoder keeps SAM's unused mask tokens in its stream, so that it
+starts as SAM; `mask_tokens="own"` takes them out.
 
 Standing alone, on the fused or single projections of any plain ViT, with `(B, P + H * W, C)` tokens:
 
@@ -54,7 +55,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from samtune.errors import ConfigError, ShapeError
-from samtune.methods.core import drawn_on
+from samtune.methods.core import MaskTokens, drawn_on
 from samtune.methods.heads import NUM_QUERIES, Head, check_head, train_decoder_with
 from samtune.methods.recipes import CONV_LORA_PUBLISHED, Published, Recipe
 
@@ -83,6 +84,8 @@ class ConvLoRA:
         paper: leave the router without a gradient from the task, as the authors' code does.
         head: what the decoder answers with: one mask token per class, or mask queries; see `heads`.
         num_queries: Q, with queries; more than the number of classes.
+        mask_tokens: whether SAM's mask tokens 1 to 3, which nobody reads, stay in the mask decoder's stream ("all") or
+            leave it ("own"), as in the public code; see `core.MaskTokens`.
     """
 
     rank: int = 3
@@ -92,11 +95,12 @@ class ConvLoRA:
     paper: bool = False
     head: Head = "class_tokens"
     num_queries: int = NUM_QUERIES
+    mask_tokens: MaskTokens = "all"
 
     name: ClassVar[str] = "conv_lora"
     source: ClassVar[str] = "Zhong et al., Convolution Meets LoRA, ICLR 2024, arXiv 2401.17868; AutoGluon f34ebb4f"
     recipe: ClassVar[Recipe] = Recipe(learning_rate=5e-4, weight_decay=1e-2, updates=150, batch_size=4)
-    published: ClassVar[Published] = replace(CONV_LORA_PUBLISHED, fields={"paper": True})
+    published: ClassVar[Published] = replace(CONV_LORA_PUBLISHED, fields={"paper": True, "mask_tokens": "own"})
 
     def __post_init__(self) -> None:
         _check_numbers("conv_lora.", self.rank, self.num_experts, self.balance)
@@ -108,13 +112,13 @@ class ConvLoRA:
 
     @property
     def starts_as_identity(self) -> bool:
-        """Whether the first step starts from SAM itself; queries' classes are new."""
-        return self.head == "class_tokens"
+        """Whether the first step starts from SAM itself; queries and a decoder without SAM's other tokens do not."""
+        return self.head == "class_tokens" and self.mask_tokens == "all"
 
     def attach(self, sam: Sam, *, num_classes: int) -> None:
         """See `Method.attach`."""
         linears: list[Any] = [block.free_at("qkv") for block in sam.blocks]
-        train_decoder_with(sam, num_classes, self.head, self.num_queries)
+        train_decoder_with(sam, num_classes, self.head, self.num_queries, self.mask_tokens)
         for block, linear in zip(sam.blocks, linears, strict=True):
             layer = ConvLoRALinear.from_linear(
                 linear,

@@ -8,7 +8,7 @@ never by matching names.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
@@ -300,19 +300,27 @@ def check_free(places: str, *standing: nn.Module | None) -> None:
         raise MethodError(f"{places} must be free, but a method stands there already.")
 
 
-def train_decoder(sam: Sam, num_classes: int, heads: MaskHeads | None = None) -> None:
+MaskTokens = Literal["all", "own"]
+"""Which mask tokens the stream of a trained mask decoder has. "all": SAM's tokens 1 to 3 too, frozen and read by
+nobody, so that one class starts as SAM itself. "own": the method's alone, as in Conv-LoRA's released code; the first
+mask is then another than SAM's."""
+
+
+def train_decoder(
+    sam: Sam, num_classes: int, heads: MaskHeads | None = None, *, mask_tokens: MaskTokens = "all"
+) -> None:
     """Mark the mask decoder for training: one mask token and one hyper-network per class, the rest shared.
 
     Args:
         sam: frozen.
         num_classes: K.
         heads: other mask tokens and what makes logits of them, in place of those per class.
+        mask_tokens: which tokens are in the stream.
 
     Trained: the two-way transformer, the upscaling, the IoU token (which takes part in the attention), the
     class tokens and their hyper-networks. Frozen: the IoU head and SAM's own mask tokens and hyper-networks,
     whose outputs nobody uses. For K = 1 that is 3,505,536 parameters at SAM's sizes. Source: Conv-LoRA's
-    released code; there the unused mask tokens leave the token stream, here they stay in it, frozen, so that
-    one class starts as SAM itself.
+    released code.
 
     Raises:
         MethodError: class heads stand there already.
@@ -323,6 +331,7 @@ def train_decoder(sam: Sam, num_classes: int, heads: MaskHeads | None = None) ->
     check_free("The mask decoder's places", decoder.classes, decoder.prompts)
     if heads is None:
         heads = ClassHeads(num_classes, decoder.mask_tokens.weight[0], decoder.output_hypernetworks_mlps[0])
+    heads.alone = mask_tokens == "own"
     decoder.classes = heads
     for module in (
         decoder.transformer,

@@ -10,7 +10,8 @@ hyper-networks stay frozen). The features never change, so they are computed onc
 handful of images where the object is already visible in the frozen features: `ptsam` has 1,700 times fewer
 parameters to overfit with.
 Source: the baseline of Zhong et al., "Convolution Meets LoRA", ICLR 2024, and its released code (AutoGluon).
-There the unused mask tokens are removed from the token stream; here they stay in it, frozen. One hyper-network per
+There the unused mask tokens are removed from the token stream; here they stay in it, frozen, so that the start is SAM's
+own mask; `mask_tokens="own"` takes them out. One hyper-network per
 class is our choice for K > 1; `head=queries` is the code's head for several classes (`heads.py`).
 There the decoder is given no prompt, which SAM was never trained for, so its first mask says nothing. The default gives
 it fixed prompt tokens, the centres of the training images' features that `ptsam` starts from: 2,048 numbers per class
@@ -22,6 +23,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, ClassVar, Literal
 
+from samtune.methods.core import MaskTokens
 from samtune.methods.heads import NUM_QUERIES, Head, check_head, train_decoder_with
 from samtune.methods.ptsam import PTSAM, new_tokens, start_tokens
 from samtune.methods.recipes import CONV_LORA_PUBLISHED, Published, Recipe
@@ -39,6 +41,8 @@ class DecoderOnly:
     Attributes:
         head: what the decoder answers with: one mask token per class, or mask queries; see `heads`.
         num_queries: Q, with queries; more than the number of classes.
+        mask_tokens: whether SAM's mask tokens 1 to 3, which nobody reads, stay in the mask decoder's stream ("all") or
+            leave it ("own"), as in the public code; see `core.MaskTokens`.
         prompts: "prototype" stands fixed prompt tokens into the decoder, centres of the training images' features;
             "none" stands none, as published.
     """
@@ -46,13 +50,14 @@ class DecoderOnly:
     head: Head = "class_tokens"
     num_queries: int = NUM_QUERIES
     prompts: Literal["prototype", "none"] = "prototype"
+    mask_tokens: MaskTokens = "all"
 
     name: ClassVar[str] = "decoder_only"
     source: ClassVar[str] = (
         "baseline of Zhong et al., Convolution Meets LoRA, ICLR 2024, arXiv 2401.17868; AutoGluon f34ebb4f"
     )
     recipe: ClassVar[Recipe] = Recipe(learning_rate=3e-4, weight_decay=1e-2, updates=300, augmentation="flip")
-    published: ClassVar[Published] = replace(CONV_LORA_PUBLISHED, fields={"prompts": "none"})
+    published: ClassVar[Published] = replace(CONV_LORA_PUBLISHED, fields={"prompts": "none", "mask_tokens": "own"})
 
     def __post_init__(self) -> None:
         check_head("decoder_only", self.head, self.num_queries)
@@ -60,11 +65,11 @@ class DecoderOnly:
     @property
     def starts_as_identity(self) -> bool:
         """Whether the first step starts from SAM's own mask; queries' classes are new, and so are prompts."""
-        return self.head == "class_tokens" and self.prompts == "none"
+        return self.head == "class_tokens" and self.prompts == "none" and self.mask_tokens == "all"
 
     def attach(self, sam: Sam, *, num_classes: int) -> None:
         """See `Method.attach`; raises `MethodError` for fewer queries than classes and background."""
-        train_decoder_with(sam, num_classes, self.head, self.num_queries)
+        train_decoder_with(sam, num_classes, self.head, self.num_queries, self.mask_tokens)
         if self.prompts == "prototype":
             sam.decoder.prompts = new_tokens(sam, num_classes, PTSAM.num_tokens, "points").requires_grad_(False)
 

@@ -40,7 +40,7 @@ from torch import Tensor, nn
 
 from samtune.errors import ConfigError, MethodError
 from samtune.methods.assignment import assign
-from samtune.methods.core import drawn_on, train_decoder
+from samtune.methods.core import MaskTokens, drawn_on, train_decoder
 from samtune.methods.shares import class_shares
 from samtune.sam import MaskHeads, masks_of
 
@@ -73,7 +73,9 @@ def check_head(method: str, head: Head, num_queries: int) -> None:
         raise ConfigError(f"{method}.num_queries has no effect with class tokens; set head=queries as well.")
 
 
-def train_decoder_with(sam: Sam, num_classes: int, head: Head, num_queries: int) -> None:
+def train_decoder_with(
+    sam: Sam, num_classes: int, head: Head, num_queries: int, mask_tokens: MaskTokens = "all"
+) -> None:
     """Mark the mask decoder for training with the head that a method's fields name.
 
     Args:
@@ -81,12 +83,13 @@ def train_decoder_with(sam: Sam, num_classes: int, head: Head, num_queries: int)
         num_classes: K.
         head: class tokens, or queries.
         num_queries: Q, of the latter.
+        mask_tokens: which tokens are in the decoder's stream.
 
     Raises:
         MethodError: heads stand there already, or there are fewer queries than classes and background.
     """
     if head == "class_tokens":
-        train_decoder(sam, num_classes)
+        train_decoder(sam, num_classes, mask_tokens=mask_tokens)
         return
     if num_queries <= num_classes:
         raise MethodError(
@@ -95,7 +98,7 @@ def train_decoder_with(sam: Sam, num_classes: int, head: Head, num_queries: int)
         )
     decoder = sam.decoder
     token, network = decoder.mask_tokens.weight[0], decoder.output_hypernetworks_mlps[0]
-    train_decoder(sam, num_classes, QueryHeads(num_classes, num_queries, token, network))
+    train_decoder(sam, num_classes, QueryHeads(num_classes, num_queries, token, network), mask_tokens=mask_tokens)
 
 
 class QueryHeads(MaskHeads):

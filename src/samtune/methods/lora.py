@@ -16,7 +16,7 @@ rule, B zero.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, ClassVar
 
 import torch
@@ -24,7 +24,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from samtune.errors import ConfigError, MethodError
-from samtune.methods.core import drawn_on
+from samtune.methods.core import MaskTokens, drawn_on
 from samtune.methods.heads import NUM_QUERIES, Head, check_head, train_decoder_with
 from samtune.methods.recipes import CONV_LORA_PUBLISHED, Published, Recipe
 from samtune.sam import ROLES
@@ -44,6 +44,8 @@ class LoRA:
         decoder: train the mask decoder too, as the paper does; without it the update alone is trained.
         head: what the decoder answers with: one mask token per class, or mask queries; see `heads`.
         num_queries: Q, with queries; more than the number of classes.
+        mask_tokens: whether SAM's mask tokens 1 to 3, which nobody reads, stay in the mask decoder's stream ("all") or
+            leave it ("own"), as in the public code; see `core.MaskTokens`.
     """
 
     rank: int = 3
@@ -52,11 +54,12 @@ class LoRA:
     decoder: bool = True
     head: Head = "class_tokens"
     num_queries: int = NUM_QUERIES
+    mask_tokens: MaskTokens = "all"
 
     name: ClassVar[str] = "lora"
     source: ClassVar[str] = "Hu et al., LoRA, ICLR 2022; Zhong et al., ICLR 2024, arXiv 2401.17868; AutoGluon f34ebb4f"
     recipe: ClassVar[Recipe] = Recipe(learning_rate=5e-4, weight_decay=1e-2, updates=150, batch_size=4)
-    published: ClassVar[Published] = CONV_LORA_PUBLISHED
+    published: ClassVar[Published] = replace(CONV_LORA_PUBLISHED, with_decoder={"mask_tokens": "own"})
 
     def __post_init__(self) -> None:
         if self.rank < 1:
@@ -68,11 +71,13 @@ class LoRA:
         check_head("lora", self.head, self.num_queries)
         if self.head != "class_tokens" and not self.decoder:
             raise ConfigError(f"lora.head={self.head} has no effect without the decoder; keep decoder=true.")
+        if self.mask_tokens != "all" and not self.decoder:
+            raise ConfigError("lora.mask_tokens=own has no effect without the decoder; keep decoder=true.")
 
     @property
     def starts_as_identity(self) -> bool:
-        """Whether the first step starts from SAM itself; queries' classes are new."""
-        return self.head == "class_tokens"
+        """Whether the first step starts from SAM itself; queries and a decoder without SAM's other tokens do not."""
+        return self.head == "class_tokens" and self.mask_tokens == "all"
 
     def attach(self, sam: Sam, *, num_classes: int) -> None:
         """See `Method.attach`; raises `MethodError` for a role that is not a linear of a block."""
@@ -83,7 +88,7 @@ class LoRA:
         places = [(block, role) for block in sam.blocks for role in self.roles]
         linears = [_free_linear(block, role) for block, role in places]
         if self.decoder:
-            train_decoder_with(sam, num_classes, self.head, self.num_queries)
+            train_decoder_with(sam, num_classes, self.head, self.num_queries, self.mask_tokens)
         for (block, role), linear in zip(places, linears, strict=True):
             block.put(role, LoRALinear(linear, self.rank, self.alpha))
 

@@ -82,6 +82,7 @@ class Published:
         note: what the source does not state or samtune does otherwise, as one sentence.
         fields: hyper-parameters of the method that bring back what the default mends.
         one_class: those of them that several classes do not have.
+        with_decoder: those of them that a method has only where it trains the mask decoder (`decoder=true`).
         queries: several classes get mask queries (`methods.heads`), ten, or one more than there are classes.
     """
 
@@ -89,6 +90,7 @@ class Published:
     note: str
     fields: dict[str, Any] = field(default_factory=dict)
     one_class: dict[str, Any] = field(default_factory=dict)
+    with_decoder: dict[str, Any] = field(default_factory=dict)
     queries: bool = False
 
     def fields_for(self, num_classes: int, given: dict[str, Any]) -> dict[str, Any]:
@@ -102,6 +104,7 @@ class Published:
             Both together.
         """
         chosen = self.fields | (self.one_class if num_classes == 1 else {})
+        chosen |= self.with_decoder if given.get("decoder", True) else {}
         if self.queries and num_classes > 1 and "head" not in given:
             chosen |= {"head": "queries", "num_queries": max(PUBLISHED_QUERIES, num_classes + 1)}
         return chosen | given
@@ -150,11 +153,12 @@ _AS_CODED = (
 )
 
 CONV_LORA_PUBLISHED = Published(CONV_LORA_RECIPE, f"{_AS_CODED}.", queries=True)
-"""Of `lora` and `decoder_only`, which the released code has too; `conv_lora` adds a field."""
+"""Of `conv_lora`, `lora` and `decoder_only`, which the released code has; each adds fields of its own."""
 
 BASELINE_PUBLISHED = Published(
     CONV_LORA_RECIPE,
-    f"it does not tell how its baselines were trained, so this is the one of Conv-LoRA; {_AS_CODED}.",
+    "it does not tell how its baselines were trained, so this is the one of Conv-LoRA; the decoder keeps SAM's mask "
+    f"tokens 1 to 3, which the released code takes out; {_AS_CODED}.",
 )
 """Of the methods that Conv-LoRA's paper compares with."""
 

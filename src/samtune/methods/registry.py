@@ -5,7 +5,7 @@ from __future__ import annotations
 import types
 import typing
 from dataclasses import fields
-from typing import Any
+from typing import Any, ClassVar, Protocol, runtime_checkable
 
 from samtune.errors import ConfigError
 from samtune.methods.adapter import Adapter
@@ -46,6 +46,30 @@ METHODS: dict[str, type[Any]] = {
     )
 }
 """Every method by the word of the command line."""
+
+
+@runtime_checkable
+class WithEarlierForm(Protocol):
+    """A method that has fields which specialists written by earlier versions do not name."""
+
+    earlier: ClassVar[dict[str, Any]]
+    """What those fields were, in effect, when there was no such field."""
+
+
+def stored_method(name: str, stored: dict[str, Any]) -> Method:
+    """Build the method of a specialist on disk, whatever version wrote it.
+
+    Args:
+        name: a key of `METHODS`.
+        stored: the fields in the card. Where one is missing, it is what it was when the card was written, not today's
+            default.
+
+    Raises:
+        ConfigError: as `make_method`.
+    """
+    cls = METHODS.get(name)
+    earlier: dict[str, Any] = cls.earlier if isinstance(cls, WithEarlierForm) else {}
+    return make_method(name, **(earlier | stored))
 
 
 def make_method(name: str, **values: Any) -> Method:

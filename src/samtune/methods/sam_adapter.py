@@ -24,12 +24,15 @@ the patches without positions, one place ahead of each block, what is trained, a
 blocks; the code, followed here, has one for each. Factor 16 with `decoder="used"` is what the table of Zhong et al.,
 "Convolution Meets LoRA" (ICLR 2024), counts: 3,980,576 on ViT-H.
 
-Where the public code is at fault, the default does otherwise and `paper=True` does the same: by our reading of it, the
-positional matrix and the no-mask embedding are not found in SAM's checkpoint, for they have another name there, and so
-stay random. The default keeps SAM's own and trains the embedding from there; with `paper=True` both are drawn anew, the
-matrix stays as drawn and is saved, the embedding is trained. That its images are squashed to a square and its gradients
-not averaged between processes is no matter of the method: `--recipe paper` brings it back. Where images are padded, the
-zero padding shows as an edge in HF(I).
+Where the public code is at fault, the default does otherwise and `paper=True` does the same:
+
+- By our reading of it, the positional matrix and the no-mask embedding are not found in SAM's checkpoint, for they have
+  another name there, and so stay random. The default keeps SAM's own and trains the embedding from there; with
+  `paper=True` both are drawn anew, the matrix stays as drawn and is saved, the embedding is trained.
+- W_p reads the patches in a scrambled order (`methods.stem`). The default is the equation; `stem` decides by itself.
+
+That its images are squashed to a square and its gradients not averaged between processes is no matter of the method:
+`--recipe paper` brings it back. Where images are padded, the zero padding shows as an edge in HF(I).
 """
 
 from __future__ import annotations
@@ -45,6 +48,7 @@ from samtune.errors import ConfigError, MethodError
 from samtune.methods.core import check_free, drawn_on, train_decoder
 from samtune.methods.frequency import high_frequency
 from samtune.methods.recipes import SIDE_NOTE, SIDE_RECIPE, Published, Recipe, Variant
+from samtune.methods.stem import Stem, is_scrambled, scrambled
 from samtune.methods.whole_decoder import WholeDecoder
 from samtune.sam import cell_centres
 
@@ -61,12 +65,15 @@ class SAMAdapter:
         factor: q = C // factor channels between the maps; 32 as published, 16 in Conv-LoRA's table.
         decoder: what of the mask decoder is trained for one class: "whole", as published, or "used", without what has
             no say in the mask. Several classes train what is used.
-        paper: start the decoder as the public code does; see the head of this file. The whole decoder, one class only.
+        paper: start the decoder and, unless `stem` says otherwise, read the patches as the public code does; see the
+            head of this file. The whole decoder, one class only.
+        stem: how the patches are read; see `methods.stem`.
     """
 
     factor: int = 32
     decoder: Literal["whole", "used"] = "whole"
     paper: bool = False
+    stem: Stem = "auto"
 
     name: ClassVar[str] = "sam_adapter"
     source: ClassVar[str] = "Chen et al., SAM-Adapter, ICCVW 2023, arXiv 2304.09148; SAM-Adapter-PyTorch 665145d"
@@ -78,6 +85,7 @@ class SAMAdapter:
     variants: ClassVar[tuple[Variant, ...]] = (
         Variant({"factor": 16, "decoder": "used"}, "as counted in Conv-LoRA's table (on ViT-H)"),
     )
+    earlier: ClassVar[dict[str, Any]] = {"stem": "equation"}
 
     def __post_init__(self) -> None:
         if self.factor < 1:
@@ -102,7 +110,8 @@ class SAMAdapter:
             decoder.requires_grad_(True)
             sam.prompt_encoder.no_mask_embed.requires_grad_(not self.paper)
             sam.head = PublishedDecoder(sam) if self.paper else WholeDecoder(sam)
-        encoder.side = EdgePrompts(len(sam.blocks), encoder.channels, encoder.channels // self.factor, encoder.patch)
+        width, mixed = encoder.channels // self.factor, is_scrambled(self.stem, paper=self.paper)
+        encoder.side = EdgePrompts(len(sam.blocks), encoder.channels, width, encoder.patch, scrambled_stem=mixed)
 
 
 class EdgePrompts(nn.Module):
@@ -113,10 +122,12 @@ class EdgePrompts(nn.Module):
         channels: C of the encoder.
         width: q.
         patch: rows and columns of a patch in pixels.
+        scrambled_stem: read the patches as the public code does.
     """
 
-    def __init__(self, num_blocks: int, channels: int, width: int, patch: int) -> None:
+    def __init__(self, num_blocks: int, channels: int, width: int, patch: int, *, scrambled_stem: bool = False) -> None:
         super().__init__()
+        self.scrambled_stem = scrambled_stem
         self.patches = nn.Linear(channels, width)
         self.edges = nn.Conv2d(3, width, patch, patch)
         self.tune = nn.ModuleList(nn.Linear(width, width) for _ in range(num_blocks))
@@ -132,7 +143,8 @@ class EdgePrompts(nn.Module):
     def begin(self, pixels: Tensor, patches: Tensor) -> Tensor:
         """F (B, H, W, q), the same for all blocks; see `Side.begin`."""
         edges: Tensor = self.edges(high_frequency(pixels))
-        return self.patches(patches) + edges.permute(0, 2, 3, 1)  # type: ignore[no-any-return]
+        read: Tensor = self.patches(scrambled(patches) if self.scrambled_stem else patches)
+        return read + edges.permute(0, 2, 3, 1)
 
     def forward(self, index: int, tokens: Tensor, state: Tensor, call: Call) -> tuple[Tensor, Tensor]:
         """Add the prompt of block `index + 1`, the next one; nothing after the last. See `Side`."""

@@ -21,7 +21,7 @@ from samtune.errors import ConfigError, MethodError, WeightsError
 from samtune.files import whole
 from samtune.methods.card import TENSOR_FILE, AdapterCard, read_card, write_card
 from samtune.methods.core import adapt, adaptation, delta
-from samtune.methods.registry import make_method, method_fields
+from samtune.methods.registry import method_fields, stored_method
 from samtune.sam import Sam
 from samtune.sam.weights import UNREADABLE
 
@@ -134,7 +134,7 @@ def load_specialist(path: str | Path, base: str | Path | Sam | None = None) -> t
     if sam.spec.side != card.side:
         raise WeightsError(f"{folder} was trained at {card.side} pixels, but the base was loaded at {sam.spec.side}.")
     try:
-        adapt(sam, make_method(card.method, **card.fields), num_classes=len(card.class_names))
+        adapt(sam, stored_method(card.method, card.fields), num_classes=len(card.class_names))
     except ConfigError as error:
         raise WeightsError(f"{folder} names a method this samtune cannot build: {error}") from error
     put(sam, tensors, str(folder))

@@ -64,8 +64,9 @@ class MaskDecoder(nn.Module):
                 raise MethodError(
                     f"Class heads answer for all classes at once, from one mask prompt, but {embedding.shape[1]} came."
                 )
-            # SAM's multi-mask tokens stay in the stream, so that one class starts as SAM itself.
-            own = torch.cat([self.classes.tokens, self.mask_tokens.weight[1:]])
+            own: Tensor = self.classes.tokens
+            if not self.classes.alone:  # SAM's other mask tokens stay in the stream: one class starts as SAM itself
+                own = torch.cat([own, self.mask_tokens.weight[1:]])
             # Class heads answer for all classes in one run, so the prompts of all classes stand in it together.
             batch = len(embedding)
             sparse = None if self.prompts is None else self.prompts.tokens.flatten(0, -2).expand(batch, 1, -1, -1)

@@ -207,9 +207,11 @@ class MaskHeads(nn.Module):
 
     Attributes:
         tokens: (M, C) parameter.
+        alone: SAM's mask tokens 1 to 3, whose outputs nobody reads, leave the two-way transformer too.
     """
 
     tokens: nn.Parameter
+    alone: bool = False
 
     def forward(self, tokens: Tensor, fine: FineImage) -> Tensor:
         """Make logits.

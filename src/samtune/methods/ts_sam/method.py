@@ -25,6 +25,8 @@ Where the public code is at fault, the default does otherwise and `paper=True` d
 - BatchNorm with the statistics of two images a process (only one process's are saved). The default is GroupNorm:
   each image alone, nothing to keep. The numbers are the same.
 - The decoder enlarges with corners on corners beside maps that were enlarged by cells. The default uses cells.
+- The side stream's entry reads the patches in a scrambled order (`methods.stem`). The default is the equation above;
+  `stem` decides by itself.
 
 Faults that are no matter of the method: gradients that are never averaged between processes (what was meant to be
 batch 8 is batch 2 on a quarter of the images) and images squashed to a square, which `--recipe paper` brings back with
@@ -36,7 +38,7 @@ here), and for shadows `shadow_bce`, with the frequency branch.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from torch import Tensor, nn
 
@@ -44,6 +46,7 @@ from samtune.errors import ConfigError, MethodError
 from samtune.methods.core import check_free
 from samtune.methods.frequency import high_frequency
 from samtune.methods.recipes import SIDE_NOTE, SIDE_RECIPE, Published, Recipe, Variant
+from samtune.methods.stem import Stem, is_scrambled, scrambled
 from samtune.methods.ts_sam.modules import FusionDecoder, Refinement, SideAdapter
 
 if TYPE_CHECKING:
@@ -64,13 +67,15 @@ class TSSAM:
         refinements: how many of the last blocks are refined, 12 as published; all where there are fewer.
         frequency: add a 16 x 16 convolution of the image's high frequencies to the side stream's entry, as the
             published shadow models do.
-        paper: norm and enlargement of the public code; see the head of this file.
+        paper: norm, enlargement and, unless `stem` says otherwise, entry of the public code; see the head of this file.
+        stem: how the entry reads the patches; see `methods.stem`.
     """
 
     side_channels: int | None = None
     refinements: int = 12
     frequency: bool = False
     paper: bool = False
+    stem: Stem = "auto"
 
     name: ClassVar[str] = "ts_sam"
     source: ClassVar[str] = "Yu et al., TS-SAM, arXiv 2408.01835; TS-SAM edd171c"
@@ -78,6 +83,7 @@ class TSSAM:
     recipe: ClassVar[Recipe] = Recipe(learning_rate=8e-4, weight_decay=1e-2, updates=400, loss="ce_iou")
     published: ClassVar[Published] = Published(SIDE_RECIPE, SIDE_NOTE, fields={"paper": True})
     variants: ClassVar[tuple[Variant, ...]] = (Variant({"frequency": True}, "as published for shadows"),)
+    earlier: ClassVar[dict[str, Any]] = {"stem": "equation"}
 
     def __post_init__(self) -> None:
         if self.side_channels is not None and (self.side_channels < 2 or self.side_channels % 2):
@@ -109,6 +115,7 @@ class SideStream(nn.Module):
         encoder, paper = sam.vision_encoder, method.paper
         channels, neck, num_blocks = encoder.channels, sam.decoder.channels, len(sam.blocks)
         self.first_refined = max(0, num_blocks - method.refinements)
+        self.scrambled = is_scrambled(method.stem, paper=paper)
         self.enter = nn.Linear(channels, side)
         self.edges = nn.Conv2d(3, side, encoder.patch, encoder.patch) if method.frequency else None
         self.stem = SideAdapter(channels, side, side, paper=paper)
@@ -121,7 +128,7 @@ class SideStream(nn.Module):
 
     def begin(self, pixels: Tensor, patches: Tensor) -> State:
         """The side stream's first map, from the patches and the high frequencies; see `Side.begin`."""
-        side: Tensor = self.enter(patches).permute(0, 3, 1, 2)
+        side: Tensor = self.enter(scrambled(patches) if self.scrambled else patches).permute(0, 3, 1, 2)
         if self.edges is not None:
             side = side + self.edges(high_frequency(pixels))
         return side, None
