@@ -25,7 +25,8 @@ def published_decoder(num_classes: int) -> nn.Module:
     """transformers' mask decoder as the released code rebuilds it: so many copies of mask token 0, and no other."""
     decoder: Any = tiny_library().mask_decoder
     decoder.num_mask_tokens = num_classes
-    decoder.mask_tokens = nn.Embedding.from_pretrained(decoder.mask_tokens.weight[:1].expand(num_classes, -1).clone())
+    copies = decoder.mask_tokens.weight.detach()[:1].expand(num_classes, -1).clone()
+    decoder.mask_tokens = nn.Embedding(num_classes, copies.shape[1], _weight=copies)
     first = decoder.output_hypernetworks_mlps[0]
     decoder.output_hypernetworks_mlps = nn.ModuleList(copy.deepcopy(first) for _ in range(num_classes))
     head = decoder.iou_prediction_head
