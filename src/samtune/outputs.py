@@ -10,7 +10,9 @@ folder. A line is written before its file, so a killed process leaves nothing th
 
 from __future__ import annotations
 
+import csv
 import hashlib
+import io
 import json
 import os
 import stat
@@ -23,7 +25,7 @@ from samtune.errors import OutputError
 from samtune.files import is_partial, make_folder, remove_partials, reported, whole
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
 
 LIST_FILE = ".samtune-outputs.jsonl"
 HEADER = {"samtune": "outputs", "format": 1}
@@ -124,6 +126,12 @@ class OutputFolder:
     def write_text(self, name: str, text: str) -> Path:
         """Write a text file, UTF-8, and return its path; what is not Unicode (odd file names) becomes `?`."""
         return self.write_bytes(name, text.encode("utf-8", errors="replace"))
+
+    def write_csv(self, name: str, rows: Iterable[Sequence[object]]) -> Path:
+        """Write rows as CSV, UTF-8, and return the file's path; see `whole`."""
+        text = io.StringIO(newline="")
+        csv.writer(text).writerows(rows)
+        return self.write_text(name, text.getvalue())
 
     def remove(self, name: str) -> None:
         """Remove a file that samtune wrote; a foreign one stays."""

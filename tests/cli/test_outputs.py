@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 from collections.abc import Callable
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from samtune.cli import main
 from samtune.data import make_samples
 from samtune.outputs import LIST_FILE, OutputFolder
 from tests.cli.conftest import Run
@@ -342,3 +344,105 @@ def test_a_copy_that_was_cut_off_is_begun_anew(run: Run, place: Place, monkeypat
     names = [path.relative_to(place.root / "o").as_posix() for path in (place.root / "o").rglob("*.png")]
     assert sorted(names) == ["images/a.png", "images/c.png", "masks/a.png", "masks/c.png"]
     assert "new or empty folder" in run(*words).err
+
+
+@pytest.fixture(scope="module")
+def trained(pairs: Path, base: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run on the two pairs."""
+    folder = tmp_path_factory.mktemp("trained") / "run"
+    words = ["train", pairs / "images", pairs / "masks", "--base", base, "--out", folder, "--updates", 1]
+    words += ["--set", "views=1", "--set", "tta=none", "--device", "cpu"]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SAMTUNE_CACHE", str(folder.parent / "cache"))
+        with pytest.raises(SystemExit) as stop:
+            main(list(map(str, words)))
+    assert not stop.value.code
+    return folder
+
+
+@pytest.fixture
+def copied(trained: Path, place: Place) -> Path:
+    shutil.copytree(trained, place.root / "run")
+    return place.root / "run"
+
+
+def evaluation(place: Place, *more: object) -> Words:
+    return "evaluate", place.root / "run", place.data / "images", place.data / "masks", "--device", "cpu", *more
+
+
+@pytest.mark.parametrize(
+    ("name", "more"),
+    [
+        ("run/report.html", ()),
+        ("scores.csv", ("--no-report", "--per-image", "scores.csv")),
+        ("d/masks/a.png", ("--no-report", "--overwrite", "--per-image", "d/masks/a.png")),
+        ("d/images/b.png", ("--no-report", "--overwrite", "--per-image", "link.csv")),
+        ("new.csv", ("--no-report", "--overwrite", "--per-image", "dangling.csv")),
+    ],
+)
+@pytest.mark.usefixtures("copied")
+def test_evaluate_refuses_to_replace_before_it_computes(
+    run: Run, place: Place, monkeypatch: pytest.MonkeyPatch, name: str, more: tuple[str, ...]
+) -> None:
+    file = place.root / name
+    if not file.exists() or name.startswith("run"):
+        place.foreign(name)
+    (place.root / "link.csv").symlink_to(place.data / "images" / "b.png")
+    (place.root / "dangling.csv").symlink_to(place.root / "nothing.csv")
+    before = snapshot(place.root)
+    monkeypatch.chdir(place.root)
+    answer = run(*evaluation(place, *more))
+    assert (answer.code, answer.out) == (2, ""), answer.err
+    assert "cannot be written in" in answer.err
+    assert snapshot(place.root) == before
+
+
+@pytest.mark.usefixtures("copied")
+def test_evaluate_replaces_its_own_page_and_csv(run: Run, place: Place) -> None:
+    words = evaluation(place, "--per-image", place.root / "scores.csv", "--json")
+    for _ in range(2):
+        answer = run(*words)
+        assert answer.code == 0, answer.err
+    place.foreign("run/report.html")
+    assert run(*words).code == 2
+    assert run(*words, "--overwrite").code == 0
+    assert run(*words).code == 0
+
+
+@pytest.mark.usefixtures("copied")
+def test_scores_are_told_whatever_becomes_of_the_page(run: Run, place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(OutputFolder, "_note", full)
+    for more in ((), ("--per-image", place.root / "scores.csv")):
+        text = run(*evaluation(place, *more))
+        assert text.code == 2
+        assert text.err.count("samtune: Cannot write ") == 1
+        assert "no space is left on the disk" in text.err
+        assert "iou_per_image" in text.out
+        assert "Report:" not in text.out
+        content = run(*evaluation(place, *more, "--json"))
+        assert content.code == 2
+        assert "iou_per_image" in content.json["rows"]["specialist"]
+        assert "report" not in content.json
+
+
+COMPARE = ("--methods", "ptsam", "--shots", 1, "--seeds", 1, "--test", 1, "--updates", 1, "--device", "cpu")
+
+
+def test_compare_refuses_a_run_and_foreign_files(run: Run, place: Place, copied: Path, base: Path) -> None:
+    for name in ("c0/report.html", "c1/compare.csv", "c2/figures/costs.svg", "c3/suggestions.csv"):
+        place.foreign(name)
+    (place.root / "c4").mkdir()
+    (place.root / "c4" / "figures").symlink_to(place.data / "images")
+    before = snapshot(place.root)
+    for out, reason in (
+        (copied, "got the run folder"),
+        *((place.root / f"c{i}", "cannot be written") for i in range(5)),
+    ):
+        words = ("compare", place.data / "images", place.data / "masks", "--out", out, "--base", base, *COMPARE)
+        answer = run(*words)
+        assert answer.code == 2
+        assert reason in answer.err
+    assert snapshot(place.root) == before

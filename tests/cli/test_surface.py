@@ -26,19 +26,20 @@ SURFACE = {
         "--tta", "inputs", "specialist",
     ],
     "evaluate": [
-        *MASKS, "--base", "--batch-size", "--device", "--json", "--no-report", "--per-image", "--protocol",
-        "--at", "--report", "--spacing", "--tta", "--unseen", "images", "masks", "specialist",
+        *MASKS, "--base", "--batch-size", "--device", "--json", "--no-report", "--overwrite", "--per-image",
+        "--protocol", "--at", "--report", "--spacing", "--tta", "--unseen", "images", "masks", "specialist",
     ],
     "compare": [
-        *MASKS, "--base", "--device", "--jobs", "--json", "--methods", "--out", "--seeds", "--set", "--shots", "--side",
-        "--suggest", "--test", "--unlabelled", "--updates", "images", "masks",
+        *MASKS, "--base", "--device", "--jobs", "--json", "--methods", "--out", "--overwrite", "--seeds", "--set",
+        "--shots", "--side", "--suggest", "--test", "--unlabelled", "--updates", "images", "masks",
     ],
     "doctor": [*MASKS, "--fix", "--json", "--side", "images", "masks"],
     "methods": ["--base", "--classes", "--json"],
     "info": ["--json", "specialist"],
     "data": [],
     "reproduce": [
-        "--base", "--data", "--device", "--dry-run", "--json", "--methods", "--out", "--seeds", "--set", "paper",
+        "--base", "--data", "--device", "--dry-run", "--json", "--methods", "--out", "--overwrite", "--seeds", "--set",
+        "paper",
     ],
 }  # fmt: skip
 """Verb -> its options and arguments."""

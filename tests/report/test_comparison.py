@@ -124,11 +124,11 @@ def test_figures_are_files_too_and_go_when_there_is_nothing_to_draw(folder: Path
     names = sorted(file.name for file in (folder / "figures").iterdir())
     assert names == ["costs.svg", "quality_by_images.svg", "quality_by_trained.svg"]
     assert "ptsam" in (folder / "figures" / "quality_by_images.svg").read_text(encoding="utf-8")
-    (tmp_path / "figures").mkdir()
-    (tmp_path / "figures" / "costs.svg").write_text("old")
+    write_comparison(tmp_path, comparison_page())
+    (tmp_path / "figures" / "costs.svg").write_text("drawn by a user")
     bare = ComparisonPage("Nothing", ("No method has finished yet.",), {}, (4,), [row("lora", 0.5, 10)][:0])
     page = Page(write_comparison(tmp_path, bare).read_text(encoding="utf-8"))
-    assert not list((tmp_path / "figures").iterdir())
+    assert [file.read_text() for file in (tmp_path / "figures").iterdir()] == ["drawn by a user"]
     assert "Examples" not in page.text
     assert "Cells that failed" not in page.text
 

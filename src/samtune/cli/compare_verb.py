@@ -18,6 +18,7 @@ from samtune.cli.options import (
     Instances,
     Json,
     Masks,
+    Overwrite,
     Side,
     data_options,
     data_values,
@@ -78,6 +79,7 @@ def compare(
             help="Cells that run at once. Default: on a CPU as many as it has cores and the memory room for, else 1.",
         ),
     ] = None,
+    overwrite: Overwrite = False,
     as_json: Json = False,
 ) -> None:
     """Compare methods on your images, beside stock SAM, a probe, colour alone and a small U-Net: which one to keep."""
@@ -107,7 +109,7 @@ def compare(
     if unlabelled is not None and not unlabelled.is_dir():
         raise ConfigError(f"--unlabelled must be a folder of images, but {unlabelled} is none.")
     dataset = open_dataset(images, masks, data_options(data_values(classes, colour, ignore_label, instances)))
-    comparison = run_comparison(settings, dataset, out)
+    comparison = run_comparison(settings, dataset, out, overwrite=overwrite)
     wanted = suggest if not comparison.interrupted else None
     suggestions, committee = (None, None) if wanted is None else _suggest(comparison, unlabelled, wanted)
     name = Path(images).resolve()
@@ -131,7 +133,7 @@ def _suggest(comparison: Comparison, unlabelled: Path | None, num: int) -> tuple
         return None, None
     committee = Committee(comparison.runs(advice.keep, advice.shots), settings.base, settings.device)
     found = suggest(committee, comparison.job.dataset, unlabelled, num)
-    found.write_csv(comparison.folder / "suggestions.csv")
+    found.write_csv(comparison.folder / "suggestions.csv", overwrite=comparison.overwrite)
     return found, committee
 
 

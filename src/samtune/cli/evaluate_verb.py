@@ -20,6 +20,7 @@ from samtune.cli.options import (
     Instances,
     Json,
     Masks,
+    Overwrite,
     averaging,
     data_options,
     data_values,
@@ -30,7 +31,7 @@ MAX_TOLD = 5
 """Of the images on which a baseline did better, this many are named to people; --json has them all."""
 
 if TYPE_CHECKING:
-    from samtune.data import DataOptions
+    from samtune.data import DataOptions, Dataset
     from samtune.predict import Evaluation
 
 
@@ -79,6 +80,7 @@ def evaluate(
     instances: Instances = None,
     device: Device = None,
     report: Annotated[bool, typer.Option("--report/--no-report", help="Write RUN/report.html anew.")] = True,
+    overwrite: Overwrite = False,
     as_json: Json = False,
 ) -> None:
     """Score a specialist on annotated images, beside stock SAM and a probe on its features."""
@@ -90,19 +92,43 @@ def evaluate(
     card = read_card(specialist_folder(specialist))
     options = data_options(data_values(classes, colour, ignore_label, instances))
     dataset = open_for(card, images, masks, options or _trained_with(specialist))
+    run = run_of(specialist) if report else None
+    _check_outputs(run, per_image, dataset, overwrite)
     evaluation = score(
         specialist, dataset, base=base, unseen=unseen, protocol=protocol.value, at=at, spacing=spacing,
         batch_size=batch_size, device=device, tta=averaging(tta),
     )  # fmt: skip
     content = evaluation.to_json()
-    if per_image is not None:
-        evaluation.write_per_image(per_image)
-    run = run_of(specialist)
-    if report and run is not None:
-        from samtune.cli.page import write_evaluation_page
+    if not as_json:
+        emit(content, _text(evaluation), as_json=False)
+    try:  # the scores are told whatever becomes of the files
+        if per_image is not None:
+            evaluation.write_per_image(per_image, overwrite=overwrite)
+        if run is not None:
+            from samtune.cli.page import write_evaluation_page
 
-        content["report"] = str(write_evaluation_page(run, evaluation, dataset, where=images, base=base, device=device))
-    emit(content, _text(evaluation, content.get("report")), as_json=as_json)
+            page = write_evaluation_page(
+                run, evaluation, dataset, where=images, base=base, device=device, overwrite=overwrite
+            )
+            content["report"] = str(page)
+    finally:
+        if as_json:
+            emit(content, "", as_json=True)
+    if "report" in content and not as_json:
+        emit(content, f"Report: {content['report']}", as_json=False)
+
+
+def _check_outputs(run: Path | None, per_image: Path | None, dataset: Dataset, overwrite: bool) -> None:
+    """Check that the page and the CSV may be written, before anything is computed for them."""
+    from samtune.outputs import OutputFolder
+    from samtune.predict.evaluation import PER_IMAGE
+    from samtune.report import check_report
+
+    if run is not None:
+        check_report(run, overwrite=overwrite)
+    if per_image is not None:
+        inputs = [file for pair in dataset.pairs for file in (pair.image, pair.mask)]
+        OutputFolder(per_image.parent, PER_IMAGE, inputs=inputs, overwrite=overwrite).claim([per_image.name])
 
 
 def _cell(evaluation: Evaluation, row: str, key: str) -> str:
@@ -141,8 +167,8 @@ def _trained_with(specialist: Path) -> DataOptions | None:
     return make_config(read_config(run / CONFIG_FILE)).data
 
 
-def _text(evaluation: Evaluation, report: str | None) -> str:
-    """What was measured, a table with a line for each measure, the worst images, where tuning hurt, and the page."""
+def _text(evaluation: Evaluation) -> str:
+    """What was measured, a table with a line for each measure, the worst images, and where tuning hurt."""
     header = ("measure", *evaluation.rows)
     rows = [(key, *(_cell(evaluation, row, key) for row in evaluation.rows)) for key in evaluation.headline]
     lines = [
@@ -155,6 +181,4 @@ def _text(evaluation: Evaluation, report: str | None) -> str:
     lines += _regressions(evaluation)
     if evaluation.skipped:
         lines += ["Not read:", *(f"  {row['why']}" for row in evaluation.skipped)]
-    if report is not None:
-        lines.append(f"Report: {report}")
     return "\n".join(lines)

@@ -25,7 +25,7 @@ def emit(content: dict[str, Any], text: str, *, as_json: bool) -> None:
         as_json: which of both.
     """
     if is_main_process():
-        print(json.dumps(_plain(content), allow_nan=False, ensure_ascii=False) if as_json else text)
+        print(json.dumps(_plain(content), allow_nan=False, ensure_ascii=False) if as_json else text, flush=True)
 
 
 def table(header: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:

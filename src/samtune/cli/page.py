@@ -26,6 +26,7 @@ def write_evaluation_page(
     where: str,
     base: str | Path | None = None,
     device: str | None = None,
+    overwrite: bool = False,
 ) -> Path:
     """Write RUN/report.html from scores.
 
@@ -36,6 +37,7 @@ def write_evaluation_page(
         where: what the images are, as the end of "measured on the N images ...".
         base: where to load the base from.
         device: as for `load_predictor`.
+        overwrite: replace a page that samtune did not write, too.
     """
     from samtune.report import ReportPage, write_report
 
@@ -51,7 +53,7 @@ def write_evaluation_page(
         examples=_examples(run, evaluation, dataset, base, device),
         skipped=evaluation.skipped,
     )
-    return write_report(run, page)
+    return write_report(run, page, overwrite=overwrite)
 
 
 def write_training_page(

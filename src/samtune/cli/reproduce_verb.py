@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import csv
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from samtune.cli.options import Base, Device, Json, set_values
+from samtune.cli.options import Base, Device, Json, Overwrite, set_values
 from samtune.cli.output import emit, table
 from samtune.errors import ConfigError
 
@@ -45,6 +44,7 @@ def reproduce(
     ] = None,
     base: Base = None,
     device: Device = None,
+    overwrite: Overwrite = False,
     as_json: Json = False,
 ) -> None:
     """Compute a paper's table on the data that is present, resumably, beside the published numbers."""
@@ -63,8 +63,8 @@ def reproduce(
             "samtune data list, and --dry-run for the whole plan."
         )
     settings, fields = set_values(set_ or [])
-    content = run_plan(plan, out, RunChoices(seeds, device, settings | ({"method_fields": fields} if fields else {})))
-    _write_csv(out / "reproduce.csv", content["cells"])
+    choices = RunChoices(seeds, device, settings | ({"method_fields": fields} if fields else {}))
+    content = run_plan(plan, out, choices, overwrite=overwrite)
     emit(content, f"{_text(content, ran=True)}\nTable: {out / 'reproduce.csv'}", as_json=as_json)
 
 
@@ -122,11 +122,3 @@ def _ours(cell: dict[str, Any]) -> str:
         return "failed" if cell["errors"] else _to_do(cell)
     error = "" if cell["ours_std_error"] is None else f" ± {cell['ours_std_error']:.2g}"
     return f"{cell['ours']:.4g}{error} ({cell['num_seeds']} seeds)"
-
-
-def _write_csv(file: Path, cells: Sequence[dict[str, Any]]) -> None:
-    file.parent.mkdir(parents=True, exist_ok=True)
-    with file.open("w", newline="", encoding="utf-8") as stream:
-        writer = csv.DictWriter(stream, list(cells[0]))
-        writer.writeheader()
-        writer.writerows(cells)

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from samtune.compare.settings import STOCK, UNET, Cell
-from samtune.files import write_json
+from samtune.files import make_folder, write_json
 
 if TYPE_CHECKING:
     from samtune.compare.isolation import Outcome
@@ -49,7 +49,7 @@ class CellStore:
 
     def write(self, cell: Cell, record: dict[str, Any]) -> Path:
         """Write a cell whole or not at all."""
-        self.folder.mkdir(parents=True, exist_ok=True)
+        make_folder(self.folder)
         file = self.file(cell, record["digest"])
         write_json(file, record, shared=True)
         return file

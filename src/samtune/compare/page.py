@@ -94,7 +94,7 @@ def write_page(
         failures=failures,
         notes=comparison.notes,
     )  # fmt: skip
-    return write_comparison(comparison.folder, page)
+    return write_comparison(comparison.folder, page, overwrite=comparison.overwrite)
 
 
 def compared_rows(comparison: Comparison) -> list[ComparedRow]:

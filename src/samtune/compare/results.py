@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -16,7 +15,6 @@ from samtune.compare.statistics import Difference, difference
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-    from pathlib import Path
 
     from numpy.typing import NDArray
 
@@ -156,16 +154,11 @@ class Results:
         units = None if self.units is None else [self.units[i] for i in columns]
         return difference(one, two, units)
 
-    def write_csv(self, file: Path) -> Path:
-        """One line for each cell: what it is, its status, counts, seconds, memory, scores, error."""
+    def table_rows(self) -> list[list[Any]]:
+        """A header and one row for each cell: what it is, its status, counts, seconds, memory, scores, error."""
         header = ["row", "images", "seed", "status", *METRICS, "trained_numbers", "updates", "train_images"]
         header += ["validation_images", "test_images", "seconds", "training_seconds", "peak_memory_bytes", "error"]
-        with file.open("w", newline="", encoding="utf-8") as stream:
-            writer = csv.writer(stream)
-            writer.writerow(header)
-            for cell in self.cells:
-                writer.writerow(self._line(cell))
-        return file
+        return [header, *(self._line(cell) for cell in self.cells)]
 
     def _line(self, cell: Cell) -> list[Any]:
         record = self.records.get(cell)

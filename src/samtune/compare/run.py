@@ -21,11 +21,15 @@ from samtune.compare.results import Results
 from samtune.compare.scoring import HEADLINE
 from samtune.compare.settings import STOCK, Cell, CompareSettings
 from samtune.compare.sharing import Division, divide, in_processes, one_by_one
-from samtune.errors import SamTuneError
-from samtune.files import write_json
+from samtune.compare.suggest import CSV_FILE as SUGGESTIONS_FILE
+from samtune.errors import ConfigError, OutputError, SamTuneError
+from samtune.files import make_folder
 from samtune.methods import METHODS
+from samtune.outputs import OutputFolder
 from samtune.predict.predictor import choose_device
 from samtune.progress import say
+from samtune.report.comparison import KIND, check_comparison
+from samtune.training import RunFolder
 from samtune.training.memory import available_bytes
 
 if TYPE_CHECKING:
@@ -53,6 +57,7 @@ class Comparison:
         interrupted: Ctrl-C came before the last cell.
         num_new: cells computed by this call.
         features: what `features.prepare` tells of the shared features, "num_encoded" and "seconds" over all calls.
+        overwrite: replace files in the folder that samtune did not write, too.
     """
 
     folder: Path
@@ -63,6 +68,7 @@ class Comparison:
     interrupted: bool = False
     num_new: int = 0
     features: dict[str, Any] = field(default_factory=dict)
+    overwrite: bool = False
 
     @property
     def failures(self) -> list[dict[str, str]]:
@@ -80,7 +86,9 @@ class Comparison:
         return [self.job.run_folder(Cell(row, shots, seed), done[seed]["digest"]) for seed in sorted(done)]
 
 
-def compare(settings: CompareSettings, dataset: Dataset, folder: Path, *, run: Runner | None = None) -> Comparison:
+def compare(
+    settings: CompareSettings, dataset: Dataset, folder: Path, *, run: Runner | None = None, overwrite: bool = False
+) -> Comparison:
     """Compute every cell that is not there yet, and say what all of them tell.
 
     Args:
@@ -89,6 +97,7 @@ def compare(settings: CompareSettings, dataset: Dataset, folder: Path, *, run: R
         folder: of the comparison; cells that are in it are used.
         run: calls one cell's function after the other, such as `isolation.here` in this process; None for processes
             of their own, `settings.jobs` at a time.
+        overwrite: replace files in the folder that samtune did not write; inputs and links never.
 
     Returns:
         The comparison; after Ctrl-C what there is of it.
@@ -96,14 +105,17 @@ def compare(settings: CompareSettings, dataset: Dataset, folder: Path, *, run: R
     Raises:
         DataError: too few images.
         WeightsError: the base cannot be had.
-        ConfigError: a setting contradicts a method.
+        ConfigError: a setting contradicts a method, or the folder holds a run.
+        OutputError: a file in the folder is not samtune's to replace; or the disk refuses, of which what was computed
+            until then is kept.
     """
+    out = _take(folder, dataset, overwrite)
     draws = draw_test(dataset, num_test=settings.num_test, max_shots=max(settings.shots), num_seeds=settings.num_seeds)
     for note in draws.notes:
         say(note + ".")
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     job = Job(settings, dataset, draws.test, draws.pool, folder)
-    features = _prepare(job, run or isolated)
+    features = _prepare(job, out, run or isolated)
     store = CellStore(folder / "cells")
     cells = settings.cells(dataset.num_classes)
     test = dataset.subset(draws.test).fingerprint()
@@ -126,13 +138,24 @@ def compare(settings: CompareSettings, dataset: Dataset, folder: Path, *, run: R
             f"Every row sees a test image once. By default {' and '.join(averaged)} predicts the mean over flips and "
             "turns where few images were annotated (--tta), which is not in these scores."
         )
-    results.write_csv(folder / CSV_FILE)
+    out.write_csv(CSV_FILE, results.table_rows())
     advice = advise(results, groups, [f"{reason}." for reason in why])
     new = len(records) - num_known
-    return Comparison(folder, job, results, advice, tuple(notes), interrupted, new, features)
+    return Comparison(folder, job, results, advice, tuple(notes), interrupted, new, features, overwrite)
 
 
-def _prepare(job: Job, run: Runner) -> dict[str, Any]:
+def _take(folder: Path, dataset: Dataset, overwrite: bool) -> OutputFolder:
+    """Check the folder and the files that will be written to it, before any work is done for them."""
+    if RunFolder(folder).holds_run():
+        raise ConfigError(f"Expected a folder for the comparison, got the run folder {folder}; choose another --out.")
+    inputs = [file for pair in dataset.pairs for file in (pair.image, pair.mask)]
+    out = OutputFolder(folder, KIND, inputs=inputs, overwrite=overwrite)
+    out.claim([CSV_FILE, FEATURES_FILE, SUGGESTIONS_FILE])
+    check_comparison(folder, overwrite=overwrite)
+    return out
+
+
+def _prepare(job: Job, out: OutputFolder, run: Runner) -> dict[str, Any]:
     """The frozen features, once; their number and time are added up over calls."""
     say("Computing the frozen features that the cells share, where they are not on disk yet.")
     outcome = run(prepare, job)
@@ -146,7 +169,7 @@ def _prepare(job: Job, run: Runner) -> dict[str, Any]:
     total = {key: found[key] + before.get(key, 0) for key in ("num_encoded", "seconds")}
     if not found["num_encoded"]:
         total["seconds"] = before.get("seconds", 0.0)
-    write_json(file, total)
+    out.write_text(FEATURES_FILE, json.dumps(total) + "\n")
     if found["num_encoded"]:
         say(f"{found['num_encoded']} views encoded in {found['seconds']:.0f} s.")
     return found | total
@@ -219,6 +242,8 @@ def _compute(
     with closing(one_by_one(run, work, missing) if run else in_processes(work, missing, division)) as over:
         for number, done in enumerate(over, start=1):
             cell, outcome = done.cell, done.outcome
+            if isinstance(outcome.error, OutputError):  # the next cells would meet the same disk
+                raise outcome.error
             record = record_of(cell, configs[cell], job.settings.base, outcome, done.division)
             store.write(cell, record)
             records[cell] = record

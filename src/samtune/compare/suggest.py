@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 from dataclasses import dataclass
 from itertools import combinations
 from typing import TYPE_CHECKING
@@ -15,8 +14,10 @@ from samtune.data.duplicates import MIN_CORRELATION, thumbnail
 from samtune.data.restore import decide
 from samtune.errors import ConfigError, DataError
 from samtune.methods import delta, load_specialist, put, touches_encoder
+from samtune.outputs import OutputFolder
 from samtune.predict.predictor import choose_device
 from samtune.progress import track
+from samtune.report.comparison import KIND
 from samtune.sam import Sam
 
 if TYPE_CHECKING:
@@ -78,14 +79,18 @@ class Suggestions:
     num_candidates: int
     notes: tuple[str, ...] = ()
 
-    def write_csv(self, file: Path) -> Path:
-        """One line for each image: rank, file, disagreement, novelty."""
-        with file.open("w", newline="", encoding="utf-8") as stream:
-            writer = csv.writer(stream)
-            writer.writerow(["rank", "file", "disagreement", "novelty"])
-            for rank, item in enumerate(self.chosen, start=1):
-                writer.writerow([rank, item.file, round(item.disagreement, 4), round(item.novelty, 4)])
-        return file
+    def write_csv(self, file: Path, *, overwrite: bool = False) -> Path:
+        """Write one line for each image: rank, file, disagreement, novelty.
+
+        Raises:
+            OutputError: the file is not samtune's to replace, or the disk refuses.
+        """
+        rows = [
+            (rank, item.file, round(item.disagreement, 4), round(item.novelty, 4))
+            for rank, item in enumerate(self.chosen, start=1)
+        ]
+        header = ("rank", "file", "disagreement", "novelty")
+        return OutputFolder(file.parent, KIND, overwrite=overwrite).write_csv(file.name, [header, *rows])
 
 
 def suggest(committee: Committee, dataset: Dataset, folder: Path, num: int) -> Suggestions:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import io
 import shutil
 from dataclasses import dataclass, field
@@ -228,8 +227,4 @@ def _fit(labels: np.ndarray, hw: tuple[int, int], orientation: int, copy: _Copy)
 
 def _write_manifest(copy: _Copy) -> None:
     """`pairs.csv` with groups and splits."""
-    text = io.StringIO(newline="")
-    writer = csv.writer(text)
-    writer.writerow(["image", "mask", "group", "split"])
-    writer.writerows(copy.lines)
-    copy.out.write_text("pairs.csv", text.getvalue())
+    copy.out.write_csv("pairs.csv", [("image", "mask", "group", "split"), *copy.lines])

@@ -14,6 +14,7 @@ import cv2
 import numpy as np
 
 from samtune.errors import ConfigError
+from samtune.outputs import OutputFolder
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -40,20 +41,20 @@ def make_samples(
 
     Raises:
         ConfigError: an unknown kind, no images, or too small ones.
+        OutputError: files of these names are there that this function did not write; or the disk refuses.
     """
     if kind not in PAINTERS:
         raise ConfigError(f"kind must be one of {', '.join(sorted(PAINTERS))}, got {kind!r}")
     if num < 1 or min(size_hw) < 64:
         raise ConfigError(f"there must be at least 1 sample of at least 64 x 64 pixels, got {num} of {size_hw}")
-    images, masks = Path(folder) / "images", Path(folder) / "masks"
-    for path in (images, masks):
-        path.mkdir(parents=True, exist_ok=True)
-    for index in range(num):
+    out = OutputFolder(Path(folder), "samples")
+    names = [f"{kind}_{index:03d}.png" for index in range(num)]
+    out.claim(f"{part}/{name}" for name in names for part in ("images", "masks"))
+    for index, name in enumerate(names):
         image, mask = make_sample(kind, seed=seed, index=index, size_hw=size_hw)
-        name = f"{kind}_{index:03d}.png"
-        for path, pixels in ((images / name, image[..., ::-1]), (masks / name, mask)):
-            path.write_bytes(cv2.imencode(".png", np.ascontiguousarray(pixels))[1].tobytes())
-    return images, masks
+        for part, pixels in (("images", image[..., ::-1]), ("masks", mask)):
+            out.write_bytes(f"{part}/{name}", cv2.imencode(".png", np.ascontiguousarray(pixels))[1].tobytes())
+    return out.path / "images", out.path / "masks"
 
 
 def make_sample(

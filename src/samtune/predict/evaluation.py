@@ -10,7 +10,6 @@ Where the method leaves the encoder alone, an image is encoded once for all thre
 
 from __future__ import annotations
 
-import csv
 import json
 from copy import deepcopy
 from dataclasses import dataclass, field, replace
@@ -26,6 +25,7 @@ from samtune.errors import ConfigError, DataError
 from samtune.losses import probabilities
 from samtune.methods import Probe, load_specialist, read_card, specialist_folder, touches_encoder
 from samtune.metrics import EXPLAINED, Case, ProtocolScores, find_protocol
+from samtune.outputs import OutputFolder
 from samtune.predict.predictor import averaging, choose_device, segment
 from samtune.predict.reading import read_ahead
 from samtune.predict.regressions import Regression, find_regressions
@@ -45,6 +45,8 @@ if TYPE_CHECKING:
 
 SPECIALIST, STOCK, PROBE = "specialist", "stock_sam", "probe"
 SPLIT_FILE, PROBE_FILE = "split.json", "probe.safetensors"
+PER_IMAGE = "scores of each image"
+"""In the list of what samtune wrote to a folder."""
 
 
 @dataclass(frozen=True)
@@ -110,10 +112,14 @@ class Evaluation:
             "notes": list(self.notes),
         }
 
-    def write_per_image(self, file: str | Path) -> Path:
+    def write_per_image(self, file: str | Path, *, overwrite: bool = False) -> Path:
         """Write one line per image as CSV: name, then `<row>_iou`, `<row>_dice`, ... of each row, `regression` at last.
 
         A value that is not defined is an empty cell; `regression` names the baselines that did better, by spaces.
+
+        Raises:
+            OutputError: a file is there that samtune did not write or that was changed since, unless `overwrite`; or
+                the disk refuses.
         """
         file = Path(file)
         lines: dict[str, dict[str, Any]] = {}
@@ -125,12 +131,9 @@ class Evaluation:
             better.setdefault(found.name, []).append(found.baseline)
         for name, line in lines.items():
             line["regression"] = " ".join(better.get(name, ()))
-        file.parent.mkdir(parents=True, exist_ok=True)
-        with file.open("w", newline="", encoding="utf-8") as stream:
-            writer = csv.DictWriter(stream, list(next(iter(lines.values()))))
-            writer.writeheader()
-            writer.writerows(lines.values())
-        return file
+        header = list(next(iter(lines.values())))
+        rows = [header, *([line.get(key, "") for key in header] for line in lines.values())]
+        return OutputFolder(file.parent, PER_IMAGE, overwrite=overwrite).write_csv(file.name, rows)
 
 
 def evaluate(

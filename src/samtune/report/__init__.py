@@ -7,10 +7,11 @@ from samtune.report.comparison import (
     GroupRow,
     Suggested,
     WorseImage,
+    check_comparison,
     write_comparison,
 )
 from samtune.report.examples import Example, choose_examples
-from samtune.report.page import HistoryRow, ReportPage, RunFacts, write_report
+from samtune.report.page import HistoryRow, ReportPage, RunFacts, check_report, write_report
 from samtune.report.words import duration, signed, size, verdict
 
 __all__ = [
@@ -24,6 +25,8 @@ __all__ = [
     "RunFacts",
     "Suggested",
     "WorseImage",
+    "check_comparison",
+    "check_report",
     "choose_examples",
     "duration",
     "signed",

@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 import matplotlib as mpl
 
+from samtune.outputs import OutputFolder
 from samtune.overlay import PREDICTION_COLOUR, TRUTH_COLOUR
 from samtune.report import comparison_figures as figures
 from samtune.report import words
 from samtune.report.examples import Example, data_uri, embedded, shown
 from samtune.report.figures import STYLE
-from samtune.report.rendering import render, write_page
+from samtune.report.rendering import render
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -22,6 +23,12 @@ if TYPE_CHECKING:
     import numpy as np
     from matplotlib.figure import Figure
     from numpy.typing import NDArray
+
+FIGURES = ("quality_by_images", "quality_by_trained", "costs")
+"""Names of the figures, also of their files."""
+
+KIND = "comparison"
+"""In the list of what samtune wrote to a folder."""
 
 
 @dataclass(frozen=True)
@@ -178,18 +185,29 @@ class ComparisonPage:
     notes: Sequence[str] = field(default_factory=tuple)
 
 
-def write_comparison(folder: Path, page: ComparisonPage) -> Path:
+def check_comparison(folder: Path, *, overwrite: bool = False) -> None:
+    """Check that the page and the figures of a comparison may be written, before what they say is computed.
+
+    Raises:
+        OutputError: a file of their names was not written by samtune, or was changed since.
+    """
+    OutputFolder(folder, KIND, overwrite=overwrite).claim(["report.html", *(f"figures/{name}.svg" for name in FIGURES)])
+
+
+def write_comparison(folder: Path, page: ComparisonPage, *, overwrite: bool = False) -> Path:
     """Write `report.html` and the figures as files of their own.
 
     Args:
         folder: of the comparison.
         page: what to say.
+        overwrite: replace files that samtune did not write, too.
 
     Returns:
         The page.
 
     Raises:
         ShapeError: an example's label maps do not have its image's size.
+        OutputError: a file is not samtune's to replace, or the disk refuses.
     """
     with mpl.rc_context(STYLE):
         drawn: dict[str, Figure | None] = {
@@ -207,13 +225,13 @@ def write_comparison(folder: Path, page: ComparisonPage) -> Path:
         truth_rgb=TRUTH_COLOUR,
         prediction_rgb=PREDICTION_COLOUR,
     )
+    out = OutputFolder(folder, KIND, overwrite=overwrite)
     for name, figure in drawn.items():
-        file = folder / "figures" / f"{name}.svg"
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.unlink(missing_ok=True)
-        if figure is not None:
-            figures.save(figure, file)
-    return write_page(folder / "report.html", html)
+        if figure is None:
+            out.remove(f"figures/{name}.svg")
+        else:
+            out.write_text(f"figures/{name}.svg", figures.svg(figure))
+    return out.write_text("report.html", html)
 
 
 def _table_row(row: ComparedRow, shots: tuple[int, ...]) -> dict[str, Any]:

@@ -6,6 +6,7 @@ marker, and by their name beside them; no figure says anything by colour alone.
 
 from __future__ import annotations
 
+import io
 from typing import TYPE_CHECKING
 
 import matplotlib as mpl
@@ -17,7 +18,6 @@ from samtune.report.figures import INK, STYLE, axes_of, to_svg
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from pathlib import Path
 
     from markupsafe import Markup
     from matplotlib.axes import Axes
@@ -150,15 +150,15 @@ def inline(figure: Figure | None, name: str) -> Markup | None:
         return to_svg(figure, name)
 
 
-def save(figure: Figure, file: Path) -> Path:
-    """A figure as a file of its own, dark on white, for papers and slides."""
+def svg(figure: Figure) -> str:
+    """A figure as the text of an SVG file of its own, dark on white, for papers and slides."""
+    buffer = io.StringIO()
     with mpl.rc_context(STYLE):
         figure.patch.set_visible(True)
         figure.patch.set_facecolor("white")
-        figure.savefig(file, format="svg", metadata={"Date": None})
+        figure.savefig(buffer, format="svg", metadata={"Date": None})
         figure.patch.set_visible(False)
-    file.write_text(file.read_text(encoding="utf-8").replace(INK, "#1c1e21"), encoding="utf-8")
-    return file
+    return buffer.getvalue().replace(INK, "#1c1e21")
 
 
 def short(value: float) -> str:

@@ -6,16 +6,21 @@ import math
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from samtune.outputs import OutputFolder
 from samtune.overlay import PREDICTION_COLOUR, TRUTH_COLOUR
 from samtune.report import figures, words
 from samtune.report.examples import Example, embedded
-from samtune.report.rendering import render, write_page
+from samtune.report.rendering import render
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from markupsafe import Markup
+
+REPORT_FILE = "report.html"
+KIND = "report"
+"""In the list of what samtune wrote to a run folder."""
 
 MAX_HISTORY_ROWS = 200
 """Of a longer history the table shows every n-th row, each row with a validation score, and the last."""
@@ -87,20 +92,31 @@ class ReportPage:
     skipped: Sequence[Mapping[str, str]] = ()
 
 
-def write_report(path: Path, page: ReportPage) -> Path:
+def check_report(run: Path, *, overwrite: bool = False) -> None:
+    """Check that a run's report may be written, before what it says is computed.
+
+    Raises:
+        OutputError: there is a report that samtune did not write, or that was changed since.
+    """
+    OutputFolder(run, KIND, overwrite=overwrite).claim([REPORT_FILE])
+
+
+def write_report(path: Path, page: ReportPage, *, overwrite: bool = False) -> Path:
     """Write the page as one HTML file with its style, figures and images inside.
 
     Args:
-        path: the file to write (replaced where it exists), or a folder that gets a `report.html`.
+        path: the file to write (replaced where samtune wrote it), or a folder that gets a `report.html`.
         page: what to say.
+        overwrite: replace a file that samtune did not write, too.
 
     Returns:
         The file that was written.
 
     Raises:
         ShapeError: an example's label maps do not have its image's size.
+        OutputError: the file is not samtune's to replace, or the disk refuses.
     """
-    file = path / "report.html" if path.is_dir() else path
+    file = path / REPORT_FILE if path.is_dir() else path
     html = render(
         "page.html.jinja",
         page=page,
@@ -115,7 +131,7 @@ def write_report(path: Path, page: ReportPage) -> Path:
         truth_rgb=TRUTH_COLOUR,
         prediction_rgb=PREDICTION_COLOUR,
     )
-    return write_page(file, html)
+    return OutputFolder(file.parent, KIND, overwrite=overwrite).write_text(file.name, html)
 
 
 def _main_row(page: ReportPage) -> Mapping[str, Any] | None:

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 from importlib.resources import files
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import jinja2
 
 from samtune.report import words
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 
 def render(template: str, **values: Any) -> str:
@@ -31,13 +28,6 @@ def render(template: str, **values: Any) -> str:
         decimals=words.decimals, plain=words.plain, duration=words.duration, signed=words.signed, size=words.size
     )
     return environment.get_template(template).render(**values)
-
-
-def write_page(file: Path, html: str) -> Path:
-    """Write a page; characters that are not Unicode (odd file names) become question marks."""
-    file.parent.mkdir(parents=True, exist_ok=True)
-    file.write_text(html, encoding="utf-8", errors="replace")
-    return file
 
 
 def _source(name: str) -> str:

@@ -2,6 +2,7 @@
 
 OUT/runs/METHOD-TRAIN-sSEED/          a run folder as `samtune train` leaves it
 OUT/scores/METHOD-TEST-sSEED.json     all values of one evaluation, or its error
+OUT/reproduce.csv                     the table
 """
 
 from __future__ import annotations
@@ -16,16 +17,18 @@ from typing import TYPE_CHECKING, Any
 from samtune import __version__
 from samtune.config import CONFIG_FILE, RunConfig, claim_run
 from samtune.data import open_dataset
-from samtune.errors import ConfigError, DataError
-from samtune.files import write_json
+from samtune.errors import ConfigError, DataError, OutputError
+from samtune.outputs import OutputFolder
 from samtune.predict import evaluate
 from samtune.progress import say
-from samtune.training import TrainSettings, finished_result, train
+from samtune.training import RunFolder, TrainSettings, finished_result, train
 
 if TYPE_CHECKING:
     from samtune.data import Dataset
     from samtune.reproduce.columns import Column
     from samtune.reproduce.plan import Cell, Plan
+
+CSV_FILE = "reproduce.csv"
 
 VALIDATION = 0.1
 """Share of the training images that chooses the checkpoint, where the data names no validation part."""
@@ -63,20 +66,29 @@ def paper_settings(method: str, column: Column, base: str, seed: int, choices: R
     return TrainSettings(**(values | choices.settings))
 
 
-def run_plan(plan: Plan, out: Path, choices: RunChoices) -> dict[str, Any]:
-    """Compute every cell that can be computed, and put it beside the published number.
+def run_plan(plan: Plan, folder: Path, choices: RunChoices, *, overwrite: bool = False) -> dict[str, Any]:
+    """Compute every cell that can be computed, put it beside the published number, and write the table as CSV.
 
-    What is finished in `out` is not done again, and a run that was cut off goes on.
+    What is finished in `folder` is not done again, and a run that was cut off goes on.
 
     Args:
         plan: the cells.
-        out: the folder of the reproduction; made where it is not there.
+        folder: of the reproduction; made where it is not there.
         choices: seeds, device, settings.
+        overwrite: replace files in the folder that samtune did not write, too.
 
     Returns:
         `plan.to_json()` with `ours` (mean over seeds in the paper's unit, None without a score), `ours_std_error`
         (None with fewer than two seeds), `num_seeds` and `errors` in each cell.
+
+    Raises:
+        ConfigError: the folder holds a run.
+        OutputError: a file in the folder is not samtune's to replace, or the disk refuses.
     """
+    if RunFolder(folder).holds_run():
+        raise ConfigError(f"Expected a folder for runs and scores, got the run folder {folder}; choose another --out.")
+    out = OutputFolder(folder, "reproduction", overwrite=overwrite)
+    out.claim([CSV_FILE])
     scores: dict[tuple[str, str, str | None, int], dict[str, Any]] = {}
     for cell in plan.cells:
         if not cell.runs or cell.method is None:
@@ -88,6 +100,8 @@ def run_plan(plan: Plan, out: Path, choices: RunChoices) -> dict[str, Any]:
     content = plan.to_json()
     for cell, row in zip(plan.cells, content["cells"], strict=True):
         row |= _beside(cell, scores, choices.seeds)
+    header = list(content["cells"][0])
+    out.write_csv(CSV_FILE, [header, *([row.get(key, "") for key in header] for row in content["cells"])])
     return content
 
 
@@ -108,20 +122,22 @@ def _beside(
     }
 
 
-def _score(cell: Cell, plan: Plan, out: Path, seed: int, choices: RunChoices) -> dict[str, Any]:
+def _score(cell: Cell, plan: Plan, out: OutputFolder, seed: int, choices: RunChoices) -> dict[str, Any]:
     """Train and evaluate what a cell needs, or read what was done."""
     column, method = cell.column, str(cell.method)
     test = "-".join(word for word in (column.test.replace("/", "-"), column.folder) if word)
-    file = out / "scores" / f"{method}-{test}-s{seed}.json"
+    name = f"scores/{method}-{test}-s{seed}.json"
+    file = out.path / name
     settings = paper_settings(method, column, plan.base, seed, choices)
     told = {"samtune": __version__, "settings": _plain(settings), "protocol": column.protocol, "at": column.at}
     if file.is_file():
         kept: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
         if "values" in kept and kept["settings"] == told["settings"]:
             return kept
+    out.claim([name])
     say(f"{method} trained on {column.train}, scored on {test}, seed {seed}.")
     try:
-        run = _train(settings, column, plan, out / "runs" / f"{method}-{column.train.replace('/', '-')}-s{seed}")
+        run = _train(settings, column, plan, out.path / "runs" / f"{method}-{column.train.replace('/', '-')}-s{seed}")
         dataset = _test_set(column, plan.data)
         own = column.train == column.test
         found = evaluate(
@@ -130,11 +146,12 @@ def _score(cell: Cell, plan: Plan, out: Path, seed: int, choices: RunChoices) ->
         )  # fmt: skip
         values = found.to_json()["rows"]["specialist"]
         score: dict[str, Any] = told | {"num_images": found.num_images, "values": values, "notes": list(found.notes)}
+    except OutputError:  # the next cells would meet the same disk
+        raise
     except Exception as error:  # one failing cell never stops the rest; it is told in the table
         say(f"Failed: {error}")
         score = told | {"error": f"{type(error).__name__}: {error}"}
-    file.parent.mkdir(parents=True, exist_ok=True)
-    write_json(file, score)
+    out.write_text(name, json.dumps(score, indent=2) + "\n")
     return score
 
 

@@ -48,6 +48,12 @@ class RunFolder:
         """The checkpoint for going on after a kill; removed when the run is finished."""
         return self.path / "last"
 
+    def holds_run(self) -> bool:
+        """Whether a training has begun in the folder."""
+        return (self.path / "config.toml").is_file() and any(
+            path.exists() for path in (self.split, self.history, self.metrics, self.specialist)
+        )
+
     def append_history(self, rows: list[dict[str, Any]]) -> int:
         """Append rows to the history and return its length in bytes."""
         with self.history.open("a") as file:
