@@ -3,13 +3,16 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: demo test lint types check browser clean
+.PHONY: demo test test-isa lint types check browser clean
 
 demo: $(READY)          ## train, evaluate and predict on generated images, offline; opens nothing, prints where the report is
 	$(BIN)/samtune demo --out demo-run
 
 test: $(READY)          ## the whole test suite, two workers of one thread each
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
+
+test-isa: $(READY)      ## nightly: the suite with fewer vector instructions and with 1, 2 and 3 threads; logs in isa-check/
+	$(BIN)/python -m tests.isa -n 2 --dist loadfile
 
 lint: $(READY)
 	$(BIN)/ruff check .
@@ -32,4 +35,4 @@ $(READY): pyproject.toml constraints.txt
 	touch $(READY)
 
 clean:
-	rm -rf .venv build dist demo-run browser-check .mypy_cache .ruff_cache .pytest_cache
+	rm -rf .venv build dist demo-run browser-check isa-check .mypy_cache .ruff_cache .pytest_cache

@@ -50,7 +50,7 @@ def test_scales_and_shifts_every_output_channel_and_folds(base: nn.Module, shape
     module, inputs = scaled(base), torch.randn(shape)
     assert module.weight is base.weight
     with torch.no_grad():
-        assert torch.equal(module(inputs), base(inputs)), "1 and 0 at the start"
+        torch.testing.assert_close(module(inputs), base(inputs))  # 1 and 0 at the start
         module.gamma.normal_()
         if module.beta is not None:
             module.beta.normal_()
@@ -62,7 +62,7 @@ def test_scales_and_shifts_every_output_channel_and_folds(base: nn.Module, shape
         folded = module.folded()
         assert torch.allclose(module(inputs), expected, atol=1e-6)
         assert torch.allclose(folded(inputs), expected, atol=1e-5)
-        assert torch.equal(base(inputs), plain), "folding leaves the base's tensors alone"
+        torch.testing.assert_close(base(inputs), plain)  # folding leaves the base's tensors alone
     assert type(folded) is type(base)
     assert set(folded.state_dict()) == set(base.state_dict())
     assert (module.beta is None) == (getattr(base, "bias", None) is None)

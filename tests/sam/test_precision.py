@@ -81,7 +81,7 @@ def test_the_image_itself_and_the_neck_are_not_rounded() -> None:
         )
     with torch.inference_mode():
         expected, found = (sam.encode(pixels).embedding for sam in (exact, low))
-    assert torch.equal(patches["exact"], patches["low"])
+    torch.testing.assert_close(patches["low"], patches["exact"])  # bfloat16 would be off by 4e-3
     assert {parameter.dtype for parameter in low.vision_encoder.neck.parameters()} == {FP32}
     assert 0 < (found - expected).norm() <= 1e-2 * expected.norm()
 

@@ -48,7 +48,7 @@ def test_places_of_a_block_see_the_grid_and_are_heard(site: str, index: int) -> 
     assert not torch.allclose(embedding(sam), embedding(tiny_sam()), atol=1e-3)
     assert spy.seen == [(2, 6, 6, 32)]
     setattr(sam.blocks[index], site, nn.Identity())
-    assert torch.equal(embedding(sam), embedding(tiny_sam()))
+    torch.testing.assert_close(embedding(sam), embedding(tiny_sam()))
 
 
 class SideSpy(nn.Module):
@@ -75,7 +75,7 @@ class SideSpy(nn.Module):
 def test_side_sees_the_pixels_the_patches_each_block_and_the_neck() -> None:
     sam, side = tiny_sam(), SideSpy()
     sam.vision_encoder.side = side
-    assert torch.equal(embedding(sam), embedding(tiny_sam()))
+    torch.testing.assert_close(embedding(sam), embedding(tiny_sam()))
     grid = (2, 6, 6, 32)
     assert side.calls == [
         ("begin", (2, 3, 96, 96), grid), (-1, grid, "first"), (0, grid, -1), (1, grid, 0), ("end", (2, 16, 6, 6), 1),
@@ -83,7 +83,7 @@ def test_side_sees_the_pixels_the_patches_each_block_and_the_neck() -> None:
     pixels = torch.ones(1, 3, 96, 96)
     assert sam.encode(pixels).side == "last"
     plain = tiny_sam().vision_encoder.patch_embed.projection(pixels).permute(0, 2, 3, 1)
-    assert torch.equal(side.patches, plain), "the position embedding is not in them yet"
+    torch.testing.assert_close(side.patches, plain)  # the position embedding is not in them yet
 
 
 def test_side_is_heard_in_the_stream_and_after_the_neck() -> None:
@@ -91,7 +91,7 @@ def test_side_is_heard_in_the_stream_and_after_the_neck() -> None:
     sam.vision_encoder.side = SideSpy(factor=1.5)
     assert not torch.allclose(embedding(sam), plain, atol=1e-3)
     sam.vision_encoder.side = SideSpy(last=2.0)
-    assert torch.equal(embedding(sam), 2 * plain)
+    torch.testing.assert_close(embedding(sam), 2 * plain)
 
 
 @pytest.mark.parametrize("role", ROLES)
