@@ -9,7 +9,8 @@ import samtune
 
 ROOT = Path(samtune.__file__).parent
 
-FLOOR = {"types", "errors", "progress", "files", "outputs", "spelling", "heap"}
+FLOOR = {"types", "errors", "progress", "files", "outputs", "spelling", "heap", "printable", "values", "inputs"}
+FLOOR |= {"tensor_files"}
 LEVEL_2 = {"sam", "data", "metrics", "losses", "opinions", "overlay"}
 UP_TO_4 = FLOOR | LEVEL_2 | {"methods", "training", "predict"}
 
@@ -17,6 +18,10 @@ ALLOWED: dict[str, set[str]] = {
     **{part: set() for part in FLOOR},
     "files": {"errors"},
     "outputs": {"errors", "files"},
+    "progress": {"printable"},
+    "values": {"printable"},
+    "inputs": {"errors", "printable"},
+    "tensor_files": {"errors", "inputs", "printable"},
     **{part: FLOOR for part in LEVEL_2},
     "methods": FLOOR | LEVEL_2,
     "training": FLOOR | LEVEL_2 | {"methods"},

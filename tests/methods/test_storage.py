@@ -104,12 +104,12 @@ def test_other_classes_are_refused(folder: Path) -> None:
 
 def test_another_format_version_is_refused(folder: Path) -> None:
     edit_config(folder, format_version=2)
-    refused(folder, "format version 1", "it has 2")
+    refused(folder, "format version 1", "got 2")
 
 
 def test_an_unknown_averaging_is_refused(folder: Path) -> None:
     edit_config(folder, tta="all")
-    refused(folder, "must name none, mirror, d4 as tta", "'all' came")
+    refused(folder, "Expected `tta` to be one of none, mirror, d4, got 'all'")
 
 
 def test_the_card_for_people_says_over_what_predictions_are_averaged(tmp_path: Path) -> None:

@@ -143,11 +143,11 @@ def test_weights_lie_in_aligned_memory_whatever_file_they_come_from(tmp_path: Pa
 @pytest.mark.parametrize(
     ("target", "base"),
     [
-        ("samtune.sam.weights.load_file", "folder"),
+        ("samtune.tensor_files.safe_open", "folder"),
         ("torch.load", "original.pth"),
         ("transformers.SamConfig.__init__", "original.pth"),
         ("transformers.SamModel.__init__", "original.pth"),
-        ("transformers.SamConfig.from_dict", "folder"),
+        ("transformers.SamConfig.__init__", "folder"),
         ("transformers.SamModel.__init__", "folder"),
         ("huggingface_hub.snapshot_download", "facebook/sam-vit-base"),
     ],
@@ -233,7 +233,7 @@ def test_a_missing_or_an_extra_tensor_is_refused(folder: Path, key: str | None, 
 
 
 def test_missing_and_broken_files_are_refused(folder: Path, tmp_path: Path) -> None:
-    refused(tmp_path / "none.pth", "is not a file; check the path")
+    refused(tmp_path / "none.pth", "No such file or directory; check the path")
     (folder / "model.safetensors").write_bytes(b"nothing")
     refused(folder, "not a readable safetensors file")
     (folder / "model.safetensors").unlink()

@@ -22,7 +22,15 @@ from samtune.methods.probe import Probe, fit_probe
 from samtune.methods.recipes import FromPublication, Published, Recipe
 from samtune.methods.registry import METHODS, make_method, method_fields
 from samtune.methods.shares import cell_shares
-from samtune.methods.storage import card_of, copy_specialist, load_specialist, put, save, specialist_folder
+from samtune.methods.storage import (
+    card_of,
+    copy_specialist,
+    load_base_of,
+    load_specialist,
+    put,
+    save,
+    specialist_folder,
+)
 from samtune.methods.token_sets import disagreement, member_logits
 
 __all__ = [
@@ -48,6 +56,7 @@ __all__ = [
     "fit_probe",
     "fold",
     "has_own_loss",
+    "load_base_of",
     "load_specialist",
     "make_method",
     "member_logits",

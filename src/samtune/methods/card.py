@@ -1,27 +1,37 @@
 """What is known of a specialist beside its tensors: `adapter_config.json`, and the model card for people.
 
-Two files of the specialist's folder. Reading is strict: an unknown or a missing key, or another format
-version, is refused.
+Two files of the specialist's folder. Reading is strict, for the folder may come from anybody: an unknown or a missing
+key, another format version, and any value outside its type and range are refused before a model is built.
 """
 
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, get_type_hints
 
-from samtune.data.symmetries import IN_WORDS, SYMMETRIES
+from samtune.data.options import MAX_CLASSES
+from samtune.data.symmetries import IN_WORDS
 from samtune.errors import WeightsError
 from samtune.files import write_text
-
-if TYPE_CHECKING:
-    from samtune.types import Averaging
+from samtune.inputs import read_json
+from samtune.printable import is_unicode, one_line, shown
+from samtune.sam import MAX_SIDE
+from samtune.types import Averaging
+from samtune.values import problems_of
 
 FORMAT_VERSION = 1
 CONFIG_FILE = "adapter_config.json"
 TENSOR_FILE = "adapter_model.safetensors"
 CARD_FILE = "README.md"
+
+MAX_CONFIG_BYTES = 2**20
+"""The largest `adapter_config.json` that is read; one of 254 classes with every metric has some 50 kB."""
+
+MAX_WORD, MAX_PATH, MAX_FIELDS = 200, 4096, 100
+RANGES = {"side": (1, MAX_SIDE), "threshold": (0, 1), "num_images": (0, 2**53)}
 
 
 @dataclass(frozen=True)
@@ -55,8 +65,8 @@ class AdapterCard:
     base_sha256: str
     class_names: tuple[str, ...]
     side: int
-    pixel_mean: tuple[float, ...]
-    pixel_std: tuple[float, ...]
+    pixel_mean: tuple[float, float, float]
+    pixel_std: tuple[float, float, float]
     threshold: float = 0.5
     metrics: dict[str, float] = field(default_factory=dict)
     data_fingerprint: str = ""
@@ -80,43 +90,63 @@ def write_card(folder: Path, card: AdapterCard, num_parameters: int) -> None:
 
 
 def read_card(folder: Path) -> AdapterCard:
-    """Read `adapter_config.json` of a specialist.
+    """Read `adapter_config.json` of a specialist, and hold every value against its type and range.
 
     Raises:
-        WeightsError: it is missing, broken, of another format version, or its keys are not the format's.
+        WeightsError: it is missing, broken, of another format version, its keys are not the format's, or values do not
+            have the types and ranges of `AdapterCard`; all of them are named.
     """
     file = folder / CONFIG_FILE
-    if not file.is_file():
+    where = one_line(str(file))
+    if not file.exists():
         raise WeightsError(
-            f"A specialist must be a run folder or its specialist/ folder with {CONFIG_FILE}, but there is "
-            f"none in "
-            f"{folder}; check the path, or train first."
+            f"Expected a run folder, or its specialist/ folder with {CONFIG_FILE}, but there is none in "
+            f"{one_line(str(folder))}; check the path, or train first."
         )
-    try:
-        values = json.loads(file.read_text())
-        version = values["format_version"]
-    except (ValueError, KeyError, TypeError, UnicodeDecodeError) as error:
+    values = read_json(file, WeightsError, limit=MAX_CONFIG_BYTES)
+    version = values.get("format_version")
+    if version != FORMAT_VERSION or isinstance(version, bool):
         raise WeightsError(
-            f"{file} must be the JSON that samtune wrote, but it is broken ({error}); copy it again."
-        ) from error
-    if version != FORMAT_VERSION:
-        raise WeightsError(
-            f"{file} must have format version {FORMAT_VERSION}, but it has {version}; "
-            "use the samtune that wrote it or train again."
+            f"Expected format version {FORMAT_VERSION} in {where}, got {shown(version)}; use the samtune that wrote "
+            "it, or train again."
         )
     known = {f.name for f in fields(AdapterCard)}
     missing, extra = sorted(known - LATER_KEYS - set(values)), sorted(set(values) - known)
     if missing or extra:
         raise WeightsError(
-            f"{file} must have exactly the format's keys, but missing are {missing} and unknown are {extra}."
+            f"Expected exactly the format's keys in {where}, but missing are {missing} and unknown are {shown(extra)}."
         )
-    if values.get("tta", "none") not in SYMMETRIES:
-        raise WeightsError(
-            f"{file} must name {', '.join(SYMMETRIES)} as tta, but {values['tta']!r} came; copy it again."
-        )
-    for key in ("class_names", "pixel_mean", "pixel_std"):
-        values[key] = tuple(values[key])
+    if isinstance(values["metrics"], dict):  # a score that is not defined is written as NaN
+        values["metrics"] = {key: score for key, score in values["metrics"].items() if score == score}
+    values, problems = problems_of(values, get_type_hints(AdapterCard), RANGES)
+    problems = problems or _out_of_range(values)
+    if problems:
+        raise WeightsError(f"{'; '.join(problems)} in {where}; copy the folder again, or train again.")
     return AdapterCard(**values)
+
+
+def _out_of_range(values: dict[str, Any]) -> list[str]:
+    """A clause for each value that has the right type but no meaning."""
+    problems = []
+    names = values["class_names"]
+    if not 1 <= len(names) <= MAX_CLASSES or len(set(names)) != len(names):
+        problems.append(f"Expected 1 to {MAX_CLASSES} different `class_names`, got {shown(names)}")
+    if any(not name.strip() or len(name) > MAX_WORD or not is_unicode(name) for name in names):
+        problems.append(f"Expected `class_names` of 1 to {MAX_WORD} characters of Unicode, got {shown(names)}")
+    for key, least in (("method", 1), ("base", 1), ("data_fingerprint", 0), ("samtune_version", 0)):
+        if not least <= len(values[key]) <= MAX_PATH:
+            problems.append(f"Expected {least} to {MAX_PATH} characters in `{key}`, got {len(values[key])}")
+    for key in ("base_sha256", "adapter_sha256"):
+        if not re.fullmatch("[0-9a-f]{64}", values[key]):
+            problems.append(f"Expected 64 hexadecimal digits as `{key}`, got {shown(values[key])}")
+    for key, low, high in (("pixel_mean", 0, 255), ("pixel_std", 1e-3, 255)):
+        if not all(low <= value <= high for value in values[key]):
+            problems.append(f"Expected three numbers from {low:g} to {high} as `{key}`, got {shown(values[key])}")
+    if values.get("recipe", "auto") not in ("auto", "paper"):
+        problems.append(f"Expected `recipe` to be auto or paper, got {shown(values['recipe'])}")
+    if len(values["fields"]) > MAX_FIELDS:
+        problems.append(f"Expected at most {MAX_FIELDS} `fields`, got {len(values['fields'])}")
+    return problems
 
 
 def _model_card(card: AdapterCard, num_parameters: int) -> str:

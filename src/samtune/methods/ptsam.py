@@ -50,6 +50,7 @@ Init = Literal["prototype", "points", "sam_scale", "normal", "uniform"]
 Dense = Literal["none", "probe"]
 
 DENSE_FOLDS = 4
+MAX_MEMBERS = 64
 """Folds of the mask prompt's probe where nothing is said."""
 
 MEMBER_STEP = 1_000_003
@@ -94,6 +95,9 @@ class PTSAM:
         for field in ("num_tokens", "dense_folds", "ensemble"):
             if getattr(self, field) < 1:
                 raise ConfigError(f"ptsam.{field} must be 1 or more, but {getattr(self, field)} came.")
+        for field in ("dense_folds", "ensemble"):  # each is a training of its own
+            if getattr(self, field) > MAX_MEMBERS:
+                raise ConfigError(f"Expected `ptsam.{field}` <= {MAX_MEMBERS}, got {getattr(self, field)}.")
         if self.dense == "none" and self.dense_folds != DENSE_FOLDS:
             raise ConfigError("ptsam.dense_folds has no effect without a mask prompt; set dense=probe as well.")
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import types
 import typing
 from dataclasses import fields
 from typing import Any, ClassVar, Protocol, runtime_checkable
@@ -23,7 +22,9 @@ from samtune.methods.sam_adapter import SAMAdapter
 from samtune.methods.ssf import SSF
 from samtune.methods.ts_sam import TSSAM
 from samtune.methods.vpt import VPT
+from samtune.printable import shown
 from samtune.spelling import did_you_mean
+from samtune.values import UnfitError, conform
 
 METHODS: dict[str, type[Any]] = {
     cls.name: cls
@@ -46,6 +47,10 @@ METHODS: dict[str, type[Any]] = {
     )
 }
 """Every method by the word of the command line."""
+
+MAX_FIELD = 4096
+"""The largest whole number that a hyper-parameter takes: beyond SAM's widest layer none has a use, and each counts
+layers, channels or tokens that would be built."""
 
 
 @runtime_checkable
@@ -72,7 +77,7 @@ def stored_method(name: str, stored: dict[str, Any]) -> Method:
     return make_method(name, **(earlier | stored))
 
 
-def make_method(name: str, **values: Any) -> Method:
+def make_method(name: str, /, **values: Any) -> Method:
     """Build a method from its name and hyper-parameters.
 
     Args:
@@ -83,9 +88,9 @@ def make_method(name: str, **values: Any) -> Method:
         ConfigError: the name or a hyper-parameter is unknown (the nearest one is named), or a value has the
             wrong type.
     """
-    if name not in METHODS:
-        near = did_you_mean(name, METHODS)
-        raise ConfigError(f"The method must be one of {', '.join(METHODS)}, but {name!r} came{near}.")
+    if not isinstance(name, str) or name not in METHODS:
+        near = did_you_mean(name, METHODS) if isinstance(name, str) else ""
+        raise ConfigError(f"The method must be one of {', '.join(METHODS)}, but {shown(name)} came{near}.")
     cls = METHODS[name]
     hints = typing.get_type_hints(cls)
     known = {field.name: hints[field.name] for field in fields(cls)}
@@ -94,7 +99,7 @@ def make_method(name: str, **values: Any) -> Method:
         if key not in known:
             offered = ", ".join(known) or "none at all"
             near = did_you_mean(key, known)
-            raise ConfigError(f"The hyper-parameters of {name} are {offered}, but {key!r} came{near}.")
+            raise ConfigError(f"The hyper-parameters of {name} are {offered}, but {shown(key)} came{near}.")
         checked[key] = _typed(f"{name}.{key}", value, known[key])
     method: Method = cls(**checked)
     return method
@@ -106,24 +111,14 @@ def method_fields(method: Method) -> dict[str, Any]:
     return {key: list(value) if isinstance(value, tuple) else value for key, value in values.items()}
 
 
-def _typed(where: str, value: Any, wanted: Any) -> Any:
-    """`value` as the type the field declares; whole numbers pass for floats, lists for tuples of words."""
-    origin = typing.get_origin(wanted)
-    if origin is typing.Literal:
-        if any(value == arm and type(value) is type(arm) for arm in typing.get_args(wanted)):
-            return value
-        raise ConfigError(f"{where} must be one of {', '.join(map(str, typing.get_args(wanted)))}, but {value!r} came.")
-    if origin is tuple:
-        words = [value] if isinstance(value, str) else value
-        if isinstance(words, list | tuple) and all(isinstance(word, str) for word in words):
-            return tuple(words)
-        raise ConfigError(f"{where} must be a list of words, but {value!r} came.")
-    if origin in (typing.Union, types.UnionType):
-        if value is None:
-            return None
-        wanted = next(arm for arm in typing.get_args(wanted) if arm is not type(None))
-    if wanted is float and isinstance(value, int) and not isinstance(value, bool):
-        return float(value)
-    if type(value) is wanted:
-        return value
-    raise ConfigError(f"{where} must be of type {wanted.__name__}, but {value!r} came.")
+def _typed(where: str, value: Any, hint: Any) -> Any:
+    """A hyper-parameter as the type its field declares; a word alone passes for a list of one."""
+    if typing.get_origin(hint) is tuple and isinstance(value, str):
+        value = [value]
+    try:
+        checked = conform(value, hint)
+    except UnfitError as error:
+        raise ConfigError(f"Expected `{where}` {error}, got {shown(value)}.") from error
+    if isinstance(checked, int) and checked > MAX_FIELD:
+        raise ConfigError(f"Expected `{where}` <= {MAX_FIELD}, got {shown(checked)}.")
+    return checked

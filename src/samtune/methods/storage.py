@@ -10,23 +10,32 @@ from __future__ import annotations
 
 import hashlib
 import shutil
+from copy import deepcopy
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
-from safetensors.torch import load, save_file
+from safetensors.torch import save_file
+from torch import nn
 
 from samtune.errors import ConfigError, MethodError, WeightsError
 from samtune.files import whole
+from samtune.inputs import check_regular
 from samtune.methods.card import TENSOR_FILE, AdapterCard, read_card, write_card
 from samtune.methods.core import adapt, adaptation, delta
 from samtune.methods.registry import method_fields, stored_method
-from samtune.sam import Sam
-from samtune.sam.weights import UNREADABLE
+from samtune.printable import one_line, shown
+from samtune.sam import EMBEDDED, META_SIZES, Sam, is_local
+from samtune.tensor_files import TensorHeader, check_finite, read_headers, tensors_of
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+    from samtune.methods.core import Method
+
+MAX_TENSOR_BYTES = 4 * 2**30
+"""The largest file of tensors that is read; full tuning of ViT-H writes 2.6 GB."""
 
 
 def card_of(sam: Sam, class_names: tuple[str, ...]) -> AdapterCard:
@@ -96,7 +105,7 @@ def copy_specialist(path: str | Path, folder: str | Path) -> None:
         WeightsError: the specialist is gone or damaged.
     """
     source, target = specialist_folder(path), Path(folder)
-    _read_tensors(source / TENSOR_FILE, read_card(source))
+    _check_tensor_file(source / TENSOR_FILE, read_card(source))
     target.mkdir(parents=True, exist_ok=True)
     if target.samefile(source):
         return
@@ -123,8 +132,9 @@ def load_specialist(path: str | Path, base: str | Path | Sam | None = None) -> t
     """
     folder = specialist_folder(path)
     card = read_card(folder)
-    tensors = _read_tensors(folder / TENSOR_FILE, card)
-    sam = base if isinstance(base, Sam) else Sam.from_pretrained(card.base if base is None else base, card.side)
+    file = folder / TENSOR_FILE
+    headers = _check_tensor_file(file, card)
+    sam = base if isinstance(base, Sam) else load_base_of(card, base, folder)
     if sam.base_sha256 != card.base_sha256:
         raise WeightsError(
             f"{folder} was trained on the base {card.base} (weights sha256 {card.base_sha256[:16]}), but "
@@ -133,13 +143,88 @@ def load_specialist(path: str | Path, base: str | Path | Sam | None = None) -> t
         )
     if sam.spec.side != card.side:
         raise WeightsError(f"{folder} was trained at {card.side} pixels, but the base was loaded at {sam.spec.side}.")
-    try:
-        adapt(sam, stored_method(card.method, card.fields), num_classes=len(card.class_names))
-    except ConfigError as error:
-        raise WeightsError(f"{folder} names a method this samtune cannot build: {error}") from error
-    put(sam, tensors, str(folder))
+    if (sam.spec.pixel_mean, sam.spec.pixel_std) != (card.pixel_mean, card.pixel_std):
+        raise WeightsError(
+            f"{folder} was trained with pixel_mean {card.pixel_mean} and pixel_std {card.pixel_std}, but the base has "
+            f"{sam.spec.pixel_mean} and {sam.spec.pixel_std}; copy the folder again."
+        )
+    method = _check_fit(sam, card, headers, folder)
+    adapt(sam, method, num_classes=len(card.class_names))
+    put(sam, dict(tensors_of(file)), str(folder))
     sam.spec = replace(sam.spec, square=card.square)
     return sam.requires_grad_(False).eval(), card
+
+
+def load_base_of(card: AdapterCard, base: str | Path | None, folder: Path) -> Sam:
+    """Load the base of a specialist.
+
+    A base that the user names is fetched where it has to be. One that only the card names is fetched if it is Meta's;
+    else it must lie on this machine, so that a folder from somebody else cannot make this machine download a model.
+
+    Args:
+        card: of the specialist.
+        base: as the user named it; None for the name on the card.
+        folder: of the specialist, for messages.
+
+    Raises:
+        WeightsError: the base cannot be had, or would be fetched from the hub without having been asked for.
+        ConfigError: the card's image size does not fit the base.
+    """
+    if base is None and card.base not in META_SIZES and not is_local(card.base):
+        name = one_line(card.base)
+        raise WeightsError(
+            f"{one_line(str(folder))} asks for the base {shown(card.base)}, which is neither on this machine nor one "
+            f"that samtune knows ({EMBEDDED}, {', '.join(META_SIZES)}); if you trust it, pass --base {name} to fetch "
+            "it, or --base with the path of a copy."
+        )
+    return Sam.from_pretrained(card.base if base is None else base, card.side)
+
+
+def _check_tensor_file(file: Path, card: AdapterCard) -> dict[str, TensorHeader]:
+    """The headers of a specialist's tensors, once the file is the one that its card names."""
+    if not file.exists():
+        raise WeightsError(f"A specialist must hold {TENSOR_FILE}, but there is none in {file.parent}; copy it again.")
+    size = check_regular(file, WeightsError)
+    if size > MAX_TENSOR_BYTES:
+        raise WeightsError(f"Expected at most {MAX_TENSOR_BYTES:,} bytes in {file}, found {size:,}; copy it again.")
+    with file.open("rb") as stream:
+        sha256 = hashlib.file_digest(stream, "sha256").hexdigest()
+    if sha256 != card.adapter_sha256:
+        raise WeightsError(
+            f"{file} must have the sha256 {card.adapter_sha256[:16]} that the config names, but it has "
+            f"{sha256[:16]}; "
+            "the file is damaged or belongs to another run, copy the whole folder again."
+        )
+    return read_headers(file, WeightsError)
+
+
+def _check_fit(sam: Sam, card: AdapterCard, headers: dict[str, TensorHeader], folder: Path) -> Method:
+    """The method of a card, once the file holds what it learns on this base.
+
+    The method is attached to a copy without content, so that a card that asks for terabytes costs nothing.
+    """
+    where = one_line(str(folder))
+    try:
+        method = stored_method(card.method, card.fields)
+        with torch.device("meta"):
+            hollow = adapt(without_content(sam), method, num_classes=len(card.class_names))
+    except (ConfigError, MethodError) as error:
+        raise WeightsError(f"{where} names a method this samtune cannot build: {error}") from error
+    except (RuntimeError, TypeError, ValueError, ArithmeticError) as error:  # sizes that torch cannot even count
+        raise WeightsError(f"{where} names a method of impossible size ({one_line(str(error))}).") from error
+    _check_headers(delta(hollow), headers, where)
+    return method
+
+
+def without_content(sam: Sam) -> Sam:
+    """A copy of a model on the meta device: shapes and dtypes without memory."""
+    memo: dict[int, Any] = {}
+    for tensor in (*sam.parameters(), *sam.buffers()):
+        hollow = torch.empty_like(tensor, device="meta")
+        is_parameter = isinstance(tensor, nn.Parameter)
+        memo[id(tensor)] = nn.Parameter(hollow, requires_grad=tensor.requires_grad) if is_parameter else hollow
+    copied: Sam = deepcopy(sam, memo)
+    return copied
 
 
 def put(sam: Sam, tensors: dict[str, Tensor], where: str) -> None:
@@ -153,40 +238,37 @@ def put(sam: Sam, tensors: dict[str, Tensor], where: str) -> None:
     Raises:
         WeightsError: a tensor is missing, unknown or of another shape; both sides are named.
     """
-    wanted = delta(sam)
-    missing, extra = sorted(set(wanted) - set(tensors)), sorted(set(tensors) - set(wanted))
-    if missing or extra:
-        raise WeightsError(
-            f"{where} must hold exactly the {len(wanted)} tensors its method learns, but {len(tensors)} "
-            f"came: "
-            f"missing {missing[:3] or 'none'}, unknown {extra[:3] or 'none'}; the folder is damaged, copy "
-            f"it again."
-        )
-    for key, tensor in wanted.items():
-        if tensor.shape != tensors[key].shape:
-            raise WeightsError(
-                f"{where}: {key} must have the shape {tuple(tensor.shape)} for the classes and fields that "
-                f"the config "
-                f"names, but the file holds {tuple(tensors[key].shape)}; config and tensors do not belong "
-                f"together."
-            )
+    expected = delta(sam)
+    headers = {key: TensorHeader(str(t.dtype).removeprefix("torch."), tuple(t.shape)) for key, t in tensors.items()}
+    _check_headers(expected, headers, where)
+    for key, tensor in tensors.items():
+        check_finite(key, tensor, where, WeightsError)
     with torch.no_grad():
-        for key, tensor in wanted.items():
+        for key, tensor in expected.items():
             tensor.copy_(tensors[key])
 
 
-def _read_tensors(file: Path, card: AdapterCard) -> dict[str, Tensor]:
-    if not file.is_file():
-        raise WeightsError(f"A specialist must hold {TENSOR_FILE}, but there is none in {file.parent}; copy it again.")
-    content = file.read_bytes()
-    found = hashlib.sha256(content).hexdigest()
-    if found != card.adapter_sha256:
+def _check_headers(expected: dict[str, Tensor], headers: dict[str, TensorHeader], where: str) -> None:
+    """Hold names, shapes and dtypes of a file's tensors against those that a method learns."""
+    missing, extra = sorted(set(expected) - set(headers)), sorted(set(headers) - set(expected))
+    if missing or extra:
         raise WeightsError(
-            f"{file} must have the sha256 {card.adapter_sha256[:16]} that the config names, but it has "
-            f"{found[:16]}; "
-            "the file is damaged or belongs to another run, copy the whole folder again."
+            f"{where} must hold exactly the {len(expected)} tensors its method learns, but {len(headers)} "
+            f"came: "
+            f"missing {missing[:3] or 'none'}, unknown {shown(extra[:3]) if extra else 'none'}; the folder is damaged, "
+            f"copy it again."
         )
-    try:
-        return load(content)
-    except UNREADABLE as error:
-        raise WeightsError(f"{file} is not a readable safetensors file ({error}).") from error
+    for key, tensor in expected.items():
+        if tuple(tensor.shape) != headers[key].shape:
+            raise WeightsError(
+                f"{where}: {key} must have the shape {tuple(tensor.shape)} for the classes and fields that "
+                f"the config "
+                f"names, but the file holds {headers[key].shape}; config and tensors do not belong "
+                f"together."
+            )
+        dtype = str(tensor.dtype).removeprefix("torch.")
+        if dtype != headers[key].dtype:
+            raise WeightsError(
+                f"Expected {key} in {where} to be {dtype}, got {headers[key].dtype}; converted tensors give other "
+                "masks, so use the folder as samtune wrote it."
+            )

@@ -23,7 +23,7 @@ from samtune.data.restore import decide
 from samtune.data.symmetries import IN_WORDS
 from samtune.errors import ConfigError, DataError
 from samtune.losses import probabilities
-from samtune.methods import Probe, load_specialist, read_card, specialist_folder, touches_encoder
+from samtune.methods import Probe, load_base_of, load_specialist, read_card, specialist_folder, touches_encoder
 from samtune.metrics import EXPLAINED, Case, ProtocolScores, find_protocol
 from samtune.outputs import OutputFolder
 from samtune.predict.predictor import averaging, choose_device, segment
@@ -293,14 +293,14 @@ def load_rows(path: str | Path, base: str | Path | None, device: str | None) -> 
         device: as for `load_predictor`.
     """
     place = choose_device(device)
-    card = read_card(specialist_folder(path))
-    name = card.base if base is None else base
-    untouched = Sam.from_pretrained(name, card.side)
+    folder = specialist_folder(path)
+    card = read_card(folder)
+    untouched = load_base_of(card, base, folder)
     stock = deepcopy(untouched, {id(untouched.vision_encoder): untouched.vision_encoder})
     sam, card = load_specialist(path, untouched)
     shares_encoder = not touches_encoder(sam)
     if not shares_encoder:
-        stock = Sam.from_pretrained(name, card.side)
+        stock = load_base_of(card, base, folder)
     stock.spec = sam.spec  # the probe was fitted to images prepared in the specialist's way
     sam, stock = sam.to(place), stock.eval().to(place)
     for model in (sam,) if shares_encoder else (sam, stock):  # as in prediction

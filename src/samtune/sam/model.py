@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from samtune.errors import ConfigError
+from samtune.sam.base_config import MAX_SIDE
 from samtune.sam.decoder import MaskDecoder
 from samtune.sam.upscaling import LOGITS_A_CELL
 from samtune.sam.vit import ImageEncoder
@@ -44,11 +45,10 @@ class Sam(nn.Module):
         super().__init__()
         config = library.config.vision_config
         side = config.image_size if side is None else side
-        if side <= 0 or side % config.patch_size:
+        if not 0 < side <= MAX_SIDE or side % config.patch_size:
             raise ConfigError(
-                f"The image size must be a positive multiple of the patch {config.patch_size}, but {side} "
-                f"came; "
-                f"{config.image_size} is what {base_name} was trained at."
+                f"The image size must be a positive multiple of the patch {config.patch_size} up to {MAX_SIDE}, but "
+                f"{side} came; {config.image_size} is what {base_name} was trained at."
             )
         self.spec = ImageSpec(side=side, patch=config.patch_size)
         self.encoder_dtype = torch.float32

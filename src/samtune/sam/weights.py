@@ -9,21 +9,25 @@ an error.
 from __future__ import annotations
 
 import hashlib
-import json
+import re
 from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 
 from samtune.errors import WeightsError
+from samtune.printable import one_line, shown
+from samtune.progress import say
+from samtune.sam.base_config import read_config, sam_config
 from samtune.sam.model import Sam
-from samtune.sam.original import architecture_of, to_library_keys
+from samtune.sam.original import architecture_of, read_original, to_library_keys
+from samtune.tensor_files import check_finite, check_floats, read_headers, tensors_of
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+    from samtune.tensor_files import TensorHeader
 
 EMBEDDED = "nano"
 META_SIZES: dict[str, dict[str, Any]] = {
@@ -39,9 +43,8 @@ META_SIZES: dict[str, dict[str, Any]] = {
 }  # fmt: skip
 """Meta's three sizes, as departures from transformers' defaults (which are ViT-B's)."""
 
-UNREADABLE = (SafetensorError, OSError, ValueError, KeyError, RuntimeError)
-"""What safetensors raises for a file that is missing, broken or of an unknown dtype. Anything else, for example an
-`ImportError`, is a fault of the installation or of samtune, not of the file, and is not caught."""
+HUB_ID = r"[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9][\w.-]{0,95}"
+"""What the hub takes for the name of a repository: an owner and a name."""
 
 _TIED = (
     "shared_image_embedding.positional_embedding",
@@ -56,12 +59,12 @@ def load_base(name: str | Path, side: int | None = None) -> Sam:
         state, config = _read_original(path)
     else:
         folder = _folder(str(name))
-        config = _read_config(folder, str(name))
-        state = _read_safetensors(folder, str(name))
+        config = read_config(folder, str(name))
+        state = _read_safetensors(folder, config, str(name))
     state = {key: aligned(tensor) for key, tensor in state.items()}
-    return Sam(
-        _fill(config, state, str(name)), base_name=str(name), base_sha256=digest(state), side=side
-    ).requires_grad_(False)
+    for key, tensor in state.items():
+        check_finite(key, tensor, str(name), WeightsError)
+    return Sam(_fill(config, state), base_name=str(name), base_sha256=digest(state), side=side).requires_grad_(False)
 
 
 def build(name: str | Path, side: int | None = None) -> Sam:
@@ -76,7 +79,7 @@ def build(name: str | Path, side: int | None = None) -> Sam:
     elif path.suffix == ".pth":
         config = _read_original(path)[1]
     else:
-        config = _read_config(_folder(str(name)), str(name))
+        config = read_config(_folder(str(name)), str(name))
     return Sam(_empty(config), base_name=str(name), base_sha256="", side=side).requires_grad_(False)
 
 
@@ -116,22 +119,36 @@ def _empty(config: Any) -> Any:
         return SamModel(config).eval()
 
 
-def _fill(config: Any, state: dict[str, Tensor], name: str) -> Any:
-    """A `SamModel` that holds `state`, strictly: every tensor there, of the right shape, and no other."""
+def check_shapes(model: Any, shapes: dict[str, tuple[int, ...]], name: str) -> None:
+    """Hold the tensors of a checkpoint against an architecture: every one there, of the right shape, and no other.
+
+    Args:
+        model: transformers' `SamModel` on the meta device.
+        shapes: of the tensors, under transformers' names.
+        name: of the base, for messages.
+
+    Raises:
+        WeightsError: says how many are missing, unknown or of another shape, and the first of each.
+    """
+    expected = {key: tuple(tensor.shape) for key, tensor in model.state_dict().items()}
+    tied = {other for one, other in (_TIED, _TIED[::-1]) if one in shapes}
+    missing, extra = sorted(set(expected) - set(shapes) - tied), sorted(set(shapes) - set(expected))
+    wrong = [key for key in sorted(set(expected) & set(shapes)) if expected[key] != shapes[key]]
+    if missing or extra or wrong:
+        counts = [f"{len(keys)} {what} (first: {one_line(keys[0])})" for keys, what in
+                  ((missing, "missing"), (extra, "unknown"), (wrong, "of another shape")) if keys]  # fmt: skip
+        raise WeightsError(
+            f"{one_line(name)} must hold exactly the tensors of a SAM, but there are {', '.join(counts)}; "
+            "it is another architecture or an incomplete file, so download it again."
+        )
+
+
+def _fill(config: Any, state: dict[str, Tensor]) -> Any:
+    """A `SamModel` that holds `state`, whose shapes were checked."""
     model = _empty(config)
     for one, other in (_TIED, _TIED[::-1]):
         if one in state and other not in state:
             state[other] = state[one]
-    wanted = model.state_dict()
-    missing, extra = sorted(set(wanted) - set(state)), sorted(set(state) - set(wanted))
-    wrong = [key for key in sorted(set(wanted) & set(state)) if wanted[key].shape != state[key].shape]
-    if missing or extra or wrong:
-        found = [f"{len(keys)} {what} (first: {keys[0]})" for keys, what in
-                 ((missing, "missing"), (extra, "unknown"), (wrong, "of another shape")) if keys]  # fmt: skip
-        raise WeightsError(
-            f"{name} must hold exactly the tensors of a SAM, but there are {', '.join(found)}; "
-            "it is another architecture or an incomplete file, so download it again."
-        )
     model.load_state_dict(state, assign=True)
     model.prompt_encoder.shared_embedding = model.shared_image_embedding
     return model
@@ -141,21 +158,41 @@ def _folder(name: str) -> Path:
     """The folder of a base: embedded, local, or fetched from the hub (its cache first)."""
     if name == EMBEDDED:
         return Path(str(resources.files("samtune.sam") / "assets" / EMBEDDED))
-    if Path(name).is_dir():
+    if is_folder(name):
         return Path(name)
-    if name.count("/") != 1 or name.startswith((".", "/", "~")):
+    if not re.fullmatch(HUB_ID, name):
         raise WeightsError(
             f"A base must be `{EMBEDDED}`, a hub id such as facebook/sam-vit-base, a folder in "
             f"transformers' format or "
-            f"an original .pth file, but {name!r} is none of these; check the spelling or the path."
+            f"an original .pth file, but {shown(name)} is none of these; check the spelling or the path."
         )
     return _fetch(name)
+
+
+def is_local(name: str) -> bool:
+    """Whether a base is on this machine: built in, a path, or in the hub's cache."""
+    if name == EMBEDDED or is_folder(name) or Path(name).suffix == ".pth":
+        return True
+    if not re.fullmatch(HUB_ID, name):
+        return False
+    from huggingface_hub import try_to_load_from_cache
+
+    return isinstance(try_to_load_from_cache(name, "config.json"), str)
+
+
+def is_folder(name: str) -> bool:
+    """Whether a name is a folder on this machine; names that no path can have are none."""
+    try:
+        return bool(name) and Path(name).is_dir()
+    except (OSError, ValueError):
+        return False
 
 
 def _fetch(name: str) -> Path:
     from huggingface_hub import snapshot_download
 
     patterns = ["config.json", "*.safetensors", "*.safetensors.index.json"]
+    say(f"Taking the base {name} from the hub or its cache.")
     try:
         return Path(snapshot_download(name, allow_patterns=patterns))
     except (ImportError, NameError, TypeError, AttributeError):  # a fault of the installation
@@ -168,25 +205,8 @@ def _fetch(name: str) -> Path:
         ) from error
 
 
-def _read_config(folder: Path, name: str) -> Any:
-    from transformers import SamConfig
-
-    file = folder / "config.json"
-    if not file.is_file():
-        raise WeightsError(f"{name} must hold a config.json in transformers' format, but {file} is not there.")
-    try:
-        fields = json.loads(file.read_text())
-    except ValueError as error:
-        raise WeightsError(f"{file} must be JSON, but it is broken ({error}); download it again.") from error
-    if fields.get("model_type") != "sam":
-        raise WeightsError(
-            f"{name} must be a SAM (model_type 'sam'), but {file} says {fields.get('model_type')!r}; "
-            "SAM 2, SAM 3 and SAM-HQ are not supported yet."
-        )
-    return SamConfig.from_dict(fields)
-
-
-def _read_safetensors(folder: Path, name: str) -> dict[str, Tensor]:
+def _read_safetensors(folder: Path, config: Any, name: str) -> dict[str, Tensor]:
+    """The weights of a folder, once the headers of its files hold what the architecture asks for."""
     files = sorted(folder.glob("model*.safetensors"))
     if not files:
         raise WeightsError(
@@ -194,40 +214,22 @@ def _read_safetensors(folder: Path, name: str) -> dict[str, Tensor]:
             "pickled weights (pytorch_model.bin) are not read: convert them with transformers' "
             "save_pretrained."
         )
-    state: dict[str, Tensor] = {}
+    headers: dict[str, TensorHeader] = {}
     for file in files:
-        try:
-            state |= load_file(file)
-        except UNREADABLE as error:
-            raise WeightsError(f"{file} is not a readable safetensors file ({error}).") from error
-    return state
+        own = read_headers(file, WeightsError)
+        check_floats(own, str(file), WeightsError)
+        if twice := sorted(headers.keys() & own.keys()):
+            raise WeightsError(
+                f"Expected each tensor of {one_line(name)} in one file, but {one_line(twice[0])} is in "
+                f"{one_line(file.name)} and in another; remove the files that do not belong to the base."
+            )
+        headers |= own
+    check_shapes(_empty(config), {key: header.shape for key, header in headers.items()}, name)
+    return {key: tensor for file in files for key, tensor in tensors_of(file)}
 
 
 def _read_original(path: Path) -> tuple[dict[str, Tensor], Any]:
-    from transformers import SamConfig
-
-    if not path.is_file():
-        raise WeightsError(f"The base {path} is not a file; check the path.")
-    try:
-        state = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
-    except (ImportError, NameError):  # a fault of the installation
-        raise
-    except Exception as error:  # damaged bytes raise ten kinds in torch's unpickler, AttributeError among them
-        raise WeightsError(
-            f"{path} is not an original SAM checkpoint (a plain state dict) that can be read safely "
-            f"({type(error).__name__}); download it again."
-        ) from error
-    if not isinstance(state, dict) or "image_encoder.patch_embed.proj.weight" not in state:
-        raise WeightsError(
-            f"{path} has no keys such as image_encoder.patch_embed.proj.weight, which an original SAM checkpoint has; "
-            "a fine-tuned or wrapped state dict must be unwrapped first."
-        )
-    strangers = sorted(str(key) for key, value in state.items() if not isinstance(value, torch.Tensor))
-    if strangers:
-        raise WeightsError(
-            f"{path} holds something else than a tensor under {', '.join(strangers[:3])}; an original SAM checkpoint "
-            "is a plain state dict of tensors."
-        )
+    state = read_original(path)
     try:
         architecture = architecture_of(state)
     except (KeyError, ValueError, IndexError, ZeroDivisionError) as error:
@@ -235,4 +237,6 @@ def _read_original(path: Path) -> tuple[dict[str, Tensor], Any]:
             f"{path} lacks tensors that tell the architecture of an original SAM; it is another architecture or an "
             "incomplete file, so download it again."
         ) from error
-    return to_library_keys(state), SamConfig(**architecture)
+    config, state = sam_config(architecture, str(path)), to_library_keys(state)
+    check_shapes(_empty(config), {key: tuple(tensor.shape) for key, tensor in state.items()}, str(path))
+    return state, config

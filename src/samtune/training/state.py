@@ -17,7 +17,7 @@ from safetensors.torch import save_file
 
 from samtune.errors import WeightsError
 from samtune.files import whole
-from samtune.sam.weights import UNREADABLE
+from samtune.tensor_files import UNREADABLE
 
 if TYPE_CHECKING:
     from pathlib import Path

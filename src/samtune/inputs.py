@@ -1,0 +1,118 @@
+"""Small files that somebody else may have written: read only if regular, only up to a size, and into plain values.
+
+A named pipe blocks the reader, a device never ends, deep nesting overflows the stack: each is refused before it is
+opened or parsed.
+"""
+
+from __future__ import annotations
+
+import json
+import stat
+from typing import TYPE_CHECKING, Any
+
+from samtune.errors import DataError
+from samtune.printable import one_line
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from samtune.errors import SamTuneError
+
+MAX_TEXT_BYTES = 64 * 2**20
+"""The largest text file that is read: a manifest of a million lines has about as much."""
+
+_KINDS = (
+    (stat.S_ISDIR, "a folder"),
+    (stat.S_ISFIFO, "a named pipe"),
+    (stat.S_ISCHR, "a device"),
+    (stat.S_ISBLK, "a device"),
+    (stat.S_ISSOCK, "a socket"),
+)
+
+
+def check_regular(file: Path, error: type[SamTuneError] = DataError) -> int:
+    """Refuse what is no regular file (links to one are) without opening it.
+
+    Args:
+        file: to be read.
+        error: the class to raise.
+
+    Returns:
+        Its size in bytes.
+
+    Raises:
+        SamTuneError: as `error`; nothing is there, or a folder, a pipe, a device or a socket is.
+    """
+    name = one_line(str(file))
+    try:
+        status = file.stat()
+    except (OSError, ValueError) as reason:  # ValueError for a NUL in the name
+        why = getattr(reason, "strerror", None) or "its name is not valid"
+        raise error(f"Cannot read {name}: {why}; check the path.") from reason
+    for is_kind, kind in _KINDS:
+        if is_kind(status.st_mode):
+            raise error(f"Expected a file at {name}, found {kind}; check the path.")
+    return status.st_size
+
+
+def read_text(file: Path, error: type[SamTuneError] = DataError, *, limit: int = MAX_TEXT_BYTES) -> str:
+    """Read a UTF-8 text file, with or without a byte-order mark; newlines stay as they are.
+
+    Args:
+        file: a regular file.
+        error: the class to raise.
+        limit: largest size in bytes.
+
+    Raises:
+        SamTuneError: as `error`; it is no regular file, too large, unreadable, not UTF-8, or holds NUL characters.
+    """
+    name, size = one_line(str(file)), check_regular(file, error)
+    if size > limit:
+        raise error(f"Expected at most {limit:,} bytes in {name}, found {size:,}; check that it is the right file.")
+    try:
+        with file.open("rb") as stream:
+            content = stream.read(limit + 1)
+    except OSError as reason:
+        raise error(f"Cannot read {name}: {reason.strerror}; check its permissions.") from reason
+    if len(content) > limit:  # a file of /proc, whose size reads as 0
+        raise error(f"Expected at most {limit:,} bytes in {name}, found more; check that it is the right file.")
+    if content.startswith((b"\xff\xfe", b"\xfe\xff")) or b"\0" in content:
+        raise error(f"Expected UTF-8 text in {name}, found UTF-16 or binary data; save it as UTF-8.")
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as reason:
+        raise error(
+            f"Expected UTF-8 text in {name}, found byte 0x{content[reason.start]:02x} at {reason.start}; save it as "
+            "UTF-8."
+        ) from reason
+
+
+def read_json(file: Path, error: type[SamTuneError], *, limit: int = MAX_TEXT_BYTES) -> dict[str, Any]:
+    """Read a JSON file that holds one object.
+
+    Args:
+        file: a regular file.
+        error: the class to raise.
+        limit: largest size in bytes.
+
+    Raises:
+        SamTuneError: as `error`; it cannot be read, is no JSON, names a key twice, or holds no object.
+    """
+    name = one_line(str(file))
+    try:
+        values = json.loads(read_text(file, error, limit=limit), object_pairs_hook=_without_doubles)
+    except RecursionError as reason:
+        raise error(f"Expected JSON in {name}, found brackets nested too deep; copy or download it again.") from reason
+    except ValueError as reason:  # also integers of more than 4,300 digits
+        why = one_line(str(reason))
+        raise error(f"Expected JSON in {name}, but it is broken ({why}); copy or download it again.") from reason
+    if not isinstance(values, dict):
+        raise error(f"Expected a JSON object in {name}, found {type(values).__name__}; copy or download it again.")
+    return values
+
+
+def _without_doubles(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    values = dict(pairs)
+    if len(values) != len(pairs):
+        raise ValueError("a key is there twice")
+    return values

@@ -1,0 +1,109 @@
+"""Tensor files from outside (safetensors): names, shapes and dtypes are checked before any content is read."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from safetensors import SafetensorError, safe_open
+
+from samtune.inputs import check_regular
+from samtune.printable import one_line
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
+
+    from torch import Tensor
+
+    from samtune.errors import SamTuneError
+
+UNREADABLE = (SafetensorError, OSError, ValueError, KeyError, RuntimeError)
+"""What safetensors raises for a file that is missing, broken or of an unknown dtype. Anything else, for example an
+`ImportError`, is a fault of the installation or of samtune, not of the file, and is not caught."""
+
+MAX_HEADER_BYTES = 16 * 2**20
+"""The header of a file of 100,000 tensors has about as much; SAM has some 600."""
+
+FLOATS = {"F16": "float16", "BF16": "bfloat16", "F32": "float32", "F64": "float64"}
+"""The types of numbers that weights come in, as safetensors and as torch name them."""
+
+DTYPES = FLOATS | {"BOOL": "bool", "U8": "uint8", "I8": "int8", "I16": "int16", "I32": "int32", "I64": "int64"}
+"""The types that a module may keep, counters among them."""
+
+
+@dataclass(frozen=True)
+class TensorHeader:
+    """What a file's header says of one tensor.
+
+    Attributes:
+        dtype: as torch names it ("float32"), or as the file does where no module has such tensors ("F8_E4M3").
+        shape: rows first.
+    """
+
+    dtype: str
+    shape: tuple[int, ...]
+
+
+def read_headers(file: Path, error: type[SamTuneError]) -> dict[str, TensorHeader]:
+    """Names, dtypes and shapes of a safetensors file; reads its header alone.
+
+    Args:
+        file: a regular file.
+        error: the class to raise.
+
+    Raises:
+        SamTuneError: as `error`; it is no regular file, or no safetensors file whose header and size agree.
+    """
+    name, size = one_line(str(file)), check_regular(file, error)
+    with file.open("rb") as stream:
+        length = int.from_bytes(stream.read(8), "little")
+    if size < 8 or length > min(size - 8, MAX_HEADER_BYTES):
+        raise error(f"{name} is not a readable safetensors file (no header in its {size:,} bytes); copy it again.")
+    try:
+        with safe_open(file, framework="pt") as tensors:
+            slices = {key: tensors.get_slice(key) for key in tensors.keys()}  # noqa: SIM118, it is no mapping
+            return {
+                key: TensorHeader(DTYPES.get(part.get_dtype(), part.get_dtype()), tuple(part.get_shape()))
+                for key, part in slices.items()
+            }
+    except UNREADABLE as reason:
+        why = one_line(str(reason))
+        raise error(f"{name} is not a readable safetensors file ({why}); copy it again.") from reason
+
+
+def check_floats(headers: Mapping[str, TensorHeader], where: str, error: type[SamTuneError]) -> None:
+    """Refuse tensors of integers, booleans and 8-bit floats, which would be converted to other weights in silence.
+
+    Raises:
+        SamTuneError: as `error`; names the first such tensor and its type.
+    """
+    for key, header in headers.items():
+        if header.dtype not in FLOATS.values():
+            kinds = ", ".join(FLOATS.values())
+            raise error(
+                f"Expected {one_line(key)} in {one_line(where)} to be one of {kinds}, got {header.dtype}; use the "
+                "weights as they were published."
+            )
+
+
+def tensors_of(file: Path) -> Iterator[tuple[str, Tensor]]:
+    """The tensors of a file whose headers were checked, one by one."""
+    with safe_open(file, framework="pt") as tensors:
+        for key in tensors.keys():  # noqa: SIM118, it is no mapping
+            yield key, tensors.get_tensor(key)
+
+
+def check_finite(key: str, tensor: Tensor, where: str, error: type[SamTuneError]) -> None:
+    """Refuse a tensor with NaN or infinity.
+
+    Raises:
+        SamTuneError: as `error`; says how many values are not finite.
+    """
+    finite = tensor.isfinite()
+    if not bool(finite.all()):
+        count = int((~finite).sum())
+        raise error(
+            f"Expected finite values in {one_line(key)} of {one_line(where)}, got {count:,} NaN or infinite of "
+            f"{tensor.numel():,}; the training that wrote them diverged, or the file is damaged."
+        )
