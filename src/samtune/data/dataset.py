@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections import Counter
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
@@ -10,12 +11,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from samtune.data.images import content_id, read_image
-from samtune.data.maskstats import unpack
+from samtune.data.maskstats import NAN, unpack
 from samtune.data.options import DataOptions
 from samtune.data.survey import survey
 from samtune.errors import DataError
 from samtune.progress import say, track
-from samtune.types import Pair
+from samtune.types import IGNORE, Pair
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -46,7 +47,7 @@ class Dataset:
     pairs: tuple[Pair, ...]
     encoding: MaskEncoding
     class_names: tuple[str, ...]
-    ignore_label: int | None
+    ignore_label: int | float | None
     notes: tuple[str, ...]
     label_counts: np.ndarray = field(repr=False, compare=False)
     sizes_hw: tuple[tuple[int, int], ...] = field(repr=False)
@@ -65,17 +66,26 @@ class Dataset:
         """Options that make `open_dataset` read a further folder (validation, test) with the same classes."""
         encoding = self.encoding
         if encoding.kind == "colours":
-            colours: dict[str, tuple[int, int, int]] = {}
-            for value, label in encoding.table:
-                name = {0: "background", 255: "ignore"}.get(label) or self.class_names[label - 1]
-                colours[name] = unpack(value)
-            return DataOptions(class_names=self.class_names, colours=colours)
+            names = {label: name for label, name in enumerate(self.class_names, start=1)} | {IGNORE: "ignore"}
+            colours = {names[label]: unpack(value) for value, label in encoding.table if label != 0}
+            grounds = [unpack(value) for value, label in encoding.table if label == 0 and value != 0]
+            colours |= dict(zip(("background",), grounds, strict=False))
+            voids = [unpack(value) for value, label in encoding.table if label == IGNORE]
+            colours |= dict(zip(("ignore", "void"), voids, strict=False))
+            return DataOptions(class_names=self.class_names, colours=colours, colour_tolerance=encoding.tolerance)
         ids = None
+        by_label = {label: value for value, label in encoding.table}
         if encoding.kind == "ids":
-            by_label = {label: value for value, label in encoding.table}
             ids = tuple(by_label[label] for label in range(1, self.num_classes + 1))
-        instances = True if encoding.kind == "instances" else None
-        return DataOptions(class_names=self.class_names, ids=ids, ignore_label=self.ignore_label, instances=instances)
+        background = tuple(_as_option(value) for value, label in encoding.table if label == 0)
+        return DataOptions(
+            class_names=self.class_names,
+            ids=ids,
+            ignore_label=self.ignore_label,
+            instances=True if encoding.kind == "instances" else None,
+            background=background or None,
+            threshold=encoding.threshold_said,
+        )
 
     def image(self, index: int) -> np.ndarray:
         """Image `index` as uint8 (H, W, 3) RGB, upright.
@@ -185,7 +195,7 @@ def open_dataset(images: Path | str, masks: Path | str | None = None, options: D
     encoding = result.inference.encoding
     if encoding is None:
         raise DataError(f"{images}: no masks could be read; run samtune doctor on the folder")
-    ignored = [value for value, label in encoding.table if label == 255]
+    ignored = [_as_option(value) for value, label in encoding.table if label == IGNORE]
     for sentence in (encoding.sentence, *result.notes):
         say(sentence)
     return Dataset(
@@ -197,6 +207,11 @@ def open_dataset(images: Path | str, masks: Path | str | None = None, options: D
         label_counts=np.stack([encoding.count(stats) for stats in result.stats]),
         sizes_hw=tuple(header.hw for header in result.headers),
     )
+
+
+def _as_option(value: int) -> int | float:
+    """A value of `MaskEncoding.table` as `DataOptions` has it."""
+    return math.nan if value == NAN else value
 
 
 def tell(problems: Sequence[Problem]) -> str:

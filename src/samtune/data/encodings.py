@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from samtune.data.decoding import decode
-from samtune.data.maskstats import alpha_of, colours_of, grey_of, pack
+from samtune.data.maskstats import NAN, alpha_of, colours_of, grey_of, pack, round_floats, unpack
 from samtune.errors import DataError
 from samtune.types import IGNORE
 
@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from samtune.data.maskstats import MaskStats
     from samtune.data.raw import Raw
 
-THRESHOLD = 127
-"""Blurred masks, alpha channels and (after times 255) float masks: above it is foreground."""
+UNKNOWN = -1
+"""The label of a value that an encoding does not know."""
 
 
 @dataclass(frozen=True)
@@ -27,13 +27,17 @@ class MaskEncoding:
     """How the values in the mask files of one folder become labels.
 
     Attributes:
-        kind: "binary", "ids", "instances" (many objects, one class), "soft" (thresholded) or "colours".
+        kind: "binary", "ids", "instances" (many objects, one class), "soft" (thresholded half-way), "threshold"
+            (thresholded as the user says) or "colours".
         reads: what of a file is read: "value" (the single channel; palette indices), "grey" (the same, but
             palettes by their grey), "unit" (float 0..1 times 255), "alpha", or "colour" (0xRRGGBB).
-        table: ((value in the file, label), ...); for "instances" every other value above 0 is label 1.
-        threshold: values above it are label 1, for "soft" only.
+        table: ((value in the file, label), ...), NaN as `maskstats.NAN`; for "instances" every other value
+            but 0 is label 1.
+        threshold: values above it are label 1, for "soft" and "threshold" only.
         num_classes: K.
-        sentence: the encoding in words, as it is told to the user.
+        sentence: the encoding in words, as the user reads it.
+        tolerance: for "colours": another colour becomes the nearest one of the table if no channel differs by
+            more than this many steps of 0..255.
     """
 
     kind: str
@@ -42,9 +46,18 @@ class MaskEncoding:
     threshold: int | None
     num_classes: int
     sentence: str
+    tolerance: int = 0
+
+    @property
+    def threshold_said(self) -> float | None:
+        """The threshold of the user, on the scale of the mask files; None where it was inferred or there is none."""
+        if self.kind != "threshold" or self.threshold is None:
+            return None
+        # Half a step above the integer, so that rounding does not bring it below.
+        return (self.threshold + 0.5) / 255 if self.reads == "unit" else self.threshold
 
     def read(self, path: Path) -> np.ndarray:
-        """A mask file as a label map uint8 (H, W): 0, 1..K, types.IGNORE.
+        """Return a mask file as a label map uint8 (H, W): 0, 1..K, types.IGNORE.
 
         Raises:
             DataError: the file is damaged or has values this encoding does not know.
@@ -52,29 +65,60 @@ class MaskEncoding:
         return self.apply(decode(path), path)
 
     def apply(self, raw: Raw, path: Path) -> np.ndarray:
-        """The label map of a decoded mask; see `read`."""
+        """Return the label map of a decoded mask; see `read`."""
         values = self._values(raw, path)
-        labels = np.zeros(values.shape, np.uint8)
-        if self.threshold is not None:
-            labels[values > self.threshold] = 1
-        known = {value for value, _ in self.table} | {0}
-        found = _unique(values)
-        unknown = [int(value) for value in found if int(value) not in known]
-        if unknown and self.kind == "instances":
-            labels[values > 0] = 1
-        elif unknown and self.threshold is None:
+        small = values.dtype in (np.uint8, np.uint16)
+        found = np.flatnonzero(np.bincount(values.reshape(-1))) if small else np.unique(values)
+        labels = self.labels_of(found.astype(np.int64))
+        if (labels == UNKNOWN).any():
+            known = sorted({value for value, _ in self.table} | {0})
+            shown = [self._shown(value) for value in known[:20]] + ["..."] * (len(known) > 20)
+            unknown = [self._shown(int(value)) for value in found[labels == UNKNOWN][:10]]
             raise DataError(
-                f"{path}: masks must have the values {sorted(known)} (of their folder: {self.sentence}), "
-                f"but it has {unknown[:10]}; was it changed, or is it from another data set?"
+                f"{path}: expected the values {', '.join(shown)} of its folder ({self.sentence}), got "
+                f"{', '.join(unknown)}; was it changed, or is it from another data set?"
             )
-        present = set(found.tolist())
+        if small:
+            table = np.zeros(int(found[-1]) + 1, np.uint8)
+            table[found] = labels
+            mapped: np.ndarray = table[values]
+            return mapped
+        wide: np.ndarray = labels.astype(np.uint8)[np.searchsorted(found, values)]
+        return wide
+
+    def labels_of(self, values: np.ndarray) -> np.ndarray:
+        """The label of each of some values (int64, any shape), int16; `UNKNOWN` where the encoding has none."""
+        labels = np.full(values.shape, UNKNOWN, np.int16)
+        if self.threshold is not None:
+            labels = (values > self.threshold).astype(np.int16)
+        elif self.kind == "instances":
+            labels = (values != 0).astype(np.int16)
+        else:
+            labels[values == 0] = 0
+        if self.tolerance:
+            self._label_near(values, labels)
         for value, label in self.table:
-            if value in present:
-                labels[values == value] = label
+            labels[values == value] = label
         return labels
 
+    def _label_near(self, values: np.ndarray, labels: np.ndarray) -> None:
+        """Label the colours within the tolerance of a colour of the table, in place."""
+        known = np.array([unpack(value) for value, _ in self.table])
+        channels = np.stack([(values >> shift) & 255 for shift in (16, 8, 0)], axis=-1)
+        distance = np.full(values.shape, 256)
+        for colour, (_, label) in zip(known, self.table, strict=True):
+            apart = np.abs(channels - colour).max(axis=-1)
+            nearer = (apart < distance) & (apart <= self.tolerance)
+            labels[nearer] = label
+            distance = np.minimum(distance, apart)
+
+    def _shown(self, value: int) -> str:
+        if self.reads == "colour":
+            return str(unpack(value))
+        return "NaN" if value == NAN else str(value)
+
     def objects(self, path: Path) -> np.ndarray:
-        """The ids of the objects in a mask file as int64 (H, W): 0 for background and for ignored pixels.
+        """Return the ids of the objects in a mask file as int64 (H, W): 0 for background and for ignored pixels.
 
         Only for the kind "instances".
 
@@ -83,25 +127,20 @@ class MaskEncoding:
         """
         ids = self._values(decode(path), path).astype(np.int64)
         for value, label in self.table:
-            if label == IGNORE:
+            if label in (0, IGNORE):
                 ids[ids == value] = 0
         return ids
 
     def count(self, stats: MaskStats) -> np.ndarray:
         """int64 (K + 2,): pixels of background, of classes 1..K, ignored (last), from a mask's statistics."""
         sums = np.zeros(self.num_classes + 2, np.int64)
-        if self.reads == "alpha" and stats.form == "alpha":
-            sums[1] = stats.opaque
-            sums[0] = stats.counts.sum() - stats.opaque
-            return sums
-        table = dict(self.table)
-        for value, count in zip(values_as(stats, self.reads).tolist(), stats.counts.tolist(), strict=True):
-            label = table.get(int(value), 0)
-            if self.threshold is not None and int(value) not in table:
-                label = int(value > self.threshold)
-            elif self.kind == "instances" and int(value) not in table:
-                label = int(value > 0)
-            sums[-1 if label == IGNORE else label] += count
+        values, counts = values_as(stats, self.reads), stats.counts
+        if self.reads == "alpha" and stats.alpha is not None:
+            values, counts = stats.alpha.values, stats.alpha.counts
+        labels = self.labels_of(values)
+        labels[labels == UNKNOWN] = 0
+        labels[labels == IGNORE] = self.num_classes + 1
+        np.add.at(sums, labels, counts)
         return sums
 
     def _values(self, raw: Raw, path: Path) -> np.ndarray:
@@ -112,17 +151,15 @@ class MaskEncoding:
             alpha = alpha_of(raw)
             if alpha is not None:
                 return alpha
-            if raw.pixels.ndim == 3 and raw.pixels.shape[2] in (2, 4):
+            if raw.pixels.ndim == 3 and raw.header.has_alpha:
                 opaque: np.ndarray = raw.pixels[..., -1]
                 return opaque
         if raw.palette is not None:
             return pack(raw.palette)[raw.pixels] & 255 if self.reads == "grey" else raw.pixels
         grey = grey_of(raw)
         if grey is None:
-            raise DataError(f"{path}: masks must be single-channel as the rest of their folder, but it has colours")
-        if grey.dtype.kind == "f":
-            return np.round(grey.astype(np.float64) * (255 if self.reads == "unit" else 1)).astype(np.int64)
-        return grey
+            raise DataError(f"{path}: expected a single channel as in the rest of its folder, got colours")
+        return _as_integers(round_floats(grey), self.reads) if grey.dtype.kind == "f" else grey
 
 
 def values_as(stats: MaskStats, reads: str) -> np.ndarray:
@@ -131,15 +168,16 @@ def values_as(stats: MaskStats, reads: str) -> np.ndarray:
         packed = np.array([colour for _, colour in stats.palette], np.int64)
         return packed if reads == "colour" else packed & 255
     if stats.form == "float":
-        return np.round(stats.values * (255 if reads == "unit" else 1)).astype(np.int64)
+        return _as_integers(stats.values, reads)
     if stats.form == "value" and reads == "colour":
         # Fewer than 8 bit are shown multiplied up: the 1 of a 1-bit file is white.
         return stats.values * (255 // (2**stats.bits - 1) if stats.bits < 8 else 1) * 0x010101
     return stats.values.astype(np.int64)
 
 
-def _unique(values: np.ndarray) -> np.ndarray:
-    """Sorted unique integers; by counting where they are small."""
-    if values.dtype in (np.uint8, np.uint16):
-        return np.flatnonzero(np.bincount(values.reshape(-1)))
-    return np.unique(values)
+def _as_integers(values: np.ndarray, reads: str) -> np.ndarray:
+    """Float values as int64, times 255 for "unit"; NaN as `maskstats.NAN`."""
+    missing = np.isnan(values)
+    integers = np.round(np.where(missing, 0, values) * (255 if reads == "unit" else 1)).astype(np.int64)
+    integers[missing] = NAN
+    return integers

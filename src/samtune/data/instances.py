@@ -21,6 +21,10 @@ MIN_OBJECTS = {8: 6, 16: 4}
 """The fullest mask must hold this many ids, by bits of the file, to be suspected of objects."""
 
 
+MIN_CORE = 0.1
+"""Share of the pixels of ids that survive an erosion, above which ids are areas."""
+
+
 def are_instances(stats: Sequence[MaskStats], sets: Sequence[set[int]], found: set[int], options: DataOptions) -> bool:
     """Whether each id is one object.
 
@@ -39,7 +43,7 @@ def are_instances(stats: Sequence[MaskStats], sets: Sequence[set[int]], found: s
         return False
     wide = max(s.bits for s in stats) > 8
     if wide and len(found) > MAX_CLASSES:
-        return True
+        return _have_areas(stats, sets, found) or _are_connected(stats, sets, found)
     ids = [values & found for values in sets if values & found]
     nums = [len(each) for each in ids]
     if max(nums) < MIN_OBJECTS[16 if wide else 8]:
@@ -50,6 +54,18 @@ def are_instances(stats: Sequence[MaskStats], sets: Sequence[set[int]], found: s
     consecutive = sum(each == set(range(1, len(each) + 1)) for each in ids) / len(ids)
     varies = max(nums) > 1.25 * min(nums) or (len(ids) == 1 and wide and nums[0] >= 20)
     return consecutive >= 0.8 and varies and _are_connected(stats, sets, found)
+
+
+def _have_areas(stats: Sequence[MaskStats], sets: Sequence[set[int]], found: set[int]) -> bool:
+    """Whether the ids cover areas rather than single pixels, as the grey levels of a blurred mask do."""
+    core = pixels = 0
+    for s, values in zip(stats, sets, strict=True):
+        if s.spread is None or not values & found:
+            continue
+        ids = s.values != 0
+        core += int(s.spread.core[ids].sum())
+        pixels += int(s.counts[ids].sum())
+    return core > MIN_CORE * pixels
 
 
 def _are_connected(stats: Sequence[MaskStats], sets: Sequence[set[int]], found: set[int]) -> bool:

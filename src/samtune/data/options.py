@@ -1,18 +1,20 @@
-"""What a user may say about a folder of images and masks; all of it is inferred and told where left out."""
+"""What a user may say about a folder of images and masks; whatever is left out is inferred, and the guess is said."""
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from numbers import Integral, Real
+from typing import Any
 
 from samtune.errors import ConfigError
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
 MAX_CLASSES = 254
 """Label maps are uint8 with 0 for background and 255 for ignored pixels: this many classes are left."""
 
+MAX_VALUE = 2**53
+"""Mask values lie below this number in size, so that they are the same as integers and as float64."""
 
 NOT_CLASSES = frozenset({"background", "ignore", "void"})
 """Names in a colour map that are no classes."""
@@ -29,51 +31,82 @@ class DataOptions:
         colours: class name -> (red, green, blue) of RGB masks, 0..255. Black is background; the names
             "background" and "ignore" (or "void") are taken at their word.
         ignore_label: the value in the mask files of pixels that count nowhere (types.IGNORE in the label
-            maps).
+            maps): an integer, which may be negative, or NaN.
         ids: the values in the mask files that become classes 1..K, in this order; for a further folder that
-            must be read like the first one (`Dataset.options` gives them).
-        instances: True: every id above 0 is one object of a single class; False: ids are classes; None:
-            inferred.
+            must be read like the first one (`Dataset.options` gives them). With 0 among them, 0 is a class.
+        instances: True: every id (or colour) but the background is one object of a single class; False: ids
+            are classes; None: inferred.
+        background: the values in the mask files that are background: integers or NaN. Default: 0.
+        threshold: read one class, the pixels whose value (or alpha) is above this number.
+        colour_tolerance: how far, in steps of 0..255 in each channel, a colour may lie from the nearest one of
+            `colours`, 0..255. Default: 16, or less where two colours of the map are closer than 33 steps.
 
     Raises:
-        ConfigError: the fields contradict each other or are out of range.
+        ConfigError: a field has the wrong type, the fields contradict each other or are out of range.
     """
 
     num_classes: int | None = None
     class_names: tuple[str, ...] | None = None
     colours: Mapping[str, tuple[int, int, int]] | None = None
-    ignore_label: int | None = None
+    ignore_label: int | float | None = None
     ids: tuple[int, ...] | None = None
     instances: bool | None = None
+    background: tuple[int | float, ...] | None = None
+    threshold: int | float | None = None
+    colour_tolerance: int | None = None
 
     def __post_init__(self) -> None:
-        """Check the fields against each other."""
-        if self.num_classes is not None and not 1 <= self.num_classes <= MAX_CLASSES:
+        """Check every field by itself, then the fields against each other."""
+        for name, check in _CHECKS.items():
+            value = getattr(self, name)
+            if value is not None:
+                object.__setattr__(self, name, check(name, value))
+        self._check_classes()
+        self._check_values()
+
+    def _check_classes(self) -> None:
+        names, meant = self.class_names, self.num_classes_meant
+        if names is not None and self.num_classes not in (None, len(names)):
             raise ConfigError(
-                f"num_classes must lie in 1..{MAX_CLASSES} (background not counted), got {self.num_classes}"
+                f"`num_classes` is {self.num_classes} but `class_names` has {len(names)}: {list(names)}; "
+                "background is neither counted nor named."
             )
-        names = self.class_names
-        if names is not None:
-            if not names or len(set(names)) != len(names):
-                raise ConfigError(f"class_names must be different names, at least one, got {list(names)}")
-            if self.num_classes is not None and self.num_classes != len(names):
-                raise ConfigError(
-                    f"num_classes is {self.num_classes} but class_names has {len(names)}: {list(names)}; "
-                    "background is neither counted nor named"
-                )
         if self.colours is not None:
-            for name, colour in self.colours.items():
-                if len(colour) != 3 or any(not 0 <= value <= 255 for value in colour):
-                    raise ConfigError(f"colours[{name!r}] must be three values in 0..255, got {tuple(colour)}")
-            if len({tuple(colour) for colour in self.colours.values()}) != len(self.colours):
-                raise ConfigError("colours must give every class its own colour")
             classes = [name for name in self.colours if name.lower() not in NOT_CLASSES]
+            if not classes:
+                raise ConfigError("Expected at least one class in `colours` besides background and ignore, got none.")
             if names is not None and set(classes) != set(names):
-                raise ConfigError(f"class_names {list(names)} and colours {classes} must name the same classes")
-        if self.ids is not None and self.num_classes_meant not in (None, len(self.ids)):
-            raise ConfigError(f"ids has {len(self.ids)} values but {self.num_classes_meant} classes are meant")
-        if self.instances and self.num_classes_meant not in (None, 1):
-            raise ConfigError(f"instances=True means one class, but {self.num_classes_meant} are meant")
+                raise ConfigError(
+                    f"Expected the same classes in `class_names` and `colours`, got {list(names)} and {classes}."
+                )
+        if self.ids is not None and meant not in (None, len(self.ids)):
+            raise ConfigError(f"`ids` has {len(self.ids)} values but {meant} classes are meant.")
+        if self.instances and meant not in (None, 1):
+            raise ConfigError(f"`instances=True` means one class, but {meant} are meant.")
+
+    def _check_values(self) -> None:
+        """The options on values: each value has one meaning, and a threshold leaves nothing else to say."""
+        meanings = {
+            "ids": self.ids or (),
+            "background": self.background or (),
+            "ignore_label": () if self.ignore_label is None else (self.ignore_label,),
+        }
+        seen: dict[str, str] = {}
+        for name, values in meanings.items():
+            for value in values:
+                other = seen.setdefault(str(value), name)
+                if other != name:
+                    raise ConfigError(f"The value {value} is in `{other}` and in `{name}`; expected it in one of them.")
+        if self.threshold is not None:
+            for name in ("ids", "background", "colours"):
+                if getattr(self, name) is not None:
+                    raise ConfigError(f"`threshold` and `{name}` exclude each other; give one of them.")
+            if self.instances or self.num_classes_meant not in (None, 1):
+                raise ConfigError("`threshold` reads one class; expected no other number of classes and no instances.")
+        if self.colours is not None and self.background is not None:
+            raise ConfigError('`background` is a value of grey masks; name the colour "background" in `colours`.')
+        if self.colour_tolerance is not None and self.colours is None:
+            raise ConfigError("`colour_tolerance` has no effect without `colours`.")
 
     @property
     def num_classes_meant(self) -> int | None:
@@ -81,3 +114,105 @@ class DataOptions:
         if self.num_classes is not None:
             return self.num_classes
         return len(self.class_names) if self.class_names is not None else None
+
+
+def _integer(name: str, value: Any, low: int, high: int) -> int:
+    if isinstance(value, Integral) and not isinstance(value, bool):
+        integer = int(value)
+        if low <= integer <= high:
+            return integer
+    raise ConfigError(f"Expected an integer in {low}..{high} for `{name}`, got {_short(value)}.")
+
+
+def _value(name: str, value: Any) -> int | float:
+    """A value in mask files: an integer, or NaN."""
+    if isinstance(value, Real) and not isinstance(value, Integral) and math.isnan(value):
+        return math.nan  # always this object, so that equal options compare as equal
+    return _integer(name, value, 1 - MAX_VALUE, MAX_VALUE - 1)
+
+
+def _sequence(name: str, value: Any) -> list[Any]:
+    if isinstance(value, str | bytes | Mapping | Set) or not isinstance(value, Sequence):
+        raise ConfigError(f"Expected a list for `{name}`, got {_short(value)}.")
+    if not value:
+        raise ConfigError(f"Expected at least one entry in `{name}`, got none.")
+    return list(value)
+
+
+def _distinct(name: str, values: Sequence[Any]) -> tuple[Any, ...]:
+    if len({str(value) for value in values}) != len(values):
+        raise ConfigError(f"Expected different entries in `{name}`, got {_short(list(values))}.")
+    return tuple(values)
+
+
+def _class_names(name: str, value: Any) -> tuple[str, ...]:
+    names = _sequence(name, value)
+    if any(not isinstance(each, str) or not each.strip() for each in names):
+        raise ConfigError(f"Expected names that are not empty in `{name}`, got {_short(names)}.")
+    if len(names) > MAX_CLASSES:
+        raise ConfigError(f"Expected at most {MAX_CLASSES} `{name}`, got {len(names)}.")
+    return _distinct(name, names)
+
+
+def _colours(name: str, value: Any) -> dict[str, tuple[int, int, int]]:
+    if not isinstance(value, Mapping) or not value:
+        raise ConfigError(f"Expected a mapping of class names to (red, green, blue) for `{name}`, got {_short(value)}.")
+    colours: dict[str, tuple[int, int, int]] = {}
+    for key, colour in value.items():
+        if not isinstance(key, str) or not key.strip():
+            raise ConfigError(f"Expected names that are not empty in `{name}`, got {_short(key)}.")
+        channels = _sequence(f"{name}[{key!r}]", colour)
+        if len(channels) != 3:
+            raise ConfigError(f"Expected three values in 0..255 for `{name}[{key!r}]`, got {_short(channels)}.")
+        red, green, blue = (_integer(f"{name}[{key!r}]", channel, 0, 255) for channel in channels)
+        colours[key] = (red, green, blue)
+    if len(set(colours.values())) != len(colours):
+        raise ConfigError(f"Expected a colour of its own for every class in `{name}`, got {_short(colours)}.")
+    return colours
+
+
+def _ids(name: str, value: Any) -> tuple[int, ...]:
+    ids = [_integer(name, each, 0, MAX_VALUE - 1) for each in _sequence(name, value)]
+    if len(ids) > MAX_CLASSES:
+        raise ConfigError(f"Expected at most {MAX_CLASSES} `{name}`, got {len(ids)}.")
+    return _distinct(name, ids)
+
+
+def _background(name: str, value: Any) -> tuple[int | float, ...]:
+    return _distinct(name, [_value(name, each) for each in _sequence(name, value)])
+
+
+def _flag(name: str, value: Any) -> bool:
+    if not isinstance(value, bool):
+        raise ConfigError(f"Expected true or false for `{name}`, got {_short(value)}.")
+    return value
+
+
+def _number(name: str, value: Any) -> int | float:
+    if isinstance(value, Integral):
+        return _value(name, value)
+    if isinstance(value, Real) and abs(float(value)) < MAX_VALUE:
+        return float(value)
+    raise ConfigError(f"Expected a finite number for `{name}`, got {_short(value)}.")
+
+
+def _short(value: Any) -> str:
+    try:
+        text = repr(value)
+    except ValueError:  # an integer of more digits than Python writes out
+        text = f"a number of {value.bit_length()} bits" if isinstance(value, int) else type(value).__name__
+    return text if len(text) <= 80 else f"{text[:77]}..."
+
+
+_CHECKS: dict[str, Any] = {
+    "num_classes": lambda name, value: _integer(name, value, 1, MAX_CLASSES),
+    "class_names": _class_names,
+    "colours": _colours,
+    "ignore_label": _value,
+    "ids": _ids,
+    "instances": _flag,
+    "background": _background,
+    "threshold": _number,
+    "colour_tolerance": lambda name, value: _integer(name, value, 0, 255),
+}
+"""Field -> function of (name, value) that returns the value in its own type, or raises ConfigError."""
