@@ -51,7 +51,6 @@ class RunConfig:
 _OWN = tuple(f.name for f in fields(RunConfig) if f.name not in ("data", "train"))
 _DATA = tuple(f.name for f in fields(DataOptions))
 _TRAIN = tuple(f.name for f in fields(TrainSettings))
-_TUPLES = ("class_names", "ids")
 
 
 def read_config(file: Path) -> dict[str, Any]:
@@ -82,11 +81,6 @@ def make_config(*layers: dict[str, Any]) -> RunConfig:
         merged |= {key: value for key, value in layer.items() if value is not None}
     if "images" not in merged:
         raise ConfigError("The settings must name the images, but there is no `images`; give a folder or a manifest.")
-    for key in _TUPLES:
-        if key in merged:
-            merged[key] = tuple(merged[key])
-    if "colours" in merged:
-        merged["colours"] = {name: tuple(colour) for name, colour in merged["colours"].items()}
     try:
         return RunConfig(
             **{key: merged[key] for key in _OWN if key in merged},
@@ -151,7 +145,7 @@ def _refuse_unknown(values: dict[str, Any], where: str) -> None:
 
 
 def _differences(old: dict[str, Any], new: dict[str, Any]) -> str:
-    keys = [key for key in sorted(old.keys() | new.keys()) if old.get(key) != new.get(key)]
+    keys = [key for key in sorted(old.keys() | new.keys()) if _toml(old.get(key)) != _toml(new.get(key))]
     return "; ".join(f"{key} was {old.get(key)!r} and is {new.get(key)!r}" for key in keys)
 
 

@@ -12,7 +12,10 @@ import typer.main
 from samtune.cli import app
 from tests.cli.conftest import Run
 
-MASKS = ["--classes", "--colour", "--colours", "--ignore-label", "--instances", "--no-instances"]
+MASKS = [
+    "--background", "--classes", "--colour", "--colour-tolerance", "--colours", "--ids", "--ignore-label",
+    "--instances", "--no-instances", "--threshold",
+]  # fmt: skip
 
 SURFACE = {
     "demo": ["--base", "--json", "--kind", "--out", "--seed"],

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -249,12 +251,29 @@ def test_set_words() -> None:
 
 def test_mask_words() -> None:
     assert data_values("3", None, None, None) == {"num_classes": 3}
-    assert data_values("a, b", ["a=#ff0000,b=#00FF00"], 255, True) == {
+    assert data_values("a, b", ["a=#ff0000,b=#00FF00"], "255", True) == {
         "class_names": ("a", "b"),
         "colours": {"a": (255, 0, 0), "b": (0, 255, 0)},
         "ignore_label": 255,
         "instances": True,
     }
+    assert data_values(None, None, "-1", None, ids="10, 20,255", background="0,2", threshold=0.5) == {
+        "ignore_label": -1,
+        "ids": (10, 20, 255),
+        "background": (0, 2),
+        "threshold": 0.5,
+    }
+    assert math.isnan(data_values(None, None, "NaN", None)["ignore_label"])
+    assert data_values("²", None, None, None) == {"class_names": ("²",)}
+    wrong: list[dict[str, Any]] = [{"ids": "1,,2"}, {"ids": "a"}, {"background": "0.5"}, {"ids": "9" * 5000}]
+    for option in wrong:
+        with pytest.raises(ConfigError, match="Expected whole numbers"):
+            data_values(None, None, None, None, **option)
+    for classes, ignore in (("9" * 5000, None), (None, "white")):
+        with pytest.raises(ConfigError, match="Expected whole numbers"):
+            data_values(classes, None, ignore, None)
+    with pytest.raises(ConfigError, match="each name once"):
+        data_values(None, ["a=#ff0000", "a=#00ff00"], None, None)
     for word in ("a", "a=red", "=#ff0000", "a=#ff00"):
         with pytest.raises(ConfigError, match="--colour must"):
             data_values(None, [word], None, None)

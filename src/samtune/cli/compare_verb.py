@@ -9,10 +9,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from samtune.cli.options import (
+    Background,
     Base,
     Classes,
     Colours,
+    ColourTolerance,
     Device,
+    Ids,
     IgnoreLabel,
     Images,
     Instances,
@@ -20,6 +23,7 @@ from samtune.cli.options import (
     Masks,
     Overwrite,
     Side,
+    Threshold,
     data_options,
     data_values,
     values_by_method,
@@ -70,6 +74,10 @@ def compare(
     colour: Colours = None,
     ignore_label: IgnoreLabel = None,
     instances: Instances = None,
+    ids: Ids = None,
+    background: Background = None,
+    threshold: Threshold = None,
+    colour_tolerance: ColourTolerance = None,
     device: Device = None,
     jobs: Annotated[
         int | None,
@@ -108,7 +116,17 @@ def compare(
         raise ConfigError(f"--suggest compares the specialists of at least two draws, but --seeds {seeds} came.")
     if unlabelled is not None and not unlabelled.is_dir():
         raise ConfigError(f"--unlabelled must be a folder of images, but {unlabelled} is none.")
-    dataset = open_dataset(images, masks, data_options(data_values(classes, colour, ignore_label, instances)))
+    values = data_values(
+        classes,
+        colour,
+        ignore_label,
+        instances,
+        ids=ids,
+        background=background,
+        threshold=threshold,
+        colour_tolerance=colour_tolerance,
+    )
+    dataset = open_dataset(images, masks, data_options(values))
     comparison = run_comparison(settings, dataset, out, overwrite=overwrite)
     wanted = suggest if not comparison.interrupted else None
     suggestions, committee = (None, None) if wanted is None else _suggest(comparison, unlabelled, wanted)

@@ -8,7 +8,21 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from samtune.cli.options import Classes, Colours, IgnoreLabel, Images, Instances, Json, Masks, data_options, data_values
+from samtune.cli.options import (
+    Background,
+    Classes,
+    Colours,
+    ColourTolerance,
+    Ids,
+    IgnoreLabel,
+    Images,
+    Instances,
+    Json,
+    Masks,
+    Threshold,
+    data_options,
+    data_values,
+)
 from samtune.cli.output import emit
 
 if TYPE_CHECKING:
@@ -32,13 +46,27 @@ def doctor(
     colour: Colours = None,
     ignore_label: IgnoreLabel = None,
     instances: Instances = None,
+    ids: Ids = None,
+    background: Background = None,
+    threshold: Threshold = None,
+    colour_tolerance: ColourTolerance = None,
     as_json: Json = False,
 ) -> None:
     """Tell what is wrong with images and masks, and how to mend it."""
     from samtune.data import inspect, mend
     from samtune.types import ImageSpec
 
-    options = data_options(data_values(classes, colour, ignore_label, instances))
+    values = data_values(
+        classes,
+        colour,
+        ignore_label,
+        instances,
+        ids=ids,
+        background=background,
+        threshold=threshold,
+        colour_tolerance=colour_tolerance,
+    )
+    options = data_options(values)
     findings = inspect(images, masks, options, spec=ImageSpec(side=side))
     content = findings.as_json()
     text = _text(findings)

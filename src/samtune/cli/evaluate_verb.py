@@ -10,17 +10,21 @@ import typer
 
 from samtune.cli.options import (
     Averaged,
+    Background,
     Base,
     BatchSize,
     Classes,
     Colours,
+    ColourTolerance,
     Device,
+    Ids,
     IgnoreLabel,
     Images,
     Instances,
     Json,
     Masks,
     Overwrite,
+    Threshold,
     averaging,
     data_options,
     data_values,
@@ -78,6 +82,10 @@ def evaluate(
     colour: Colours = None,
     ignore_label: IgnoreLabel = None,
     instances: Instances = None,
+    ids: Ids = None,
+    background: Background = None,
+    threshold: Threshold = None,
+    colour_tolerance: ColourTolerance = None,
     device: Device = None,
     report: Annotated[bool, typer.Option("--report/--no-report", help="Write RUN/report.html anew.")] = True,
     overwrite: Overwrite = False,
@@ -90,7 +98,17 @@ def evaluate(
     from samtune.specialist import open_for
 
     card = read_card(specialist_folder(specialist))
-    options = data_options(data_values(classes, colour, ignore_label, instances))
+    values = data_values(
+        classes,
+        colour,
+        ignore_label,
+        instances,
+        ids=ids,
+        background=background,
+        threshold=threshold,
+        colour_tolerance=colour_tolerance,
+    )
+    options = data_options(values)
     dataset = open_for(card, images, masks, options or _trained_with(specialist))
     run = run_of(specialist) if report else None
     _check_outputs(run, per_image, dataset, overwrite)

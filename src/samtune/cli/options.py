@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import tomllib
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Any
@@ -76,14 +77,36 @@ Colours = Annotated[
     ),
 ]
 IgnoreLabel = Annotated[
+    str | None,
+    typer.Option("--ignore-label", metavar="VALUE", help="Value in the masks that counts nowhere: 255, -1, nan."),
+]
+Ids = Annotated[
+    str | None,
+    typer.Option("--ids", metavar="A,B,...", help="Values in the masks that are the classes, in their order."),
+]
+Background = Annotated[
+    str | None,
+    typer.Option("--background", metavar="A,B,...", help="Values in the masks that are background. Default: 0."),
+]
+Threshold = Annotated[
+    float | None,
+    typer.Option(
+        "--threshold", metavar="VALUE", help="One class: where the masks' value, or alpha, is above VALUE (127)."
+    ),
+]
+ColourTolerance = Annotated[
     int | None,
-    typer.Option("--ignore-label", metavar="VALUE", help="Value in the masks that counts nowhere."),
+    typer.Option(
+        "--colour-tolerance",
+        metavar="STEPS",
+        help="Steps of 0..255 that a colour may differ from the nearest --colour. Default: 16.",
+    ),
 ]
 Instances = Annotated[
     bool | None,
     typer.Option(
         "--instances/--no-instances",
-        help="Whether each id is one object of a single class. Default: inferred.",
+        help="Whether each id, or colour, is one object of a single class. Default: inferred.",
     ),
 ]
 
@@ -94,25 +117,50 @@ def averaging(views: Views | None) -> Averaging | None:
 
 
 def data_values(
-    classes: str | None, colours: list[str] | None, ignore_label: int | None, instances: bool | None
+    classes: str | None,
+    colours: list[str] | None,
+    ignore_label: str | None,
+    instances: bool | None,
+    *,
+    ids: str | None = None,
+    background: str | None = None,
+    threshold: float | None = None,
+    colour_tolerance: int | None = None,
 ) -> dict[str, Any]:
     """The options on masks as flat settings, those that were given.
 
     Raises:
-        ConfigError: a colour is not NAME=#RRGGBB.
+        ConfigError: a value is no number, or a colour is not NAME=#RRGGBB.
     """
     values: dict[str, Any] = {}
-    if classes is not None and classes.strip().isdigit():
-        values["num_classes"] = int(classes)
+    if classes is not None and classes.strip().isdecimal():
+        values["num_classes"] = _mask_value("--classes", classes)
     elif classes is not None:
         values["class_names"] = tuple(name.strip() for name in classes.split(","))
     if colours:
-        values["colours"] = dict(_colour(word) for given in colours for word in given.split(","))
+        pairs = [_colour(word) for given in colours for word in given.split(",")]
+        values["colours"] = dict(pairs)
+        if len(values["colours"]) != len(pairs):
+            raise ConfigError(f"Expected each name once in --colour, got {', '.join(name for name, _ in pairs)}.")
     if ignore_label is not None:
-        values["ignore_label"] = ignore_label
-    if instances is not None:
-        values["instances"] = instances
-    return values
+        values["ignore_label"] = _mask_value("--ignore-label", ignore_label)
+    if ids is not None:
+        values["ids"] = tuple(_mask_value("--ids", word) for word in ids.split(","))
+    if background is not None:
+        values["background"] = tuple(_mask_value("--background", word) for word in background.split(","))
+    plain = {"instances": instances, "threshold": threshold, "colour_tolerance": colour_tolerance}
+    return values | {key: value for key, value in plain.items() if value is not None}
+
+
+def _mask_value(option: str, word: str) -> int | float:
+    """A value in mask files: a whole number, or nan."""
+    if word.strip().lower() == "nan":
+        return math.nan
+    try:
+        return int(word)
+    except ValueError as error:
+        shown = word if len(word) <= 40 else f"{word[:37]}..."
+        raise ConfigError(f"Expected whole numbers (or nan) for {option}, got {shown!r}.") from error
 
 
 def data_options(values: dict[str, Any]) -> DataOptions | None:

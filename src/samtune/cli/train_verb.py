@@ -11,16 +11,20 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from samtune.cli.options import (
+    Background,
     Base,
     Classes,
     Colours,
+    ColourTolerance,
     Device,
+    Ids,
     IgnoreLabel,
     ImagesOrConfig,
     Instances,
     Json,
     Masks,
     Side,
+    Threshold,
     data_values,
     set_values,
 )
@@ -71,6 +75,10 @@ def train(
     colour: Colours = None,
     ignore_label: IgnoreLabel = None,
     instances: Instances = None,
+    ids: Ids = None,
+    background: Background = None,
+    threshold: Threshold = None,
+    colour_tolerance: ColourTolerance = None,
     device: Device = None,
     config: Annotated[
         Path | None, typer.Option(metavar="TOML", help="Settings as a file; the command line goes before it.")
@@ -88,7 +96,16 @@ def train(
         "recipe": recipe, "base": base, "side": side, "shots": shots, "val": val, "seed": seed, "updates": updates,
         "batch_size": batch_size, "accumulate": accumulate, "device": device,
     }  # fmt: skip
-    given |= data_values(classes, colour, ignore_label, instances)
+    given |= data_values(
+        classes,
+        colour,
+        ignore_label,
+        instances,
+        ids=ids,
+        background=background,
+        threshold=threshold,
+        colour_tolerance=colour_tolerance,
+    )
     if dry_run:
         if resume:
             raise ConfigError(

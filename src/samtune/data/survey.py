@@ -67,6 +67,8 @@ def survey(images: Path | str, masks: Path | str | None, options: DataOptions) -
             stats.append(mask)
             if header.hw != mask.hw:
                 problems.append(size_problem(header, mask))
+            elif mask.pages > 1 and header.pages == 1:
+                problems.append(_pages_problem(mask))
     inference = infer_encoding(stats, options)
     problems += inference.problems
     notes = [*found.notes, *_told(clauses, stats), *inference.notes]
@@ -109,6 +111,13 @@ def size_problem(header: Header, mask: MaskStats) -> Problem:
         what += ": it was drawn before the image's EXIF rotation"
         mend = "turn the mask like its image, or let samtune doctor --fix do it"
     return Problem("size_differs", str(mask.path), what, mend, True)
+
+
+def _pages_problem(mask: MaskStats) -> Problem:
+    """A mask of several pages beside an image of one: they may be its classes, and the first alone is one of them."""
+    what = "has several pages but its image has one, and which page is the mask is not said: one for each class?"
+    mend = "save one page in which each class has its value"
+    return Problem("mask_pages", str(mask.path), what, mend, True)
 
 
 def _told(clauses: list[list[str]], stats: list[MaskStats]) -> list[str]:
