@@ -184,7 +184,8 @@ def test_methods(run: Run) -> None:
     assert rows["ptsam"]["encoder_trainable"] == 0
     assert rows["lora"]["touches_encoder"] is True
     assert set(rows["lora"]) == {
-        "name", "source", "trainable", "encoder_trainable", "total", "share", "touches_encoder", "variants",
+        "name", "source", "trainable", "encoder_trainable", "total", "adapted_total", "share", "touches_encoder",
+        "variants",
     }  # fmt: skip
     assert rows["lora"]["variants"] == []
     assert rows["ts_sam"]["variants"] == [
@@ -193,7 +194,7 @@ def test_methods(run: Run) -> None:
             "encoder_trainable": 10_121_472 + 196_864,
         }
     ]  # fmt: skip
-    assert rows["lora"]["share"] == pytest.approx(rows["lora"]["trainable"] / rows["lora"]["total"])
+    assert rows["lora"]["share"] == pytest.approx(rows["lora"]["trainable"] / rows["lora"]["adapted_total"])
 
 
 def test_doctor(run: Run, samples: Path, tmp_path: Path) -> None:

@@ -43,6 +43,33 @@ def test_trained_parameters_are_the_published_ones(name: str, place: int, size: 
         assert row["encoder_trainable"] == IN_ENCODER[name][place]
 
 
+RATIO_PERCENT = {
+    "scratch": 100, "decoder_only": 0.55, "bitfit": 0.62, "adapter": 0.61, "vpt": 0.62, "lst": 1.77, "ssf": 0.69,
+    "lora": 0.62, "conv_lora": 0.63,
+}  # fmt: skip
+"""Of Conv-LoRA's tables, for ViT-H. The row of LST tells what they divide by: 11.49 M are 1.79 % of the base's 641.09
+M, and 1.77 % of these with the 7.98 M that it adds."""
+
+
+@pytest.mark.parametrize(("name", "percent"), RATIO_PERCENT.items())
+def test_the_share_is_that_of_the_papers_tables(name: str, percent: float) -> None:
+    _, row = count(name, "facebook/sam-vit-huge", 1)
+    assert row["total"] == 641_090_608
+    assert row["adapted_total"] >= row["total"]
+    assert round(100 * row["share"], 2) == percent
+
+
+def test_the_share_of_the_variant_in_that_table() -> None:
+    _, row = count("sam_adapter", "facebook/sam-vit-huge", 1, factor=16, decoder="used")
+    assert round(100 * row["share"], 2) == 0.62
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_no_method_trains_more_than_there_is(name: str) -> None:
+    _, row = count(name, "nano", 3)
+    assert 0 < row["share"] <= 1
+
+
 @pytest.mark.parametrize(("place", "size"), list(enumerate(SIZES)))
 def test_published_variants_are_counted_beside_the_default(place: int, size: str) -> None:
     base = f"facebook/sam-vit-{size}"

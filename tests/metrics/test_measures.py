@@ -257,3 +257,44 @@ def test_a_mean_is_exact_in_any_order_and_grouping() -> None:
     for wrong in (math.nan, math.inf):
         with pytest.raises(ValueError, match="finite"):
             same.add(wrong)
+
+
+def davis_outline(mask: Mask) -> Mask:
+    """DAVIS's `seg2bmap`: a pixel whose right, lower or lower right neighbour in the image is on the other side."""
+    high, wide = mask.shape
+    found = np.zeros_like(mask)
+    for row in range(high):
+        for col in range(wide):
+            for down, right in ((0, 1), (1, 0), (1, 1)):
+                if row + down < high and col + right < wide:
+                    found[row, col] |= mask[row + down, col + right] != mask[row, col]
+    return found
+
+
+def davis_f(predicted: Mask, target: Mask) -> float:
+    """Shares of outline pixels with one of the other's within the tolerance, without distance transforms."""
+    reach = math.ceil(0.008 * math.hypot(*target.shape))
+    places = [np.argwhere(davis_outline(mask)) for mask in (predicted, target)]
+    if not len(places[0]) or not len(places[1]):
+        return float(len(places[0]) == len(places[1]))
+    apart = np.linalg.norm(places[0][:, None] - places[1][None], axis=2)
+    precision, recall = (float((apart.min(axis) <= reach).mean()) for axis in (1, 0))
+    return 2 * precision * recall / (precision + recall) if precision + recall else 0.0
+
+
+def rectangle(rows: slice, columns: slice) -> Mask:
+    mask = np.zeros((60, 80), bool)
+    mask[rows, columns] = True
+    return mask
+
+
+def test_boundary_f_counts_the_edges_of_the_image_which_daviss_does_not() -> None:
+    """As docs/metrics.md says: near DAVIS's inside the image, higher where objects touch its edge."""
+    inside, shifted = rectangle(slice(20, 40), slice(20, 50)), rectangle(slice(20, 40), slice(23, 53))
+    assert boundary_f_measure(shifted, inside) == pytest.approx(davis_f(shifted, inside), abs=0.05)
+    whole = rectangle(slice(None), slice(None))
+    assert outline(whole)[0].all()
+    assert not davis_outline(whole).any()
+    left, wider = rectangle(slice(None), slice(0, 40)), rectangle(slice(None), slice(0, 50))
+    assert davis_f(wider, left) == 0, "the one border inside the image is 10 pixels off"
+    assert boundary_f_measure(wider, left) > 0.6, "the three edges of the image agree"

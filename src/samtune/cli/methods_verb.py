@@ -13,6 +13,9 @@ if TYPE_CHECKING:
     from samtune.sam import Sam
 
 
+SHARE = "share: of all parameters of the adapted model, those that the method adds included, as in Conv-LoRA's tables."
+
+
 def methods(
     base: Annotated[
         str,
@@ -21,7 +24,7 @@ def methods(
     classes: Annotated[int, typer.Option("--classes", min=1, max=254, help="Number of classes.")] = 1,
     as_json: Json = False,
 ) -> None:
-    """List the methods: source, trained parameters, share of the base, whether the encoder is touched."""
+    """List the methods: source, trained parameters, their share of the model, whether the encoder is touched."""
     from samtune.methods import METHODS
 
     rows = [describe(name, base, classes) | {"variants": variants(name, base, classes)} for name in METHODS]
@@ -43,7 +46,7 @@ def methods(
         for row in rows
         for other in row["variants"]
     )
-    text = f"On {base} ({rows[0]['total']:,} parameters):\n{table(header, cells)}\n\n{others}\n\n{sources}"
+    text = f"On {base} ({rows[0]['total']:,} parameters):\n{table(header, cells)}\n{SHARE}\n\n{others}\n\n{sources}"
     emit({"base": base, "num_classes": classes, "methods": rows}, text, as_json=as_json)
 
 
@@ -68,12 +71,18 @@ def describe(name: str, base: str, num_classes: int, **fields: Any) -> dict[str,
 
 
 def count(name: str, base: str, num_classes: int, **fields: Any) -> tuple[Sam, dict[str, Any]]:
-    """Adapt a base without weights, and count: "trainable", those of them in the encoder, "total" and "share"."""
+    """Adapt a base without weights, and count.
+
+    Returns:
+        The adapted base, and "trainable" parameters, those of them in the encoder, the "total" of the base and the
+        "adapted_total" of the adapted model, of which "share" is trained. The matrix of the positional encoding is in
+        neither total: it was drawn and never trained, is a buffer in Meta's code, and in none of the published counts.
+    """
     from samtune.methods import adapt, make_method, trainable
     from samtune.sam import build
 
     sam = build(base)
-    total = sum(parameter.numel() for parameter in sam.parameters())
+    total = _num_parameters(sam)
     adapt(sam, make_method(name, **fields), num_classes=num_classes)
     counts = {key: parameter.numel() for key, parameter in trainable(sam).items()}
     num = sum(counts.values())
@@ -81,5 +90,11 @@ def count(name: str, base: str, num_classes: int, **fields: Any) -> tuple[Sam, d
         "trainable": num,
         "encoder_trainable": sum(n for key, n in counts.items() if key.startswith("vision_encoder.")),
         "total": total,
-        "share": num / total,
+        "adapted_total": _num_parameters(sam),
+        "share": num / _num_parameters(sam),
     }
+
+
+def _num_parameters(sam: Sam) -> int:
+    matrix = sum(parameter.numel() for parameter in sam.shared_image_embedding.parameters())
+    return sum(parameter.numel() for parameter in sam.parameters()) - matrix

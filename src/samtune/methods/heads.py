@@ -18,15 +18,17 @@ two classes, 97 to 100 % of the pixels right after 300 updates against 64 to 92 
 classes, where a hyper-network for each is costly; we have not measured them there.
 Source: Zhong et al., "Convolution Meets LoRA", ICLR 2024, and its code (AutoGluon f34ebb4f), after Cheng et al.,
 "Masked-attention Mask Transformer", CVPR 2022, arXiv 2112.01527. From the code: Q copies of SAM's token 0, one shared
-hyper-network, the score S, the background as a class of its own, the costs 1, 5
-and 5, the weight 0.1 of "no object", and the three losses added with the weight 1. (That code's settings ask for larger
-weights, but the way it adds the losses leaves them out.) There the largest S decides; the logits here are S on a
-logarithmic scale, so that the same one is the largest, the background's logit is 0 and the probabilities are
-S / sum S: nothing else has to know about queries. Ours: masks are compared on all pixels of the decoder's grid, with
-the share of each class as the target, where the code draws 12,544 random points; an image's losses are averaged over
-its own queries before images are averaged, so that gradient accumulation changes nothing; and the copies start with
-noise of half the token's spread, since exact copies can be parted by the matching alone, which took about twice as
-many updates on the same base.
+hyper-network, the score S, the background as a class of its own, the costs 1, 5 and 5, the weight 0.1 of "no object",
+and the three losses added with the weight 1. (That code's settings ask for larger weights, but the way it adds the
+losses leaves them out.) There the largest S decides; the logits here are S on a logarithmic scale, so that the same one
+is the largest, the background's logit is 0 and the probabilities are S / sum S: nothing else has to know about queries.
+
+Ours: (1) Points are uniform: masks are compared on every cell of the decoder's grid, all of the same weight but for
+ignored pixels, with the share of each class as the target. The code compares at 12,544 points, drawn uniformly for the
+matching, but for the losses three quarters of them where a mask is least certain, so that outlines weigh more there.
+(2) An image's losses are averaged over its own queries before images are averaged, so that gradient accumulation
+changes nothing. (3) The copies start with noise of half the token's spread, since exact copies can be parted by the
+matching alone, which took about twice as many updates on the same base.
 """
 
 from __future__ import annotations
@@ -167,7 +169,7 @@ def class_logits(classes: Tensor, masks: Tensor) -> Tensor:
 
 
 def matching_loss(classes: Tensor, masks: Tensor, labels: Tensor) -> Tensor:
-    """Match queries with the classes of each image and compare; averaged over images.
+    """Match queries with the classes of each image and compare on all cells alike; averaged over images.
 
     Args:
         classes: (B, Q, K + 2) logits: the background, the classes, "no object".

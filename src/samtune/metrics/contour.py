@@ -2,6 +2,10 @@
 
 A mask's outline are its pixels with a 4-neighbour outside it; what lies beyond the image's edge counts as outside, so
 every mask with a pixel has an outline.
+
+Boundary F is therefore not DAVIS's own number: its code marks a pixel whose right, lower or lower right neighbour is on
+the other side, within the image, so a mask has no outline along the image's edge, and one that fills the image has none
+at all. Where objects touch the edge, the long stretches along it, which are easy, raise F here.
 """
 
 from __future__ import annotations
@@ -20,7 +24,7 @@ if TYPE_CHECKING:
     Mask = NDArray[np.bool_]
 
 TOLERANCE_SHARE = 0.008
-"""Share of the image's diagonal within which two outlines agree: DAVIS's (Perazzi et al., CVPR 2016)."""
+"""Share of the image's diagonal within which two outlines agree: as in DAVIS (Perazzi et al., CVPR 2016)."""
 
 _CROSS = np.array([[0, 1, 0], [1, 1, 1], [0, 1, 0]], np.uint8)
 
@@ -42,7 +46,8 @@ def boundary_f_measure(
 ) -> float:
     """F1 of the outlines: precision is the share of predicted outline pixels within the tolerance of the target's.
 
-    Two empty masks score 1, one empty mask 0.
+    Edges of the image count as outline where a mask touches them, unlike in DAVIS; see the head of this file. Two empty
+    masks score 1, one empty mask 0.
 
     Args:
         predicted: bool (H, W).

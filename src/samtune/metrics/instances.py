@@ -4,9 +4,11 @@
   and the 2018 Data Science Bowl call it AP.
 - *mean segmentation accuracy*: its mean over t = 0.50, 0.55, ..., 0.95 (micro-sam).
 - *SEG*: mean over the target's objects of the IoU with the object that covers more than half of it, 0 where there is
-  none (Cell Tracking Challenge).
-- *AP@50:95*: COCO's. Predicted objects of all images ranked by score, precision made monotone, mean over 101 recalls
-  and the ten thresholds.
+  none. For one image it is the Cell Tracking Challenge's; that one averages over the objects of all images, while
+  `InstanceScores` averages over images.
+- *AP@50:95*: predicted objects of all images ranked by score, precision made monotone, mean over 101 recalls and the
+  ten thresholds, as COCO's, but for two things: objects of equal score enter the ranking together (COCO's code ranks
+  them in the order in which they come), and there is neither a limit of 100 objects an image nor a crowd region.
 """
 
 from __future__ import annotations
@@ -117,10 +119,11 @@ def seg(found: Overlaps) -> float | None:
 
 @dataclass(eq=False)
 class AveragePrecision:
-    """COCO's AP over a set of images; keeps ten flags and a score for each predicted object.
+    """Average precision over a set of images; keeps ten flags and a score for each predicted object.
 
-    Objects of equal score enter the ranking together, so that the order of the images does not matter; without scores
-    that is all of them, and AP is the precision times the share of recalls that were reached.
+    It is COCO's but for the ties: objects of equal score enter the ranking together, so that the order of the images
+    does not matter; without scores that is all of them, and AP is the precision times the share of recalls that were
+    reached. No object is left out, however many an image has.
     """
 
     num_target: int = 0

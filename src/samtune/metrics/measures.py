@@ -202,7 +202,7 @@ class ContourScores:
 
         Args:
             num_classes: K.
-            tolerance: of boundary F, in the unit of the spacing; None for DAVIS's share of the diagonal.
+            tolerance: of boundary F, in the unit of the spacing; None for `contour.default_tolerance`.
             spacing_yx: height and width of a pixel.
         """
         self.num_classes, self.tolerance, self.spacing_yx = num_classes, tolerance, spacing_yx
@@ -241,7 +241,8 @@ class InstanceScores:
 
     A score of an object, for the ranking of AP, is the mean probability in it where there is a foreground map. Ignored
     pixels belong to no object. An image without objects in target and prediction scores 1; SEG is not defined where
-    the target has none (`seg_num_undefined`).
+    the target has none (`seg_num_undefined`). SEG and segmentation accuracy are means over images, AP is over the
+    objects of all images.
     """
 
     def __init__(self) -> None:

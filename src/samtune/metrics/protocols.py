@@ -77,11 +77,11 @@ EXPLAINED = {
     "pixel_accuracy_per_image": "share of pixels with the right label, background included, mean over images",
     "miou_with_background_pooled": "mean IoU over background and the classes that occur, pixels of all images at once",
     "miou_without_background_pooled": "mean IoU over the classes that occur, pixels of all images at once",
-    "boundary_f_per_image": "F of the outlines, by default within 0.8 % of the diagonal, mean over images",
+    "boundary_f_per_image": "F of the outlines (image edges count) within 0.8 % of the diagonal, mean over images",
     "hd95_per_image": "95th-percentile Hausdorff distance, mean over images that have both outlines",
     "mean_segmentation_accuracy_per_image": "TP / (TP + FP + FN) of objects, mean over IoU 0.5 to 0.95 and images",
-    "seg_per_image": "SEG of the Cell Tracking Challenge, mean over images with objects",
-    "ap50_95": "COCO's AP of objects over IoU 0.5 to 0.95, all images at once",
+    "seg_per_image": "SEG (Cell Tracking Challenge) of each image, mean over images with objects",
+    "ap50_95": "AP of objects over IoU 0.5 to 0.95, all images at once, as COCO's but ties enter together",
 }
 """Key in a result -> what it is: the measure, its beta, and over what it is averaged."""
 
