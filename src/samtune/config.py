@@ -21,7 +21,9 @@ from typing import Any
 
 from samtune.data.options import DataOptions
 from samtune.errors import ConfigError
+from samtune.files import is_partial, write_text
 from samtune.spelling import did_you_mean
+from samtune.training.lock import LOCK_FILE
 from samtune.training.settings import TrainSettings
 
 CONFIG_FILE = "config.toml"
@@ -121,17 +123,18 @@ def claim_run(run: Path, config: RunConfig, *, resume: bool) -> None:
     if resume:
         if not file.is_file():
             raise ConfigError(f"--resume needs a run that was started, but there is no {CONFIG_FILE} in {run}.")
-        differing = _differences(tomllib.loads(file.read_text()), tomllib.loads(text))
+        differing = _differences(read_config(file), tomllib.loads(text))
         if differing:
             raise ConfigError(f"--resume must have the settings of the run in {run}, but these differ: {differing}.")
         return
-    if run.is_dir() and any(run.iterdir()):
+    # A lock and a partial file are all that a run has which was killed as it began.
+    if run.is_dir() and any(entry.name != LOCK_FILE and not is_partial(entry.name) for entry in run.iterdir()):
         raise ConfigError(
             f"The run folder must be new or empty, but {run} holds files; choose another --out, or pass --resume to go "
             "on with the run in it."
         )
     run.mkdir(parents=True, exist_ok=True)
-    file.write_text(text)
+    write_text(file, text)
 
 
 def _refuse_unknown(values: dict[str, Any], where: str) -> None:

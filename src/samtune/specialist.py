@@ -22,7 +22,7 @@ from samtune.data.transforms import check_image
 from samtune.errors import ConfigError, ShapeError
 from samtune.methods import copy_specialist
 from samtune.predict import Predictor, evaluate, find_images, load_predictor
-from samtune.training import TrainSettings, train
+from samtune.training import TrainSettings, locked, train
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -92,6 +92,8 @@ class Specialist:
             ConfigError: a setting or hyper-parameter is unknown or out of range, or `run` holds files.
             ShapeError: an array has another shape or type than it must.
             WeightsError: the base cannot be had.
+            KeyboardInterrupt: Ctrl-C or SIGTERM. What was learned until then is in `run`, if one is given: `load`
+                opens the best so far, and `samtune train --out RUN --resume` goes on from there.
         """
         own = {key: value for key, value in settings.items() if key in _SETTINGS}
         extra = {key: value for key, value in settings.items() if key not in _SETTINGS}
@@ -103,11 +105,17 @@ class Specialist:
         with ExitStack() as temporary:
             images, masks = _as_paths(images, masks, temporary)
             dataset = open_dataset(images, masks, options)
+            kept = run is not None
             if run is None:
                 run = temporary.enter_context(tempfile.TemporaryDirectory(prefix="samtune-run-"))
             told = RunConfig(str(images), None if masks is None else str(masks), data=dataset.options, train=chosen)
-            claim_run(Path(run), told, resume=False)
-            train(chosen, dataset, Path(run))
+            with locked(Path(run), "run"):
+                claim_run(Path(run), told, resume=False)
+                stopped = train(chosen, dataset, Path(run)).stopped
+            if stopped == "interrupted":
+                raise KeyboardInterrupt(
+                    f"The best so far is in {run}." if kept else "Nothing is kept, since no `run` was given."
+                )
             specialist = cls.load(run, base=chosen.base, device=chosen.device)
             weakref.finalize(specialist, temporary.pop_all().close)
             return specialist

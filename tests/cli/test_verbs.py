@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import shutil
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -135,8 +136,11 @@ def test_a_recipe_is_recorded_and_a_wrong_one_refused(run: Run, data: Path, base
 def test_an_interrupted_run_exits_with_130_and_goes_on(
     run: Run, data: Path, base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    evaluate = Trainer._evaluate
+
     def stop(self: Trainer) -> None:
-        raise KeyboardInterrupt
+        signal.raise_signal(signal.SIGINT)
+        evaluate(self)
 
     with monkeypatch.context() as patch:
         patch.setattr(Trainer, "_evaluate", stop)

@@ -96,6 +96,7 @@ def compare(
     from samtune.compare import CompareSettings, write_page
     from samtune.compare import compare as run_comparison
     from samtune.data import open_dataset
+    from samtune.training import locked
 
     more, fields = values_by_method(set_ or [])
     settings = CompareSettings(
@@ -127,12 +128,13 @@ def compare(
         colour_tolerance=colour_tolerance,
     )
     dataset = open_dataset(images, masks, data_options(values))
-    comparison = run_comparison(settings, dataset, out, overwrite=overwrite)
-    wanted = suggest if not comparison.interrupted else None
-    suggestions, committee = (None, None) if wanted is None else _suggest(comparison, unlabelled, wanted)
-    name = Path(images).resolve()
-    title = f"{name.parent.name if name.name == 'images' else name.name}: {', '.join(dataset.class_names)}"
-    page = write_page(comparison, title=title, suggestions=suggestions, committee=committee)
+    with locked(out, "comparison"):
+        comparison = run_comparison(settings, dataset, out, overwrite=overwrite)
+        wanted = suggest if not comparison.interrupted else None
+        suggestions, committee = (None, None) if wanted is None else _suggest(comparison, unlabelled, wanted)
+        name = Path(images).resolve()
+        title = f"{name.parent.name if name.name == 'images' else name.name}: {', '.join(dataset.class_names)}"
+        page = write_page(comparison, title=title, suggestions=suggestions, committee=committee)
     emit(_content(comparison, suggestions, page), _text(comparison, suggestions, page), as_json=as_json)
     if comparison.interrupted:
         sys.exit(130)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -99,7 +98,7 @@ def _validation_part(run: Path, dataset: Dataset) -> Dataset | None:
     """The images that the run validated on, at most `MAX_VALIDATION`; None where there are none."""
     from samtune.training import RunFolder
 
-    rows = json.loads(RunFolder(run).split.read_text(encoding="utf-8"))["val"]
+    rows = RunFolder(run).read_split()["val"]
     stems = {row["stem"] for row in rows}
     indices = [index for index, pair in enumerate(dataset.pairs) if pair.stem in stems]
     return dataset.subset(indices[:MAX_VALIDATION]) if indices else None
@@ -132,9 +131,8 @@ def _facts(run: Path) -> RunFacts:
 def _metrics(run: Path) -> dict[str, Any]:
     from samtune.training import RunFolder
 
-    file = RunFolder(run).metrics
-    content: dict[str, Any] = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
-    return content
+    folder = RunFolder(run)
+    return folder.read_metrics() if folder.metrics.is_file() else {}
 
 
 def _history(run: Path) -> list[HistoryRow]:

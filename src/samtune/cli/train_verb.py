@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import sys
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -140,25 +141,27 @@ def run(
         report: write the page too.
     """
     from samtune.config import CONFIG_FILE, claim_run
-    from samtune.training import finished_result
+    from samtune.training import finished_result, interruptible, locked
     from samtune.training import train as train_specialist
 
     told, dataset, validation = _read(given, words, [out / CONFIG_FILE if resume else None, file])
-    if is_main_process():
-        claim_run(out, told, resume=resume)
-    finished = finished_result(out) if resume else None
-    if finished is not None:
-        return finished
-    try:
-        result = train_specialist(told.train, dataset, out, validation=validation, resume=resume)
-    except SamTuneError:
-        if not resume and is_main_process():
-            _release(out)
-        raise
-    if report and is_main_process() and result.stopped != "interrupted":
-        from samtune.cli.page import write_training_page
+    with locked(out, "run") if is_main_process() else nullcontext():
+        with interruptible():
+            if is_main_process():
+                claim_run(out, told, resume=resume)
+            try:
+                result = (finished_result(out) if resume else None) or train_specialist(
+                    told.train, dataset, out, validation=validation, resume=resume
+                )
+            except SamTuneError:
+                if not resume and is_main_process():
+                    _release(out)
+                raise
+        wanted = report and is_main_process() and result.stopped != "interrupted"
+        if wanted and not (resume and (out / "report.html").is_file()):
+            from samtune.cli.page import write_training_page
 
-        write_training_page(result, validation or dataset, base=told.train.base, device=told.train.device)
+            write_training_page(result, validation or dataset, base=told.train.base, device=told.train.device)
     return result
 
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from multiprocessing.reduction import ForkingPickler
 from typing import TYPE_CHECKING, Any
 
+from samtune.training.interruption import POLL_S, check
 from samtune.training.memory import MEMORY_SHARE
 
 if TYPE_CHECKING:
@@ -75,7 +76,13 @@ class Child:
         sender.close()
 
     def outcome(self) -> Outcome:
-        """Wait for what comes of it."""
+        """Wait for what comes of it.
+
+        Raises:
+            Interrupted: Ctrl-C or SIGTERM, within `interruptible`.
+        """
+        while not self.receiver.poll(POLL_S):
+            check()
         try:
             outcome: Outcome = self.receiver.recv()
         except EOFError:
@@ -86,10 +93,10 @@ class Child:
         return outcome
 
     def end(self) -> None:
-        """Take back what it holds, the process too if it is still at work."""
+        """Take back what it holds, and end the process at once if it is still at work: nothing of it is kept."""
         self.receiver.close()
         if self._process.is_alive():
-            self._process.terminate()
+            self._process.kill()
             self._process.join()
 
 

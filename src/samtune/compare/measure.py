@@ -97,6 +97,8 @@ def _method(job: Job, cell: Cell, run: Path) -> dict[str, Any]:
     shutil.rmtree(run, ignore_errors=True)
     _forget_cuda_peak()
     result = train(job.settings.training(cell), job.dataset.subset(job.pool), run)
+    if result.stopped == "interrupted":  # half a training is no measurement
+        raise KeyboardInterrupt
     memory = _memory()
     start = time.monotonic()
     sam, card = _specialist(job.settings, run)

@@ -23,13 +23,12 @@ from samtune.compare.settings import STOCK, Cell, CompareSettings
 from samtune.compare.sharing import Division, divide, in_processes, one_by_one
 from samtune.compare.suggest import CSV_FILE as SUGGESTIONS_FILE
 from samtune.errors import ConfigError, OutputError, SamTuneError
-from samtune.files import make_folder
 from samtune.methods import METHODS
 from samtune.outputs import OutputFolder
 from samtune.predict.predictor import choose_device
 from samtune.progress import say
 from samtune.report.comparison import KIND, check_comparison
-from samtune.training import RunFolder
+from samtune.training import RunFolder, interruptible, locked
 from samtune.training.memory import available_bytes
 
 if TYPE_CHECKING:
@@ -105,15 +104,23 @@ def compare(
     Raises:
         DataError: too few images.
         WeightsError: the base cannot be had.
-        ConfigError: a setting contradicts a method, or the folder holds a run.
+        ConfigError: a setting contradicts a method, the folder holds a run, or another process is at work in it.
         OutputError: a file in the folder is not samtune's to replace; or the disk refuses, of which what was computed
             until then is kept.
+        KeyboardInterrupt: Ctrl-C or SIGTERM before the first cell was begun.
     """
+    with interruptible(), locked(folder, "comparison"):
+        return _compare(settings, dataset, folder, run, overwrite)
+
+
+def _compare(
+    settings: CompareSettings, dataset: Dataset, folder: Path, run: Runner | None, overwrite: bool
+) -> Comparison:
+    """`compare`, in a folder that this process holds."""
     out = _take(folder, dataset, overwrite)
     draws = draw_test(dataset, num_test=settings.num_test, max_shots=max(settings.shots), num_seeds=settings.num_seeds)
     for note in draws.notes:
         say(note + ".")
-    make_folder(folder)
     job = Job(settings, dataset, draws.test, draws.pool, folder)
     features = _prepare(job, out, run or isolated)
     store = CellStore(folder / "cells")
@@ -317,8 +324,8 @@ def _told_by_cells(records: dict[Cell, dict[str, Any]]) -> list[str]:
         notes.append(f"The cells ran {'; or '.join(sorted(divisions))}: their times are not of like with like.")
     for cell, record in records.items():
         notes += [f"{cell.name}: {note}" for note in record.get("notes", []) if note.startswith("Collapse")]
-        if record.get("stopped") == "interrupted":
-            notes.append(f"{cell.name}: the training was interrupted; its numbers are of what was best until then.")
+        if record.get("stopped") == "diverged":
+            notes.append(f"{cell.name}: the training diverged; its numbers are of what was best until then.")
     return notes
 
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from samtune.compare.isolation import OMP, Child, Outcome
+from samtune.training.interruption import POLL_S, check
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Sequence
@@ -109,6 +110,7 @@ def one_by_one(run: Callable[..., Outcome], work: Work, cells: Sequence[Cell]) -
         cells: in their order.
     """
     for cell in cells:
+        check()
         start = time.monotonic()
         yield Finished(cell, run(*work(cell)), time.monotonic() - start, Division(1, torch.get_num_threads()))
 
@@ -137,7 +139,11 @@ def in_processes(
                 start = time.monotonic()
                 child = Child(*work(cell), threads=now.threads, memory_share=1 / now.jobs)
                 running[child.receiver] = cell, child, start, now
-            for receiver in wait(list(running)):
+            over: list[Any] = []
+            while not over:
+                check()
+                over = wait(list(running), POLL_S)
+            for receiver in over:
                 cell, child, start, then = running[receiver]
                 outcome = child.outcome()
                 child.end()

@@ -1,25 +1,38 @@
 """A store of arrays on disk, one memory-mapped file per key; what was computed once is not computed again.
 
 Files lie in 256 sub-folders, by the first two letters of their keys, so that no folder holds all of them. Keys are
-digests of all that the content depends on, so a stale entry cannot be found. Files are written whole or not at all;
-several processes may share a store. The folder is `$SAMTUNE_CACHE`, else `~/.cache/samtune`; it may be deleted at any
-time.
+digests of all that the content depends on, so a stale entry cannot be found. Each file ends in a checksum of what it
+holds, behind the array, where NumPy does not look; a file without the right one counts as not there. Files are written
+whole or not at all; several processes and threads may share a store. The folder is `$SAMTUNE_CACHE`, else
+`~/.cache/samtune`; it may be deleted at any time, also while programs use it.
 """
 
 from __future__ import annotations
 
 import hashlib
+import io
 import shutil
-from dataclasses import dataclass
+import struct
+import zlib
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from samtune.errors import DataError
-from samtune.files import cache_folder, make_folder, whole
+from samtune.errors import DataError, OutputError
+from samtune.files import cache_folder, make_folder, remove_partials, whole
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+_TRAILER = struct.Struct("<8sQI")
+"""Name of the format, length of what precedes, CRC-32 of it."""
+
+_NAME = b"samtune1"
+
+
+class MissingEntry(LookupError):  # noqa: N818
+    """An entry is not in the store, or is not what was put there."""
 
 
 @dataclass(frozen=True)
@@ -31,6 +44,7 @@ class ArrayStore:
     """
 
     folder: Path
+    _verified: set[str] = field(default_factory=set, repr=False, compare=False)
 
     @staticmethod
     def default() -> ArrayStore:
@@ -47,19 +61,52 @@ class ArrayStore:
         return self.folder / key[:2] / f"{key}.npy"
 
     def has(self, key: str) -> bool:
-        """Whether the array is there."""
-        return self.file(key).is_file()
+        """Whether the array is there, in its full length; `get` verifies the content too."""
+        try:
+            with self.file(key).open("rb") as stream:
+                size = stream.seek(0, io.SEEK_END)
+                stream.seek(max(0, size - _TRAILER.size))
+                end = stream.read()
+        except OSError:
+            return False
+        return len(end) == _TRAILER.size and _TRAILER.unpack(end)[:2] == (_NAME, size - _TRAILER.size)
 
     def get(self, key: str) -> np.ndarray:
-        """The array of a key, mapped from disk and read-only."""
-        return np.load(self.file(key), mmap_mode="r", allow_pickle=False)  # type: ignore[no-any-return]
+        """The array of a key, mapped from disk and read-only.
+
+        The content is compared with its checksum when this object reads it for the first time.
+
+        Raises:
+            MissingEntry: it is not there, or it is damaged.
+        """
+        file = self.file(key)
+        try:
+            if key not in self._verified:
+                _verify(file.read_bytes())
+                self._verified.add(key)
+            return np.load(file, mmap_mode="r", allow_pickle=False)  # type: ignore[no-any-return]
+        except (OSError, ValueError, EOFError) as error:
+            self._verified.discard(key)
+            raise MissingEntry(key) from error
 
     def put(self, key: str, array: np.ndarray) -> None:
-        """Write an array."""
+        """Write an array; one that is there already is replaced by the same."""
+        stream = io.BytesIO()
+        np.save(stream, array, allow_pickle=False)
+        content = stream.getbuffer()
+        end = _TRAILER.pack(_NAME, len(content), zlib.crc32(content))
         file = self.file(key)
-        make_folder(file.parent)
-        with whole(file, shared=True) as partial, partial.open("wb") as stream:
-            np.save(stream, array, allow_pickle=False)
+        while True:
+            make_folder(file.parent)
+            try:
+                with whole(file, shared=True) as partial, partial.open("wb") as opened:
+                    opened.write(content)
+                    opened.write(end)
+                break
+            except OutputError as error:
+                if not isinstance(error.__cause__, FileNotFoundError) or file.parent.is_dir():
+                    raise  # else somebody emptied the store in between
+        self._verified.discard(key)
 
     def free_bytes(self) -> int:
         """What is free on the disk that the store lies on."""
@@ -67,14 +114,27 @@ class ArrayStore:
         return shutil.disk_usage(existing).free
 
     def make_room(self, num_bytes: int) -> None:
-        """Make sure that so many bytes fit on the disk.
+        """Make sure that so many bytes fit on the disk; what killed processes left half-written is removed.
 
         Raises:
             DataError: they do not; says how much is missing and how to put the store elsewhere.
         """
+        for folder in self.folder.glob("[0-9a-f][0-9a-f]"):
+            remove_partials(folder)
         free = self.free_bytes()
         if num_bytes > free:
             raise DataError(
                 f"The features need {num_bytes / 1e9:.1f} GB on disk, but {free / 1e9:.1f} GB are free at "
                 f"{self.folder}; set SAMTUNE_CACHE to a folder on a larger disk, or use fewer views (--set views=2)."
             )
+
+
+def _verify(content: bytes) -> None:
+    """Compare a file's content with its checksum.
+
+    Raises:
+        ValueError: they differ.
+    """
+    payload, end = memoryview(content)[: -_TRAILER.size], content[-_TRAILER.size :]
+    if len(end) != _TRAILER.size or _TRAILER.unpack(end) != (_NAME, len(payload), zlib.crc32(payload)):
+        raise ValueError("The checksum differs.")

@@ -21,7 +21,7 @@ from samtune.errors import ConfigError, DataError, OutputError
 from samtune.outputs import OutputFolder
 from samtune.predict import evaluate
 from samtune.progress import say
-from samtune.training import RunFolder, TrainSettings, finished_result, train
+from samtune.training import RunFolder, TrainSettings, finished_result, interruptible, locked, train
 
 if TYPE_CHECKING:
     from samtune.data import Dataset
@@ -87,7 +87,12 @@ def run_plan(plan: Plan, folder: Path, choices: RunChoices, *, overwrite: bool =
     """
     if RunFolder(folder).holds_run():
         raise ConfigError(f"Expected a folder for runs and scores, got the run folder {folder}; choose another --out.")
-    out = OutputFolder(folder, "reproduction", overwrite=overwrite)
+    with interruptible(), locked(folder, "reproduction"):
+        return _run_plan(plan, OutputFolder(folder, "reproduction", overwrite=overwrite), choices)
+
+
+def _run_plan(plan: Plan, out: OutputFolder, choices: RunChoices) -> dict[str, Any]:
+    """`run_plan`, in a folder that this process holds."""
     out.claim([CSV_FILE])
     scores: dict[tuple[str, str, str | None, int], dict[str, Any]] = {}
     for cell in plan.cells:
@@ -131,8 +136,8 @@ def _score(cell: Cell, plan: Plan, out: OutputFolder, seed: int, choices: RunCho
     settings = paper_settings(method, column, plan.base, seed, choices)
     told = {"samtune": __version__, "settings": _plain(settings), "protocol": column.protocol, "at": column.at}
     if file.is_file():
-        kept: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
-        if "values" in kept and kept["settings"] == told["settings"]:
+        kept = _read(file)
+        if "values" in kept and kept.get("settings") == told["settings"]:
             return kept
     out.claim([name])
     say(f"{method} trained on {column.train}, scored on {test}, seed {seed}.")
@@ -155,16 +160,26 @@ def _score(cell: Cell, plan: Plan, out: OutputFolder, seed: int, choices: RunCho
     return score
 
 
+def _read(file: Path) -> dict[str, Any]:
+    """A score as written; empty where the file is damaged, so that it is computed again."""
+    try:
+        content = json.loads(file.read_text(encoding="utf-8"))
+    except ValueError:
+        return {}
+    return content if isinstance(content, dict) else {}
+
+
 def _train(settings: TrainSettings, column: Column, plan: Plan, run: Path) -> Path:
     """Train a run, or go on with it; one that is finished is left as it is."""
     images = _place(column.train, plan.data)
     started = (run / CONFIG_FILE).is_file()
     dataset = open_dataset(images)
-    claim_run(run, RunConfig(images, data=dataset.options, train=settings), resume=started)
-    if started and finished_result(run) is not None:
-        return run
-    if train(settings, dataset, run, resume=started).stopped == "interrupted":
-        raise KeyboardInterrupt  # what was trained so far is kept in the run; nothing is scored by it
+    with locked(run, "run"):
+        claim_run(run, RunConfig(images, data=dataset.options, train=settings), resume=started)
+        if started and finished_result(run) is not None:
+            return run
+        if train(settings, dataset, run, resume=started).stopped == "interrupted":
+            raise KeyboardInterrupt  # what was trained so far is kept in the run; nothing is scored by it
     return run
 
 

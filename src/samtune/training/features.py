@@ -16,8 +16,10 @@ import torch
 
 from samtune.data import Augmentation, Dataset, view
 from samtune.data.ahead import Ahead
-from samtune.data.store import ArrayStore
+from samtune.data.store import ArrayStore, MissingEntry
+from samtune.errors import DataError
 from samtune.progress import say, track
+from samtune.training.interruption import check
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -141,6 +143,9 @@ class FreshPixels:
 class CachedFeatures:
     """Batches of features (B, C, H, W), computed once and kept on disk.
 
+    Images are encoded in blocks that depend on the views alone and not on what is in the store, since sums over a
+    batch of another size may round otherwise: a run that is cut off here and resumed gets the same features.
+
     Args:
         views: of the training images.
         encoder: what the features depend on besides the views, `encoder_id`.
@@ -151,6 +156,9 @@ class CachedFeatures:
         self.views, self.store = views, store
         self._encoder = encoder
         self._label_digests: dict[int, str] = {}
+        self._encode: Callable[[Tensor], Tensor] | None = None
+        self._batch_size = 1
+        self._told_loss = False
 
     def make(
         self,
@@ -164,10 +172,10 @@ class CachedFeatures:
         """Compute and keep what is not in the store yet; the next images are prepared while these are encoded.
 
         Args:
-            encode: pixels (B, 3, S, S) -> features (B, C, H, W).
+            encode: pixels (B, 3, S, S) -> features (B, C, H, W); kept for entries that turn out to be damaged later.
             numbers: of the views wanted of each image.
             batch_size: images encoded at once.
-            rank: this process computes every `num_processes`-th missing entry from here.
+            rank: this process computes every `num_processes`-th block from here.
             num_processes: how many share the work.
 
         Returns:
@@ -176,22 +184,21 @@ class CachedFeatures:
         Raises:
             DataError: they do not fit on the disk; told before anything is computed.
         """
-        missing = self.missing(numbers)
-        if not missing:
-            return 0
+        self._encode, self._batch_size = encode, batch_size
+        missing = set(self.missing(numbers))
+        self._tell_damage(missing)
+        blocks = [block for number in numbers for block in self._blocks(number)][rank::num_processes]
+        blocks = [block for block in blocks if not missing.isdisjoint(block)]
         encoded = 0
-        mine = missing[rank::num_processes]
-        parts = [mine[start : start + batch_size] for start in range(0, len(mine), batch_size)]
-        with Ahead(lambda part: [self.views.prepare(*pair) for pair in parts[part]], len(parts)) as ahead:
-            for number in track(range(len(parts)), "Computing the frozen features once"):
-                prepared, part = ahead.take(number), parts[number]
-                embeddings = encode(torch.stack([pixels for pixels, _, _ in prepared])).to("cpu", torch.bfloat16)
+        with Ahead(lambda place: [self.views.prepare(*pair) for pair in blocks[place]], len(blocks)) as ahead:
+            for place in track(range(len(blocks)), "Computing the frozen features once"):
+                check()
+                entries = self._compute(blocks[place], ahead.take(place))
                 if not encoded:
-                    self._announce(embeddings[0], prepared[0][1], len(missing))
-                for pair, embedding, (_, labels, _) in zip(part, embeddings, prepared, strict=True):
-                    self.store.put(self._embedding_key(*pair), embedding.contiguous().view(torch.int16).numpy())
-                    self.store.put(self._label_key(*pair), labels.numpy())
-                encoded += len(part)
+                    self._announce(*next(iter(entries.values())), len(missing))
+                for pair in missing.intersection(blocks[place]):
+                    self._keep(pair, *entries[pair])
+                    encoded += 1
         return encoded
 
     def missing(self, numbers: Sequence[int]) -> list[tuple[int, int]]:
@@ -200,10 +207,68 @@ class CachedFeatures:
         return [pair for pair in wanted if not self._complete(*pair)]
 
     def load(self, pairs: Sequence[tuple[int, int]]) -> tuple[Tensor, Tensor]:
-        """See `Source.load`; features float32."""
-        embeddings = [torch.from_numpy(np.array(self.store.get(self._embedding_key(*pair)))) for pair in pairs]
-        labels = [torch.from_numpy(np.array(self.store.get(self._label_key(*pair)))) for pair in pairs]
+        """See `Source.load`; features float32. Entries that are damaged or gone are computed again, and this is said.
+
+        Raises:
+            DataError: an entry is missing, and nothing was encoded with this object.
+        """
+        entries: dict[tuple[int, int], tuple[Tensor, Tensor]] = {}
+        for pair in pairs:
+            if pair not in entries:
+                try:
+                    entries[pair] = self._read(pair)
+                except MissingEntry:
+                    entries[pair] = self._again(pair)
+        embeddings, labels = zip(*(entries[pair] for pair in pairs), strict=True)
         return torch.stack(embeddings).view(torch.bfloat16).float(), torch.stack(labels)
+
+    def _blocks(self, number: int) -> list[list[tuple[int, int]]]:
+        """The images whose views of a number are encoded at once."""
+        pairs = [(item, number) for item in range(len(self.views))]
+        return [pairs[start : start + self._batch_size] for start in range(0, len(pairs), self._batch_size)]
+
+    def _compute(
+        self, block: list[tuple[int, int]], prepared: list[tuple[Tensor, Tensor, Geometry]]
+    ) -> dict[tuple[int, int], tuple[Tensor, Tensor]]:
+        """Embeddings, bfloat16 as int16, and label maps of a block."""
+        assert self._encode is not None
+        embeddings = self._encode(torch.stack([pixels for pixels, _, _ in prepared])).to("cpu", torch.bfloat16)
+        return {
+            pair: (embedding.contiguous().view(torch.int16), labels)
+            for pair, embedding, (_, labels, _) in zip(block, embeddings, prepared, strict=True)
+        }
+
+    def _keep(self, pair: tuple[int, int], embedding: Tensor, labels: Tensor) -> None:
+        self.store.put(self._embedding_key(*pair), embedding.numpy())
+        self.store.put(self._label_key(*pair), labels.numpy())
+
+    def _read(self, pair: tuple[int, int]) -> tuple[Tensor, Tensor]:
+        embedding, labels = self.store.get(self._embedding_key(*pair)), self.store.get(self._label_key(*pair))
+        return torch.from_numpy(np.array(embedding)), torch.from_numpy(np.array(labels))
+
+    def _again(self, pair: tuple[int, int]) -> tuple[Tensor, Tensor]:
+        """Compute an entry that was in the store once, with the images it was encoded with."""
+        if self._encode is None:
+            raise DataError(f"The feature cache in {self.store.folder} lacks an entry; run the command again.")
+        if not self._told_loss:
+            self._told_loss = True
+            say(f"Entries of the feature cache in {self.store.folder} are damaged or gone, and are computed again.")
+        block = self._blocks(pair[1])[pair[0] // self._batch_size]
+        entries = self._compute(block, [self.views.prepare(*member) for member in block])
+        for member in block:
+            if member == pair or not self._complete(*member):
+                self._keep(member, *entries[member])
+        return entries[pair]
+
+    def _tell_damage(self, missing: set[tuple[int, int]]) -> None:
+        """Say how many entries are there and of no use."""
+        keys = [key(*pair) for pair in missing for key in (self._embedding_key, self._label_key)]
+        num = sum(self.store.file(key).exists() and not self.store.has(key) for key in keys)
+        if num:
+            say(
+                f"{num} entries of the feature cache in {self.store.folder} are damaged or of an earlier version, and "
+                "are computed again."
+            )
 
     def _complete(self, item: int, number: int) -> bool:
         return self.store.has(self._embedding_key(item, number)) and self.store.has(self._label_key(item, number))

@@ -9,14 +9,13 @@ from __future__ import annotations
 import json
 import shutil
 import time
-from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from contextlib import contextmanager, nullcontext
+from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from accelerate.utils import gather_object
 
 from samtune.data import split as split_dataset
-from samtune.data import split_record
 from samtune.data.orientation import find_orientation
 from samtune.data.store import ArrayStore
 from samtune.errors import ConfigError, DataError
@@ -29,12 +28,15 @@ from samtune.methods import (
     trainable,
 )
 from samtune.progress import say
+from samtune.training.data_record import check_data, data_record
 from samtune.training.features import (
     CachedFeatures,
     FreshPixels,
     encode_views,
     encoder_id,
 )
+from samtune.training.interruption import check, interruptible
+from samtune.training.lock import locked
 from samtune.training.micro_batch import choose_parts
 from samtune.training.recipe import Chosen, choose_recipe, settle_views
 from samtune.training.run_folder import RunFolder
@@ -66,7 +68,8 @@ class TrainResult:
         num_val: images validated on.
         seconds: wall time by phase: "features", "training", "total" (of this process's life, not of earlier ones).
         validation: scores of the values kept; empty without validation images.
-        stopped: "finished", "early" or "interrupted".
+        stopped: "finished", "early" (no better score for long), "interrupted", or "diverged" (a loss, a gradient or a
+            value was NaN or infinite; the best values from before are kept).
         notes: what the program guessed or found.
     """
 
@@ -116,25 +119,46 @@ def train(
         validation: images for validation alone, of the same classes.
         resume: go on from the run's last checkpoint; without one the run starts anew.
 
+    Ctrl-C and SIGTERM stop the run after the update, or before the validation image, that is being computed; the best
+    values so far are kept, and a resumed run gives what an undisturbed one gives. A second Ctrl-C stops at once, and
+    the run can be resumed from its last checkpoint.
+
     Returns:
         What came of it; the specialist is in `run/specialist`.
 
     Raises:
-        ConfigError: settings that contradict each other or the method.
-        DataError: no image to train on, or the validation set has other classes.
-        WeightsError: the base cannot be had.
+        ConfigError: settings that contradict each other or the method, or that the run was not started with; another
+            process is at work on the run.
+        Diverged: a ConfigError; the loss became NaN or infinite before there were values worth keeping.
+        DataError: no image to train on, the validation set has other classes, the data changed since the run was
+            started, or a file of the run is damaged.
+        WeightsError: the base cannot be had, or the checkpoint is damaged.
+        KeyboardInterrupt: Ctrl-C or SIGTERM before the first update, or a second one.
     """
-    clock = _Clock()
     accelerator = accelerator_of(settings)
-    folder = RunFolder(run)
     finished = finished_result(run) if resume else None
     if finished is not None:
         return finished
-    run.mkdir(parents=True, exist_ok=True)
+    with interruptible(), locked(run, "run") if accelerator.is_main_process else nullcontext():
+        try:
+            return _train(settings, dataset, RunFolder(run), accelerator, validation, resume)
+        except KeyboardInterrupt:
+            say("Interrupted; --resume goes on with the run.")
+            raise
+
+
+def _train(
+    settings: TrainSettings, dataset: Dataset, folder: RunFolder, accelerator: Accelerator,
+    validation: Dataset | None, resume: bool,
+) -> TrainResult:  # fmt: skip
+    """`train`, in a folder that this process holds."""
+    clock = _Clock()
+    folder.path.mkdir(parents=True, exist_ok=True)
     num_classes = len(dataset.class_names)
     chosen = choose_recipe(settings, num_classes)
-    parts = _parts(settings, dataset, validation, folder, accelerator)
+    parts = _parts(settings, dataset, validation, folder, accelerator, resume)
     chosen = settle_views(settings, chosen, lambda: find_orientation(dataset, parts.train + parts.val))
+    check()
     sam = load_base(settings, chosen, accelerator.device)
     views, sample = views_of(sam, settings, chosen, dataset, parts.train)
     with clock.phase("features"):
@@ -144,6 +168,7 @@ def train(
         embedding, labels = first.load([(item, 0) for item in range(len(sample))])
         if accelerator.is_main_process:
             fit_probe(embedding, labels, num_classes).save(folder.probe)
+    check()
     plan, cached = adapt_and_plan(
         sam, settings, chosen, num_images=len(views), num_classes=num_classes,
         num_processes=accelerator.num_processes,
@@ -155,6 +180,7 @@ def train(
         if isinstance(chosen.method, StartsFromData):
             chosen.method.start(sam, embedding.to(sam.device), labels, seed=settings.seed)
         del embedding, labels
+    check()
     trainer = Trainer(
         sam=sam,
         source=source,
@@ -165,11 +191,13 @@ def train(
         accelerator=accelerator,
         folder=folder,
         checkpoint_every_s=settings.checkpoint_every_s,
+        settings=json.loads(json.dumps(asdict(settings), default=str)),
     )
     if resume and trainer.resume():
         say(f"Going on after update {trainer.progress.step} of {plan.updates}.")
     elif not resume and accelerator.is_main_process:
         shutil.rmtree(folder.last, ignore_errors=True)
+        folder.metrics.unlink(missing_ok=True)
         folder.cut_history(0)
     if not trainer.progress.parts:
         trainer.progress.parts = plan.accumulate if settings.accumulate else _parts_of_an_update(trainer, cached)
@@ -179,9 +207,10 @@ def train(
 
 
 def _parts(
-    settings: TrainSettings, dataset: Dataset, validation: Dataset | None, folder: RunFolder, accelerator: Accelerator
-) -> Split:
-    """Choose training and validation images and write them to the run folder."""
+    settings: TrainSettings, dataset: Dataset, validation: Dataset | None, folder: RunFolder, accelerator: Accelerator,
+    resume: bool,
+) -> Split:  # fmt: skip
+    """Choose training and validation images, and write them to the run folder or compare them with what is there."""
     if validation is not None and len(validation.class_names) != len(dataset.class_names):
         raise DataError(
             f"Training and validation masks must have the same classes, but {list(dataset.class_names)} and "
@@ -193,11 +222,11 @@ def _parts(
     for note in parts.notes:
         say(note)
     if accelerator.is_main_process:
-        record = split_record(dataset, parts)
-        if validation is not None:
-            everything = replace(parts, train=(), val=tuple(range(len(validation))), test=())
-            record |= {"val": split_record(validation, everything)["val"]}
-        write_json(folder.split, record)
+        record = data_record(dataset, parts, validation)
+        if resume and folder.split.is_file():
+            check_data(folder.read_split(), record, folder.split)
+        else:
+            write_json(folder.split, record)
     return parts
 
 
@@ -247,6 +276,8 @@ def _finish(
             "before the fall or after it."
         )
         say(notes[-1])
+    if trainer.stopped_because:
+        notes.append(trainer.stopped_because)
     num_val = 0 if trainer.validation is None else len(trainer.validation.indices)
     result = TrainResult(
         run=folder.path,
@@ -274,7 +305,7 @@ def _finish(
         plan = vars(trainer.plan) | {"accumulate": trainer.parts}
         write_json(folder.metrics, content | {"best_step": progress.best_step, "plan": plan})
         if stopped != "interrupted":
-            shutil.rmtree(folder.last)
+            shutil.rmtree(folder.last, ignore_errors=True)
     accelerator.wait_for_everyone()
     return result
 
@@ -286,6 +317,7 @@ def finished_result(run: Path) -> TrainResult | None:
     result = read_result(run)
     if result.stopped == "interrupted":
         return None
+    shutil.rmtree(RunFolder(run).last, ignore_errors=True)  # a kill may have come before that
     say(f"The run in {run} is finished; there is nothing to resume.")
     return result
 
@@ -295,11 +327,17 @@ def read_result(run: Path) -> TrainResult:
 
     Raises:
         ConfigError: the run is not finished.
+        DataError: the file is damaged.
     """
     folder = RunFolder(run)
     if not folder.metrics.is_file():
         raise ConfigError(f"{run} must hold a finished run, but it has no metrics.json; train it, or --resume.")
-    stored = json.loads(folder.metrics.read_text())
+    stored = folder.read_metrics()
     names = [name for name in TrainResult.__dataclass_fields__ if name != "run"]
-    values = {name: stored[name] for name in names} | {"notes": tuple(stored["notes"])}
+    try:
+        values = {name: stored[name] for name in names} | {"notes": tuple(stored["notes"])}
+    except (KeyError, TypeError) as error:
+        raise DataError(
+            f"{folder.metrics} is damaged: it lacks {error}; restore the file, or train again in a new folder."
+        ) from error
     return TrainResult(run=run, **values)

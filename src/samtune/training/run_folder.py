@@ -7,9 +7,12 @@ from __future__ import annotations
 
 import json
 import os
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from samtune.errors import DataError
 
 
 @dataclass(frozen=True)
@@ -54,19 +57,93 @@ class RunFolder:
             path.exists() for path in (self.split, self.history, self.metrics, self.specialist)
         )
 
-    def append_history(self, rows: list[dict[str, Any]]) -> int:
-        """Append rows to the history and return its length in bytes."""
-        with self.history.open("a") as file:
-            for row in rows:
-                file.write(json.dumps(row) + "\n")
-            file.flush()
-            return file.tell()
+    def append_history(self, rows: list[dict[str, Any]], crc: int = 0) -> tuple[int, int]:
+        """Append rows to the history.
 
-    def cut_history(self, length: int) -> None:
-        """Drop what was written after the last checkpoint."""
+        Args:
+            rows: one for each update.
+            crc: CRC-32 of the history so far.
+
+        Returns:
+            The length of the history in bytes, and its CRC-32.
+        """
+        content = "".join(json.dumps(row) + "\n" for row in rows).encode()
+        with self.history.open("ab") as file:
+            file.write(content)
+            file.flush()
+            return file.tell(), zlib.crc32(content, crc)
+
+    def cut_history(self, length: int, crc: int | None = None) -> int:
+        """Drop what was written after the last checkpoint.
+
+        Args:
+            length: bytes that are kept.
+            crc: CRC-32 of those bytes; None to compare the length alone.
+
+        Returns:
+            CRC-32 of those bytes.
+
+        Raises:
+            DataError: the history is not what the checkpoint was written with.
+        """
         self.history.touch()
+        kept = self.history.read_bytes()[:length]
+        found = zlib.crc32(kept)
+        if len(kept) < length or crc not in (None, found):
+            raise DataError(
+                f"{self.history} is damaged: it is not the history that the checkpoint in {self.last} continues; "
+                f"restore the file, or delete {self.last} to start this run from its first update."
+            )
         os.truncate(self.history, length)
+        return found
 
     def read_history(self) -> list[dict[str, Any]]:
-        """The rows of the history."""
-        return [json.loads(line) for line in self.history.read_text().splitlines()] if self.history.is_file() else []
+        """The rows of the history; a last line that a kill cut off is left out.
+
+        Raises:
+            DataError: the file is damaged.
+        """
+        if not self.history.is_file():
+            return []
+        lines = self.history.read_bytes().split(b"\n")
+        rows = []
+        for number, line in enumerate(lines, start=1):
+            try:
+                row = json.loads(line)
+                row["step"]
+                rows.append(row)
+            except (ValueError, TypeError, KeyError) as error:
+                if number == len(lines):  # nothing, or a part of a line: each ends in a line break
+                    break
+                raise DataError(
+                    f"{self.history} is damaged: line {number} is not the JSON object of an update; restore the file, "
+                    "or train again in a new folder."
+                ) from error
+        return rows
+
+    def read_metrics(self) -> dict[str, Any]:
+        """The content of `metrics.json`.
+
+        Raises:
+            DataError: the file is damaged.
+        """
+        return self._read(self.metrics, "stopped", "train again in a new folder")
+
+    def read_split(self) -> dict[str, Any]:
+        """The content of `split.json`.
+
+        Raises:
+            DataError: the file is damaged.
+        """
+        return self._read(self.split, "train", "train again in a new folder")
+
+    @staticmethod
+    def _read(file: Path, key: str, otherwise: str) -> dict[str, Any]:
+        try:
+            content: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+            content[key]
+        except (ValueError, TypeError, KeyError) as error:
+            raise DataError(
+                f"{file} is damaged: it is not the JSON that training wrote; restore the file, or {otherwise}."
+            ) from error
+        return content

@@ -8,6 +8,7 @@ Random generators are not in it: batches and noise are functions of the seed and
 from __future__ import annotations
 
 import json
+import zlib
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +16,7 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
 
-from samtune.errors import WeightsError
+from samtune.errors import ConfigError, WeightsError
 from samtune.files import whole
 from samtune.tensor_files import UNREADABLE
 
@@ -40,6 +41,8 @@ class Progress:
         collapsed: whether that was told.
         stopped_early: whether patience ended the run.
         history_bytes: length of `history.jsonl` at this step.
+        history_crc: CRC-32 of that much of it; None in checkpoints of earlier versions.
+        unscored: the history's row of this step where its evaluation was interrupted; it is not in the file yet.
         best_scores: the scores of the best evaluation.
         parts: that an update is computed in; 0 before that is decided.
     """
@@ -52,29 +55,50 @@ class Progress:
     collapsed: bool = False
     stopped_early: bool = False
     history_bytes: int = 0
+    history_crc: int | None = None
+    unscored: dict[str, Any] | None = None
     best_scores: dict[str, float] = field(default_factory=dict)
     parts: int = 0
 
 
-def write_state(folder: Path, progress: Progress, groups: dict[str, dict[str, Tensor]]) -> None:
+@dataclass(frozen=True)
+class State:
+    """A checkpoint.
+
+    Attributes:
+        progress: the numbers.
+        groups: tensors by group ("learned", "best", ...) and name.
+        settings: of the run, as plain JSON values; empty in checkpoints of earlier versions.
+    """
+
+    progress: Progress
+    groups: dict[str, dict[str, Tensor]]
+    settings: dict[str, Any] = field(default_factory=dict)
+
+
+def write_state(folder: Path, state: State) -> None:
     """Save a checkpoint; a kill at any moment leaves the old one or the new one.
 
     Args:
         folder: the run's `last/`.
-        progress: the numbers.
-        groups: tensors by group ("learned", "best", ...) and name.
+        state: what is saved.
     """
     folder.mkdir(exist_ok=True)
     tensors = {
         f"{group}/{name}": tensor.detach().cpu().contiguous().clone()
-        for group, members in groups.items()
+        for group, members in state.groups.items()
         for name, tensor in members.items()
     }
+    metadata = {
+        "progress": json.dumps(asdict(state.progress)),
+        "settings": json.dumps(state.settings),
+        "checksum": str(_checksum(tensors)),
+    }
     with whole(folder / STATE_FILE) as partial:
-        save_file(tensors, partial, metadata={"progress": json.dumps(asdict(progress))})
+        save_file(tensors, partial, metadata=metadata)
 
 
-def read_state(folder: Path) -> tuple[Progress, dict[str, dict[str, Tensor]]] | None:
+def read_state(folder: Path) -> State | None:
     """Read a checkpoint; None where there is none.
 
     Raises:
@@ -83,20 +107,48 @@ def read_state(folder: Path) -> tuple[Progress, dict[str, dict[str, Tensor]]] | 
     file = folder / STATE_FILE
     if not file.is_file():
         return None
-    groups: dict[str, dict[str, Tensor]] = {}
     try:
         with safe_open(file, framework="pt") as stored:
-            progress = Progress(**json.loads(stored.metadata()["progress"]))
-            for key in stored.keys():  # noqa: SIM118  (safe_open is no mapping)
-                group, _, name = key.partition("/")
-                # A copy in torch's own memory: what is mapped from a file is not aligned; see `sam.weights.aligned`.
-                groups.setdefault(group, {})[name] = stored.get_tensor(key).clone()
+            metadata = stored.metadata()
+            # A copy in torch's own memory: what is mapped from a file is not aligned; see `sam.weights.aligned`.
+            tensors = {key: stored.get_tensor(key).clone() for key in stored.keys()}  # noqa: SIM118
+        progress = Progress(**json.loads(metadata["progress"]))
+        settings = json.loads(metadata.get("settings", "{}"))
+        if metadata.get("checksum", str(_checksum(tensors))) != str(_checksum(tensors)):
+            raise ValueError("its checksum differs")
     except (*UNREADABLE, TypeError) as error:
         raise WeightsError(
-            f"{file} must be a checkpoint of this run, but it cannot be read ({error}); "
-            "start the run anew in another folder."
+            f"The checkpoint {file} is damaged ({error}); delete {folder} to start this run from its first update."
         ) from error
-    return progress, groups
+    groups: dict[str, dict[str, Tensor]] = {}
+    for key, tensor in tensors.items():
+        group, _, name = key.partition("/")
+        groups.setdefault(group, {})[name] = tensor
+    return State(progress, groups, settings)
+
+
+def check_settings(stored: dict[str, Any], now: dict[str, Any], run: Path) -> None:
+    """Refuse to continue a checkpoint with other settings; how often one is written may change.
+
+    Raises:
+        ConfigError: names each setting with both values.
+    """
+    keys = sorted((stored.keys() & now.keys()) - {"checkpoint_every_s"})
+    differing = [f"{key} was {stored[key]!r} and is {now[key]!r}" for key in keys if stored[key] != now[key]]
+    if differing:
+        raise ConfigError(
+            f"The run in {run} was started with other settings: {'; '.join(differing)}. Resume it with the settings "
+            "it has, or train in a new folder."
+        )
+
+
+def _checksum(tensors: dict[str, Tensor]) -> int:
+    """CRC-32 of all tensors, in the order of their names."""
+    crc = 0
+    for key in sorted(tensors):
+        crc = zlib.crc32(key.encode(), crc)
+        crc = zlib.crc32(tensors[key].reshape(-1).view(torch.uint8).numpy().data, crc)
+    return crc
 
 
 def optimiser_tensors(optimiser: torch.optim.Optimizer, names: list[str]) -> dict[str, Tensor]:

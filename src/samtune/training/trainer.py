@@ -7,6 +7,7 @@ at any moment a checkpoint from which the same trace goes on.
 from __future__ import annotations
 
 import math
+import shutil
 import time
 from contextlib import nullcontext
 from dataclasses import dataclass, field
@@ -16,16 +17,20 @@ import torch
 from torch import Tensor, nn
 
 from samtune.data.ahead import Ahead
-from samtune.errors import ConfigError
+from samtune.errors import ConfigError, WeightsError
 from samtune.methods import delta, put, trainable
 from samtune.progress import say, track
 from samtune.sam import autocast_to
+from samtune.training.divergence import NotFinite, all_finite, diverged, name_of
 from samtune.training.features import FreshPixels
+from samtune.training.interruption import Interrupted, honour, requested
 from samtune.training.micro_batch import WAYS_OUT
 from samtune.training.objective import Objective
 from samtune.training.schedule import batch, step_seed
 from samtune.training.state import (
     Progress,
+    State,
+    check_settings,
     optimiser_tensors,
     put_optimiser_tensors,
     read_state,
@@ -65,6 +70,9 @@ class Trainer:
         accelerator: processes and device.
         folder: of the run.
         checkpoint_every_s: seconds between checkpoints.
+        settings: of the run, as plain JSON values; a checkpoint is continued with the same ones only.
+        progress: where the run is.
+        stopped_because: why it stopped, one sentence, where it diverged.
     """
 
     sam: Sam
@@ -76,7 +84,9 @@ class Trainer:
     accelerator: Accelerator
     folder: RunFolder
     checkpoint_every_s: float
+    settings: dict[str, Any] = field(default_factory=dict)
     progress: Progress = field(default_factory=Progress)
+    stopped_because: str = ""
 
     def __post_init__(self) -> None:
         """Make the optimiser and the data-parallel wrapper."""
@@ -103,56 +113,125 @@ class Trainer:
         self._moving = [tensor for name, tensor in delta(self.sam).items() if name not in learned]
         self._batches: Ahead[Batch] | None = None
         self._rows: list[dict[str, Any]] = []
+        self._asked_to_stop = False
         self._saved_at = time.monotonic()
 
     def resume(self) -> bool:
-        """Go back to the last checkpoint, if there is one; returns whether there was."""
+        """Go back to the last checkpoint, if there is one; returns whether there was.
+
+        Raises:
+            ConfigError: it is of a run with other settings.
+            DataError: the history is damaged.
+            WeightsError: the checkpoint is damaged, or of another model.
+        """
         stored = read_state(self.folder.last)
         if stored is None:
             if self.accelerator.is_main_process:
                 self.folder.cut_history(0)
             return False
-        self.progress, groups = stored
-        put(self.sam, groups["learned"], str(self.folder.last))
-        put_optimiser_tensors(self.optimiser, self.optimiser_names, groups.get("optimiser", {}))
+        check_settings(stored.settings, self.settings, self.folder.path)
+        if self.accelerator.is_main_process:
+            stored.progress.history_crc = self.folder.cut_history(
+                stored.progress.history_bytes, stored.progress.history_crc
+            )
+        self.progress, groups = stored.progress, stored.groups
+        try:
+            put(self.sam, groups.get("learned", {}), str(self.folder.last))
+            put_optimiser_tensors(self.optimiser, self.optimiser_names, groups.get("optimiser", {}))
+        except ValueError as error:  # a tensor of an unknown parameter
+            raise WeightsError(
+                f"The checkpoint in {self.folder.last} is of another model; delete it to start this run from its first "
+                "update."
+            ) from error
         self.average = self._on_device(groups.get("average", {}))
         self.best = self._on_device(groups.get("best", {}))
-        if self.accelerator.is_main_process:
-            self.folder.cut_history(self.progress.history_bytes)
         return True
 
     def run(self) -> str:
-        """Train to the end, or until it stops getting better, or until Ctrl-C.
+        """Train to the end, or until it stops getting better, diverges, or is interrupted.
 
         Afterwards the model holds the best values: those of the best evaluation, or the last ones without validation.
 
         Returns:
-            "finished", "early" or "interrupted".
+            "finished", "early", "interrupted" or "diverged".
+
+        Raises:
+            Diverged: before there were values worth keeping.
+            Interrupted: before the first update.
+            KeyboardInterrupt: a second Ctrl-C; the last checkpoint stays.
         """
         try:
             with Ahead(self._load, self.plan.updates) as self._batches:
                 self._run()
+            self._check_values(self._final())
             stopped = "early" if self.progress.stopped_early else "finished"
-        except KeyboardInterrupt:
+        except Interrupted:
+            if not self.progress.step:
+                raise
             say(f"Interrupted after {self.progress.step} of {self.plan.updates} updates; the best so far is kept.")
             stopped = "interrupted"
+        except NotFinite as error:
+            self._keep_best(str(error))
+            stopped = "diverged"
         finally:
             self._batches = None  # it holds the trainer: with it the model would stay until garbage is collected
-        self.checkpoint()
+        if stopped == "diverged":  # the last checkpoint, if any, leads here again
+            self._write_history()
+        else:
+            self.checkpoint()
         put(self.sam, self._final(), "the best of this run")
         return stopped
 
     def _run(self) -> None:
-        if not self.plan.updates and self.validation is not None and self.progress.best_score < 0:
+        if self.progress.unscored is not None:
+            self._rows, self.progress.unscored = [self.progress.unscored], None
+            self._evaluate()
+        elif not self.plan.updates and self.validation is not None and self.progress.best_score < 0:
             self._rows.append({"step": 0})
             self._evaluate()
         for step in track(self._steps(), "Training", total=self.plan.updates - self.progress.step):
+            self._stop_if_asked()
             self._update(step)
             self.progress.step = step + 1
             if self._is_evaluation(step):
                 self._evaluate()
             if time.monotonic() - self._saved_at >= self.checkpoint_every_s:
                 self.checkpoint()
+
+    def _stop_if_asked(self) -> None:
+        """Stop between two updates; several processes do so after the same one.
+
+        Raises:
+            Interrupted: Ctrl-C or SIGTERM.
+        """
+        if self._asked_to_stop or (self.accelerator.num_processes == 1 and requested()):
+            honour()
+            raise Interrupted
+
+    def _keep_best(self, what: str) -> None:
+        """Go back to the best values of a run that diverged.
+
+        Raises:
+            Diverged: no evaluation found any.
+        """
+        reduced = "bf16" if self.autocast is not None or self.sam.encoder_dtype != torch.float32 else None
+        error = diverged(self.progress.step + 1, self.plan, what, reduced)
+        if not self.best:
+            if self.accelerator.is_main_process:
+                shutil.rmtree(self.folder.last, ignore_errors=True)
+            raise error
+        self.stopped_because = f"{error} The values of update {self.progress.best_step} are kept."
+        say(self.stopped_because)
+        put(self.sam, self.best, "the best of this run")
+
+    def _check_values(self, values: dict[str, Tensor]) -> None:
+        """Make sure that values are numbers before they are scored or kept.
+
+        Raises:
+            NotFinite: they are not.
+        """
+        if not all_finite(values.values()):
+            raise NotFinite("a trained value is NaN or infinite")
 
     def try_updates(self, *, most: int, most_s: float) -> list[float]:
         """Do a few updates for their time alone: seconds of each, the first of them cold; nothing is written.
@@ -165,7 +244,10 @@ class Trainer:
         with Ahead(self._load, most) as self._batches:
             while len(times) < most and sum(times) < most_s:
                 start = time.monotonic()
-                self._update(len(times))  # ends with numbers on the CPU, so the device is done too
+                try:
+                    self._update(len(times))  # ends with numbers on the CPU, so the device is done too
+                except NotFinite as error:
+                    raise diverged(len(times) + 1, self.plan, str(error), None) from error
                 times.append(time.monotonic() - start)
         self._batches, self._rows = None, []
         return times
@@ -173,19 +255,23 @@ class Trainer:
     def checkpoint(self) -> None:
         """Write the history so far and the state, in this order; a kill in between is mended by `resume`."""
         if self.accelerator.is_main_process:
-            self.progress.history_bytes = self.folder.append_history(self._rows)
-            write_state(
-                self.folder.last,
-                self.progress,
-                {
-                    "learned": delta(self.sam),
-                    "optimiser": optimiser_tensors(self.optimiser, self.optimiser_names),
-                    "average": self.average,
-                    "best": self.best,
-                },
-            )
+            self._write_history()
+            groups = {
+                "learned": delta(self.sam),
+                "optimiser": optimiser_tensors(self.optimiser, self.optimiser_names),
+                "average": self.average,
+                "best": self.best,
+            }
+            write_state(self.folder.last, State(self.progress, groups, self.settings))
         self._rows = []
         self._saved_at = time.monotonic()
+
+    def _write_history(self) -> None:
+        if self.accelerator.is_main_process:
+            progress = self.progress
+            written = self.folder.append_history(self._rows, progress.history_crc or 0)
+            progress.history_bytes, progress.history_crc = written
+        self._rows = []
 
     def _steps(self) -> Iterator[int]:
         while self.progress.step < self.plan.updates and not self.progress.stopped_early:
@@ -208,30 +294,48 @@ class Trainer:
         for group in self.optimiser.param_groups:
             group["lr"] = rate
         self.sam.train()
-        loss, share, truth = self._gradients(step, images)
+        moving = [tensor.clone() for tensor in self._moving]
+        loss, share, truth = self._gradients(step, images, moving)
         norm = nn.utils.clip_grad_norm_(self.parameters, self.plan.clip_norm or math.inf)
+        asked = torch.full_like(loss, float(requested()))
+        values = self.accelerator.reduce(torch.stack([loss, share, truth, asked]), "mean")
+        loss, share, truth, asked = values.cpu().unbind()
+        self._asked_to_stop = bool(asked) and self.accelerator.num_processes > 1
+        for name, value in (("loss", float(loss)), ("gradient norm", float(norm))):
+            if not math.isfinite(value):  # the values are still those of the last update
+                self._put_back(moving)
+                raise NotFinite(f"the {name} is {name_of(value)}")
         self.optimiser.step()
         self.optimiser.zero_grad(set_to_none=True)
         self._update_average()
-        values = torch.stack([loss, share, truth])
-        loss, share, truth = self.accelerator.reduce(values, "mean").cpu().unbind()
         self._watch_collapse(float(share), float(truth))
         row = {"step": step + 1, "loss": float(loss), "learning_rate": rate, "gradient_norm": float(norm)}
         self._rows.append(row)
+
+    def _put_back(self, moving: list[Tensor]) -> None:
+        """Undo what a forward pass moved beside the gradients, and drop those."""
+        self.optimiser.zero_grad(set_to_none=True)
+        with torch.no_grad():
+            for tensor, before in zip(self._moving, moving, strict=True):
+                tensor.copy_(before)
 
     @property
     def parts(self) -> int:
         """In how many parts an update is computed: as the run decided, or as planned."""
         return self.progress.parts or self.plan.accumulate
 
-    def _gradients(self, step: int, images: Batch) -> tuple[Tensor, Tensor, Tensor]:
+    def _gradients(self, step: int, images: Batch, moving: list[Tensor]) -> tuple[Tensor, Tensor, Tensor]:
         """The gradients of an update; where the device's memory runs out, the same once more in twice as many parts.
+
+        Args:
+            step: from 0.
+            images: of this process.
+            moving: what a forward pass moves, as it was before.
 
         Raises:
             ConfigError: single images do not fit, or several processes would have to agree on the parts.
         """
         seed = step_seed(self.seed, step, self.accelerator.process_index)
-        moving = [tensor.clone() for tensor in self._moving]
         while True:
             torch.manual_seed(seed)
             try:
@@ -239,9 +343,7 @@ class Trainer:
             except torch.OutOfMemoryError:
                 pass  # dealt with outside, where the frames that hold the tensors are gone
             self._take_more_parts(len(images[0]))
-            with torch.no_grad():
-                for tensor, before in zip(self._moving, moving, strict=True):
-                    tensor.copy_(before)
+            self._put_back(moving)
 
     def _take_more_parts(self, num_images: int) -> None:
         """Free what the failed attempt left, and cut the update finer."""
@@ -308,11 +410,17 @@ class Trainer:
         """Score the validation images with the values that would be kept, and remember them if they are the best."""
         assert self.validation is not None
         current = {name: tensor.clone() for name, tensor in delta(self.sam).items()}
+        self._check_values(current)
         put(self.sam, self.average or current, "the running average")
         self.sam.eval()
-        with torch.inference_mode():  # without the autocast of training: the score is that of what will predict
-            scores = self.validation.scores(self.sam)
-        put(self.sam, current, "the current values")
+        try:
+            with torch.inference_mode():  # without the autocast of training: the score is that of what will predict
+                scores = self.validation.scores(self.sam)
+        except Interrupted:
+            self.progress.unscored = self._rows.pop()
+            raise
+        finally:
+            put(self.sam, current, "the current values")
         self._rows[-1] |= {f"val_{name}": value for name, value in scores.items()}
         progress = self.progress
         if scores["iou_per_image"] > progress.best_score:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -13,7 +14,9 @@ from samtune.data.restore import decide, to_original
 from samtune.data.store import ArrayStore
 from samtune.metrics import SegmentationScores, merge
 from samtune.progress import say
+from samtune.training.divergence import NotFinite, all_finite
 from samtune.training.features import CachedFeatures, Views
+from samtune.training.interruption import check
 from samtune.types import Features, Geometry
 
 if TYPE_CHECKING:
@@ -55,16 +58,28 @@ class Validation:
         Returns:
             iou_per_image, dice_per_image, iou_pooled, dice_pooled over all processes' images, and
             `predicted_share`, the mean share of an image's pixels that is called foreground.
+
+        Raises:
+            Interrupted: Ctrl-C, where this process works alone; several go on, or they would wait for each other.
+            NotFinite: the model predicts NaN or an infinite value.
         """
         accumulator = SegmentationScores(self.dataset.class_names)
         shares: list[float] = []
         for index in self.indices[self.rank :: self.num_processes]:
-            predicted = self._predict(sam, index)
+            if self.num_processes == 1:
+                check()
+            try:
+                predicted = self._predict(sam, index)
+            except NotFinite:  # raised below, by all processes
+                shares.append(math.nan)
+                continue
             accumulator.add(self.dataset.pairs[index].stem, predicted, self.dataset.labels(index))
             shares.append(float((predicted > 0).mean()))
         if self.num_processes > 1:
             accumulator = merge(gather_object([accumulator]))
             shares = gather_object(shares)
+        if any(map(math.isnan, shares)):
+            raise NotFinite("the model predicts values that are NaN or infinite on a validation image")
         result = accumulator.result()
         names = ("iou_per_image", "dice_per_image", "iou_pooled", "dice_pooled")
         return {name: float(getattr(result, name)) for name in names} | {
@@ -73,8 +88,10 @@ class Validation:
 
     def _predict(self, sam: Sam, index: int) -> np.ndarray:
         features, geometry = self._encode(sam, index)
-        logits = to_original(sam.decode(features)[0], geometry)
-        return decide(logits).cpu().numpy()
+        decoded = sam.decode(features)[0]
+        if not all_finite([decoded]):
+            raise NotFinite
+        return decide(to_original(decoded, geometry)).cpu().numpy()
 
     def _encode(self, sam: Sam, index: int) -> tuple[Features, Geometry]:
         if index in self._features:
