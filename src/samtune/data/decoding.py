@@ -45,6 +45,7 @@ PLUGINS: dict[str, Any] = {
 Pillow knows, Ghostscript for PostScript among them, and has a limit of pixels of its own."""
 
 ORIENTATION_TAG = 0x0112
+PNG_METADATA = frozenset({b"eXIf", b"tEXt", b"zTXt", b"iTXt"})
 BYTES_PER_PIXEL = {"1": 1, "L": 1, "P": 1, "LA": 2, "I;16": 2, "RGB": 3, "RGBA": 4, "CMYK": 4, "I": 4, "F": 4}
 CHANNELS = {"LA": 2, "RGB": 3, "RGBA": 4, "RGBX": 4, "CMYK": 4}
 
@@ -79,7 +80,7 @@ def decode(path: Path) -> Raw:
             else:
                 image.load()
                 pixels, palette = _pixels_of(image)
-                pixels = _stored(pixels, header.samples, form)
+                pixels = _stored(pixels, header.samples, image.mode)
     return Raw(upright(pixels, header.orientation), palette, header)
 
 
@@ -115,7 +116,8 @@ def _opened(file: BinaryIO, form: str, path: Path) -> ImageFile.ImageFile:
 
 def _header(image: Image.Image, file: BinaryIO, form: str) -> Header:
     samples = _samples(image, file, form)
-    orientation = image.getexif().get(ORIENTATION_TAG, 1)
+    # Pillow decodes a whole PNG before it says that there is no EXIF in it.
+    orientation = 1 if form == "PNG" and not _has_metadata(file) else image.getexif().get(ORIENTATION_TAG, 1)
     if orientation not in range(1, 9):
         orientation = 1
     width, height = image.size
@@ -126,6 +128,21 @@ def _header(image: Image.Image, file: BinaryIO, form: str) -> Header:
     pages = 1 if image.format == "MPO" else 1 + bool(getattr(image, "is_animated", False))
     lossy = form == "JPEG" or (form == "WEBP" and b"VP8L" not in _start_of(file, 65536))
     return Header(hw, orientation, mode, CHANNELS.get(mode, 1), pages, lossy, samples)
+
+
+def _has_metadata(file: BinaryIO) -> bool:
+    """Whether a PNG file has a chunk that may hold an orientation; the file is left where it was."""
+    here = file.tell()
+    file.seek(8)
+    kind = b""
+    while kind not in PNG_METADATA:
+        start = file.read(8)
+        if len(start) < 8:
+            break
+        kind = start[4:]
+        file.seek(int.from_bytes(start[:4], "big") + 4, 1)
+    file.seek(here)
+    return kind in PNG_METADATA
 
 
 def _start_of(file: BinaryIO, num: int) -> bytes:
@@ -199,12 +216,12 @@ def _pixels_of(image: Image.Image) -> tuple[np.ndarray, np.ndarray | None]:
     return np.asarray(image.convert("RGB")), None
 
 
-def _stored(pixels: np.ndarray, samples: Samples, form: str) -> np.ndarray:
-    """The samples in the file, where Pillow has multiplied them up to 255 or 65535 or inverted them."""
-    if samples.white_is_zero and form == "PPM":
-        return 1 - pixels
+def _stored(pixels: np.ndarray, samples: Samples, mode: str) -> np.ndarray:
+    """The samples in the file, where Pillow (whose mode is given) has inverted them or multiplied them up."""
+    if mode == "1":
+        return 1 - pixels if samples.white_is_zero else pixels
     full = 255 if samples.bits <= 8 else 65535
-    if pixels.dtype.kind == "f" or samples.top in (1, full):
+    if samples.top == full:
         return pixels
     stored: np.ndarray = np.rint(pixels.astype(np.float32) * (samples.top / full)).astype(pixels.dtype)
     return stored

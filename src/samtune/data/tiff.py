@@ -169,6 +169,8 @@ def _mode(page: Any, photometric: int) -> tuple[str, tuple[str, ...]]:
 
 def _samples(page: Any, photometric: int) -> Samples:
     """Depth, range and the value of missing samples."""
+    if photometric == PALETTE:
+        return Samples(nodata=_nodata(page))
     # Samples of unequal depth, such as 5, 6 and 5 bit, are brought to 8 by tifffile.
     bits = page.bitspersample if isinstance(page.bitspersample, int) else page.dtype.itemsize * 8
     kind = "u" if page.dtype.kind in "bu" else page.dtype.kind
@@ -184,6 +186,8 @@ def _nodata(page: Any) -> float | None:
         value = float(text.strip(" \0").replace(",", "."))
     except ValueError:
         return None
+    if np.isnan(value):
+        return None  # missing without being named
     if page.dtype.kind == "f":
         with np.errstate(over="ignore"):
             return float(page.dtype.type(value))
@@ -268,8 +272,8 @@ def _check_codestreams(page: Any, used: list[tuple[int, int]], path: Path) -> No
     for offset, count in used:
         handle.seek(offset)
         hw = _codestream_hw(handle.read(min(count, 65_536)))
-        # Blocks of chroma may stand over the border of the last strip.
-        if hw is not None and (hw[0] > ceil(most[0] / 32) * 32 or hw[1] > ceil(most[1] / 32) * 32):
+        # The last strip may be as high as the others, rounded up to whole blocks.
+        if hw is not None and (hw[0] > ceil(most[0] / 32) * 32 or hw[1] > most[1]):
             raise DataError(f"{path}: the TIFF is damaged: a part of it is larger than the image; export it again")
 
 
@@ -278,7 +282,10 @@ def _codestream_hw(data: bytes) -> tuple[int, int] | None:
     if data[:4] == b"RIFF":
         if data[12:16] == b"VP8X":
             return 1 + int.from_bytes(data[27:30], "little"), 1 + int.from_bytes(data[24:27], "little")
-        return None  # the two other kinds have at most 16,384 rows and columns
+        if data[12:16] == b"VP8L":
+            sides = int.from_bytes(data[21:25], "little")
+            return 1 + (sides >> 14 & 0x3FFF), 1 + (sides & 0x3FFF)
+        return int.from_bytes(data[28:30], "little") & 0x3FFF, int.from_bytes(data[26:28], "little") & 0x3FFF
     siz = data.find(b"\xff\x51\0")
     if data[:2] == b"\xff\x4f" or data[4:8] == b"jP  ":
         words = struct.unpack(">4I", data[siz + 6 : siz + 22])
