@@ -117,20 +117,54 @@ def position_windows(sam: Any, rows: int, columns: int, corners: list[tuple[int,
     embedded = sam.vision_encoder.pos_embed[0]
     encoder = torch.stack([embedded[y : y + rows, x : x + columns] for y, x in corners])
     centre = (torch.arange(GRID) + 0.5) / GRID
-    places = torch.stack(torch.meshgrid(centre, centre, indexing="xy"), -1)
+    places = torch.stack(torch.meshgrid(centre, centre, indexing="xy"), -1).to(embedded.device)
     cut = torch.stack([places[y : y + rows, x : x + columns].reshape(-1, 2) for y, x in corners])
     with torch.no_grad():
         decoder = sam.shared_image_embedding(cut)
     return encoder, decoder
 
 
+def _self_attend(attention: Any, hidden: Tensor) -> Tensor:
+    """SAM's image self-attention without relative positions: (B, H, W, D); in float32, which is faster on CPUs."""
+    images, rows, columns, width = hidden.shape
+    heads = attention.num_attention_heads
+    qkv = attention.qkv(hidden).view(images, rows * columns, 3, heads, -1).permute(2, 0, 3, 1, 4)
+    out = _softmax_attention(*qkv.unbind(0))
+    return attention.proj(out.transpose(1, 2).reshape(images, rows, columns, width))  # type: ignore[no-any-return]
+
+
+def _softmax_attention(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+    """Scaled dot-product attention; in float32 on a CPU, whose kernel for the gradient in bfloat16 is slow."""
+    if query.device.type == "cpu":
+        query, key, value = query.float(), key.float(), value.float()
+    with torch.autocast(query.device.type, enabled=False):
+        return F.scaled_dot_product_attention(query, key, value)
+
+
+def _layer(layer: Any, hidden: Tensor) -> Tensor:
+    """One block of the image encoder: (B, H, W, D)."""
+    images, rows, columns, width = hidden.shape
+    normed, window = layer.layer_norm1(hidden), layer.window_size
+    if window:  # sides are multiples of the window here, so nothing is padded
+        grid = normed.view(images, rows // window, window, columns // window, window, width).transpose(2, 3)
+        out = _self_attend(layer.attn, grid.reshape(-1, window, window, width))
+        grid = out.view(images, rows // window, columns // window, window, window, width).transpose(2, 3)
+        hidden = hidden + grid.reshape(hidden.shape)
+    else:
+        hidden = hidden + _self_attend(layer.attn, normed)
+    return hidden + layer.mlp(layer.layer_norm2(hidden))  # type: ignore[no-any-return]
+
+
 def encode(sam: Any, pixels: Tensor, positions: Tensor) -> Tensor:
-    """Run the image encoder: (B, 3, S, S') normalised pixels -> (B, N, C) neck features."""
+    """Run the image encoder: (B, 3, S, S') normalised pixels -> (B, N, C) neck features, float32.
+
+    Sides are multiples of 64.
+    """
     encoder = sam.vision_encoder
     hidden = encoder.patch_embed.projection(pixels).permute(0, 2, 3, 1) + positions
     for layer in encoder.layers:
-        hidden = layer(hidden)
-    return encoder.neck(hidden).flatten(2).transpose(1, 2)  # type: ignore[no-any-return]
+        hidden = _layer(layer, hidden)
+    return encoder.neck(hidden).flatten(2).transpose(1, 2).float()  # type: ignore[no-any-return]
 
 
 def embed_points(sam: Any, places_xy: Tensor, labels: Tensor) -> Tensor:
@@ -157,7 +191,7 @@ def _attend(attention: Any, query: Tensor, key: Tensor, value: Tensor) -> Tensor
     def split(x: Tensor) -> Tensor:
         return x.reshape(x.shape[0] * x.shape[1], x.shape[2], heads, -1).transpose(1, 2)
 
-    out = F.scaled_dot_product_attention(split(query), split(key), split(value))
+    out = _softmax_attention(split(query), split(key), split(value))
     out = out.transpose(1, 2).reshape(images, -1, tokens, width)
     return attention.out_proj(out)  # type: ignore[no-any-return]
 
@@ -230,7 +264,7 @@ def decode(
     logits = hyper @ pixels.flatten(2, 3).transpose(-1, -2)
     logits = logits.view(images, prompts, len(masks), rows, columns, 2, 2, 2, 2)
     logits = logits.permute(0, 1, 2, 3, 5, 7, 4, 6, 8).reshape(images, prompts, -1, 4 * rows, 4 * columns)
-    return logits, decoder.iou_prediction_head(queries[:, :, 0])
+    return logits.float(), decoder.iou_prediction_head(queries[:, :, 0]).float()
 
 
 @torch.no_grad()

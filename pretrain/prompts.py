@@ -1,6 +1,7 @@
 """Sampling of prompts out of label maps: points, boxes, and cells of support images.
 
-All in numpy on integer maps; pixel coordinates (x, y) of the crop, pixel centres at +0.5.
+All in numpy on integer maps; pixel coordinates (x, y) of the crop, pixel centres at +0.5. Targets are kept at the
+decoder's resolution as counts 0-4 of the pixels covered out of 2 x 2.
 """
 
 from __future__ import annotations
@@ -8,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import cv2
 import numpy as np
 
 if TYPE_CHECKING:
@@ -17,6 +19,15 @@ if TYPE_CHECKING:
 Array = Any
 MIN_AREA = 12
 NUM_CROSS_TOKENS = 8
+CELL_COUNTS = (1, 2, 4, 8, 16)
+
+
+def halved(masks: Array) -> Array:
+    """Counts 0-4 of the pixels covered, (..., S / 2, S' / 2) uint8, of bool masks (..., S, S')."""
+    ones = masks.view(np.uint8)
+    rows = ones[..., ::2, :] + ones[..., 1::2, :]
+    counts: Array = rows[..., ::2] + rows[..., 1::2]
+    return counts
 
 
 @dataclass
@@ -25,12 +36,19 @@ class InstancePrompts:
 
     points_xy: Array  # (B, P, 2)
     boxes_xyxy: Array  # (B, P, 4)
-    targets: Array  # (B, P, S, S) bool
+    masks: Array  # (B, P, S, S) bool
     valid: Array  # (B, P) bool
 
 
+def _deepest(mask: Array) -> tuple[int, int]:
+    """The row and column of the pixel farthest from a mask's outline."""
+    depth = cv2.distanceTransform(np.pad(mask.astype(np.uint8), 1), cv2.DIST_L2, 3)[1:-1, 1:-1]
+    row, column = np.unravel_index(int(depth.argmax()), depth.shape)
+    return int(row), int(column)
+
+
 def instance_prompts(rng: Generator, instances: Array, num: int, jitter: float) -> InstancePrompts:
-    """Draw `num` instances an image, a point inside and a jittered box round each.
+    """Draw `num` instances an image, a point inside (half of them the deepest) and a jittered box round each.
 
     Args:
         rng: source of chance.
@@ -52,16 +70,18 @@ def instance_prompts(rng: Generator, instances: Array, num: int, jitter: float) 
         if not len(choices):
             continue
         share = areas[choices] ** 0.25  # a little more of the large ones
-        for p, chosen in enumerate(rng.choice(choices, num, p=share / share.sum())):
+        repeated = len(choices) < num
+        for p, chosen in enumerate(rng.choice(choices, num, replace=repeated, p=share / share.sum())):
             mask = ids == chosen
             ys, xs = np.nonzero(mask)
             k = rng.integers(len(ys))
-            out.points_xy[i, p] = xs[k] + 0.5, ys[k] + 0.5
+            row, column = _deepest(mask) if rng.random() < 0.5 else (ys[k], xs[k])
+            out.points_xy[i, p] = column + 0.5, row + 0.5
             box = np.array([xs.min(), ys.min(), xs.max() + 1, ys.max() + 1], np.float32)
             extent = np.array([box[2] - box[0], box[3] - box[1]] * 2)
             box = box + np.clip(rng.normal(0, 1, 4), -2, 2) * rng.uniform(0, jitter) * extent
             out.boxes_xyxy[i, p] = np.clip(box, 0, [width, height, width, height])
-            out.targets[i, p], out.valid[i, p] = mask, True
+            out.masks[i, p], out.valid[i, p] = mask, True
     return out
 
 
@@ -69,11 +89,11 @@ def category_points(rng: Generator, categories: Array, num: int) -> tuple[Array,
     """Draw one category an image with `num` points, about a third of them (never the first) off it.
 
     Returns:
-        Points (B, num, 2), labels (B, num), targets (B, S, S') bool, valid (B,) bool.
+        Points (B, num, 2), labels (B, num), masks (B, S, S') bool, valid (B,) bool.
     """
     images, height, width = categories.shape
     points, labels = np.zeros((images, num, 2), np.float32), np.ones((images, num), np.int64)
-    targets, valid = np.zeros((images, height, width), bool), np.zeros(images, bool)
+    masks, valid = np.zeros((images, height, width), bool), np.zeros(images, bool)
     for i, ids in enumerate(categories):
         present = np.flatnonzero(np.bincount(ids.ravel(), minlength=2)[1:] >= MIN_AREA) + 1
         if not len(present):
@@ -86,18 +106,18 @@ def category_points(rng: Generator, categories: Array, num: int) -> tuple[Array,
             ys, xs = outside if negative else inside
             k = rng.integers(len(ys))
             points[i, p], labels[i, p] = (xs[k] + 0.5, ys[k] + 0.5), 0 if negative else 1
-        targets[i], valid[i] = mask, True
-    return points, labels, targets, valid
+        masks[i], valid[i] = mask, True
+    return points, labels, masks, valid
 
 
 @dataclass
 class CrossPrompts:
-    """Tokens made of cells of support images: B images, P prompts, 8 tokens, up to 8 cells averaged in each."""
+    """Tokens made of cells of support images: B images, P prompts, 8 tokens, up to 16 cells averaged in each."""
 
-    cells: Array  # (B, P, 8, 8) index into the flattened (B * N) cells
-    weights: Array  # (B, P, 8, 8), sum to 1 over the cells of a token
+    cells: Array  # (B, P, 8, 16) index into the flattened (B * N) cells
+    weights: Array  # (B, P, 8, 16), sum to 1 over the cells of a token
     labels: Array  # (B, P, 8) 1 category, 0 background
-    targets: Array  # (B, P, S, S') bool
+    masks: Array  # (B, P, S, S') bool
     valid: Array  # (B, P) bool
     categories: Array  # (B, P) the category asked for
 
@@ -111,7 +131,7 @@ def cell_shares(mask: NDArray[Any], patch: int) -> NDArray[Any]:
 
 
 def cross_prompts(rng: Generator, categories: Array, inside: Array, group: int, num: int, patch: int) -> CrossPrompts:
-    """Draw category prompts whose tokens come from the other images of the same scene.
+    """Draw category prompts whose tokens come from one or more of the other images of the same scene.
 
     Args:
         rng: source of chance.
@@ -123,10 +143,10 @@ def cross_prompts(rng: Generator, categories: Array, inside: Array, group: int, 
     """
     images, height, width = categories.shape
     cells = (height // patch) * (width // patch)
-    most = NUM_CROSS_TOKENS
+    most, deep = NUM_CROSS_TOKENS, CELL_COUNTS[-1]
     out = CrossPrompts(
-        np.zeros((images, num, most, 8), np.int64),
-        np.zeros((images, num, most, 8), np.float32),
+        np.zeros((images, num, most, deep), np.int64),
+        np.zeros((images, num, most, deep), np.float32),
         np.zeros((images, num, most), np.int64),
         np.zeros((images, num, height, width), bool),
         np.zeros((images, num), bool),
@@ -140,7 +160,7 @@ def cross_prompts(rng: Generator, categories: Array, inside: Array, group: int, 
         present = [v for v in np.unique(categories[first : first + group]) if v > 0]
         for p in range(num if present else 0):
             chosen = present[rng.integers(len(present))]
-            support = others if rng.random() < 0.5 else [others[rng.integers(len(others))]]
+            support = rng.permutation(others)[: int(rng.integers(1, len(others) + 1))]
             at = np.concatenate([np.arange(j * cells, (j + 1) * cells) for j in support])
             share = shares[chosen][at]
             if share.max() <= 0.05:
@@ -153,9 +173,9 @@ def cross_prompts(rng: Generator, categories: Array, inside: Array, group: int, 
             for t in range(most):
                 cover = share if t < num_inside else background
                 pool = at[cover >= min(0.6, cover.max() * 0.8)]
-                count = int(rng.choice([1, 2, 4, 8]))
+                count = int(rng.choice(CELL_COUNTS))
                 out.cells[i, p, t, :count] = rng.choice(pool, count)
                 out.weights[i, p, t, :count] = 1 / count
                 out.labels[i, p, t] = int(t < num_inside)
-            out.targets[i, p], out.valid[i, p], out.categories[i, p] = target, True, chosen
+            out.masks[i, p], out.valid[i, p], out.categories[i, p] = target, True, chosen
     return out

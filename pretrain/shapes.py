@@ -143,6 +143,25 @@ def _creature(rng: Generator, c: Category, at: Array, r: float, angle: float) ->
     return strokes
 
 
+def _star(rng: Generator, c: Category, at: Array, r: float, angle: float) -> list[Stroke]:
+    turn = np.linspace(0, 2 * np.pi, 2 * c.sides, endpoint=False) + angle
+    reach = np.where(np.arange(2 * c.sides) % 2, 1.35, 1.35 * (0.35 + 0.5 * c.irregular)) * r
+    return [Stroke(np.stack([np.cos(turn), np.sin(turn)], 1) * reach[:, None] + at)]
+
+
+def _crescent(rng: Generator, c: Category, at: Array, r: float, angle: float) -> list[Stroke]:
+    turn = np.linspace(0.15, 2 * np.pi - 0.15, 28)
+    outer = np.stack([np.cos(turn), np.sin(turn)], 1)
+    inner = outer[::-1] * (0.72, 0.72) + (0.2 + 0.3 * c.irregular, 0)
+    return [Stroke(_turned(np.vstack([outer, inner]) * r * 1.2, angle) + at)]
+
+
+def _spiral(rng: Generator, c: Category, at: Array, r: float, angle: float) -> list[Stroke]:
+    turn = np.linspace(0.8, 2.5 * np.pi + 3 * c.irregular, 40)
+    path = np.stack([np.cos(turn + angle), np.sin(turn + angle)], 1) * (turn / turn[-1])[:, None] * r * 1.5
+    return [Stroke(path + at, max(1.5, r * 0.2))]
+
+
 MAKERS: dict[str, Callable[..., list[Stroke]]] = {
     "ellipse": _ellipse,
     "blob": _blob,
@@ -154,6 +173,9 @@ MAKERS: dict[str, Callable[..., list[Stroke]]] = {
     "curve": _curve,
     "tree": _tree,
     "creature": _creature,
+    "star": _star,
+    "crescent": _crescent,
+    "spiral": _spiral,
 }
 
 

@@ -1,219 +1,332 @@
-"""Pre-train `nano`: a SAM of 3.95 million parameters, on procedural scenes only, on two CPU cores.
+"""Pre-train `nano`: a SAM of 3.95 million parameters, on drawn scenes, in the background and in many sittings.
 
-The schedule follows the wall clock: 128-pixel views, then 192, then whole padded 256-pixel images; a constant
-learning rate with a linear fall at the end. The exponential average of the weights is exported every few
-minutes as a transformers folder in fp16; `--resume` goes on from the state beside it.
+All of a run is in its `--state` folder: `plan.json` (fixed when it is created), `state.pt` (every ten minutes, in one
+step), `log.jsonl`. Started again, a run goes on where its last state was written, with the same scenes, views and
+prompts, so that a run that was killed ends, on the same machine, with the weights of one that was not. It waits while
+`pause` lies in the folder, ends early and in good order on SIGTERM, and refuses to run twice.
 """
 
 from __future__ import annotations
 
 import argparse
-import datetime
+import fcntl
 import json
 import math
 import os
+import shutil
+import signal
 import time
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 
-from model import GRID, PATCH, check, encode, new_model, position_windows
+from feed import Feeder, Pool, draw_slot
+from materials import Bank
+from model import check, new_model
 from muon import optimisers
-from objective import Objective, Side
-from prompts import cell_shares
-from replay import LAYOUTS, Replay, batch, draw_slot
-from scenes import texture_bank
+from objective import Objective, Side, Weights
+from schedule import Plan, load_plan
+from scoring import SEED, score
 
-PHASES = ((0.66, 128, 4), (0.86, 192, 2), (1.0, 256, 1))  # up to this share: pixels, scenes a step
-NUM_HELD_OUT, HELD_OUT_SEED = 16, 999
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from feed import Batch
+
+NUM_HELD_OUT = 24
+MORE = (("border", Plan.border), ("clicks", Plan.clicks))
+TIED = "prompt_encoder.shared_embedding.positional_embedding"
 
 
 def arguments() -> argparse.Namespace:
     """Read the command line."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--out", type=Path, default=Path("runs/nano"), help="folder of exports, state and log")
-    parser.add_argument("--minutes", type=float, default=80, help="wall-clock length of the schedule")
-    parser.add_argument("--until", help="HH:MM (local) at which the schedule ends, instead of --minutes")
-    parser.add_argument("--resume", action="store_true", help="go on from OUT/state.pt with a new schedule")
-    parser.add_argument("--start", type=float, default=0.0, help="share of the schedule to start at")
-    parser.add_argument("--lr", type=float, default=8e-4)
-    parser.add_argument("--adamw", action="store_true", help="AdamW alone, without Muon")
-    parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--period", type=float, default=0.8, help="seconds from one new scene to the next")
-    parser.add_argument("--validate-every", type=float, default=300, help="seconds")
-    return parser.parse_args()
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--state", type=Path, help="folder of the run: created, or gone on with")
+    parser.add_argument("--assets", type=Path, help="folder that assets.py wrote; without it scenes are drawn only")
+    parser.add_argument("--export", type=Path, help="write STATE's averaged weights here in fp16, and end")
+    parser.add_argument("--score", type=Path, nargs="+", help="score these transformers folders on held-out scenes")
+    parser.add_argument("--from", dest="origin", type=Path, help="transformers folder that a new run starts from")
+    parser.add_argument("--position", type=float, default=0.0, help="share of the work that --from has behind it")
+    parser.add_argument("--decay-from", type=Path, help="state folder whose run a new one branches off from")
+    parser.add_argument("--decay", type=float, default=20_000, help="units of work in which a branch ends")
+    for name, default in (("seed", 0), ("warm-up", 200), ("parts", 2), ("slots", 300), ("scale", 1)):
+        parser.add_argument(f"--{name}", type=int, default=default, help="of a new run; see schedule.Plan")
+    for name, amount in (("work", Plan.work), ("fall", Plan.fall), ("lr", Plan.lr), ("keep", Plan.keep), *MORE):
+        parser.add_argument(f"--{name}", type=float, default=amount, help="of a new run; see schedule.Plan")
+    parser.add_argument("--held-out", type=int, default=NUM_HELD_OUT, help="scenes that are scored")
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--bf16", choices=("auto", "on", "off"), default="auto", help="auto: where the hardware has it")
+    parser.add_argument("--workers", type=int, default=0, help="processes that draw ahead; 0: none, and reproducible")
+    parser.add_argument("--stop-after", type=float, default=math.inf, help="end this sitting after so much new work")
+    parser.add_argument("--save-every", type=float, default=600, help="seconds")
+    parser.add_argument("--score-every", type=float, default=3600, help="seconds of CPU time; inf: at the end alone")
+    options = parser.parse_args()
+    if (options.state is None) == (options.score is None):
+        parser.error("Expected either --state or --score.")
+    return options
 
 
-def _seconds_left(options: argparse.Namespace) -> float:
-    if options.until is None:
-        return float(options.minutes * 60)
-    hour, minute = (int(v) for v in options.until.split(":"))
-    now = datetime.datetime.now()
-    end = now.replace(hour=hour, minute=minute, second=0)
-    return (end - now).total_seconds() % 86400
+def has_bf16(device: str) -> bool:
+    """Whether a device multiplies bfloat16 matrices in hardware."""
+    if device.startswith("cuda"):
+        return bool(torch.cuda.is_bf16_supported())
+    return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
 
 
-def learning_rate(share: float, step: int, peak: float) -> float:
-    """Warm up over 100 steps, hold, and fall linearly to 2 % over the last 40 % of the time."""
-    fall = 1.0 if share < 0.6 else max(0.02, (1 - share) / 0.4)
-    return peak * min(1.0, (step + 1) / 100) * fall
+def load_weights(sam: Any, folder: Path) -> None:
+    """Load a transformers folder's weights into a float32 model."""
+    weights = load_file(folder / "model.safetensors")
+    weights.setdefault(TIED, weights["shared_image_embedding.positional_embedding"])
+    sam.load_state_dict({name: value.float() for name, value in weights.items()})
 
 
-@torch.no_grad()
-def probe_iou(sam: Any, images: Any) -> float:
-    """A ridge regression on one image's neck features, read on another of the same scene: mean IoU of cells."""
-    side = images.pixels.shape[-1] // PATCH
-    embedding = encode(sam, images.pixels, position_windows(sam, side, side, images.corners)[0])
-    scores = []
-    for first in range(0, len(embedding), LAYOUTS):
-        for k in np.unique(images.categories[first]):
-            truth = torch.from_numpy(cell_shares(images.categories[first : first + 2] == k, PATCH)).view(2, -1)
-            if k == 0 or truth.sum(1).min() < 1:
-                continue
-            x = torch.cat([embedding[first : first + 2], torch.ones(2, side * side, 1)], -1)
-            gram = x[0].T @ x[0] + 10 * torch.eye(x.shape[-1])
-            guess, want = x[1] @ torch.linalg.solve(gram, x[0].T @ truth[0]) > 0.4, truth[1] > 0.5
-            scores.append(float((guess & want).sum() / (guess | want).sum().clamp_min(1)))
-    return float(np.mean(scores))
+def export(sam: Any, weights: dict[str, torch.Tensor], folder: Path) -> None:
+    """Write weights as a transformers folder in fp16."""
+    folder.mkdir(parents=True, exist_ok=True)
+    whole = sam.state_dict() | weights
+    halves = {n: p.detach().cpu().half().contiguous() for n, p in whole.items() if n != TIED}
+    save_file(halves, folder / "part.safetensors", metadata={"format": "pt"})
+    os.chmod(folder / "part.safetensors", 0o644)
+    os.replace(folder / "part.safetensors", folder / "model.safetensors")
+    sam.config.save_pretrained(folder)
 
 
-class Run:
-    """The state of a run and its files."""
+def held_out_scenes(assets: Path | None, num: int) -> list[Any]:
+    """Scenes of other shapes, textures, assets and themes than training's, the same ones every time."""
+    bank = Bank(SEED, assets, held_out=True)
+    return [draw_slot(np.random.default_rng([SEED, k]), bank) for k in range(num)]
+
+
+class Trainer:
+    """The model, its optimisers and averages, and where the run stands."""
+
+    def __init__(self, plan: Plan, device: str, bf16: bool) -> None:
+        self.plan, self.device, self.bf16 = plan, torch.device(device), bf16
+        self.step, self.work, self.cpu_s = 0, plan.start, 0.0
+        torch.manual_seed(plan.seed)
+        self.sam, self.side_heads = new_model(plan.seed), Side()
+        self.sam.to(self.device), self.side_heads.to(self.device)
+        self.sam.shared_image_embedding.requires_grad_(False)
+        self.named = {n: p for n, p in self.sam.named_parameters() if p.requires_grad}
+        self.parameters = self.named | {f"side.{n}": p for n, p in self.side_heads.named_parameters()}
+        masks = {n for n in self.named if "mask_embed" in n and "no_mask" not in n}
+        self.optimisers = optimisers(
+            {n: p for n, p in self.parameters.items() if n not in masks}, plan.lr, True, half=bf16
+        )
+        own = [self.named[n] for n in sorted(masks)]
+        self.optimisers.append(torch.optim.AdamW(own, plan.lr, betas=(0.9, 0.98), weight_decay=0.0))
+        self.objective = Objective(self.sam, self.side_heads, Weights(border=plan.border, share_clicks=plan.clicks))
+        self.rng = np.random.default_rng([plan.seed, 1])
+        self.start_average()
+
+    def start_average(self) -> None:
+        """Set the average to the weights as they are."""
+        self.average = {n: p.detach().clone() for n, p in self.named.items()}
+
+    def train_step(self, batches: list[Batch], work: float) -> dict[str, float]:
+        """One update on the parts of a step; `work` is what they count for."""
+        rate = self.plan.rate(self.work, self.step)
+        rows: list[dict[str, float]] = []
+        for batch in batches:
+            with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16):
+                loss, figures = self.objective(self.rng, batch)
+            (loss / len(batches)).backward()  # type: ignore[no-untyped-call]
+            rows.append(figures)
+        names = {n for row in rows for n in row}
+        totals = {n: float(np.mean([row[n] for row in rows if n in row])) for n in sorted(names)}
+        totals["norm"] = float(torch.nn.utils.clip_grad_norm_(list(self.parameters.values()), 1.0))
+        for optimiser in self.optimisers:
+            for group in optimiser.param_groups:
+                group["lr"] = rate
+            optimiser.step()
+            optimiser.zero_grad()
+        self.step, self.work = self.step + 1, self.work + work
+        keep = min(self.plan.keep, (10 + self.step) / (100 + self.step))
+        live = [p.detach() for p in self.named.values()]
+        torch._foreach_lerp_([self.average[n] for n in self.named], live, 1 - keep)
+        return totals | {"lr": rate}
+
+    def scored(self, slots: list[Any]) -> dict[str, float]:
+        """Score the averaged weights."""
+        live = {n: p.detach().clone() for n, p in self.named.items()}
+        with torch.no_grad():
+            for name, parameter in self.named.items():
+                parameter.copy_(self.average[name])
+            row = score(self.sam, slots)
+            for name, parameter in self.named.items():
+                parameter.copy_(live[name])
+        return row
+
+    def state(self) -> dict[str, Any]:
+        """All that `load` needs."""
+        return {
+            "sam": self.sam.state_dict(), "side": self.side_heads.state_dict(), "average": self.average,
+            "optimisers": [o.state_dict() for o in self.optimisers], "step": self.step, "work": self.work,
+            "cpu_s": self.cpu_s, "chance": json.dumps(self.rng.bit_generator.state),
+        }  # fmt: skip
+
+    def load(self, state: dict[str, Any]) -> None:
+        """Go on from a state."""
+        self.sam.load_state_dict(state["sam"])
+        self.side_heads.load_state_dict(state["side"])
+        self.average = {n: v.to(self.device) for n, v in state["average"].items()}
+        for optimiser, saved in zip(self.optimisers, state["optimisers"], strict=True):
+            optimiser.load_state_dict(saved)
+        self.step, self.work, self.cpu_s = state["step"], state["work"], state["cpu_s"]
+        self.rng.bit_generator.state = json.loads(state["chance"])
+
+
+def create(options: argparse.Namespace) -> Plan:
+    """Write the plan of a new run, or of one that branches off another to end soon."""
+    if options.decay_from:
+        shutil.copy(options.decay_from / "state.pt", options.state / "state.pt")
+        done = float(torch.load(options.state / "state.pt", weights_only=True)["work"])
+        work = done + options.decay
+        plan = replace(load_plan(options.decay_from / "plan.json"), work=work, fall=options.decay / work)
+    else:
+        names = ("seed", "work", "fall", "lr", "warm_up", "parts", "slots", "scale", "keep", "border", "clicks")
+        plan = Plan(**{n: getattr(options, n) for n in names}, start=options.position * options.work)
+    plan.save(options.state / "plan.json")
+    return plan
+
+
+class Sitting:
+    """One sitting of a run: from its last state until its end, a signal, or `--stop-after`."""
 
     def __init__(self, options: argparse.Namespace) -> None:
-        self.options, self.step = options, 0
-        torch.manual_seed(options.seed)
-        self.sam, self.side_heads = new_model(options.seed), Side()
-        self.sam.shared_image_embedding.requires_grad_(False)
-        named = {n: p for n, p in self.sam.named_parameters() if p.requires_grad}
-        self.parameters = named | {f"side.{n}": p for n, p in self.side_heads.named_parameters()}
-        masks = {n for n in named if "mask_embed" in n and "no_mask" not in n}
-        self.optimisers = optimisers(
-            {n: p for n, p in self.parameters.items() if n not in masks}, options.lr, not options.adamw
-        )
-        self.optimisers.append(torch.optim.AdamW([named[n] for n in sorted(masks)], options.lr, weight_decay=0.0))
-        self.average = {n: p.detach().clone() for n, p in named.items()}
-        self.objective = Objective(self.sam, self.side_heads)
-        options.out.mkdir(parents=True, exist_ok=True)
-        if options.resume:
-            self._load()
-        self.rng = np.random.default_rng([options.seed, self.step])
-        textures, rng = texture_bank(HELD_OUT_SEED), np.random.default_rng(HELD_OUT_SEED)
-        self.held_out = [draw_slot(rng, textures) for _ in range(NUM_HELD_OUT)]
+        self.options, self.folder, self.stopped = options, options.state, False
+        new = not (self.folder / "plan.json").exists()
+        plan = create(options) if new else load_plan(self.folder / "plan.json")
+        bf16 = has_bf16(options.device) if options.bf16 == "auto" else options.bf16 == "on"
+        self.trainer = Trainer(plan, options.device, bf16)
+        bank = Bank(plan.seed, options.assets)
+        self.parts = np.random.default_rng([plan.seed, 2])
+        self.feeder = Feeder(bank, plan.seed, plan.slots if not options.workers else 1)
+        if (self.folder / "state.pt").exists():
+            state = torch.load(self.folder / "state.pt", weights_only=True, map_location="cpu")
+            self.trainer.load(state)
+            self.parts.bit_generator.state = json.loads(state["parts"])
+            if not options.workers:
+                self.feeder.load(json.loads(state["feeder"]))
+        elif options.origin:
+            load_weights(self.trainer.sam, options.origin)
+            self.trainer.start_average()
+        self.pool = None
+        if options.workers:
+            seed, slots = plan.seed + 1000 * (self.trainer.step + 1), max(8, plan.slots // options.workers)
+            self.pool = Pool(bank, seed, slots, options.workers, self._requests())
+        self.held_out: list[Any] = []
+        self.log({"sitting": time.strftime("%Y-%m-%d %H:%M"), "bf16": bf16, "device": options.device, "new": new})
+
+    def _requests(self) -> Iterator[tuple[int, int, int, float]]:
+        while True:
+            yield self.trainer.plan.draw_part(self.parts, self.trainer.work)
 
     def log(self, row: dict[str, Any]) -> None:
-        """Append a row to the log and print it."""
-        row = {k: round(v, 5) if isinstance(v, float) else v for k, v in row.items()}
-        with (self.options.out / "log.jsonl").open("a") as file:
+        """Append a row, with where the run stands."""
+        trainer = self.trainer
+        place = {"step": trainer.step, "work": round(trainer.work, 1), "core_h": round(trainer.cpu_s / 3600, 4)}
+        row = place | {k: round(v, 5) if isinstance(v, float) else v for k, v in row.items()}
+        with (self.folder / "log.jsonl").open("a") as file:
             file.write(json.dumps(row) + "\n")
         print(json.dumps(row), flush=True)
 
-    def train_step(self, replay: Replay, side: int, scenes: int, lr: float) -> dict[str, float]:
-        """One update."""
-        pad = 0.4 if side == 256 else 0.1
-        images = batch(self.rng, replay.draw(self.rng, scenes), side, pad=pad)
-        clicks = self.rng.random() < 0.25
-        loss, figures = self.objective(self.rng, images, clicks, guided=not clicks and self.rng.random() < 0.6)
-        for optimiser in self.optimisers:
-            optimiser.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
-        figures["norm"] = float(torch.nn.utils.clip_grad_norm_(list(self.parameters.values()), 1.0))
-        for optimiser in self.optimisers:
-            for group in optimiser.param_groups:
-                group["lr"] = lr
-            optimiser.step()
-        self.step += 1
-        keep = min(0.998, (10 + self.step) / (100 + self.step))
-        live = [self.parameters[n].detach() for n in self.average]
-        torch._foreach_lerp_(list(self.average.values()), live, 1 - keep)
-        return figures
-
-    @torch.no_grad()
-    def validate(self, side: int = 256) -> dict[str, float]:
-        """Measure the averaged weights on held-out scenes, and export them."""
-        live = {n: self.parameters[n].detach().clone() for n in self.average}
-        for n, value in self.average.items():
-            self.parameters[n].copy_(value)
-        rows, rng = [], np.random.default_rng(HELD_OUT_SEED)
-        for first in range(0, NUM_HELD_OUT, 4):
-            images = batch(rng, self.held_out[first : first + 4], side, augment=False)
-            figures = self.objective(rng, images, clicks=False, guided=True)[1]
-            rows.append(figures | {"probe": probe_iou(self.sam, images)})
-        self.export()
-        for n, value in live.items():
-            self.parameters[n].copy_(value)
-        return {k: float(np.mean([r[k] for r in rows])) for k in rows[0]}
-
-    def export(self) -> None:
-        """Write the current weights as a transformers folder, and the state for `--resume`."""
-        out = self.options.out
-        weights = {n: p.detach().half().contiguous() for n, p in self.sam.state_dict().items()}
-        weights.pop("prompt_encoder.shared_embedding.positional_embedding", None)  # tied
-        save_file(weights, out / "part.safetensors", metadata={"format": "pt"})
-        os.chmod(out / "part.safetensors", 0o644)
-        os.replace(out / "part.safetensors", out / "model.safetensors")
-        self.sam.config.save_pretrained(out)
-
     def save(self) -> None:
-        """Write the state for `--resume`."""
-        out = self.options.out
-        state = {
-            "sam": self.sam.state_dict(), "side": self.side_heads.state_dict(), "average": self.average,
-            "optimisers": [o.state_dict() for o in self.optimisers], "step": self.step,
-        }  # fmt: skip
-        torch.save(state, out / "part.pt")
-        os.replace(out / "part.pt", out / "state.pt")
+        """Write the state, in one step."""
+        chance = {"parts": json.dumps(self.parts.bit_generator.state), "feeder": json.dumps(self.feeder.state())}
+        with (self.folder / "part.pt").open("wb") as file:
+            torch.save(self.trainer.state() | chance, file)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(self.folder / "part.pt", self.folder / "state.pt")
 
-    def _load(self) -> None:
-        state = torch.load(self.options.out / "state.pt", weights_only=True)
-        self.sam.load_state_dict(state["sam"])
-        self.side_heads.load_state_dict(state["side"])
-        self.average, self.step = state["average"], state["step"]
-        for optimiser, saved in zip(self.optimisers, state["optimisers"], strict=True):
-            optimiser.load_state_dict(saved)
+    def score(self) -> None:
+        """Score the averaged weights on held-out scenes and log it."""
+        if not self.options.held_out:
+            return
+        if not self.held_out:
+            self.held_out = held_out_scenes(self.options.assets, self.options.held_out)
+        self.log({f"held_{k}": v for k, v in self.trainer.scored(self.held_out).items()})
+
+    def _batches(self) -> tuple[list[Batch], float]:
+        plan, batches, work = self.trainer.plan, [], 0.0
+        for _ in range(plan.parts):
+            if self.pool:
+                batches.append(self.pool.next())
+            else:
+                batches.append(self.feeder.next(*plan.draw_part(self.parts, self.trainer.work)))
+            work += len(batches[-1].pixels) * (batches[-1].pixels.shape[1] / 256) ** 2
+        return batches, work
+
+    def run(self) -> None:
+        """Train until the end of the sitting."""
+        trainer, options = self.trainer, self.options
+        first_work, saved = trainer.work, time.monotonic()
+        clock, scored_at = time.process_time(), trainer.cpu_s
+        smooth: dict[str, float] = {}
+        if trainer.step == 0 and math.isfinite(options.score_every):
+            self.score()
+            self.save()
+        while trainer.work < min(trainer.plan.work, first_work + options.stop_after) and not self.stopped:
+            while (self.folder / "pause").exists() and not self.stopped:
+                time.sleep(2)
+            figures = trainer.train_step(*self._batches())
+            trainer.cpu_s, clock = trainer.cpu_s + time.process_time() - clock, time.process_time()
+            for name, value in figures.items():
+                smooth[name] = 0.95 * smooth.get(name, value) + 0.05 * value
+            if trainer.step % 50 == 0:
+                self.log(smooth)
+            if time.monotonic() - saved > options.save_every:
+                self.save()
+                saved = time.monotonic()
+            if trainer.cpu_s - scored_at > options.score_every:
+                self.score()
+                scored_at = trainer.cpu_s
+        if trainer.work >= trainer.plan.work:
+            self.score()
+        self.save()
+        if self.pool:
+            self.pool.close()
+
+
+def score_folders(folders: list[Path], assets: Path | None, num: int) -> None:
+    """Print the held-out scores of transformers folders, a JSON row each."""
+    slots = held_out_scenes(assets, num)
+    for folder in folders:
+        sam = new_model(0).requires_grad_(False)
+        load_weights(sam, folder)
+        row = {k: round(v, 4) for k, v in score(sam, slots).items()}
+        print(json.dumps({"model": str(folder)} | row), flush=True)
 
 
 def main() -> None:
-    """Train until the clock says so."""
+    """Score, export, or train."""
     options = arguments()
-    replay = Replay(options.seed + int(time.time()) * options.resume, eager=200, period_s=options.period)
-    torch.set_num_threads(options.threads)
+    torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
     torch.set_flush_denormal(True)
-    run = Run(options)
-    total = _seconds_left(options)
-    run.log({"check": check(run.sam), "parameters": sum(p.numel() for p in run.sam.parameters()), "seconds": total})
-    while replay.count.value < 50:
-        time.sleep(0.2)
-    start, marked, checked, first = time.time(), time.time(), 0.0, run.step
-    smooth: dict[str, float] = {}
-    try:
-        while (share := options.start + (1 - options.start) * (time.time() - start) / total) < 1:
-            _, side, scenes = next(phase for phase in PHASES if share < phase[0])
-            run.objective.balance = 0.25 if run.step < 600 else 0.1
-            lr = learning_rate(share, run.step, options.lr)
-            for k, v in run.train_step(replay, side, scenes, lr).items():
-                smooth[k] = v if not math.isfinite(smooth.get(k, v)) else 0.95 * smooth.get(k, v) + 0.05 * v
-            if run.step % 25 == 0:
-                now = time.time()
-                place = {"step": run.step, "minutes": (now - start) / 60, "side": side, "lr": lr}
-                run.log(place | {"s_step": (now - marked) / 25, "scenes": replay.count.value} | smooth)
-                marked = now
-            if run.step - first == 5 or time.time() - checked > options.validate_every:
-                row = {f"val_{k}": v for k, v in run.validate().items()}
-                run.save()
-                run.log({"step": run.step, "minutes": (time.time() - start) / 60} | row)
-                checked = marked = time.time()
-        row = {f"val_{k}": v for k, v in run.validate().items()}
-        run.save()
-        run.log({"step": run.step, "minutes": (time.time() - start) / 60, "final": True} | row)
-    finally:
-        replay.close()
+    if options.score:
+        score_folders(options.score, options.assets, options.held_out)
+        return
+    options.state.mkdir(parents=True, exist_ok=True)
+    if options.export:
+        state = torch.load(options.state / "state.pt", weights_only=True, map_location="cpu")
+        export(new_model(0), state["average"], options.export)
+        return
+    with (options.state / "lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise SystemExit(f"A run of {options.state} is under way already.") from None
+        sitting = Sitting(options)
+        signal.signal(signal.SIGTERM, lambda *_: setattr(sitting, "stopped", True))
+        if sitting.trainer.step == 0:
+            sitting.log({"check": check(sitting.trainer.sam)} if options.device == "cpu" else {})
+        sitting.run()
 
 
 if __name__ == "__main__":
-    assert GRID * PATCH == 256
     main()
