@@ -20,6 +20,7 @@ from samtune.config import RunConfig, claim_run
 from samtune.data import open_dataset, read_image
 from samtune.data.transforms import check_image
 from samtune.errors import ConfigError, ShapeError
+from samtune.files import reported
 from samtune.methods import copy_specialist
 from samtune.predict import Predictor, evaluate, find_images, load_predictor
 from samtune.training import TrainSettings, locked, train
@@ -210,13 +211,18 @@ class Specialist:
                 tta=self.predictor.tta,
             )
 
-    def save(self, folder: Paths) -> Path:
+    def save(self, folder: Paths, *, overwrite: bool = False) -> Path:
         """Copy the specialist (tensors, configuration, model card) to a folder and return it.
+
+        Args:
+            folder: made where it is not there; a specialist that samtune saved there is replaced.
+            overwrite: replace files that samtune did not write or that were changed since, too.
 
         Raises:
             WeightsError: its own folder is gone or damaged.
+            OutputError: a file in the folder is not samtune's to replace, or the disk refuses.
         """
-        copy_specialist(self.path, folder)
+        copy_specialist(self.path, folder, overwrite=overwrite)
         return Path(folder)
 
     def _predictions(self, images: Images) -> Iterator[Prediction]:
@@ -297,4 +303,5 @@ def _as_ids(mask: np.ndarray, image_hw: tuple[int, ...], number: int) -> np.ndar
 def _write(file: Path, pixels: np.ndarray) -> None:
     done, coded = cv2.imencode(".png", pixels)
     assert done
-    file.write_bytes(coded.tobytes())
+    with reported(file.parent, file.name):
+        file.write_bytes(coded.tobytes())

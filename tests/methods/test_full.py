@@ -16,7 +16,7 @@ from torch import Tensor
 
 from samtune.errors import WeightsError
 from samtune.losses import segmentation_loss
-from samtune.methods import adapt, card_of, delta, load_specialist, make_method, read_card, save, trainable
+from samtune.methods import adapt, card_of, delta, load_specialist, make_method, read_card, save, saving_to, trainable
 from samtune.methods.card import write_card
 from samtune.sam import Sam, build
 from tests.tiny import tiny_sam
@@ -151,6 +151,6 @@ def test_the_whole_model_is_saved_strictly(method: str, tmp_path: Path) -> None:
     with pytest.raises(WeightsError, match="sha256"):
         load_specialist(tmp_path, tiny_sam())
     digest = hashlib.sha256((tmp_path / "adapter_model.safetensors").read_bytes()).hexdigest()
-    write_card(tmp_path, replace(card, adapter_sha256=digest), 0)
+    write_card(saving_to(tmp_path, overwrite=True), replace(card, adapter_sha256=digest), 0)
     with pytest.raises(WeightsError, match=r"missing \['vision_encoder.layers.1.attn.qkv.weight'\]"):
         load_specialist(tmp_path, tiny_sam())

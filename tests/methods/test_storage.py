@@ -16,8 +16,9 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 import samtune
-from samtune.errors import MethodError, WeightsError
-from samtune.methods import adapt, card_of, delta, load_specialist, make_method, read_card, save
+from samtune.errors import MethodError, OutputError, WeightsError
+from samtune.methods import adapt, card_of, delta, load_specialist, make_method, read_card, save, saving_to
+from samtune.outputs import LIST_FILE
 from samtune.types import Averaging
 from tests.tiny import tiny_sam
 
@@ -55,7 +56,7 @@ def test_round_trip_is_bit_equal(folder: Path, path: str) -> None:
     assert card.class_names == ("cell", "debris")
     assert card.samtune_version == samtune.__version__
     assert (folder / "README.md").read_text().startswith("---\n")
-    assert sorted(file.name for file in folder.iterdir()) == sorted([TENSORS, CONFIG, "README.md"])
+    assert sorted(file.name for file in folder.iterdir()) == sorted([TENSORS, CONFIG, "README.md", LIST_FILE])
 
 
 def refused(folder: Path, *told: str, **base: Any) -> None:
@@ -180,3 +181,27 @@ def test_nothing_is_pickled() -> None:
             if isinstance(node, ast.Call) and ast.unparse(node.func) in ("np.load", "numpy.load"):
                 allowed = {keyword.arg: ast.unparse(keyword.value) for keyword in node.keywords}
                 assert allowed.get("allow_pickle", "False") == "False", where
+
+
+FOREIGN = ["README.md", TENSORS, CONFIG]
+
+
+@pytest.mark.parametrize("name", FOREIGN)
+def test_a_specialist_never_replaces_a_users_file(folder: Path, tmp_path: Path, name: str) -> None:
+    """Such as the README of the user's own project, an adapter of peft, or a card that was edited."""
+    sam = adapt(tiny_sam(), make_method("ptsam"), num_classes=2, seed=4)
+    card = card_of(sam, ("cell", "debris"))
+    (tmp_path / "new").mkdir()
+    (tmp_path / "new" / name).write_text("a user's")
+    (folder / name).write_text("edited by a user")
+    before = {file.name: file.read_bytes() for file in folder.iterdir()}
+    for target in (folder, tmp_path / "new"):
+        with pytest.raises(OutputError, match=r"1 file.s. cannot be written .*overwrite=True"):
+            save(sam, target, card)
+        with pytest.raises(OutputError, match="cannot be written"):
+            saving_to(target)
+    assert {file.name: file.read_bytes() for file in folder.iterdir()} == before
+    assert [file.read_text() for file in (tmp_path / "new").iterdir()] == ["a user's"]
+    save(sam, folder, card, overwrite=True)
+    save(sam, folder, card)
+    assert load_specialist(folder, tiny_sam())[1].class_names == ("cell", "debris")

@@ -17,7 +17,7 @@ from samtune.data import open_dataset
 from samtune.data.symmetries import SYMMETRIES, turned, turned_back
 from samtune.errors import ConfigError, ShapeError
 from samtune.losses import probabilities
-from samtune.methods import read_card
+from samtune.methods import read_card, saving_to
 from samtune.methods.card import CONFIG_FILE, write_card
 from samtune.predict import Predictor, evaluate, load_predictor, segment
 from samtune.types import Averaging
@@ -78,7 +78,7 @@ def test_a_specialist_says_over_what_it_is_averaged_unless_the_user_does(
     shutil.copytree(specialist, tmp_path / "adapter")
     card = read_card(specialist)
     assert card.tta == "none"
-    write_card(tmp_path / "adapter", replace(card, tta="mirror"), 1)
+    write_card(saving_to(tmp_path / "adapter"), replace(card, tta="mirror"), 1)
     with caplog.at_level(logging.INFO, logger="samtune"):
         assert load_predictor(specialist, device="cpu").tta == "none"
         assert "averaged" not in caplog.text

@@ -29,6 +29,7 @@ from samtune.methods.storage import (
     load_specialist,
     put,
     save,
+    saving_to,
     specialist_folder,
 )
 from samtune.methods.token_sets import disagreement, member_logits
@@ -65,6 +66,7 @@ __all__ = [
     "put",
     "read_card",
     "save",
+    "saving_to",
     "specialist_folder",
     "task_loss",
     "touches_encoder",

@@ -15,8 +15,8 @@ from typing import Any, get_type_hints
 from samtune.data.options import MAX_CLASSES
 from samtune.data.symmetries import IN_WORDS
 from samtune.errors import WeightsError
-from samtune.files import write_text
 from samtune.inputs import read_json
+from samtune.outputs import OutputFolder
 from samtune.printable import is_unicode, one_line, shown
 from samtune.sam import MAX_SIDE
 from samtune.types import Averaging
@@ -83,10 +83,10 @@ LATER_KEYS = frozenset({"recipe", "square", "tta"})
 """Keys that are younger than format version 1; a card without them has their defaults."""
 
 
-def write_card(folder: Path, card: AdapterCard, num_parameters: int) -> None:
-    """Write `adapter_config.json` and the model card into `folder`, each whole or not at all."""
-    write_text(folder / CONFIG_FILE, json.dumps(asdict(card), indent=2, sort_keys=True) + "\n")
-    write_text(folder / CARD_FILE, _model_card(card, num_parameters))
+def write_card(out: OutputFolder, card: AdapterCard, num_parameters: int) -> None:
+    """Write `adapter_config.json` and the model card, each whole or not at all."""
+    out.write_text(CONFIG_FILE, json.dumps(asdict(card), indent=2, sort_keys=True) + "\n")
+    out.write_text(CARD_FILE, _model_card(card, num_parameters))
 
 
 def read_card(folder: Path) -> AdapterCard:

@@ -20,16 +20,18 @@ from safetensors.torch import save_file
 from torch import nn
 
 from samtune.errors import ConfigError, MethodError, WeightsError
-from samtune.files import whole
 from samtune.inputs import check_regular
-from samtune.methods.card import TENSOR_FILE, AdapterCard, read_card, write_card
+from samtune.methods.card import CARD_FILE, CONFIG_FILE, TENSOR_FILE, AdapterCard, read_card, write_card
 from samtune.methods.core import adapt, adaptation, delta
 from samtune.methods.registry import method_fields, stored_method
+from samtune.outputs import OutputFolder
 from samtune.printable import one_line, shown
 from samtune.sam import EMBEDDED, META_SIZES, Sam, is_local
 from samtune.tensor_files import TensorHeader, check_finite, read_headers, tensors_of
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from torch import Tensor
 
     from samtune.methods.core import Method
@@ -67,24 +69,43 @@ def card_of(sam: Sam, class_names: tuple[str, ...]) -> AdapterCard:
     )
 
 
-def save(sam: Sam, folder: str | Path, card: AdapterCard) -> AdapterCard:
-    """Write a specialist; a folder that is there is overwritten file by file, each whole or not at all.
+def saving_to(folder: str | Path, *, overwrite: bool = False, inputs: Iterable[Path] = ()) -> OutputFolder:
+    """The folder of a specialist that is about to be written, checked before any work is done for it.
+
+    Args:
+        folder: made at the first write.
+        overwrite: replace files that samtune did not write or that were changed since, too.
+        inputs: files that are never written to.
+
+    Raises:
+        OutputError: a file of a specialist's name is there that is not samtune's to replace.
+    """
+    out = OutputFolder(Path(folder), "specialist", inputs=inputs, overwrite=overwrite)
+    out.claim([TENSOR_FILE, CONFIG_FILE, CARD_FILE])
+    return out
+
+
+def save(sam: Sam, folder: str | Path, card: AdapterCard, *, overwrite: bool = False) -> AdapterCard:
+    """Write a specialist; one that samtune wrote is replaced file by file, each whole or not at all.
 
     Args:
         sam: an adapted model.
         folder: made where it is not there.
         card: what is known of it; `adapter_sha256` is filled in.
+        overwrite: replace files that samtune did not write or that were changed since, too.
 
     Returns:
         The card as written.
+
+    Raises:
+        OutputError: a file is not samtune's to replace, or the disk refuses.
     """
-    folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
+    out = saving_to(folder, overwrite=overwrite)
     tensors = {key: tensor.cpu().contiguous() for key, tensor in delta(sam).items()}
-    with whole(folder / TENSOR_FILE) as partial:
+    with out.whole(TENSOR_FILE, shared=False) as partial:
         save_file(tensors, partial)
         card = replace(card, adapter_sha256=hashlib.sha256(partial.read_bytes()).hexdigest())
-    write_card(folder, card, sum(tensor.numel() for tensor in tensors.values()))
+    write_card(out, card, sum(tensor.numel() for tensor in tensors.values()))
     return card
 
 
@@ -94,25 +115,27 @@ def specialist_folder(path: str | Path) -> Path:
     return folder / "specialist" if (folder / "specialist").is_dir() else folder
 
 
-def copy_specialist(path: str | Path, folder: str | Path) -> None:
-    """Copy a specialist, each file whole or not at all; what is there under the same names is replaced.
+def copy_specialist(path: str | Path, folder: str | Path, *, overwrite: bool = False) -> None:
+    """Copy a specialist, each file whole or not at all; one that samtune wrote there is replaced.
 
     Args:
         path: a run folder or its specialist/ folder.
         folder: made where it is not there.
+        overwrite: replace files that samtune did not write or that were changed since, too.
 
     Raises:
         WeightsError: the specialist is gone or damaged.
+        OutputError: a file is not samtune's to replace, or the disk refuses.
     """
     source, target = specialist_folder(path), Path(folder)
     _check_tensor_file(source / TENSOR_FILE, read_card(source))
-    target.mkdir(parents=True, exist_ok=True)
-    if target.samefile(source):
+    if target.is_dir() and target.samefile(source):
         return
-    for file in source.iterdir():
-        if file.is_file():
-            with whole(target / file.name) as partial:
-                shutil.copyfile(file, partial)
+    files = [file for name in (TENSOR_FILE, CONFIG_FILE, CARD_FILE) if (file := source / name).is_file()]
+    out = saving_to(target, overwrite=overwrite, inputs=files)
+    for file in files:
+        with out.whole(file.name, shared=False) as partial:
+            shutil.copyfile(file, partial)
 
 
 def load_specialist(path: str | Path, base: str | Path | Sam | None = None) -> tuple[Sam, AdapterCard]:
