@@ -73,6 +73,7 @@ class Pair:
         mask: the mask file.
         group: images of one group (a patient, a slide, a video) never lie on both sides of a split.
         split: "train", "val" or "test" where a manifest says so, else None.
+        mask_orientation: EXIF orientation 1..8 by which the decoded mask is to be turned to fit its image; 1 for none.
     """
 
     stem: str
@@ -80,6 +81,7 @@ class Pair:
     mask: Path
     group: str | None = None
     split: str | None = None
+    mask_orientation: int = 1
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from samtune.cli import app
 from tests.cli.conftest import Run
 
 MASKS = [
-    "--background", "--classes", "--colour", "--colour-tolerance", "--colours", "--ids", "--ignore-label",
+    "--background", "--classes", "--colour", "--colour-tolerance", "--colours", "--drawn-on", "--ids", "--ignore-label",
     "--instances", "--no-instances", "--threshold",
 ]  # fmt: skip
 

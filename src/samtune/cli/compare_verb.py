@@ -15,6 +15,7 @@ from samtune.cli.options import (
     Colours,
     ColourTolerance,
     Device,
+    DrawnOn,
     Ids,
     IgnoreLabel,
     Images,
@@ -78,6 +79,7 @@ def compare(
     background: Background = None,
     threshold: Threshold = None,
     colour_tolerance: ColourTolerance = None,
+    drawn_on: DrawnOn = None,
     device: Device = None,
     jobs: Annotated[
         int | None,
@@ -126,6 +128,7 @@ def compare(
         background=background,
         threshold=threshold,
         colour_tolerance=colour_tolerance,
+        drawn_on=drawn_on,
     )
     dataset = open_dataset(images, masks, data_options(values))
     with locked(out, "comparison"):

@@ -13,6 +13,7 @@ from samtune.cli.options import (
     Classes,
     Colours,
     ColourTolerance,
+    DrawnOn,
     Ids,
     IgnoreLabel,
     Images,
@@ -50,6 +51,7 @@ def doctor(
     background: Background = None,
     threshold: Threshold = None,
     colour_tolerance: ColourTolerance = None,
+    drawn_on: DrawnOn = None,
     as_json: Json = False,
 ) -> None:
     """Tell what is wrong with images and masks, and how to mend it."""
@@ -65,6 +67,7 @@ def doctor(
         background=background,
         threshold=threshold,
         colour_tolerance=colour_tolerance,
+        drawn_on=drawn_on,
     )
     options = data_options(values)
     findings = inspect(images, masks, options, spec=ImageSpec(side=side))

@@ -17,6 +17,7 @@ from samtune.cli.options import (
     Colours,
     ColourTolerance,
     Device,
+    DrawnOn,
     Ids,
     IgnoreLabel,
     Images,
@@ -86,6 +87,7 @@ def evaluate(
     background: Background = None,
     threshold: Threshold = None,
     colour_tolerance: ColourTolerance = None,
+    drawn_on: DrawnOn = None,
     device: Device = None,
     report: Annotated[bool, typer.Option("--report/--no-report", help="Write RUN/report.html anew.")] = True,
     overwrite: Overwrite = False,
@@ -107,6 +109,7 @@ def evaluate(
         background=background,
         threshold=threshold,
         colour_tolerance=colour_tolerance,
+        drawn_on=drawn_on,
     )
     options = data_options(values)
     dataset = open_for(card, images, masks, options or _trained_with(specialist))

@@ -102,6 +102,14 @@ ColourTolerance = Annotated[
         help="Steps of 0..255 that a colour may differ from the nearest --colour. Default: 16.",
     ),
 ]
+DrawnOn = Annotated[
+    str | None,
+    typer.Option(
+        "--drawn-on",
+        metavar="shown|stored",
+        help="Whether masks are drawn on images as shown, turned by EXIF, or as stored. Default: by their sizes.",
+    ),
+]
 Instances = Annotated[
     bool | None,
     typer.Option(
@@ -126,6 +134,7 @@ def data_values(
     background: str | None = None,
     threshold: float | None = None,
     colour_tolerance: int | None = None,
+    drawn_on: str | None = None,
 ) -> dict[str, Any]:
     """The options on masks as flat settings, those that were given.
 
@@ -148,7 +157,12 @@ def data_values(
         values["ids"] = tuple(_mask_value("--ids", word) for word in ids.split(","))
     if background is not None:
         values["background"] = tuple(_mask_value("--background", word) for word in background.split(","))
-    plain = {"instances": instances, "threshold": threshold, "colour_tolerance": colour_tolerance}
+    plain = {
+        "instances": instances,
+        "threshold": threshold,
+        "colour_tolerance": colour_tolerance,
+        "drawn_on": drawn_on,
+    }
     return values | {key: value for key, value in plain.items() if value is not None}
 
 

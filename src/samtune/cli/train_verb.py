@@ -18,6 +18,7 @@ from samtune.cli.options import (
     Colours,
     ColourTolerance,
     Device,
+    DrawnOn,
     Ids,
     IgnoreLabel,
     ImagesOrConfig,
@@ -80,6 +81,7 @@ def train(
     background: Background = None,
     threshold: Threshold = None,
     colour_tolerance: ColourTolerance = None,
+    drawn_on: DrawnOn = None,
     device: Device = None,
     config: Annotated[
         Path | None, typer.Option(metavar="TOML", help="Settings as a file; the command line goes before it.")
@@ -106,6 +108,7 @@ def train(
         background=background,
         threshold=threshold,
         colour_tolerance=colour_tolerance,
+        drawn_on=drawn_on,
     )
     if dry_run:
         if resume:

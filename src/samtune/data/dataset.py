@@ -13,6 +13,7 @@ import numpy as np
 from samtune.data.images import content_id, read_image
 from samtune.data.maskstats import NAN, unpack
 from samtune.data.options import DataOptions
+from samtune.data.raw import upright
 from samtune.data.survey import survey
 from samtune.errors import DataError
 from samtune.progress import say, track
@@ -42,6 +43,7 @@ class Dataset:
         notes: what was guessed, left out or scaled, as sentences.
         label_counts: int64 (N, K + 2): pixels of background, classes 1..K, ignored, for each pair.
         sizes_hw: rows and columns of each image, upright.
+        drawn_on: `DataOptions.drawn_on`, as said or inferred.
     """
 
     pairs: tuple[Pair, ...]
@@ -51,6 +53,7 @@ class Dataset:
     notes: tuple[str, ...]
     label_counts: np.ndarray = field(repr=False, compare=False)
     sizes_hw: tuple[tuple[int, int], ...] = field(repr=False)
+    drawn_on: str | None = None
     _content_ids: dict[Path, str] = field(default_factory=dict, repr=False, compare=False)
 
     def __len__(self) -> int:
@@ -72,7 +75,12 @@ class Dataset:
             colours |= dict(zip(("background",), grounds, strict=False))
             voids = [unpack(value) for value, label in encoding.table if label == IGNORE]
             colours |= dict(zip(("ignore", "void"), voids, strict=False))
-            return DataOptions(class_names=self.class_names, colours=colours, colour_tolerance=encoding.tolerance)
+            return DataOptions(
+                class_names=self.class_names,
+                colours=colours,
+                colour_tolerance=encoding.tolerance,
+                drawn_on=self.drawn_on,
+            )
         ids = None
         by_label = {label: value for value, label in encoding.table}
         if encoding.kind == "ids":
@@ -85,6 +93,7 @@ class Dataset:
             instances=True if encoding.kind == "instances" else None,
             background=background or None,
             threshold=encoding.threshold_said,
+            drawn_on=self.drawn_on,
         )
 
     def image(self, index: int) -> np.ndarray:
@@ -104,7 +113,8 @@ class Dataset:
             DataError: the file can no longer be read, or holds values that it did not hold when the set was
                 opened.
         """
-        return self.encoding.read(self.pairs[index].mask)
+        pair = self.pairs[index]
+        return upright(self.encoding.read(pair.mask), pair.mask_orientation)
 
     def objects(self, index: int) -> np.ndarray | None:
         """The objects of image `index` as int64 (H, W), 0 background; None where the masks do not tell objects apart.
@@ -112,7 +122,10 @@ class Dataset:
         Raises:
             DataError: the file can no longer be read.
         """
-        return self.encoding.objects(self.pairs[index].mask) if self.encoding.kind == "instances" else None
+        if self.encoding.kind != "instances":
+            return None
+        pair = self.pairs[index]
+        return upright(self.encoding.objects(pair.mask), pair.mask_orientation)
 
     def content_id(self, index: int) -> str:
         """sha256 of the decoded image: equal for re-encoded or renamed copies; computed once."""
@@ -206,6 +219,7 @@ def open_dataset(images: Path | str, masks: Path | str | None = None, options: D
         notes=(encoding.sentence, *result.notes),
         label_counts=np.stack([encoding.count(stats) for stats in result.stats]),
         sizes_hw=tuple(header.hw for header in result.headers),
+        drawn_on=result.drawn_on,
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -60,6 +60,7 @@ class MaskStats:
         fractional: whether a "float" has values that are not integral.
         one_hot: whether each pixel has a value in one channel alone, so that the channels may be the classes.
         truncated: whether there were more colours than `MAX_COLOURS`, so that `values` and `counts` lack some.
+        orientation: EXIF orientation 1..8 of the mask file itself, by which it has been turned.
     """
 
     path: Path
@@ -78,6 +79,12 @@ class MaskStats:
     fractional: bool = False
     one_hot: bool = False
     truncated: bool = False
+    orientation: int = 1
+
+    @property
+    def num_values(self) -> int:
+        """Different values of the mask, of its alpha where that carries it."""
+        return len(self.values) if self.alpha is None else len(self.alpha.values)
 
 
 def pack(rgb: np.ndarray) -> np.ndarray:
@@ -183,6 +190,10 @@ def survey_mask(path: Path) -> MaskStats:
             4 channels, values beyond 2**53).
     """
     raw = decode(path)
+    return replace(_survey(path, raw), orientation=raw.header.orientation)
+
+
+def _survey(path: Path, raw: Raw) -> MaskStats:
     header, pixels, hw = raw.header, raw.pixels, (raw.pixels.shape[0], raw.pixels.shape[1])
     bits = 8 if raw.palette is not None else header.samples.bits
     if raw.palette is not None:

@@ -89,8 +89,8 @@ def mend(images: Path | str, masks: Path | str | None, out: Path | str, options:
         The pairs written; as problems what was left out and why; as notes what was changed.
 
     Raises:
-        DataError: `out` holds anything else or lies within the data; or the masks' encoding is in doubt, which only
-            the user can settle by `options`.
+        DataError: `out` holds anything else or lies within the data; or the masks' encoding, or whether they
+            are turned, is in doubt, which only the user can settle by `options`.
         OutputError: the disk refuses.
     """
     out = Path(out)
@@ -99,6 +99,9 @@ def mend(images: Path | str, masks: Path | str | None, out: Path | str, options:
     encoding = result.inference.encoding
     if encoding is None:
         raise DataError(tell(result.inference.problems or result.problems))
+    asked = [problem for problem in result.problems if problem.kind == "turned_image"]
+    if asked:
+        raise DataError(tell(asked))
     inputs = [file for pair in result.pairs for file in (pair.image, pair.mask)]
     inputs += [Path(given) for given in (images, masks) if given is not None and Path(given).is_file()]
     folder = _take(out, inputs)
@@ -173,7 +176,7 @@ def _mend_pair(pair: Pair, header: Header, copy: _Copy) -> Problem | None:
     """Write one pair; or say why not."""
     try:
         image = to_rgb(decode(pair.image), pair.image)
-        labels = copy.encoding.read(pair.mask)
+        labels = upright(copy.encoding.read(pair.mask), pair.mask_orientation)
     except DataError as error:
         return _as_left_out(unreadable(pair.image, error))
     identity = content_id(image)

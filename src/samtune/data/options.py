@@ -40,6 +40,8 @@ class DataOptions:
         threshold: read one class, the pixels whose value (or alpha) is above this number.
         colour_tolerance: how far, in steps of 0..255 in each channel, a colour may lie from the nearest one of
             `colours`, 0..255. Default: 16, or less where two colours of the map are closer than 33 steps.
+        drawn_on: "shown": masks are drawn on the images as viewers show them, turned by EXIF; "stored": on the
+            images before that, so a mask is turned like its image; None: inferred from the sizes, or asked.
 
     Raises:
         ConfigError: a field has the wrong type, the fields contradict each other or are out of range.
@@ -54,6 +56,7 @@ class DataOptions:
     background: tuple[int | float, ...] | None = None
     threshold: int | float | None = None
     colour_tolerance: int | None = None
+    drawn_on: str | None = None
 
     def __post_init__(self) -> None:
         """Check every field by itself, then the fields against each other."""
@@ -188,6 +191,12 @@ def _flag(name: str, value: Any) -> bool:
     return value
 
 
+def _word(name: str, value: Any, words: tuple[str, ...]) -> str:
+    if value not in words:
+        raise ConfigError(f"Expected {' or '.join(words)} for `{name}`, got {_short(value)}.")
+    return str(value)
+
+
 def _number(name: str, value: Any) -> int | float:
     if isinstance(value, Integral):
         return _value(name, value)
@@ -214,5 +223,6 @@ _CHECKS: dict[str, Any] = {
     "background": _background,
     "threshold": _number,
     "colour_tolerance": lambda name, value: _integer(name, value, 0, 255),
+    "drawn_on": lambda name, value: _word(name, value, ("shown", "stored")),
 }
 """Field -> function of (name, value) that returns the value in its own type, or raises ConfigError."""

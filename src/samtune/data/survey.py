@@ -12,6 +12,7 @@ from samtune.data.images import header_notes, image_notes
 from samtune.data.inference import Inference, infer_encoding
 from samtune.data.layouts import layout_options
 from samtune.data.maskstats import MaskStats, survey_mask
+from samtune.data.turning import settle_turns
 from samtune.errors import DataError
 from samtune.progress import track
 from samtune.types import Pair, Problem
@@ -33,6 +34,7 @@ class Survey:
         problems: all of them.
         notes: sentences on what was left out, scaled or guessed; the encoding's own sentence is not among
             them.
+        drawn_on: "shown" or "stored", as said or inferred; see `settle_turns`.
     """
 
     pairs: tuple[Pair, ...]
@@ -41,6 +43,7 @@ class Survey:
     inference: Inference
     problems: tuple[Problem, ...]
     notes: tuple[str, ...]
+    drawn_on: str | None = None
 
 
 def survey(images: Path | str, masks: Path | str | None, options: DataOptions) -> Survey:
@@ -65,14 +68,17 @@ def survey(images: Path | str, masks: Path | str | None, options: DataOptions) -
             headers.append(header)
             clauses.append(said)
             stats.append(mask)
-            if header.hw != mask.hw:
-                problems.append(size_problem(header, mask))
-            elif mask.pages > 1 and header.pages == 1:
+            if mask.pages > 1 and header.pages == 1 and header.hw == mask.hw:
                 problems.append(_pages_problem(mask))
+    turns = settle_turns(pairs, headers, stats, options)
+    problems += turns.problems
+    for pair, header, mask in zip(turns.pairs, headers, stats, strict=True):
+        if header.hw != mask.hw and pair.mask_orientation == 1:
+            problems.append(size_problem(header, mask))
     inference = infer_encoding(stats, options)
     problems += inference.problems
-    notes = [*found.notes, *_told(clauses, stats), *inference.notes]
-    return Survey(tuple(pairs), tuple(headers), tuple(stats), inference, tuple(problems), tuple(notes))
+    notes = [*found.notes, *_told(clauses, stats), *turns.notes, *inference.notes]
+    return Survey(turns.pairs, tuple(headers), tuple(stats), inference, tuple(problems), tuple(notes), turns.drawn_on)
 
 
 def unreadable(path: Path, error: DataError) -> Problem:
@@ -109,7 +115,7 @@ def size_problem(header: Header, mask: MaskStats) -> Problem:
     mend = "export the mask at its image's size, or let samtune doctor --fix resize it if the shape agrees"
     if header.orientation >= 5 and (mask_w, mask_h) == (h, w):
         what += ": it was drawn before the image's EXIF rotation"
-        mend = "turn the mask like its image, or let samtune doctor --fix do it"
+        mend = "say `--drawn-on stored`, or let samtune doctor --fix turn it like its image"
     return Problem("size_differs", str(mask.path), what, mend, True)
 
 
