@@ -236,14 +236,14 @@ class Specialist:
 
 
 def open_for(card: AdapterCard, images: Paths, masks: Paths | None, options: DataOptions | None = None) -> Dataset:
-    """Open annotated images with the classes of a specialist, unless `options` says how they are read.
+    """Open annotated images with the classes and mask values of a specialist, unless `options` says how they are read.
+
+    A set without any object is opened too.
 
     Raises:
         DataError: the data cannot be used.
     """
-    from samtune.data import DataOptions
-
-    return open_dataset(images, masks, options or DataOptions(class_names=card.class_names))
+    return open_dataset(images, masks, options or card.values.options(card.class_names), allow_empty=True)
 
 
 def _arrays(images: Images) -> Iterator[np.ndarray]:

@@ -16,6 +16,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 import samtune
+from samtune.data import MaskValues
 from samtune.errors import MethodError, OutputError, WeightsError
 from samtune.methods import adapt, card_of, delta, load_specialist, make_method, read_card, save, saving_to
 from samtune.outputs import LIST_FILE
@@ -140,6 +141,35 @@ def test_a_card_from_before_recipes_and_squashed_images_is_read(folder: Path) ->
     (folder / CONFIG).write_text(json.dumps(values))
     card = read_card(folder)
     assert (card.recipe, card.square) == ("auto", False)
+
+
+@pytest.mark.parametrize(
+    ("values", "colours", "said"),
+    [
+        ([0, 255, 255], False, "3 different `mask_values`"),
+        ([0, -1, 2], False, "3 different `mask_values`"),
+        ([0, 1.5, 2], False, "whole number"),
+        ([0, True, 2], False, "whole number"),
+        ([0, 2**32, 2], False, "in 0..4294967295"),
+        ([0, 2**24, 2], True, "in 0..16777215"),
+        ([0, 1, 2], "yes", "`mask_colours` to be true or false"),
+        ([0, 1], False, "3 different `mask_values`"),
+        ("012", False, "`mask_values` to be a list"),
+    ],
+)
+def test_a_wrong_table_of_mask_values_is_refused(
+    folder: Path, values: list[object], colours: object, said: str
+) -> None:
+    edit_config(folder, mask_values=values, mask_colours=colours)
+    refused(folder, said)
+
+
+def test_a_card_without_mask_values_has_the_default(folder: Path) -> None:
+    content = json.loads((folder / CONFIG).read_text())
+    assert content.pop("mask_values") == []
+    del content["mask_colours"]
+    (folder / CONFIG).write_text(json.dumps(content))
+    assert read_card(folder).values == MaskValues.default(2)
 
 
 def test_an_unknown_method_is_refused(folder: Path) -> None:

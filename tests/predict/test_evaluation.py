@@ -147,6 +147,33 @@ def test_every_protocol_runs_and_says_what_it_measured(run: Path, samples: Path,
             assert content["rows"][row][key] == found.value(row, key)
 
 
+@pytest.mark.parametrize("protocol", list(PROTOCOLS))
+def test_a_set_without_any_object_has_scores(run: Path, samples: Path, tmp_path: Path, protocol: str) -> None:
+    """Each value is a number or not defined; an image without prediction and without object has IoU 1, else 0."""
+    (tmp_path / "masks").mkdir()
+    for file in (samples / "masks").iterdir():
+        cv2.imwrite(str(tmp_path / "masks" / file.name), np.zeros((80, 112), np.uint8))
+    dataset = open_dataset(samples / "images", tmp_path / "masks", DataOptions(class_names=("cell",)), allow_empty=True)
+    found = evaluate(run, dataset, protocol=protocol, device="cpu")
+    content = json.loads(json.dumps(found.to_json(), allow_nan=False))
+    assert content["num_images"] == 5
+    predictor = load_predictor(run, device="cpu")
+    threshold = PROTOCOLS[protocol].threshold
+    for index, pair in enumerate(dataset.pairs):
+        prediction = predictor.images([dataset.image(index)])[0]
+        own = prediction.labels > 0 if threshold is None else prediction.probabilities[0] > threshold
+        assert found.iou_by_image["specialist"][pair.stem] == float(not own.any())
+    assert {key: content["rows"]["specialist"][key] is None for key in content["headline"]} == {
+        key: key in UNDEFINED_WITHOUT_OBJECTS for key in content["headline"]
+    }
+
+
+UNDEFINED_WITHOUT_OBJECTS = frozenset(
+    {"hd95_per_image", "seg_per_image"}
+    | {f"{key}_percent_{over}" for key in ("ber", "shadow_error") for over in ("per_image", "pooled")}
+)
+
+
 def test_maps_and_thresholds_are_the_models_own(run: Path, samples: Path) -> None:
     dataset = open_dataset(samples / "images", samples / "masks")
     predictor = load_predictor(run, device="cpu")

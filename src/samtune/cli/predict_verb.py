@@ -28,15 +28,12 @@ def predict(
     device: Device = None,
     as_json: Json = False,
 ) -> None:
-    """Segment images: a PNG with each input's stem and size (one class 0/255, several the ids 0..K)."""
+    """Segment images: a PNG with each input's stem and size, and the values of the masks of training."""
     from samtune.predict import load_predictor, predict_folder
 
     predictor = load_predictor(specialist, base, batch_size=batch_size, device=device, tta=averaging(tta))
     written = predict_folder(predictor, inputs, out, probabilities=probabilities, overlays=overlay, overwrite=overwrite)
-    class_names = list(predictor.card.class_names)
-    values = {"background": 0} | {name: label for label, name in enumerate(class_names, start=1)}
-    if len(class_names) == 1:
-        values[class_names[0]] = 255
+    values = predictor.card.values.by_name(predictor.card.class_names)
     content = {
         "out": str(out),
         "num_images": len(written.files),

@@ -188,7 +188,7 @@ def _read(
     told = replace(told, data=dataset.options)
     validation = None
     if told.val_images is not None:
-        validation = open_dataset(told.val_images, told.val_masks, dataset.options)
+        validation = open_dataset(told.val_images, told.val_masks, dataset.options, allow_empty=True)
     return told, dataset, validation
 
 

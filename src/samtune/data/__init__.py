@@ -15,6 +15,7 @@ from samtune.data.encodings import MaskEncoding
 from samtune.data.folder import find_pairs
 from samtune.data.images import content_id, read_image
 from samtune.data.listing import list_images
+from samtune.data.mask_values import MaskValues
 from samtune.data.mending import mend
 from samtune.data.options import DataOptions
 from samtune.data.samples import make_samples
@@ -30,6 +31,7 @@ __all__ = [
     "Dataset",
     "Findings",
     "MaskEncoding",
+    "MaskValues",
     "Split",
     "content_id",
     "find_pairs",

@@ -111,7 +111,7 @@ def _by_map(stats: Sequence[MaskStats], pixels: Counter[int], options: DataOptio
         what = f"the colour map names {len(classes)} classes, but {meant} are meant"
         return refuse("too_many_classes", "masks", what, "make num_classes and the map agree")
     said = options.colour_tolerance
-    tolerance = _safe_tolerance(list(table)) if said is None else said
+    tolerance = safe_tolerance(list(table)) if said is None else said
     shown = ", ".join(f"{name} {tuple(colours[name])}" for name in classes[:12])
     sentence = f"Masks are colours, read by the map: {shown}"
     encoding = MaskEncoding("colours", "colour", tuple(sorted(table.items())), None, len(classes), sentence, tolerance)
@@ -125,7 +125,7 @@ def _by_map(stats: Sequence[MaskStats], pixels: Counter[int], options: DataOptio
     return _say_near(encoding, classes, pixels, stats)
 
 
-def _safe_tolerance(colours: list[int]) -> int:
+def safe_tolerance(colours: list[int]) -> int:
     """`TOLERANCE`, or less where colours of the map are so close that a colour could be near two of them."""
     channels = np.array([unpack(colour) for colour in colours])
     apart = np.abs(channels[:, None] - channels[None]).max(axis=-1)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from samtune.data.images import content_id, read_image
+from samtune.data.mask_values import MaskValues
 from samtune.data.maskstats import NAN, unpack
 from samtune.data.options import DataOptions
 from samtune.data.raw import upright
@@ -63,6 +64,11 @@ class Dataset:
     def num_classes(self) -> int:
         """K, background not counted."""
         return len(self.class_names)
+
+    @property
+    def mask_values(self) -> MaskValues:
+        """The values of background and classes in the mask files."""
+        return MaskValues.of(self.encoding)
 
     @property
     def options(self) -> DataOptions:
@@ -189,19 +195,26 @@ class Dataset:
         }
 
 
-def open_dataset(images: Path | str, masks: Path | str | None = None, options: DataOptions | None = None) -> Dataset:
+def open_dataset(
+    images: Path | str,
+    masks: Path | str | None = None,
+    options: DataOptions | None = None,
+    *,
+    allow_empty: bool = False,
+) -> Dataset:
     """Open a folder of images and masks; decodes every mask once, and of the images only the headers.
 
     Args:
         images: a folder, a manifest, or one folder that holds both; see `find_pairs`.
         masks: the folder of masks.
         options: what the masks alone cannot say.
+        allow_empty: accept masks without any object, where `options` say the classes: to score, not to train.
 
     Raises:
         DataError: nothing pairs, a file is damaged, sizes differ, or the encoding is in doubt; all problems
             are told together, ten of them in full.
     """
-    result = survey(images, masks, options or DataOptions())
+    result = survey(images, masks, options or DataOptions(), allow_empty=allow_empty)
     stopping = [problem for problem in result.problems if problem.stops_training]
     if stopping:
         raise DataError(tell(stopping))

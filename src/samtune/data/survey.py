@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from samtune.data.decoding import decode, is_complete, read_header
+from samtune.data.empty import infer_empty
 from samtune.data.folder import find_pairs
 from samtune.data.images import header_notes, image_notes
 from samtune.data.inference import Inference, infer_encoding
@@ -18,6 +19,7 @@ from samtune.progress import track
 from samtune.types import Pair, Problem
 
 if TYPE_CHECKING:
+    from samtune.data.encodings import MaskEncoding
     from samtune.data.options import DataOptions
     from samtune.data.raw import Header
 
@@ -46,8 +48,14 @@ class Survey:
     drawn_on: str | None = None
 
 
-def survey(images: Path | str, masks: Path | str | None, options: DataOptions) -> Survey:
+def survey(images: Path | str, masks: Path | str | None, options: DataOptions, *, allow_empty: bool = False) -> Survey:
     """Look at every pair once: image headers, mask values.
+
+    Args:
+        images: as for `find_pairs`.
+        masks: as for `find_pairs`.
+        options: what the masks alone cannot say.
+        allow_empty: accept masks without any object, where `options` say the classes.
 
     Raises:
         DataError: a folder or the manifest does not exist or has no known shape.
@@ -76,9 +84,18 @@ def survey(images: Path | str, masks: Path | str | None, options: DataOptions) -
         if header.hw != mask.hw and pair.mask_orientation == 1:
             problems.append(size_problem(header, mask))
     inference = infer_encoding(stats, options)
+    if allow_empty and {problem.kind for problem in inference.problems} == {"no_foreground"}:
+        inference = infer_empty(stats, options) or inference
+    elif not allow_empty and inference.encoding is not None and not _has_objects(stats, inference.encoding):
+        what = f"no mask has any object ({inference.encoding.sentence[0].lower()}{inference.encoding.sentence[1:]})"
+        problems.append(Problem("no_foreground", "masks", what, "draw the objects, or check the options", True))
     problems += inference.problems
     notes = [*found.notes, *_told(clauses, stats), *turns.notes, *inference.notes]
     return Survey(turns.pairs, tuple(headers), tuple(stats), inference, tuple(problems), tuple(notes), turns.drawn_on)
+
+
+def _has_objects(stats: list[MaskStats], encoding: MaskEncoding) -> bool:
+    return any(encoding.count(s)[1:-1].any() for s in stats)
 
 
 def unreadable(path: Path, error: DataError) -> Problem:

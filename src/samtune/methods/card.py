@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, get_type_hints
 
+from samtune.data.mask_values import MAX_VALUE, MaskValues
 from samtune.data.options import MAX_CLASSES
 from samtune.data.symmetries import IN_WORDS
 from samtune.errors import WeightsError
@@ -23,6 +24,7 @@ from samtune.types import Averaging
 from samtune.values import problems_of
 
 FORMAT_VERSION = 1
+MAX_COLOUR = 0xFFFFFF
 CONFIG_FILE = "adapter_config.json"
 TENSOR_FILE = "adapter_model.safetensors"
 CARD_FILE = "README.md"
@@ -57,6 +59,9 @@ class AdapterCard:
         recipe: "auto" or "paper", how it was trained.
         square: images are squashed to side x side instead of padded, as they were in training.
         tta: over which views of an image predictions are averaged where the user does not say; see `types.Averaging`.
+        mask_values: values of background and classes in the masks it was trained on, which predictions are written
+            with; empty for 0 and 255, or 0..K; see `data.MaskValues`.
+        mask_colours: these values are 0xRRGGBB, and masks are RGB.
     """
 
     method: str
@@ -77,9 +82,18 @@ class AdapterCard:
     recipe: str = "auto"
     square: bool = False
     tta: Averaging = "none"
+    mask_values: tuple[int, ...] = ()
+    mask_colours: bool = False
+
+    @property
+    def values(self) -> MaskValues:
+        """Values of background and classes in masks."""
+        if self.mask_values:
+            return MaskValues(self.mask_values, self.mask_colours)
+        return MaskValues.default(len(self.class_names))
 
 
-LATER_KEYS = frozenset({"recipe", "square", "tta"})
+LATER_KEYS = frozenset({"recipe", "square", "tta", "mask_values", "mask_colours"})
 """Keys that are younger than format version 1; a card without them has their defaults."""
 
 
@@ -146,7 +160,18 @@ def _out_of_range(values: dict[str, Any]) -> list[str]:
         problems.append(f"Expected `recipe` to be auto or paper, got {shown(values['recipe'])}")
     if len(values["fields"]) > MAX_FIELDS:
         problems.append(f"Expected at most {MAX_FIELDS} `fields`, got {len(values['fields'])}")
-    return problems
+    return problems + _mask_value_problems(values)
+
+
+def _mask_value_problems(values: dict[str, Any]) -> list[str]:
+    """A clause if the table of mask values is not one different number for the background and for each class."""
+    found, top = values.get("mask_values", ()), MAX_COLOUR if values.get("mask_colours") else MAX_VALUE
+    if not found:
+        return []
+    num = len(values["class_names"]) + 1
+    if len(found) != num or len(set(found)) != num or not all(0 <= value <= top for value in found):
+        return [f"Expected {num} different `mask_values` in 0..{top}, the background's first, got {shown(found)}"]
+    return []
 
 
 def _model_card(card: AdapterCard, num_parameters: int) -> str:

@@ -1,6 +1,7 @@
 """Folders of images to folders of masks.
 
-    OUT/stem.png           the mask: one class 0 and 255; several classes the ids 0, 1, ..., K (8 bit, grey)
+    OUT/stem.png           the mask, with the values of the masks of training (`data.MaskValues`): 8 or 16 bit grey, or
+                           RGB where they were colours; stem.tif for values beyond 16 bit
     OUT/stem_prob.png      16 bit, probability x 65535; several classes: stem_prob_1.png ... stem_prob_K.png
     OUT/stem_overlay.jpg   the segmentation drawn on the image
 
@@ -9,6 +10,7 @@ Sub-folders of an input folder are kept. Inputs that would share a name keep the
 
 from __future__ import annotations
 
+import io
 from collections import Counter
 from dataclasses import dataclass
 from functools import partial
@@ -17,6 +19,7 @@ from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
+import tifffile
 
 from samtune.data import read_image
 from samtune.errors import ConfigError, DataError
@@ -28,6 +31,7 @@ from samtune.progress import say, track
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
+    from samtune.data import MaskValues
     from samtune.predict.predictor import Predictor
     from samtune.types import Prediction
 
@@ -54,20 +58,24 @@ class Written:
 class _Kinds:
     """Which files are written for an image."""
 
-    num_classes: int
+    values: MaskValues
     probabilities: bool
     overlays: bool
 
     def names(self, stem: str) -> list[str]:
         """Every file name that belongs to a stem."""
-        return [f"{stem}.png", *self.probability_names(stem), *self.overlay_names(stem)]
+        return [self.mask_name(stem), *self.probability_names(stem), *self.overlay_names(stem)]
+
+    def mask_name(self, stem: str) -> str:
+        return f"{stem}{self.values.suffix}"
 
     def probability_names(self, stem: str) -> list[str]:
         if not self.probabilities:
             return []
-        if self.num_classes == 1:
+        num_classes = len(self.values.values) - 1
+        if num_classes == 1:
             return [f"{stem}_prob.png"]
-        return [f"{stem}_prob_{label}.png" for label in range(1, self.num_classes + 1)]
+        return [f"{stem}_prob_{label}.png" for label in range(1, num_classes + 1)]
 
     def overlay_names(self, stem: str) -> list[str]:
         return [f"{stem}_overlay.jpg"] if self.overlays else []
@@ -104,7 +112,7 @@ def predict_folder(
     out = Path(out)
     sources = find_images(inputs, without=_outside(inputs, out))
     _check_out(sources, out)
-    kinds = _Kinds(len(predictor.card.class_names), probabilities, overlays)
+    kinds = _Kinds(predictor.card.values, probabilities, overlays)
     stems, notes = name_outputs(sources, kinds)
     for note in notes:
         say(note)
@@ -154,7 +162,7 @@ def name_outputs(sources: Sequence[Source], kinds: _Kinds) -> tuple[dict[Source,
     example = changed[0]
     return stems, (
         f"{len(changed)} inputs would share a name with another's output, so theirs is longer "
-        f"({example.inner} becomes {stems[example]}.png).",
+        f"({example.inner} becomes {kinds.mask_name(stems[example])}).",
     )
 
 
@@ -191,17 +199,22 @@ def _check_out(sources: Sequence[Source], out: Path) -> None:
 
 def _write(out: OutputFolder, stem: str, image: np.ndarray, prediction: Prediction, kinds: _Kinds) -> Path:
     """Write the files of one image; returns the mask's."""
-    labels = prediction.labels * np.uint8(255) if kinds.num_classes == 1 else prediction.labels
-    file = _save(out, f"{stem}.png", labels)
+    file = _save(out, kinds.mask_name(stem), kinds.values.apply(prediction.labels))
     for name, plane in zip(kinds.probability_names(stem), prediction.probabilities, strict=False):
         _save(out, name, np.rint(plane * PROBABILITY_TOP).astype(np.uint16))
     for name in kinds.overlay_names(stem):
-        _save(out, name, cv2.cvtColor(overlay(image, prediction.labels), cv2.COLOR_RGB2BGR))
+        _save(out, name, overlay(image, prediction.labels))
     return file
 
 
 def _save(out: OutputFolder, name: str, pixels: np.ndarray) -> Path:
-    """Encode by the ending and write; the name may hold any characters."""
+    """Encode grey or RGB pixels by the ending and write; the name may hold any characters."""
+    if pixels.dtype == np.uint32:
+        content = io.BytesIO()
+        tifffile.imwrite(content, pixels, compression="deflate")
+        return out.write_bytes(name, content.getvalue())
+    if pixels.ndim == 3:
+        pixels = cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR)
     done, coded = cv2.imencode(Path(name).suffix, pixels)
     assert done
     return out.write_bytes(name, coded.tobytes())

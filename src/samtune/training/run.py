@@ -299,6 +299,8 @@ def _finish(
             num_images=len(parts.train),
             recipe=chosen.kind,
             tta=trainer.plan.tta,
+            mask_values=dataset.mask_values.values,
+            mask_colours=dataset.mask_values.colours,
         )
         save(trainer.sam, folder.specialist, card)
         content = {key: value for key, value in vars(result).items() if key != "run"}
