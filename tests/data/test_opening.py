@@ -105,6 +105,27 @@ def test_too_many_pixels_are_refused_by_the_header(name: str, tmp_path: Path) ->
             read(tmp_path / "a.png")
 
 
+@pytest.mark.parametrize(
+    "data",
+    [png(RGB, 8, COLOUR, size=(14_000, 14_000)), bmp_of(13_000, 13_000), b"P6\n13000 13000\n255\n" + bytes(999)],
+    ids=["PNG", "BMP", "PPM"],
+)
+def test_more_pixels_than_a_file_can_hold_are_refused_by_the_header(data: bytes, tmp_path: Path) -> None:
+    (tmp_path / "a.png").write_bytes(data)
+    with pytest.raises(DataError, match="fewer pixels than it declares"):
+        read_header(tmp_path / "a.png")
+
+
+def test_plain_images_compress_far_and_are_read(tmp_path: Path) -> None:
+    for name in ("a.png", "a.jpg", "a.gif", "a.webp", "a.tif"):
+        Image.new("L", (3000, 3000), 7).save(tmp_path / name)
+        assert decode(tmp_path / name).header.hw == (3000, 3000)
+    Image.new("1", (6000, 6000)).save(tmp_path / "b.png", optimize=True)
+    Image.new("L", (4000, 4000)).save(tmp_path / "b.jpg", quality=1, optimize=True, progressive=True)
+    for name in ("b.png", "b.jpg"):
+        decode(tmp_path / name)
+
+
 def test_limits_are_set_by_the_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = save(tmp_path / "a.png", picture())
     num = 24 * 32

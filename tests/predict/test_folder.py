@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+import os
 import shutil
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
+import tifffile
 
 from samtune.data import read_image
 from samtune.errors import ConfigError, DataError
@@ -81,6 +83,29 @@ def test_what_cannot_be_read_stops_nothing(specialist: Path, samples: Path, tmp_
     written = predict_folder(predictor, [source], tmp_path / "out")
     assert [Path(row["file"]).name for row in written.skipped] == ["cells_001.png", "cells_004.png"]
     assert contents(tmp_path / "out") == ["cells_000.png", "cells_002.png", "cells_003.png"]
+
+
+def test_tiffs_that_are_cut_off_stop_nothing_and_what_changed_is_said(
+    specialist: Path, samples: Path, tmp_path: Path
+) -> None:
+    source = tmp_path / "in"
+    source.mkdir()
+    pixels = read(samples / "images" / "cells_000.png")[..., 0].astype(np.float32)
+    pixels[:, :9] = np.nan
+    tifffile.imwrite(source / "a.tif", pixels, photometric="minisblack")
+    tifffile.imwrite(source / "b.tif", np.stack([pixels] * 3), photometric="minisblack")
+    data = (source / "b.tif").read_bytes()
+    for length in (0, 7, 200, 5000, len(data) // 4):
+        (source / f"cut_{length}.tif").write_bytes(data[:length])
+    os.mkfifo(source / "pipe.png")
+    predictor = load_predictor(specialist, batch_size=2, device="cpu")
+    written = predict_folder(predictor, [source], tmp_path / "out")
+    assert sorted(Path(row["file"]).name for row in written.skipped) == [
+        "cut_0.tif", "cut_200.tif", f"cut_{len(data) // 4}.tif", "cut_5000.tif", "cut_7.tif",
+    ]  # fmt: skip
+    assert contents(tmp_path / "out") == ["a.png", "b.png"]
+    assert any("2 image(s) have NaN" in note for note in written.notes)
+    assert any("1 image(s) have several pages" in note for note in written.notes)
 
 
 @pytest.mark.parametrize("inputs", [["."], ["x.png"], ["*.png"], ["sub"]])

@@ -47,6 +47,10 @@ Pillow knows, Ghostscript for PostScript among them, and has a limit of pixels o
 ORIENTATION_TAG = 0x0112
 PNG_METADATA = frozenset({b"eXIf", b"tEXt", b"zTXt", b"iTXt"})
 BYTES_PER_PIXEL = {"1": 1, "L": 1, "P": 1, "LA": 2, "I;16": 2, "RGB": 3, "RGBA": 4, "CMYK": 4, "I": 4, "F": 4}
+LEAST_BITS = {"raw": 1.0, "zip": 1 / 1100, "jpeg": 1 / 64}
+"""Bits of a file that a pixel takes at least, by Pillow's name of the coding: a file that declares more pixels is cut
+off or lies, and is refused before memory is asked for. Deflate packs 1,032 bytes into one, a block of JPEG is 8 x 8."""
+MARGIN = 100_000
 CHANNELS = {"LA": 2, "RGB": 3, "RGBA": 4, "RGBX": 4, "CMYK": 4}
 
 
@@ -110,7 +114,12 @@ def _opened(file: BinaryIO, form: str, path: Path) -> ImageFile.ImageFile:
     except SyntaxError as error:
         # Pillow's word for a file that does not start as the format does.
         raise DataError(f"{path}: the {form} file is damaged ({error}); copy it again or remove it") from error
+    here = file.tell()
     check_image_size(path, (image.size[1], image.size[0]), BYTES_PER_PIXEL.get(image.mode, 4))
+    least = LEAST_BITS.get(image.tile[0].codec_name if image.tile else "", 0.0)
+    if image.size[0] * image.size[1] * least > 8 * file.seek(0, 2) + MARGIN:
+        raise DataError(f"{path}: the {form} file is truncated: it holds fewer pixels than it declares; copy it again")
+    file.seek(here)
     return image
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -13,6 +14,7 @@ from samtune.data.raw import shown
 from samtune.errors import DataError, ShapeError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
     from pathlib import Path
 
     from samtune.data.raw import Header, Raw
@@ -31,19 +33,39 @@ def read_image(path: Path) -> np.ndarray:
         DataError: the file is missing, damaged, no image, too large (see `limits`), or has a number of channels that
             makes no picture (two without alpha, five and more).
     """
-    return to_rgb(decode(path), path)
+    return read_with_notes(path)[0]
+
+
+def read_with_notes(path: Path) -> tuple[np.ndarray, list[str]]:
+    """An image as `read_image` gives it, and what reading it changed, as clauses that finish "N images ...".
+
+    Raises:
+        DataError: as `read_image`.
+    """
+    raw = decode(path)
+    try:
+        rgb, missing = _picture(raw, path)
+    except MemoryError as error:
+        raise DataError(f"{path}: scaling the image takes more memory than there is; cut it into tiles") from error
+    return rgb, [*header_notes(raw.header), *missing]
 
 
 def to_rgb(raw: Raw, path: Path) -> np.ndarray:
     """A decoded file as uint8 (H, W, 3); see `read_image`."""
+    return _picture(raw, path)[0]
+
+
+def _picture(raw: Raw, path: Path) -> tuple[np.ndarray, tuple[str, ...]]:
+    """A decoded file as uint8 (H, W, 3), and what is to be said of missing samples."""
     if raw.palette is not None:
-        return np.ascontiguousarray(raw.palette[raw.pixels])
+        return np.ascontiguousarray(raw.palette[raw.pixels]), ()
     pixels, samples = _colour_channels(raw, path), raw.header.samples
+    notes: tuple[str, ...] = ()
     if samples.has_bytes:
         pixels = shown(pixels, samples)
     else:
-        pixels, _ = to_bytes(pixels, samples)
-    return np.ascontiguousarray(np.broadcast_to(pixels, (*pixels.shape[:2], 3)))
+        pixels, notes = to_bytes(pixels, samples)
+    return np.ascontiguousarray(np.broadcast_to(pixels, (*pixels.shape[:2], 3))), notes
 
 
 def _colour_channels(raw: Raw, path: Path) -> np.ndarray:
@@ -85,6 +107,12 @@ def image_notes(raw: Raw, path: Path) -> list[str]:
     if raw.palette is None and not raw.header.samples.has_bytes:
         notes += find_missing(_colour_channels(raw, path), raw.header.samples)[1]
     return notes
+
+
+def count_notes(clauses: Iterable[Sequence[str]]) -> list[str]:
+    """Sentences such as "3 image(s) carry an EXIF rotation: applied" from the clauses of each image."""
+    counts = Counter(clause for said in clauses for clause in said)
+    return [f"{num} image(s) {clause}" for clause, num in counts.items()]
 
 
 def content_id(image: np.ndarray) -> str:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from samtune.data.decoding import decode, is_complete, read_header
 from samtune.data.empty import infer_empty
 from samtune.data.folder import find_pairs
-from samtune.data.images import header_notes, image_notes
+from samtune.data.images import count_notes, header_notes, image_notes
 from samtune.data.inference import Inference, infer_encoding
 from samtune.data.layouts import layout_options
 from samtune.data.maskstats import MaskStats, survey_mask
@@ -145,10 +145,7 @@ def _pages_problem(mask: MaskStats) -> Problem:
 
 def _told(clauses: list[list[str]], stats: list[MaskStats]) -> list[str]:
     """Sentences on what reading changed, counted over the folder."""
-    counts: dict[str, int] = {}
-    for clause in (clause for said in clauses for clause in said):
-        counts[clause] = counts.get(clause, 0) + 1
-    notes = [f"{num} image(s) {clause}" for clause, num in counts.items()]
+    notes = count_notes(clauses)
     paged = sum(s.pages > 1 for s in stats)
     if paged:
         notes.append(f"{paged} mask(s) have several pages: only the first is used")

@@ -21,7 +21,7 @@ import cv2
 import numpy as np
 import tifffile
 
-from samtune.data import read_image
+from samtune.data.images import count_notes, read_with_notes
 from samtune.errors import ConfigError, DataError
 from samtune.outputs import OutputFolder
 from samtune.overlay import overlay
@@ -46,7 +46,7 @@ class Written:
     Attributes:
         files: the masks that were written, in the order of the inputs.
         skipped: {"file": ..., "why": ...} of each input that could not be read.
-        notes: how names were chosen, where that was in doubt.
+        notes: how names were chosen, where that was in doubt, and what reading the images changed.
     """
 
     files: tuple[Path, ...]
@@ -119,22 +119,27 @@ def predict_folder(
     folder = OutputFolder(out, "predictions", inputs=[source.file for source in sources], overwrite=overwrite)
     folder.claim(name for stem in stems.values() for name in kinds.names(stem))
     skipped: list[dict[str, str]] = []
+    clauses: list[list[str]] = []
 
     def tasks() -> Iterator[Callable[[], Path]]:
-        batches = read_ahead(sources, lambda source: read_image(source.file), predictor.batch_size)
+        batches = read_ahead(sources, lambda source: read_with_notes(source.file), predictor.batch_size)
         for batch in track(batches, "Predicting", -(-len(sources) // predictor.batch_size)):
             readable = []
-            for source, image in batch:
-                if isinstance(image, DataError):
-                    skipped.append({"file": str(source.file), "why": str(image)})
+            for source, read in batch:
+                if isinstance(read, DataError):
+                    skipped.append({"file": str(source.file), "why": str(read)})
                 else:
-                    readable.append((source, image))
+                    readable.append((source, read[0]))
+                    clauses.append(read[1])
             predictions = predictor.images([image for _, image in readable])
             for (source, image), prediction in zip(readable, predictions, strict=True):
                 yield partial(_write, folder, stems[source], image, prediction, kinds)
 
     files = tuple(write_behind(tasks(), most=predictor.batch_size))
-    return Written(files, tuple(skipped), notes)
+    changes = count_notes(clauses)
+    for note in changes:
+        say(note)
+    return Written(files, tuple(skipped), (*notes, *changes))
 
 
 def name_outputs(sources: Sequence[Source], kinds: _Kinds) -> tuple[dict[Source, str], tuple[str, ...]]:
