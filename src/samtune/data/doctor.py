@@ -105,6 +105,7 @@ def inspect(
     if encoding is not None:
         notes.insert(0, encoding.sentence)
         problems += _mask_problems(result, encoding, spec)
+        problems += _class_problems(result, encoding)
     problems.sort(key=lambda problem: not problem.stops_training)
     num_classes = encoding.num_classes if encoding is not None else 0
     return Findings(len(result.pairs), num_classes, tuple(problems), tuple(notes))
@@ -125,6 +126,29 @@ def _duplicates(pairs: list[Pair], exact: bool) -> list[Problem]:
     mend = "leave out the copies" if exact else "give them one group in a manifest, so that no split parts them"
     kind = "duplicate" if exact else "near_duplicate"
     return [Problem(kind, str(pairs[0].image), f"is {same} {names}", mend, False)]
+
+
+def _class_problems(result: Survey, encoding: MaskEncoding) -> list[Problem]:
+    """Classes that one image alone has, and classes that a named part of the split lacks."""
+    names = result.inference.class_names
+    if len(names) < 2:
+        return []
+    present = np.stack([encoding.count(stats)[1:-1] > 0 for stats in result.stats])
+    problems = []
+    for name, there in zip(names, present.T, strict=True):
+        if there.sum() == 1:
+            only = result.pairs[int(there.argmax())].image.name
+            what = f"class {name} is in one image alone ({only}), so training or validation lacks it"
+            problems.append(Problem("rare_class", "masks", what, "draw it in more images, or merge it", False))
+    for part, word in (("train", "training"), ("val", "validation")):
+        inside = np.array([pair.split == part for pair in result.pairs])
+        absent = [name for name, there in zip(names, present[inside].any(axis=0).tolist(), strict=True) if not there]
+        if inside.any() and absent:
+            what = f"{len(absent)} of {len(names)} classes are in no {word} image: {', '.join(absent[:10])}"
+            problems.append(
+                Problem("missing_class", "masks", what, "move images between the parts of the split", False)
+            )
+    return problems
 
 
 def _mask_problems(result: Survey, encoding: MaskEncoding, spec: ImageSpec | None) -> list[Problem]:

@@ -1,4 +1,4 @@
-"""Which images train, which validate, which stay unseen: seeded, nested in the shots, whole groups."""
+"""Which images train, which validate, which stay unseen: seeded, whole groups, each class in both where possible."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import random
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from samtune.data.stratify import Drawn, balance, class_notes
 from samtune.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
@@ -39,6 +40,9 @@ def split(dataset: Dataset, *, shots: int | None = None, val: float = 0.25, seed
     taken from its front, so 8 shots are a subset of 16 shots with the same seed, also separately for train
     and for validation. Groups are kept whole: the run may use fewer images than `shots`, by less than one
     group. Only a first group that alone exceeds `shots` is cut; what is cut off is in no part.
+    Where the draw leaves training or validation without a class, or without any image that has no object, although
+    that could be there, groups are exchanged (`stratify`) and a note says so; such a draw may not be nested in the
+    shots. Any other draw is left as it is.
     Splits that a manifest or folder names are kept: train is drawn from "train" only, validation is "val"
     (drawn from "train" if there is none), test is "test" and nothing else is ever moved there except train
     images beyond `shots`.
@@ -74,7 +78,15 @@ def split(dataset: Dataset, *, shots: int | None = None, val: float = 0.25, seed
     if shots is not None and shots > len(pool):
         raise DataError(f"{shots} shots need as many images, but there are {len(pool)}; ask for fewer")
     share = 0.0 if named["val"] else val
-    train, drawn, rest = _draw(dataset, pool, len(pool) if shots is None else shots, share, seed)
+    drawn_groups = _draw(dataset, pool, len(pool) if shots is None else shots, share, seed)
+    num_exchanges = 0
+    if drawn_groups.num_images == len(pool):  # else a group was cut
+        drawn_groups, num_exchanges = balance(dataset, drawn_groups, len(pool) if shots is None else shots)
+    train, drawn, rest = (sorted(i for group in part for i in group) for part in vars(drawn_groups).values())
+    if num_exchanges:
+        notes.append(
+            f"Stratified: {num_exchanges} exchange(s) of images, for classes that the draw had left out of a part"
+        )
     if shots is not None and len(train) + len(drawn) != shots:
         notes.append(f"Groups are kept whole, so {len(train) + len(drawn)} of {shots} images are used")
     lost = len(pool) - len(train) - len(drawn) - len(rest)
@@ -84,13 +96,12 @@ def split(dataset: Dataset, *, shots: int | None = None, val: float = 0.25, seed
         notes.append("There is no validation image: a single image or group trains, and nothing chooses the checkpoint")
     chosen_val = named["val"] or drawn
     test = sorted(named["test"] + rest)
+    notes += class_notes(dataset, train, chosen_val)
     notes.append(f"Split with seed {seed}: {len(train)} train, {len(chosen_val)} validation, {len(test)} unused (test)")
     return Split(tuple(train), tuple(chosen_val), tuple(test), tuple(notes), seed)
 
 
-def _draw(
-    dataset: Dataset, pool: list[int], shots: int, val: float, seed: int
-) -> tuple[list[int], list[int], list[int]]:
+def _draw(dataset: Dataset, pool: list[int], shots: int, val: float, seed: int) -> Drawn:
     """Train, validation and rest from the front of one seeded permutation of groups.
 
     The j-th group taken goes to validation where the number wanted of j steps up, so both parts are nested
@@ -103,29 +114,28 @@ def _draw(
         groups.setdefault(key, []).append(index)
     order = sorted(groups)
     random.Random(seed).shuffle(order)
-    train: list[int] = []
-    chosen: list[int] = []
-    taken: list[list[int]] = []
+    train: list[list[int]] = []
+    chosen: list[list[int]] = []
+    used = num_chosen = 0
     for key in order:
         members = groups[key]
-        used = len(train) + len(chosen)
         if used + len(members) > shots:
             break
-        taken.append(members)
-        wanted = _num_val(used + len(members), val)
-        if train and wanted - len(chosen) >= len(members) / 2:
-            chosen += members
+        used += len(members)
+        if train and _num_val(used, val) - num_chosen >= len(members) / 2:
+            chosen.append(members)
+            num_chosen += len(members)
         else:
-            train += members
+            train.append(members)
+    taken = len(train) + len(chosen)
     if not taken:
         # The first group alone exceeds all shots; what is cut off is in no part, or test would know it.
-        members, order = groups[order[0]], order[1:]
-        return sorted(members[:shots]), [], sorted(i for key in order for i in groups[key])
-    if val > 0 and not chosen and len(taken) > 1:
-        chosen = min(taken, key=len)
-        train = [i for i in train if i not in set(chosen)]
-    rest = [i for key in order[len(taken) :] for i in groups[key]]
-    return sorted(train), sorted(chosen), sorted(rest)
+        return Drawn([groups[order[0]][:shots]], [], [groups[key] for key in order[1:]])
+    if val > 0 and not chosen and taken > 1:
+        smallest = min(train, key=len)
+        chosen = [smallest]
+        train = [group for group in train if group is not smallest]
+    return Drawn(train, chosen, [groups[key] for key in order[taken:]])
 
 
 def _num_val(num: int, val: float) -> int:

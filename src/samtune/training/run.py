@@ -18,6 +18,7 @@ from accelerate.utils import gather_object
 from samtune.data import split as split_dataset
 from samtune.data.orientation import find_orientation
 from samtune.data.store import ArrayStore
+from samtune.data.stratify import class_notes
 from samtune.errors import ConfigError, DataError
 from samtune.files import write_json
 from samtune.methods import (
@@ -219,6 +220,9 @@ def _parts(
     parts = split_dataset(
         dataset, shots=settings.shots, val=0 if validation is not None else settings.val, seed=settings.seed
     )
+    if validation is not None:
+        notes = class_notes(validation, (), tuple(range(len(validation))))
+        parts = replace(parts, notes=(*parts.notes, *notes))
     for note in parts.notes:
         say(note)
     if accelerator.is_main_process:
