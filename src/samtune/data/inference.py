@@ -88,7 +88,9 @@ def _alpha(stats: Sequence[MaskStats], options: DataOptions) -> Inference:
         limit = int(options.threshold // 1)
         return one_class("alpha", (), limit, f"{what}: alpha above {options.threshold} is the one class", options)
     top = max(int(s.alpha.values[-1]) for s in stats if s.alpha is not None)
-    if 0 < top <= HALF:
+    if top == 0:
+        return refuse("no_foreground", "masks", "all masks are empty (transparent)", "draw the objects")
+    if top <= HALF:
         sentence = f"{what}, at most {top} of 255 (a brush of low opacity): alpha above 0 is the one class"
         return one_class("alpha", (), 0, sentence, options)
     return one_class("alpha", (), HALF, f"{what}: visible is the one class", options)

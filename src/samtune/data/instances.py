@@ -21,6 +21,12 @@ MIN_OBJECTS = {8: 6, 16: 4}
 """The fullest mask must hold this many ids, by bits of the file, to be suspected of objects."""
 
 
+MAX_NUMBERED = 65535
+"""Classes are numbered below; larger ids that occur in one mask each are names of objects."""
+
+MANY_OBJECTS = 30
+"""From so many ids on, any difference between the numbers of ids in two masks speaks for objects."""
+
 MIN_CORE = 0.1
 """Share of the pixels of ids that survive an erosion, above which ids are areas."""
 
@@ -28,7 +34,7 @@ MIN_CORE = 0.1
 def are_instances(stats: Sequence[MaskStats], sets: Sequence[set[int]], found: set[int], options: DataOptions) -> bool:
     """Whether each id is one object.
 
-    So it is where it is said, where there are too many for classes, and where the ids differ from image to
+    So it is where the user says so, where there are too many for classes, and where the ids differ from image to
     image and each is one connected object.
 
     Args:
@@ -45,14 +51,18 @@ def are_instances(stats: Sequence[MaskStats], sets: Sequence[set[int]], found: s
     if wide and len(found) > MAX_CLASSES:
         return _have_areas(stats, sets, found) or _are_connected(stats, sets, found)
     ids = [values & found for values in sets if values & found]
+    if min(found) > MAX_NUMBERED and len(ids) > 1 and sum(map(len, ids)) == len(found):
+        return _are_connected(stats, sets, found)
     nums = [len(each) for each in ids]
     if max(nums) < MIN_OBJECTS[16 if wide else 8]:
         return False
     occurrences = [sum(value in each for each in ids) / len(ids) for value in found]
     if len(ids) > 2 and len(found) >= 20 and float(np.median(occurrences)) <= 0.34:
-        return True
+        return _have_areas(stats, sets, found) or _are_connected(stats, sets, found)
+    # Far more ids than most sets have classes, numbered anew in each image: an atlas has the same ids in every image.
+    many = len(found) >= MANY_OBJECTS and max(nums) != min(nums)
     consecutive = sum(each == set(range(1, len(each) + 1)) for each in ids) / len(ids)
-    varies = max(nums) > 1.25 * min(nums) or (len(ids) == 1 and wide and nums[0] >= 20)
+    varies = max(nums) > 1.25 * min(nums) or many or (len(ids) == 1 and wide and nums[0] >= 20)
     return consecutive >= 0.8 and varies and _are_connected(stats, sets, found)
 
 
@@ -62,7 +72,7 @@ def _have_areas(stats: Sequence[MaskStats], sets: Sequence[set[int]], found: set
     for s, values in zip(stats, sets, strict=True):
         if s.spread is None or not values & found:
             continue
-        ids = s.values != 0
+        ids = np.isin(s.values, list(found))
         core += int(s.spread.core[ids].sum())
         pixels += int(s.counts[ids].sum())
     return core > MIN_CORE * pixels

@@ -251,7 +251,10 @@ def _survey_colours(path: Path, raw: Raw, bits: int) -> MaskStats:
             "band in which each class has its value, such as `np.argmax(bands, axis=2)` if the first is the background"
         )
     if bits > 8:
-        raise DataError(f"{path}: colour masks have 8 bit, but this one has {bits}; save it as 8-bit RGB or as ids")
+        what = " (a value in one channel alone at each pixel: one for each class?)" if is_one_hot(raw.pixels) else ""
+        raise DataError(
+            f"{path}: colour masks have 8 bit, but this one has {bits}{what}; save it as 8-bit RGB or as class ids"
+        )
     values, counts = _count(colours_of(raw))
     truncated = len(values) > MAX_COLOURS
     return MaskStats(

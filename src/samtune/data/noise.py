@@ -28,6 +28,12 @@ MIN_SCATTERED = 0.5
 MIN_BETWEEN_ALONE = 0.9
 """The same for a single value, to call it a border of others."""
 
+MIN_BETWEEN_SCATTERED = 0.3
+"""Of values that JPEG has scattered, at least this share of the pixels lies between lower and higher values."""
+
+MAX_FOREGROUND = 0.9
+"""Noise between ids makes up at most this share of the foreground; where no id covers an area there are none."""
+
 SOLID = 0.35
 """A value of which this share survives an erosion is drawn."""
 
@@ -37,7 +43,7 @@ NEAR = 0.125
 MIN_TOP_FOR_NEAR = 64
 """Below it a step is too large a share of the top for "near"."""
 
-MAX_OVERSHOOT = 1.3
+MAX_OVERSHOOT = 1.5
 """Interpolation may go beyond the top by this factor."""
 
 MIN_TOP = 4
@@ -45,6 +51,9 @@ MIN_TOP = 4
 
 MAX_MIDDLE_SHARE = 0.1
 """Pixels half-way may be this share of all, or as many as are near the top; more is no blurred binary mask."""
+
+MAX_MIDDLE_TIMES = 4
+"""Where the top is the usual one (255, 65535), pixels half-way may be so many times those near it: thin objects."""
 
 MANY = 16
 """With so many values half-way, the outer ends of a wide blur may be bands that survive an erosion."""
@@ -58,11 +67,13 @@ class TwoLevels:
         top: the value of the object.
         extras: the other values.
         clear: whether so few pixels lie half-way that the threshold decides little.
+        single: whether one value alone lies half-way, which may be a border that was drawn.
     """
 
     top: int
     extras: tuple[int, ...]
     clear: bool
+    single: bool
 
     @property
     def threshold(self) -> int:
@@ -89,9 +100,13 @@ def find_two_levels(levels: Levels, full: int) -> TwoLevels | None:
     near = extra & (near_zero | near_top)
     if not (values[extra] > top / 2).any() or _is_drawn(levels, middle, near):
         return None
-    num_middle = int(counts[middle].sum())
-    clear = num_middle <= max(MAX_MIDDLE_SHARE * counts.sum(), counts[near_top].sum())
-    return TwoLevels(top, tuple(int(v) for v in values[extra]), bool(clear))
+    num_middle, num_top = int(counts[middle].sum()), int(counts[near_top].sum())
+    # A top that is not the usual one may be the peak of a blurred object rather than the value of its area.
+    is_area = levels.spread.core[values == top].sum() >= SOLID * counts[values == top].sum()
+    most = max(MAX_MIDDLE_SHARE * counts.sum(), num_top * (MAX_MIDDLE_TIMES if top == full else 1))
+    clear = num_middle <= most and (top == full or is_area)
+    single = int(middle.sum()) == 1 and not near.any()
+    return TwoLevels(top, tuple(int(v) for v in values[extra]), bool(clear), single)
 
 
 def _top(levels: Levels, full: int) -> int:
@@ -119,7 +134,8 @@ def _is_drawn(levels: Levels, middle: np.ndarray, near: np.ndarray) -> bool:
         return True
     # One drawn thin class among many values of noise does not show in their sums.
     frequent = counts >= np.maximum(8, 0.02 * counts[middle | near].sum())
-    if (middle & frequent & (spread.between < MIN_SCATTERED * counts)).any():
+    line, area = spread.between < MIN_SCATTERED * counts, spread.core > MAX_CORE / 2 * counts
+    if (middle & frequent & (line | area)).any():
         return True
     solid = near & frequent & (spread.core > SOLID * counts)
     return bool(solid.any()) and int(middle.sum()) < MANY
@@ -151,14 +167,20 @@ def find_borders(levels: Levels, *, only_between: bool = False) -> Borders | Non
     thin = inner & (spread.core <= MAX_CORE / 2 * counts)
     between = thin & (spread.between >= MIN_BETWEEN_ALONE * counts)
     scattered = thin & (np.maximum(spread.between, spread.lonely) >= MIN_SCATTERED * counts)
+    scattered &= spread.between >= MIN_BETWEEN_SCATTERED * counts  # points that were drawn lie alone on one value
     num = int((values > values[0]).sum())
     if only_between:
         scattered &= False
     foreground = counts[values > values[0]].sum()
-    for which, least, share in ((scattered, 4, 0.3), (between, 2, 0.2)):
-        few = counts[which].sum() <= foreground / 2
+    for which, least, share in ((scattered, 2, 0.3), (between, 2, 0.2)):
+        few = counts[which].sum() <= MAX_FOREGROUND * foreground
         if which.sum() >= max(least, share * num) and few:
             return Borders(tuple(int(v) for v in values[which]), certain=True)
-    if between.any() and counts[between].sum() <= foreground / 2 and num <= MANY:
-        return Borders(tuple(int(v) for v in values[between]), certain=False)
+    if between.any() and num <= MANY:
+        # Where no id at all covers an area, as in thin objects resized, the others are no surer than these.
+        areas = spread.core[values > values[0]].sum() > MAX_CORE * foreground
+        mostly_thin = thin.sum() >= max(3, num / 2)
+        if counts[between].sum() <= foreground / 2 or not areas:
+            certain = num >= 3 and (not areas or bool(mostly_thin))
+            return Borders(tuple(int(v) for v in values[between]), certain)
     return None

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from functools import cached_property
 from typing import TYPE_CHECKING
 
 from samtune.data.depths import mixed_depths
@@ -13,7 +12,7 @@ from samtune.data.inferred import Inference, one_class, refuse
 from samtune.data.instances import are_instances
 from samtune.data.levels import Levels, pool
 from samtune.data.maskstats import HALF, NAN
-from samtune.data.noise import MANY, SOLID, Borders, find_borders, find_two_levels
+from samtune.data.noise import MANY, MAX_CORE, MIN_SCATTERED, SOLID, Borders, find_borders, find_two_levels
 from samtune.data.options import MAX_CLASSES
 from samtune.types import IGNORE, Problem
 
@@ -34,6 +33,9 @@ MIN_PARTITION = 4
 
 MIN_GREY_LEVELS = 32
 """So many values of which nearly none covers an area are grey levels, not ids."""
+
+MIN_SCATTERED_LEVELS = 3
+"""So many, where most of their pixels lie between lower and higher values or alone."""
 
 
 class SingleChannel:
@@ -78,7 +80,7 @@ class SingleChannel:
             return self._borders(only_between=True) or self._instances(len(ids))
         if self.unclear is not None:
             return self.unclear
-        if options.ids is None and (refused := self._borders(only_between=False)):
+        if options.ids is None and (refused := self._grey_levels() or self._borders(only_between=False)):
             return refused
         return self._ids(sorted(ids))
 
@@ -98,10 +100,19 @@ class SingleChannel:
         full = 65535 if self.wide and max(self.found) > 255 else 255
         two = find_two_levels(self._levels, full)
         if two is None:
+            rest = [i for i, values in enumerate(self.sets) if values != {0, 1}]
+            two = find_two_levels(self._pool(rest), full) if 0 < len(rest) < len(self.sets) else None
+        if two is None:
             return None
         noisy = [i for i, values in enumerate(self.sets) if values & set(two.extras)]
         first, which = str(self.stats[noisy[0]].path), f"{len(noisy)} of {len(self.stats)}"
         shown = _listed(two.extras)
+        if two.single:
+            value = two.extras[0]
+            what = f"has {value} only along the edge between 0 and {two.top} ({which} masks): blurred, or a class?"
+            ids = f"{value},{two.top}"
+            mend = f"give `--threshold {two.threshold}` for one class, `--ids {ids}` for two"
+            return refuse("border_value", first, what, mend)
         if not two.clear:
             what = f"has many values between 0 and {two.top} ({shown}; {which} masks): a blurred mask or a grey image?"
             self.unclear = refuse("grey_levels", first, what, _threshold_mend(two.threshold))
@@ -118,13 +129,14 @@ class SingleChannel:
         )
         return self._done(one_class(self.reads, self._with_ignore({}), two.threshold, sentence, self.options))
 
-    @cached_property
+    @property
     def _levels(self) -> Levels:
         """The values of all masks with how they lie, the ignore label left out."""
-        levels = pool((v, s.counts, s.spread) for v, s in zip(self.values, self.stats, strict=True))
-        if self.ignore is None:
-            return levels
-        return levels.without(self.ignore)
+        return self._pool(range(len(self.stats)))
+
+    def _pool(self, which: Sequence[int]) -> Levels:
+        levels = pool((self.values[i], self.stats[i].counts, self.stats[i].spread) for i in which)
+        return levels if self.ignore is None else levels.without(self.ignore)
 
     def _ids_found(self) -> set[int]:
         return self.found - self.background - {self.ignore}
@@ -183,18 +195,20 @@ class SingleChannel:
         top = max(levels.values.tolist())
         threshold = HALF if top > HALF else (top - 1) // 2
         inner = (levels.values > 0) & (levels.values < top)
-        drawn = inner & (levels.spread.core > SOLID * levels.counts)
-        if drawn.any() and len(levels.values) <= MANY:
+        drawn = {*levels.values[inner & (levels.spread.core > SOLID * levels.counts)].tolist()}
+        unclear = [i for i, values in enumerate(self.sets) if len(values & {*drawn, top}) > 1 or self._is_faint(i, top)]
+        if drawn and unclear and len(levels.values) <= MANY:
             shown = _listed([round(v / 255, 3) for v in levels.values.tolist()])
-            file = next(
-                s for s, values in zip(self.stats, self.sets, strict=True) if values & {*levels.values[drawn].tolist()}
-            )
             what = f"has several float levels within 0..1 ({shown}): classes, or how certain the object is?"
             mend = "save class ids as whole numbers, or give `--threshold 0.5`: above it is the one class"
-            return refuse("float_mask", str(file.path), what, mend)
+            return refuse("float_mask", str(self.stats[unclear[0]].path), what, mend)
         shown = "0.5" if threshold == HALF else f"{threshold / 255:.2g} (half of the largest value)"
         what = f"Masks are float 0..1: above {shown} is the one class"
         return self._done(one_class(self.reads, self._with_ignore({}), threshold, what, self.options))
+
+    def _is_faint(self, index: int, top: int) -> bool:
+        """Whether a float mask has an object that never reaches the threshold, unlike others."""
+        return top > HALF and 0 < max(self.sets[index]) <= HALF
 
     def _share(self, low: int, high: int, which: Sequence[int]) -> float:
         """Share of the pixels of some masks whose value lies in low..high (both included)."""
@@ -314,7 +328,7 @@ class SingleChannel:
             return None
         borders = find_borders(self._levels, only_between=only_between)
         if borders is None:
-            return None if only_between else self._grey_levels()
+            return None
         shown = _listed(borders.values, 20)
         first = next(s for s, values in zip(self.stats, self.sets, strict=True) if values & set(borders.values))
         what = f"the value(s) {shown} occur only along borders of other values"
@@ -335,22 +349,26 @@ class SingleChannel:
         if len(self._ids_found()) <= MAX_CLASSES:
             every = ",".join(map(str, sorted(self._ids_found())))
             mend += f"; or give `--ids {every if len(every) <= 60 else 'A,B,...'}` if all of them are classes"
-        if len(drawn) <= 1:
+        if len(drawn) <= 1 or max(self.found) in (255, 65535):
             mend += f"; or {_threshold_mend((max(self.found) - 1) // 2)}"
         return mend
 
     def _grey_levels(self) -> Inference | None:
         """Refuse images in which hardly any value covers an area: grey levels are no ids."""
+        if self._as_many_as_meant() or self.options.instances:
+            return None
         levels = self._levels
         above = levels.values > 0
-        if above.sum() < MIN_GREY_LEVELS:
+        num, pixels, spread = int(above.sum()), levels.counts[above].sum(), levels.spread
+        scattered = spread.between[above].sum() >= MIN_SCATTERED * pixels
+        if (
+            num < (MIN_SCATTERED_LEVELS if scattered else MIN_GREY_LEVELS)
+            or spread.core[above].sum() > MAX_CORE * pixels
+        ):
             return None
-        if levels.spread.core[above].sum() > 0.1 * levels.counts[above].sum():
-            return None
-        num = int(above.sum())
         what = f"has grey levels rather than ids: of {num} values up to {levels.values[-1]}, hardly any covers an area"
         first = max(zip(self.stats, self.sets, strict=True), key=lambda each: len(each[1]))[0]
-        return refuse("grey_levels", str(first.path), what, _threshold_mend(int(levels.values[-1] - 1) // 2))
+        return refuse("grey_levels", str(first.path), what, _threshold_mend((max(self.found) - 1) // 2))
 
     def _ids(self, found: list[int]) -> Inference:
         """Class ids: as they are, or brought to 1..K in their order."""
