@@ -29,7 +29,7 @@ def ellipse(rng: np.random.Generator, hw: tuple[int, int], radii: tuple[int, int
 def blobs(seed: int, num: int = 3, radii: tuple[int, int] = (6, 14)) -> np.ndarray:
     """0/1 uint8: a few areas."""
     rng = np.random.default_rng(seed)
-    return np.max([ellipse(rng, HW, radii) for _ in range(num)], axis=0).astype(np.uint8)
+    return np.asarray(np.max([ellipse(rng, HW, radii) for _ in range(num)], axis=0), np.uint8)
 
 
 def classes(seed: int, ids: Sequence[int]) -> np.ndarray:
@@ -62,8 +62,8 @@ def cells(seed: int, num: int, radius: int, hw: tuple[int, int] = (128, 160)) ->
     return np.asarray(np.searchsorted(np.unique(mask), mask))
 
 
-def street(seed: int, num_classes: int) -> np.ndarray:
-    """int64: every pixel one of the classes, with poles one and two pixels wide."""
+def street(seed: int, num_classes: int, background: int = 0) -> np.ndarray:
+    """int64: every pixel one of the classes, with poles one and two pixels wide; one class may become 0."""
     rng = np.random.default_rng(seed)
     seeds = rng.integers(0, HW, (25, 2))
     labels = np.concatenate([np.arange(1, num_classes + 1), rng.integers(1, num_classes + 1, 25)])[:25]
@@ -71,7 +71,7 @@ def street(seed: int, num_classes: int) -> np.ndarray:
     mask = labels[((y[..., None] - seeds[:, 0]) ** 2 + (x[..., None] - seeds[:, 1]) ** 2).argmin(axis=-1)]
     mask[lines(seed, 1) > 0] = num_classes // 2
     mask[lines(seed + 9, 2) > 0] = num_classes // 3
-    return np.asarray(mask)
+    return np.asarray(np.where(mask == background, 0, mask))
 
 
 def jpeg(quality: int) -> Noise:
@@ -107,7 +107,7 @@ def open_masks(
         if isinstance(mask, Image.Image):
             mask.save(path)
         elif suffix == ".tif":
-            tifffile.imwrite(path, mask, **({"photometric": "minisblack"} if mask.ndim == 2 else {}))
+            tifffile.imwrite(path, mask)
         else:
             Image.fromarray(mask).save(path)
     return open_dataset(root / "images", root / "masks", options)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import cv2
@@ -80,8 +81,15 @@ FORMATS: dict[str, tuple[Callable[[np.ndarray], np.ndarray | Image.Image], str]]
 }
 
 
-@pytest.mark.parametrize("noise", ["jpeg 90", "bilinear x 0.5", "bicubic x 2"])
-@pytest.mark.parametrize("form", FORMATS)
+@pytest.mark.parametrize(
+    ("form", "noise"),
+    [
+        (form, noise)
+        for form in FORMATS
+        for noise in ("jpeg 90", "bilinear x 0.5", "bicubic x 2")
+        if (form, noise) != ("0/10", "jpeg 90")  # the noise of JPEG rounds to nothing
+    ],
+)
 def test_noise_is_found_in_every_format(form: str, noise: str, tmp_path: Path) -> None:
     convert, suffix = FORMATS[form]
     masks = [convert(mask) for mask in seen_by("areas", noise)]
@@ -153,7 +161,7 @@ def outlined(inner: int, border: int, width: int) -> Callable[[int], np.ndarray]
 
 IDS = ((1, 2, 3), (2, 7, 10), (85, 170, 255), (64, 128, 191, 255), (1, 5), (100, 200), (3,), (1, 254), (7, 250, 251))
 AS_DRAWN: dict[str, Callable[[int], np.ndarray]] = {
-    **{f"areas {ids}": (lambda seed, ids=ids: classes(seed, ids)) for ids in IDS},
+    **{f"areas {ids}": partial(classes, ids=ids) for ids in IDS},
     **{f"{ids} and a rare {size} x {size}": with_rare(ids, 4, size) for ids in IDS[:3] for size in (1, 2, 3)},
     **{
         f"{line} drawn {width} wide over {area}": crossed(area, line, width)
@@ -168,8 +176,8 @@ AS_DRAWN: dict[str, Callable[[int], np.ndarray]] = {
     **{f"128 with border 255, {width} wide": outlined(128, 255, width) for width in (1, 2)},
     "points of three kinds": spots,
     "trimap of a matting set": lambda seed: blobs(seed) * 128 + cv2.erode(blobs(seed), np.ones((7, 7))) * 127,
-    **{f"street, {num} classes": (lambda seed, num=num: street(seed, num) % num) for num in (8, 12, 19)},
-    **{f"street, {num} classes, no background": (lambda seed, num=num: street(seed, num)) for num in (8, 12, 19)},
+    **{f"street, {num} classes": partial(street, num_classes=num, background=num) for num in (8, 12, 19)},
+    **{f"street, {num} classes, no background": partial(street, num_classes=num) for num in (8, 12, 19)},
 }
 
 
