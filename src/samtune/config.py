@@ -13,18 +13,23 @@ Order of precedence: defaults, then the file, then the command line. Unknown key
 
 from __future__ import annotations
 
-import json
 import tomllib
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
+import tomli_w
+
 from samtune.data.options import DataOptions
 from samtune.errors import ConfigError
 from samtune.files import is_partial, write_text
+from samtune.inputs import read_text
+from samtune.printable import one_line, shown
 from samtune.spelling import did_you_mean
 from samtune.training.lock import LOCK_FILE
 from samtune.training.settings import TrainSettings
+from samtune.values import settle
 
 CONFIG_FILE = "config.toml"
 
@@ -49,26 +54,50 @@ class RunConfig:
     data: DataOptions = field(default_factory=DataOptions)
     train: TrainSettings = field(default_factory=TrainSettings)
 
+    def __post_init__(self) -> None:
+        """Check that what names a folder is text."""
+        wrong = settle(self, {})
+        if wrong:
+            raise ConfigError("; ".join(wrong) + ".")
+
 
 _OWN = tuple(f.name for f in fields(RunConfig) if f.name not in ("data", "train"))
 _DATA = tuple(f.name for f in fields(DataOptions))
 _TRAIN = tuple(f.name for f in fields(TrainSettings))
+MAX_REASON = 200
+"""Characters of a parser's own words that a message repeats."""
+
+MAX_NAMED = 10
+"""Unknown settings that a message names."""
 
 
 def read_config(file: Path) -> dict[str, Any]:
     """Read a configuration file as flat values.
 
     Raises:
-        ConfigError: the file is not there, is no TOML, or has unknown keys (all are told, each with the nearest name).
+        ConfigError: the file is not there, is no TOML, or has unknown keys (all are named, each with the nearest one).
+    """
+    values = parse_toml(read_text(file, ConfigError, bytes_as_names=True), one_line(str(file)))
+    _refuse_unknown(values, one_line(str(file)))
+    return values
+
+
+def parse_toml(text: str, where: str) -> dict[str, Any]:
+    """Parse TOML.
+
+    Args:
+        text: of a file or of an option.
+        where: it comes from, for messages.
+
+    Raises:
+        ConfigError: it is no TOML, is nested too deep, or has a number of more digits than Python reads.
     """
     try:
-        values = tomllib.loads(file.read_text())
-    except OSError as error:
-        raise ConfigError(f"The configuration must be a file, but {file} cannot be read ({error.strerror}).") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{file} must be TOML, but it is not: {error}.") from error
-    _refuse_unknown(values, str(file))
-    return values
+        return tomllib.loads(text)
+    except RecursionError as error:
+        raise ConfigError(f"Expected TOML in {where}, got brackets nested too deep.") from error
+    except ValueError as error:  # TOMLDecodeError, and what Python's own parsing of numbers and dates raises
+        raise ConfigError(f"Expected TOML in {where}: {one_line(str(error))[:MAX_REASON]}.") from error
 
 
 def make_config(*layers: dict[str, Any]) -> RunConfig:
@@ -83,14 +112,11 @@ def make_config(*layers: dict[str, Any]) -> RunConfig:
         merged |= {key: value for key, value in layer.items() if value is not None}
     if "images" not in merged:
         raise ConfigError("The settings must name the images, but there is no `images`; give a folder or a manifest.")
-    try:
-        return RunConfig(
-            **{key: merged[key] for key in _OWN if key in merged},
-            data=DataOptions(**{key: merged[key] for key in _DATA if key in merged}),
-            train=TrainSettings(**{key: merged[key] for key in _TRAIN if key in merged}),
-        )
-    except TypeError as error:
-        raise ConfigError(f"A setting has a value of the wrong type: {error}.") from error
+    return RunConfig(
+        **{key: merged[key] for key in _OWN if key in merged},
+        data=DataOptions(**{key: merged[key] for key in _DATA if key in merged}),
+        train=TrainSettings(**{key: merged[key] for key in _TRAIN if key in merged}),
+    )
 
 
 def config_text(config: RunConfig) -> str:
@@ -98,12 +124,7 @@ def config_text(config: RunConfig) -> str:
     flat = {key: getattr(config, key) for key in _OWN}
     flat |= {key: getattr(config.data, key) for key in _DATA}
     flat |= {key: getattr(config.train, key) for key in _TRAIN}
-    plain = {key: value for key, value in flat.items() if value is not None and not isinstance(value, dict)}
-    tables = {key: value for key, value in flat.items() if isinstance(value, dict) and value}
-    lines = [f"{key} = {_toml(value)}" for key, value in plain.items()]
-    for name, table in tables.items():
-        lines += ["", f"[{name}]", *(f"{json.dumps(str(key))} = {_toml(value)}" for key, value in table.items())]
-    return "\n".join(lines) + "\n"
+    return tomli_w.dumps(_without_none(flat))
 
 
 def claim_run(run: Path, config: RunConfig, *, resume: bool) -> None:
@@ -123,7 +144,7 @@ def claim_run(run: Path, config: RunConfig, *, resume: bool) -> None:
     if resume:
         if not file.is_file():
             raise ConfigError(f"--resume needs a run that was started, but there is no {CONFIG_FILE} in {run}.")
-        differing = _differences(read_config(file), tomllib.loads(text))
+        differing = _differences(read_config(file), parse_toml(text, "these settings"))
         if differing:
             raise ConfigError(f"--resume must have the settings of the run in {run}, but these differ: {differing}.")
         return
@@ -134,7 +155,7 @@ def claim_run(run: Path, config: RunConfig, *, resume: bool) -> None:
             "on with the run in it."
         )
     run.mkdir(parents=True, exist_ok=True)
-    write_text(file, text)
+    write_text(file, text, bytes_as_names=True)
 
 
 def _refuse_unknown(values: dict[str, Any], where: str) -> None:
@@ -142,21 +163,19 @@ def _refuse_unknown(values: dict[str, Any], where: str) -> None:
     wrong = []
     for key in values:
         if key not in known:
-            wrong.append(f"{key!r}{did_you_mean(key, known)}")
+            wrong.append(f"{shown(key)}{did_you_mean(str(key), known)}")
     if wrong:
-        raise ConfigError(f"{where} must hold known settings only, but {', '.join(wrong)} came.")
+        more = f" and {len(wrong) - MAX_NAMED} more" if len(wrong) > MAX_NAMED else ""
+        raise ConfigError(f"Expected known settings in {where}, got {', '.join(wrong[:MAX_NAMED])}{more}.")
 
 
 def _differences(old: dict[str, Any], new: dict[str, Any]) -> str:
-    keys = [key for key in sorted(old.keys() | new.keys()) if _toml(old.get(key)) != _toml(new.get(key))]
-    return "; ".join(f"{key} was {old.get(key)!r} and is {new.get(key)!r}" for key in keys)
+    keys = [key for key in sorted(old.keys() | new.keys()) if repr(old.get(key)) != repr(new.get(key))]  # NaN is itself
+    return "; ".join(f"{key} was {shown(old.get(key))} and is {shown(new.get(key))}" for key in keys)
 
 
-def _toml(value: Any) -> str:
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, int | float):
-        return repr(value)
-    if isinstance(value, list | tuple):
-        return "[" + ", ".join(_toml(item) for item in value) + "]"
-    return json.dumps(str(value))
+def _without_none(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings as TOML can hold them: without those that are None, and without empty tables."""
+    kept = {key: dict(value) if isinstance(value, Mapping) else value for key, value in values.items()}
+    kept = {key: _without_none(value) if isinstance(value, dict) else value for key, value in kept.items()}
+    return {key: value for key, value in kept.items() if value is not None and value != {}}

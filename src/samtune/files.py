@@ -95,10 +95,17 @@ def whole(file: Path, *, shared: bool = False) -> Iterator[Path]:
             raise
 
 
-def write_text(file: Path, text: str, *, shared: bool = False) -> None:
-    """Write a text file, UTF-8, whole or not at all; `shared` as for `whole`."""
+def write_text(file: Path, text: str, *, shared: bool = False, bytes_as_names: bool = False) -> None:
+    """Write a text file, UTF-8, whole or not at all.
+
+    Args:
+        file: to be written; its folder is there.
+        text: file names that are no UTF-8 may be in it (`os.fsdecode`).
+        shared: as for `whole`.
+        bytes_as_names: write such names as their bytes, for a file that is read back; else as escapes for people.
+    """
     with whole(file, shared=shared) as partial:
-        partial.write_text(text, encoding="utf-8")
+        partial.write_text(text, encoding="utf-8", errors="surrogateescape" if bytes_as_names else "backslashreplace")
 
 
 def write_json(file: Path, content: dict[str, Any], *, shared: bool = False) -> None:

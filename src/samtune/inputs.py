@@ -6,16 +6,17 @@ opened or parsed.
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import stat
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from samtune.errors import DataError
-from samtune.printable import one_line
+from samtune.printable import one_line, shown
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from samtune.errors import SamTuneError
 
 MAX_TEXT_BYTES = 64 * 2**20
@@ -28,6 +29,22 @@ _KINDS = (
     (stat.S_ISBLK, "a device"),
     (stat.S_ISSOCK, "a socket"),
 )
+
+
+def as_path(path: str | Path, error: type[SamTuneError] = DataError) -> Path:
+    """A path as given by a user, refused if no file can have it.
+
+    Raises:
+        SamTuneError: as `error`; it holds NUL or what file names cannot encode, is too long, or its links go round.
+    """
+    try:
+        os.stat(path)
+    except (ValueError, TypeError) as reason:
+        raise error(f"Expected a path, got {shown(path)}; check its characters.") from reason
+    except OSError as reason:
+        if reason.errno in (errno.ENAMETOOLONG, errno.ELOOP):
+            raise error(f"Expected a path, got {shown(str(path))} ({reason.strerror}).") from reason
+    return Path(path)
 
 
 def check_regular(file: Path, error: type[SamTuneError] = DataError) -> int:
@@ -55,13 +72,17 @@ def check_regular(file: Path, error: type[SamTuneError] = DataError) -> int:
     return status.st_size
 
 
-def read_text(file: Path, error: type[SamTuneError] = DataError, *, limit: int = MAX_TEXT_BYTES) -> str:
+def read_text(
+    file: Path, error: type[SamTuneError] = DataError, *, limit: int = MAX_TEXT_BYTES, bytes_as_names: bool = False
+) -> str:
     """Read a UTF-8 text file, with or without a byte-order mark; newlines stay as they are.
 
     Args:
         file: a regular file.
         error: the class to raise.
         limit: largest size in bytes.
+        bytes_as_names: keep bytes that are no UTF-8 as Python does in file names (`os.fsdecode`), for a file that
+            names such files.
 
     Raises:
         SamTuneError: as `error`; it is no regular file, too large, unreadable, not UTF-8, or holds NUL characters.
@@ -79,7 +100,7 @@ def read_text(file: Path, error: type[SamTuneError] = DataError, *, limit: int =
     if content.startswith((b"\xff\xfe", b"\xfe\xff")) or b"\0" in content:
         raise error(f"Expected UTF-8 text in {name}, found UTF-16 or binary data; save it as UTF-8.")
     try:
-        return content.decode("utf-8-sig")
+        return content.decode("utf-8-sig", errors="surrogateescape" if bytes_as_names else "strict")
     except UnicodeDecodeError as reason:
         raise error(
             f"Expected UTF-8 text in {name}, found byte 0x{content[reason.start]:02x} at {reason.start}; save it as "

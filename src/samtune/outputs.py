@@ -48,7 +48,21 @@ WHY = {
 GENERATOR = b'<meta name="generator" content="samtune">'
 """In pages of samtune; tells them from others in folders without a list."""
 
+FORMULA = ("=", "+", "-", "@", "\t", "\r")
+"""How a cell begins that spreadsheets compute; a file name may begin so, and could then fetch or run something."""
+
 Signature = tuple[int, int, int, int]
+
+
+def without_formula(cell: object) -> object:
+    """A cell that every spreadsheet shows as it is: text like a formula gets an apostrophe before it; numbers stay."""
+    if not isinstance(cell, str) or not cell.startswith(FORMULA):
+        return cell
+    try:
+        float(cell)
+    except ValueError:
+        return f"'{cell}"
+    return cell
 
 
 class OutputFolder:
@@ -124,13 +138,19 @@ class OutputFolder:
         return self.path / name
 
     def write_text(self, name: str, text: str) -> Path:
-        """Write a text file, UTF-8, and return its path; what is not Unicode (odd file names) becomes `?`."""
-        return self.write_bytes(name, text.encode("utf-8", errors="replace"))
+        """Write a text file, UTF-8, and return its path; what is not Unicode (odd file names) is written as escapes."""
+        return self.write_bytes(name, text.encode("utf-8", errors="backslashreplace"))
 
-    def write_csv(self, name: str, rows: Iterable[Sequence[object]]) -> Path:
-        """Write rows as CSV, UTF-8, and return the file's path; see `whole`."""
+    def write_csv(self, name: str, rows: Iterable[Sequence[object]], *, is_manifest: bool = False) -> Path:
+        """Write rows as CSV, UTF-8, and return the file's path; see `whole`.
+
+        Args:
+            name: below the folder.
+            rows: the first names the columns. Text that a spreadsheet would run as a formula gets an apostrophe.
+            is_manifest: the file is read back by samtune, so names stay as they are.
+        """
         text = io.StringIO(newline="")
-        csv.writer(text).writerows(rows)
+        csv.writer(text).writerows(rows if is_manifest else (map(without_formula, row) for row in rows))
         return self.write_text(name, text.getvalue())
 
     def remove(self, name: str) -> None:

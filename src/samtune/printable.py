@@ -35,6 +35,11 @@ def json_printable(text: str) -> str:
     return _UNSAFE.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
 
 
+def is_name(text: str) -> bool:
+    """Whether a file could have this name: no NUL, and surrogates only for bytes that are no UTF-8."""
+    return "\0" not in text and not any("\ud800" <= c <= "\udfff" and not "\udc80" <= c <= "\udcff" for c in text)
+
+
 def is_unicode(text: str) -> bool:
     """Whether text can be written as UTF-8; lone surrogates cannot."""
     return not any("\ud800" <= character <= "\udfff" for character in text)

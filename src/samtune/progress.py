@@ -6,6 +6,8 @@ import logging
 import sys
 from typing import TYPE_CHECKING, TypeVar
 
+from samtune.printable import one_line
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
@@ -15,7 +17,7 @@ logger = logging.getLogger("samtune")
 
 def say(sentence: str) -> None:
     """Tell the user one sentence: a line on stderr from the command line, a log record from Python."""
-    logger.info(sentence)
+    logger.info("%s", one_line(sentence))
 
 
 def track(items: Iterable[T], description: str, total: int | None = None) -> Iterator[T]:

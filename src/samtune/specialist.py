@@ -23,6 +23,7 @@ from samtune.errors import ConfigError, ShapeError
 from samtune.files import reported
 from samtune.methods import copy_specialist
 from samtune.predict import Predictor, evaluate, find_images, load_predictor
+from samtune.printable import shown
 from samtune.training import TrainSettings, locked, train
 
 if TYPE_CHECKING:
@@ -98,11 +99,10 @@ class Specialist:
         """
         own = {key: value for key, value in settings.items() if key in _SETTINGS}
         extra = {key: value for key, value in settings.items() if key not in _SETTINGS}
-        extra = dict(own.pop("method_fields", {})) | extra
-        try:
-            chosen = TrainSettings(method=method, method_fields=extra, **own)
-        except TypeError as error:
-            raise ConfigError(f"A setting has a value of the wrong type: {error}.") from error
+        fields = own.pop("method_fields", {})
+        if not isinstance(fields, dict):
+            raise ConfigError(f"Expected `method_fields` to be a table of names and values, got {shown(fields)}.")
+        chosen = TrainSettings(method=method, method_fields=fields | extra, **own)
         with ExitStack() as temporary:
             images, masks = _as_paths(images, masks, temporary)
             dataset = open_dataset(images, masks, options)

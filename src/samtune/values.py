@@ -18,7 +18,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from samtune.printable import one_line, shown
+from samtune.printable import is_name, one_line, shown
 
 Ranges = Mapping[str, tuple[float, float]]
 """Name of a field -> its lowest and highest value, both allowed; infinity for no bound."""
@@ -147,10 +147,10 @@ def _scalar(value: Any, hint: Any) -> Any:
         return float(_check(value, finite, "a finite number"))
     if hint is str:
         _check(value, isinstance(value, str), "text")
-        return _check(value, "\0" not in value, "text without NUL characters")
+        return _check(value, is_name(value), "text without NUL characters and lone surrogates")
     if hint is Path:
         _check(value, isinstance(value, str | Path), "a path")
-        return Path(_check(value, "\0" not in str(value), "a path without NUL characters"))
+        return Path(_check(value, is_name(str(value)), "a path without NUL characters and lone surrogates"))
     return _check(value, isinstance(value, hint), f"of type {hint.__name__}")
 
 

@@ -129,7 +129,7 @@ def test_a_recipe_is_recorded_and_a_wrong_one_refused(run: Run, data: Path, base
     assert (known["recipe"], known["square"]) == ("paper", True)
     wrong = train(run, data, base, tmp_path / "other", "--recipe", "papr")
     assert wrong.code == 2
-    assert "recipe must be auto or paper, but 'papr' came" in wrong.err
+    assert "Expected `recipe` to be one of auto, paper, got 'papr'" in wrong.err
     assert not (tmp_path / "other").exists()
 
 

@@ -18,7 +18,7 @@ from samtune.data import open_dataset
 from samtune.data.orientation import Orientation
 from samtune.errors import ConfigError
 from samtune.methods import METHODS, FromPublication, Recipe, load_specialist, method_fields, read_card
-from samtune.methods.recipes import CONV_LORA_RECIPE, SIDE_RECIPE
+from samtune.methods.recipes import CONV_LORA_RECIPE, SIDE_RECIPE, Augmentations
 from samtune.predict import evaluate, load_predictor
 from samtune.training import Plan, RunFolder, TrainSettings, plan_run, train
 from samtune.training.recipe import choose_recipe, settle_views
@@ -74,7 +74,7 @@ def test_few_images_get_averaged_predictions_of_views_that_training_showed(caplo
         "d4", "mirror", "mirror"
     ]  # fmt: skip
     assert planned(TrainSettings(tta="d4", augmentation="flip"), Recipe(), num_images=99).tta == "d4"
-    with pytest.raises(ConfigError, match="tta must be none, mirror or d4, but 'all' came"):
+    with pytest.raises(ConfigError, match="Expected `tta` to be one of none, mirror, d4, got 'all'"):
         TrainSettings(tta="all")  # type: ignore[arg-type]
 
 
@@ -111,7 +111,8 @@ def never() -> Orientation:
 def test_the_masks_decide_how_views_differ_and_it_is_said(
     found: Orientation, word: str, views: int, caplog: pytest.LogCaptureFixture
 ) -> None:
-    for method, given in (("ptsam", None), ("decoder_only", "auto")):
+    cases: tuple[tuple[str, Augmentations | None], ...] = (("ptsam", None), ("decoder_only", "auto"))
+    for method, given in cases:
         settings = TrainSettings(method=method, augmentation=given)
         with caplog.at_level(logging.INFO, logger="samtune"):
             chosen = settle_views(settings, choose_recipe(settings, 1), lambda: found)
@@ -204,11 +205,11 @@ def test_several_classes(method: str, given: dict[str, Any], expected: dict[str,
 
 @pytest.mark.parametrize(
     ("settings", "words"),
-    [({"recipe": "papr"}, "recipe must be auto or paper, but 'papr' came"),
-     ({"schedule": "cosine"}, "schedule must be warmup_cosine, linear or epoch_cosine"),
-     ({"augmentation": "none"}, "augmentation must be auto, varied, upright or flip"),
-     ({"square": "yes"}, "square must be true or false"),
-     ({"updates": 3, "epochs": 2}, "updates and epochs say the same thing")],
+    [({"recipe": "papr"}, "Expected `recipe` to be one of auto, paper, got 'papr'"),
+     ({"schedule": "cosine"}, "Expected `schedule` to be one of warmup_cosine, linear, epoch_cosine"),
+     ({"augmentation": "none"}, "Expected `augmentation` to be one of auto, varied, upright, flip"),
+     ({"square": "yes"}, "Expected `square` to be true or false"),
+     ({"updates": 3, "epochs": 2}, "Expected `updates` or `epochs`, got both .3 and 2.")],
 )  # fmt: skip
 def test_wrong_words_are_refused(settings: dict[str, Any], words: str) -> None:
     with pytest.raises(ConfigError, match=words):

@@ -21,8 +21,9 @@ from samtune.cli import (
     reproduce_verb,
     train_verb,
 )
-from samtune.cli.output import is_main_process
+from samtune.cli.output import is_main_process, print_safely
 from samtune.errors import SamTuneError
+from samtune.printable import one_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -73,7 +74,7 @@ def main(argv: Sequence[str] | None = None) -> None:
             app(args=arguments, prog_name="samtune")
         except (SamTuneError, OSError) as error:
             if is_main_process():
-                print(f"samtune: {_sentence(error)}", file=sys.stderr)
+                print_safely(f"samtune: {_sentence(error)}", sys.stderr)
             sys.exit(USER_ERROR)
         except KeyboardInterrupt:
             sys.exit(INTERRUPTED)
@@ -86,13 +87,20 @@ def _sentence(error: Exception) -> str:
     return str(error)
 
 
+class _Lines(logging.Handler):
+    """Writes each record's message to stderr as one line that every terminal can show."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """See `logging.Handler.emit`."""
+        print_safely(one_line(record.getMessage()), sys.stderr)
+
+
 @contextmanager
 def _logging_to_stderr() -> Iterator[None]:
     """What the package says goes to stderr as plain lines, from the main process alone."""
     logger = logging.getLogger("samtune")
     before, spread = logger.level, logger.propagate
-    handler = logging.StreamHandler(sys.stderr) if is_main_process() else logging.NullHandler()
-    handler.setFormatter(logging.Formatter("%(message)s"))
+    handler = _Lines() if is_main_process() else logging.NullHandler()
     logger.addHandler(handler)
     logger.setLevel(logging.INFO)
     logger.propagate = False

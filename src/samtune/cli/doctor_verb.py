@@ -25,6 +25,7 @@ from samtune.cli.options import (
     data_values,
 )
 from samtune.cli.output import emit
+from samtune.printable import one_line
 
 if TYPE_CHECKING:
     from samtune.data import Findings
@@ -76,8 +77,8 @@ def doctor(
     if fix is not None:
         mended = mend(images, masks, fix, options)
         content["mended"] = mended.as_json() | {"out": str(fix)}
-        text += "\n\nMended copy:\n" + "\n".join(f"  {note}" for note in mended.notes)
-        text += "".join(f"\n  {problem.file} {problem.what}" for problem in mended.problems)
+        text += "\n\nMended copy:\n" + "\n".join(f"  {one_line(note)}" for note in mended.notes)
+        text += "".join(f"\n  {one_line(f'{problem.file} {problem.what}')}" for problem in mended.problems)
     emit(content, text, as_json=as_json)
     if findings.stops_training and fix is None:
         sys.exit(2)
@@ -86,7 +87,7 @@ def doctor(
 def _text(findings: Findings) -> str:
     classes = f"{findings.num_classes} class" + ("es" if findings.num_classes != 1 else "")
     lines = [f"{findings.num_pairs} pairs of image and mask, {classes}."]
-    lines += [f"  {note}" for note in findings.notes]
+    lines += [f"  {one_line(note)}" for note in findings.notes]
     if not findings.problems:
         return "\n".join([*lines, "Nothing is wrong."])
     groups: dict[tuple[bool, str], list[Problem]] = {}
@@ -94,7 +95,7 @@ def _text(findings: Findings) -> str:
         groups.setdefault((problem.stops_training, problem.kind), []).append(problem)
     for (stops, kind), problems in groups.items():
         lines += ["", f"{kind} ({len(problems)}){', stops training' if stops else ''}"]
-        lines += [f"  {problem.file}: {problem.what}; {problem.mend}" for problem in problems[:MAX_TOLD]]
+        lines += [f"  {one_line(f'{p.file}: {p.what}; {p.mend}')}" for p in problems[:MAX_TOLD]]
         if len(problems) > MAX_TOLD:
             lines.append(f"  ... and {len(problems) - MAX_TOLD} more")
     return "\n".join(lines)

@@ -31,6 +31,7 @@ from samtune.cli.options import (
     data_values,
 )
 from samtune.cli.output import emit, table
+from samtune.printable import one_line
 
 MAX_TOLD = 5
 """Of the images on which a baseline did better, this many are named to people; --json has them all."""
@@ -170,7 +171,7 @@ def _regressions(evaluation: Evaluation) -> list[str]:
     for baseline in evaluation.rows:
         found = [regression for regression in evaluation.regressions if regression.baseline == baseline]
         if found:
-            shown = ", ".join(f"{r.name} {r.specialist:.2f} < {r.value:.2f}" for r in found[:MAX_TOLD])
+            shown = ", ".join(f"{one_line(r.name)} {r.specialist:.2f} < {r.value:.2f}" for r in found[:MAX_TOLD])
             if found[0].specialist > found[0].value:
                 shown = shown.replace("<", ">")
             lines.append(f"{baseline} did better on {len(found)} images ({found[0].measure}): {shown}")
@@ -197,9 +198,9 @@ def _text(evaluation: Evaluation) -> str:
         table(header, rows),
         *(f"  {key}: {words}" for key, words in evaluation.headline.items()),
     ]
-    worst = ", ".join(f"{name} {iou:.2f}" for name, iou in evaluation.rows["specialist"].worst)
+    worst = ", ".join(f"{one_line(name)} {iou:.2f}" for name, iou in evaluation.rows["specialist"].worst)
     lines.append(f"Worst (IoU): {worst}")
     lines += _regressions(evaluation)
     if evaluation.skipped:
-        lines += ["Not read:", *(f"  {row['why']}" for row in evaluation.skipped)]
+        lines += ["Not read:", *(f"  {one_line(row['why'])}" for row in evaluation.skipped)]
     return "\n".join(lines)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from samtune.errors import ConfigError
+from samtune.printable import shown
 
 if TYPE_CHECKING:
     from samtune.data import DataOptions
@@ -196,7 +197,7 @@ def set_values(given: list[str]) -> tuple[dict[str, Any], dict[str, Any]]:
     settings, fields = values_by_method(given)
     for home in fields:
         if home != "method":
-            raise ConfigError(f"--set must name a setting or method.FIELD, but {home!r} came before the point.")
+            raise ConfigError(f"--set must name a setting or method.FIELD, but {shown(home)} came before the point.")
     return settings, fields.get("method", {})
 
 
@@ -214,18 +215,20 @@ def values_by_method(given: list[str]) -> tuple[dict[str, Any], dict[str, dict[s
     for word in given:
         key, equals, text = word.partition("=")
         key = key.strip()
-        if not equals or not key:
-            raise ConfigError(f"--set must be NAME=VALUE, such as method.rank=4, but {word!r} came.")
         home, _, name = key.rpartition(".")
+        if not equals or not name:
+            raise ConfigError(f"--set must be NAME=VALUE, such as method.rank=4, but {shown(word)} came.")
         (fields.setdefault(home, {}) if home else settings)[name] = _value(text.strip())
     return settings, fields
 
 
 def _value(text: str) -> Any:
+    """A value of --set: as TOML reads it, or the word itself where that is no TOML, as in `method=lora`."""
     try:
-        return tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
+        values = tomllib.loads(f"value = {text}")
+    except (ValueError, RecursionError):  # no TOML, more digits than Python reads, brackets nested too deep
         return text
+    return values["value"] if len(values) == 1 else text  # a line break in the word began another setting
 
 
 def _colour(word: str) -> tuple[str, tuple[int, int, int]]:
@@ -236,5 +239,5 @@ def _colour(word: str) -> tuple[str, tuple[int, int, int]]:
     except ValueError:
         red = green = blue = -1
     if not name or red < 0:
-        raise ConfigError(f"--colour must be NAME=#RRGGBB, such as road=#804080, but {word!r} came.")
+        raise ConfigError(f"--colour must be NAME=#RRGGBB, such as road=#804080, but {shown(word)} came.")
     return name.strip(), (red, green, blue)

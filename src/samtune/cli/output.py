@@ -5,7 +5,10 @@ from __future__ import annotations
 import json
 import math
 import os
-from typing import TYPE_CHECKING, Any
+import sys
+from typing import TYPE_CHECKING, Any, TextIO
+
+from samtune.printable import json_printable, printable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -25,7 +28,24 @@ def emit(content: dict[str, Any], text: str, *, as_json: bool) -> None:
         as_json: which of both.
     """
     if is_main_process():
-        print(json.dumps(_plain(content), allow_nan=False, ensure_ascii=False) if as_json else text, flush=True)
+        if as_json:
+            text = json_printable(json.dumps(_plain(content), allow_nan=False, ensure_ascii=False))
+        print_safely(text)
+
+
+def print_safely(text: str, stream: TextIO | None = None) -> None:
+    r"""Print text that may hold any file name, on any terminal.
+
+    Control characters and bytes that are no UTF-8 are shown as escapes (`\x1b`), and so is what the stream's encoding
+    does not have, so that nothing crashes once the work is done.
+
+    Args:
+        text: newlines stay.
+        stream: where to; None for stdout.
+    """
+    stream = sys.stdout if stream is None else stream
+    encoding = getattr(stream, "encoding", None) or "utf-8"
+    print(printable(text).encode(encoding, errors="backslashreplace").decode(encoding), file=stream, flush=True)
 
 
 def table(header: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:

@@ -9,7 +9,8 @@ from typing import Annotated
 import typer
 
 from samtune.cli.options import Averaged, Base, BatchSize, Device, Json, Overwrite, averaging
-from samtune.cli.output import emit
+from samtune.cli.output import emit, print_safely
+from samtune.printable import one_line
 
 
 def predict(
@@ -44,8 +45,8 @@ def predict(
         "notes": list(written.notes),
     }
     meaning = ", ".join(f"{value} {name}" for name, value in values.items())
-    emit(content, f"{len(written.files)} masks in {out} ({meaning}).", as_json=as_json)
+    emit(content, f"{len(written.files)} masks in {one_line(str(out))} ({one_line(meaning)}).", as_json=as_json)
     for row in written.skipped:
-        print(f"samtune: not read: {row['why']}", file=sys.stderr)
+        print_safely(f"samtune: not read: {one_line(row['why'])}", sys.stderr)
     if written.skipped:
         sys.exit(2)

@@ -17,6 +17,7 @@ from samtune.data.options import DataOptions
 from samtune.data.raw import upright
 from samtune.data.survey import survey
 from samtune.errors import DataError
+from samtune.printable import one_line
 from samtune.progress import say, track
 from samtune.types import IGNORE, Pair
 
@@ -243,7 +244,7 @@ def _as_option(value: int) -> int | float:
 
 def tell(problems: Sequence[Problem]) -> str:
     """Problems as one message: a line each (file: what; mend), ten at most, then how many more."""
-    lines = [f"{problem.file}: {problem.what}; {problem.mend}" for problem in problems[:MAX_TOLD]]
+    lines = [one_line(f"{problem.file}: {problem.what}; {problem.mend}") for problem in problems[:MAX_TOLD]]
     if len(problems) > MAX_TOLD:
         lines.append(f"... and {len(problems) - MAX_TOLD} more")
     return lines[0] if len(lines) == 1 else f"the data has {len(problems)} problems:\n  " + "\n  ".join(lines)

@@ -19,6 +19,7 @@ from samtune.data.naming import is_image_word, is_mask_word
 from samtune.data.options import DataOptions
 from samtune.data.pairing import Named, lonely_problem, look_of, masks_among, match, nothing_pairs
 from samtune.errors import DataError
+from samtune.inputs import as_path
 from samtune.types import Pair, Problem
 
 if TYPE_CHECKING:
@@ -75,8 +76,8 @@ def find_pairs(images: Path | str, masks: Path | str | None = None, options: Dat
             raise DataError(f"{images}: a public data set has its own masks, so no masks folder may be given ({masks})")
         pairs, problems, notes = find_layout_pairs(*known)
         return _finish(pairs, problems, notes=notes)
-    images = Path(images)
-    masks = None if masks is None else Path(masks)
+    images = as_path(images)
+    masks = None if masks is None else as_path(masks)
     if images.is_file():
         if masks is not None:
             raise DataError(f"{images}: a manifest names the masks itself, so no masks folder may be given ({masks})")

@@ -230,4 +230,4 @@ def _fit(labels: np.ndarray, hw: tuple[int, int], orientation: int, copy: _Copy)
 
 def _write_manifest(copy: _Copy) -> None:
     """`pairs.csv` with groups and splits."""
-    copy.out.write_csv("pairs.csv", [("image", "mask", "group", "split"), *copy.lines])
+    copy.out.write_csv("pairs.csv", [("image", "mask", "group", "split"), *copy.lines], is_manifest=True)

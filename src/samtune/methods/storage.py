@@ -20,7 +20,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from samtune.errors import ConfigError, MethodError, WeightsError
-from samtune.inputs import check_regular
+from samtune.inputs import as_path, check_regular
 from samtune.methods.card import CARD_FILE, CONFIG_FILE, TENSOR_FILE, AdapterCard, read_card, write_card
 from samtune.methods.core import adapt, adaptation, delta
 from samtune.methods.registry import method_fields, stored_method
@@ -111,7 +111,7 @@ def save(sam: Sam, folder: str | Path, card: AdapterCard, *, overwrite: bool = F
 
 def specialist_folder(path: str | Path) -> Path:
     """The specialist's folder of a run folder, or the folder itself."""
-    folder = Path(path)
+    folder = as_path(path, WeightsError)
     return folder / "specialist" if (folder / "specialist").is_dir() else folder
 
 

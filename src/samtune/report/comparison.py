@@ -10,6 +10,7 @@ import matplotlib as mpl
 
 from samtune.outputs import OutputFolder
 from samtune.overlay import PREDICTION_COLOUR, TRUTH_COLOUR
+from samtune.printable import printable
 from samtune.report import comparison_figures as figures
 from samtune.report import words
 from samtune.report.examples import Example, data_uri, embedded, shown
@@ -231,7 +232,7 @@ def write_comparison(folder: Path, page: ComparisonPage, *, overwrite: bool = Fa
             out.remove(f"figures/{name}.svg")
         else:
             out.write_text(f"figures/{name}.svg", figures.svg(figure))
-    return out.write_text("report.html", html)
+    return out.write_text("report.html", printable(html))
 
 
 def _table_row(row: ComparedRow, shots: tuple[int, ...]) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from samtune.outputs import OutputFolder
 from samtune.overlay import PREDICTION_COLOUR, TRUTH_COLOUR
+from samtune.printable import printable
 from samtune.report import figures, words
 from samtune.report.examples import Example, embedded
 from samtune.report.rendering import render
@@ -131,7 +132,7 @@ def write_report(path: Path, page: ReportPage, *, overwrite: bool = False) -> Pa
         truth_rgb=TRUTH_COLOUR,
         prediction_rgb=PREDICTION_COLOUR,
     )
-    return OutputFolder(file.parent, KIND, overwrite=overwrite).write_text(file.name, html)
+    return OutputFolder(file.parent, KIND, overwrite=overwrite).write_text(file.name, printable(html))
 
 
 def _main_row(page: ReportPage) -> Mapping[str, Any] | None:

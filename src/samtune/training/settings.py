@@ -9,8 +9,11 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar, get_args
 from samtune.data.symmetries import IN_WORDS, SYMMETRIES
 from samtune.errors import ConfigError
 from samtune.methods.recipes import Augmentations, LossSide, Schedule
+from samtune.printable import shown
 from samtune.progress import say
+from samtune.sam import MAX_SIDE
 from samtune.types import Averaging, Precision
+from samtune.values import Ranges, settle
 
 if TYPE_CHECKING:
     from samtune.losses import LossKind
@@ -19,15 +22,16 @@ if TYPE_CHECKING:
 RecipeKind = Literal["auto", "paper"]
 Number = TypeVar("Number", int, float)
 
-CHOICES: dict[str, tuple[str, ...]] = {
-    "precision": get_args(Precision),
-    "recipe": get_args(RecipeKind),
-    "schedule": get_args(Schedule),
-    "augmentation": get_args(Augmentations),
-    "loss_side": get_args(LossSide),
-    "tta": get_args(Averaging),
-}
-"""The settings that are words of a list."""
+MOST = 10**9
+"""The largest number of steps, images or parts that a setting takes."""
+
+RANGES: Ranges = {
+    "shots": (1, MOST), "val": (0, 0.9), "updates": (1, MOST), "epochs": (1, MOST), "batch_size": (1, 1_000_000),
+    "accumulate": (1, 1_000_000), "learning_rate": (0, 1e6), "weight_decay": (0, 1e6), "clip_norm": (0, 1e9),
+    "ema": (0, 0.99999), "views": (0, 1_000_000), "evaluations": (1, MOST), "patience": (0, MOST),
+    "checkpoint_every_s": (0, 1e9), "seed": (0, 2**31 - 1), "side": (1, MAX_SIDE),
+}  # fmt: skip
+"""Of each numeric setting, the lowest and the highest value."""
 
 FEW_IMAGES = 16
 """Up to so many training images a recipe's averaging of predictions is taken."""
@@ -102,12 +106,12 @@ class TrainSettings:
     accumulate: int | None = None
     learning_rate: float | None = None
     weight_decay: float | None = None
-    schedule: str | None = None
+    schedule: Schedule | None = None
     clip_norm: float | None = None
     loss: str = "auto"
     loss_side: LossSide | None = None
     ema: float | None = None
-    augmentation: str | None = None
+    augmentation: Augmentations | None = None
     views: int | None = None
     square: bool | None = None
     evaluations: int | None = None
@@ -119,28 +123,10 @@ class TrainSettings:
     checkpoint_every_s: float = 5.0
 
     def __post_init__(self) -> None:
-        """Check each number's range; all that is wrong is told together."""
-        wrong = []
-        for name, low, high in (
-            ("shots", 1, math.inf), ("val", 0, 0.9), ("updates", 1, math.inf), ("batch_size", 1, math.inf),
-            ("accumulate", 1, math.inf), ("learning_rate", 0, math.inf), ("weight_decay", 0, math.inf),
-            ("ema", 0, 0.99999), ("views", 0, 1_000_000), ("evaluations", 1, math.inf), ("patience", 0, math.inf),
-            ("checkpoint_every_s", 0, math.inf), ("seed", 0, 2**31 - 1), ("epochs", 1, math.inf),
-            ("clip_norm", 0, math.inf),
-        ):  # fmt: skip
-            value = getattr(self, name)
-            if value is not None and not low <= value <= high:
-                wrong.append(f"{name} must lie in {low}..{high}, but {value} came")
-        for name, words in CHOICES.items():
-            value = getattr(self, name)
-            if value is not None and value not in words:
-                wrong.append(f"{name} must be {', '.join(words[:-1])} or {words[-1]}, but {value!r} came")
-        if self.square not in (None, True, False):
-            wrong.append(f"square must be true or false, but {self.square!r} came")
+        """Check the type and range of each setting; all that is wrong is said together."""
+        wrong = settle(self, RANGES)
         if self.updates is not None and self.epochs is not None:
-            wrong.append(
-                f"updates and epochs say the same thing, but both came ({self.updates} and {self.epochs}); give one"
-            )
+            wrong.append(f"Expected `updates` or `epochs`, got both ({shown(self.updates)} and {shown(self.epochs)})")
         if wrong:
             raise ConfigError("; ".join(wrong) + ".")
 

@@ -1,0 +1,100 @@
+"""Manifests that somebody else wrote: a table of (bytes of the file -> the pairs that are read, or the refusal)."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from samtune.data.manifest import read_manifest
+from samtune.errors import DataError
+
+BIG = b"x" * 140_000
+
+READ: list[tuple[bytes, list[str]]] = [
+    (b"image,mask\na.png,b.png\n", ["a"]),
+    (b"image,mask\r\na.png,b.png\r\n", ["a"]),
+    (b"image,mask\ra.png,b.png\r", ["a"]),
+    (b"\xef\xbb\xbfimage,mask\na.png,b.png", ["a"]),
+    (b"mask;note;IMAGE\nb.png;,,,;a.png\n", ["a"]),
+    (b"image\tmask\na.png\tb.png\n\n\n", ["a"]),
+    (b"image,mask,note\na.png,b.png," + BIG + b"\n", ["a"]),
+    (b'image,mask,note\na.png,b.png,"two\nlines"\n', ["a"]),
+    (b"image,mask\na.png,b.png,,\n", ["a"]),
+    (b'image,mask\n"new\nline.png",b.png\n', ["new\nline"]),
+    ('image,mask\n"sep\u2028arator.png",b.png\n'.encode(), ["sep\u2028arator"]),
+    (b"image,mask\nbytes\xff.png,b.png\n", ["bytes\udcff"]),
+    ("image,mask\n😀.png,b.png\n".encode(), ["😀"]),
+    (b"image,mask\n./a.png,b.png\n", ["a"]),
+    (b"image,mask,group,split\na.png,b.png,g,valid\n", ["a"]),
+]
+
+
+def write(tmp_path: Path, content: bytes) -> Path:
+    for name in (
+        b"a.png",
+        b"b.png",
+        b"new\nline.png",
+        "sep\u2028arator.png".encode(),
+        b"bytes\xff.png",
+        "😀.png".encode(),
+    ):
+        with open(os.path.join(os.fsencode(tmp_path), name), "wb"):
+            pass
+    (tmp_path / "pairs.csv").write_bytes(content)
+    return tmp_path / "pairs.csv"
+
+
+@pytest.mark.parametrize(("content", "stems"), READ, ids=lambda value: str(value)[:40])
+def test_it_is_read(tmp_path: Path, content: bytes, stems: list[str]) -> None:
+    pairs, problems = read_manifest(write(tmp_path, content))
+    assert [pair.stem for pair in pairs] == stems
+    assert not problems
+
+
+REFUSED: list[tuple[bytes, str]] = [
+    (b"", "the first line must name the columns"),
+    (b"\n\n", "the first line must name the columns"),
+    (b"a.png,b.png", "the first line must name the columns image,mask[,group,split], but is 'a.png,b.png'"),
+    (b"image,mask,mask\na.png,b.png,b.png", "Expected each column once in the first line"),
+    (b"image,Image,mask\na.png,a.png,b.png", "got image twice"),
+    ("image,mask\na.png,b.png".encode("utf-16"), "found UTF-16 or binary data"),
+    ("image,mask\na.png,b.png".encode("utf-16-le"), "found UTF-16 or binary data"),
+    (b"image,mask\na\0.png,b.png", "found UTF-16 or binary data"),
+    (b"image,mask\n.,b.png", "Expected the name of an image in line 2"),
+    (b"image,mask\n/,b.png", "Expected the name of an image in line 2"),
+    (b"image,mask\n..,b.png", "Expected the name of an image in line 2"),
+    (b"image,mask\na.png,", "must name an image and a mask, but one is empty"),
+    (b"image,mask\na.png", "must name an image and a mask, but one is empty"),
+    (b"image,mask\na, b.png,b.png", "Expected at most 2 cells in line 2"),
+    (b'image,mask\n"a.png,b.png\na.png,b.png', "unexpected end of data"),
+    (b'image,mask\n"a.png"x,b.png', "check its quotes"),
+    (b"image,mask,split\na.png,b.png,\x1b[2Jholdout", r"split must be train, val or test, got '\x1b[2jholdout'"),
+    (b"\x1b[2J" + BIG, "but is '\\x1b[2Jxxx"),
+]
+
+
+@pytest.mark.parametrize(("content", "words"), REFUSED, ids=lambda value: str(value)[:40])
+def test_it_is_refused(tmp_path: Path, content: bytes, words: str) -> None:
+    with pytest.raises(DataError) as caught:
+        read_manifest(write(tmp_path, content))
+    assert words in str(caught.value)
+    assert len(str(caught.value)) < 400
+
+
+@pytest.mark.parametrize("name", [b"none.png", b"folder", b"pipe", b"x" * 5000, b"a.png/b.png", b"loop"])
+def test_what_is_no_file_is_a_problem(tmp_path: Path, name: bytes) -> None:
+    (tmp_path / "folder").mkdir()
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "loop").symlink_to("loop")
+    pairs, problems = read_manifest(write(tmp_path, b"image,mask\n" + name + b",b.png\n"))
+    assert not pairs
+    assert [problem.kind for problem in problems] == ["missing_file"]
+    assert "is named in line 2 of pairs.csv but is no file" in problems[0].what
+
+
+def test_a_pipe_in_the_place_of_a_manifest_is_refused_without_being_opened(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pairs.csv")
+    with pytest.raises(DataError, match="found a named pipe"):
+        read_manifest(tmp_path / "pairs.csv")
