@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import struct
 import subprocess
+import warnings
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -76,6 +78,14 @@ def test_what_is_no_file_is_refused_without_waiting(tmp_path: Path) -> None:
         for read in (read_header, decode):
             with pytest.raises(DataError, match=says):
                 read(path)
+
+
+def test_threads_leave_the_filters_of_warnings_as_they_were(tmp_path: Path) -> None:
+    path = save(tmp_path / "a.png", picture())
+    before = list(warnings.filters)
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda _: decode(path), range(300)))
+    assert list(warnings.filters) == before
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read every file")

@@ -343,6 +343,16 @@ def test_saturated_objects_stay_bright(tmp_path: Path) -> None:
     np.testing.assert_array_equal(read_image(tmp_path / "a.tif")[..., 0], np.where(LEFT, 255, 0))
 
 
+def test_objects_on_plain_black_keep_their_background(tmp_path: Path) -> None:
+    disc = ((Y - 20) ** 2 + (X - 28) ** 2) < 150
+    for pixels in (np.where(disc, 5000 + GREY16 // 40, 0), np.where(disc, 0, 5000 + GREY16 // 40)):
+        tifffile.imwrite(tmp_path / "a.tif", pixels.astype(np.uint16), photometric="minisblack")
+        assert not any("missing" in note for note in image_notes(decode(tmp_path / "a.tif"), tmp_path / "a.tif"))
+        image = read_image(tmp_path / "a.tif")
+        assert image[pixels == 0].max() == 0
+        assert image[pixels > 0].min() > 200
+
+
 def test_an_image_of_missing_samples_alone_is_black_and_said(tmp_path: Path) -> None:
     tifffile.imwrite(tmp_path / "a.tif", np.full(HW, np.nan, np.float32), photometric="minisblack")
     assert read_image(tmp_path / "a.tif").max() == 0

@@ -86,8 +86,8 @@ def find_missing(pixels: np.ndarray, samples: Samples) -> tuple[np.ndarray | Non
     """Find the samples that are no measurement: NaN, infinite, of the nodata value, or evidently a fill value.
 
     Evident is a fill value that lies further from all others than they spread, in areas without a slope towards them:
-    -9999, -32768, 0 or a number of 1e20 and more anywhere; the type's highest value, which a saturated sensor gives as
-    well, only where the areas reach the border of the image.
+    -9999, -32768 or a number of 1e20 and more anywhere; the type's highest value, which a saturated sensor gives as
+    well, and 0 only where the areas reach the border of the image, and 0 on at most half of it.
 
     Returns:
         bool of the shape of `pixels`, None if no sample is missing; and what is to be said, as clauses that finish "N
@@ -154,6 +154,8 @@ def _find_fill_values(pixels: np.ndarray, missing: np.ndarray) -> list[str]:
         gap = low - float(value) if end is np.min else float(value) - high
         if high <= low or gap <= high - low or not _is_block(hit):
             continue
+        if value == 0 and (hit.mean() > 0.5 or not _reaches_border(hit)):
+            continue  # background or a measured darkness rather than a frame of nothing
         ring = _neighbours(pixels, hit)
         slope = ring < np.percentile(others, 5) if end is np.min else ring > np.percentile(others, 95)
         if ring.size and slope.mean() > 0.5:

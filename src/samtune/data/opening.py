@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import stat
+import threading
 import warnings
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, BinaryIO
@@ -57,6 +58,32 @@ OTHERS: tuple[tuple[bytes, str], ...] = (
 """First bytes of what is met under the name of an image and is not read, and what it is called."""
 
 
+class _Silence:
+    """No warnings while any thread is within it: `warnings.catch_warnings` alone is torn apart by several threads."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._within = 0
+        self._saved = warnings.catch_warnings()
+
+    def __enter__(self) -> None:
+        with self._lock:
+            self._within += 1
+            if self._within == 1:
+                self._saved = warnings.catch_warnings()
+                self._saved.__enter__()
+                warnings.simplefilter("ignore")
+
+    def __exit__(self, *_: object) -> None:
+        with self._lock:
+            self._within -= 1
+            if self._within == 0:
+                self._saved.__exit__(None, None, None)
+
+
+_SILENCE = _Silence()
+
+
 @contextmanager
 def open_image_file(path: Path) -> Iterator[tuple[BinaryIO, str]]:
     """Open a file and tell its format, with every failure as one `DataError`.
@@ -75,8 +102,7 @@ def open_image_file(path: Path) -> Iterator[tuple[BinaryIO, str]]:
             damaged.
     """
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
+        with _SILENCE:
             # Looked at before it is opened: opening a named pipe waits for someone to write to it.
             status = path.stat()
             if not stat.S_ISREG(status.st_mode):

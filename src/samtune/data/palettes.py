@@ -40,6 +40,8 @@ def read_palettes_as(stats: Sequence[MaskStats]) -> str:
     if set(indices) <= BLACK_WHITE:
         # Of 0 and 255 the stored one counts, also under ImageJ's inverting table, which shows 255 black.
         return "value" if set(colours) <= {0, 255} else "grey"
+    if all(each == {(255 - index) * 0x010101} for index, each in colours.items()):
+        return "value"  # ImageJ's inverting table: the stored values count
     if any(len(each) > 1 for each in colours.values()):
         return _shown(indices)
     # Two ids may be shown in one colour; then both occur in one file. Moving from file to file, it is one class.
