@@ -107,7 +107,7 @@ def open_masks(
         if isinstance(mask, Image.Image):
             mask.save(path)
         elif suffix == ".tif":
-            tifffile.imwrite(path, mask)
+            tifffile.imwrite(path, mask, photometric="rgb" if mask.ndim == 3 else "minisblack")
         else:
             Image.fromarray(mask).save(path)
     return open_dataset(root / "images", root / "masks", options)

@@ -93,6 +93,8 @@ class Dataset:
         if encoding.kind == "ids":
             ids = tuple(by_label[label] for label in range(1, self.num_classes + 1))
         background = tuple(_as_option(value) for value, label in encoding.table if label == 0)
+        if background and 0 not in dict(encoding.table):
+            background = (0, *background)
         return DataOptions(
             class_names=self.class_names,
             ids=ids,
