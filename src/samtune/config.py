@@ -23,11 +23,13 @@ import tomli_w
 
 from samtune.data.options import DataOptions
 from samtune.errors import ConfigError
-from samtune.files import is_partial, write_text
+from samtune.files import is_partial, make_folder, write_text
 from samtune.inputs import read_text
 from samtune.printable import one_line, shown
+from samtune.progress import say
 from samtune.spelling import did_you_mean
 from samtune.training.lock import LOCK_FILE
+from samtune.training.run_folder import RunFolder
 from samtune.training.settings import TrainSettings
 from samtune.values import settle
 
@@ -127,13 +129,20 @@ def config_text(config: RunConfig) -> str:
     return tomli_w.dumps(_without_none(flat))
 
 
-def claim_run(run: Path, config: RunConfig, *, resume: bool) -> None:
+def claim_run(run: Path, config: RunConfig, *, resume: bool, page: bool = False) -> bool:
     """Take a folder for a run and write its configuration.
+
+    A run of the same settings that was cut off, by a full disk or a kill, goes on when it is asked for again; one that
+    Ctrl-C interrupted waits for `resume`.
 
     Args:
         run: the folder; made where it is not there.
         config: of the run.
         resume: the folder must hold the same run.
+        page: a run without its page counts as cut off.
+
+    Returns:
+        Whether there is a run to go on with.
 
     Raises:
         ConfigError: the folder holds something already and `resume` is not asked for, or holds another run; the
@@ -147,15 +156,31 @@ def claim_run(run: Path, config: RunConfig, *, resume: bool) -> None:
         differing = _differences(read_config(file), parse_toml(text, "these settings"))
         if differing:
             raise ConfigError(f"--resume must have the settings of the run in {run}, but these differ: {differing}.")
-        return
+        return True
+    if is_cut_off(run, config, page=page):
+        say(f"Going on with the run in {run}, which was cut off.")
+        return True
     # A lock and a partial file are all that a run has which was killed as it began.
     if run.is_dir() and any(entry.name != LOCK_FILE and not is_partial(entry.name) for entry in run.iterdir()):
         raise ConfigError(
             f"The run folder must be new or empty, but {run} holds files; choose another --out, or pass --resume to go "
             "on with the run in it."
         )
-    run.mkdir(parents=True, exist_ok=True)
+    make_folder(run)
     write_text(file, text, bytes_as_names=True)
+    return False
+
+
+def is_cut_off(run: Path, config: RunConfig, *, page: bool = False) -> bool:
+    """Whether a folder holds a run of the same settings that came to no end, or with `page` to no page."""
+    folder, file = RunFolder(run), run / CONFIG_FILE
+    if not file.is_file():
+        return False
+    if folder.metrics.exists() and (
+        not page or (run / "report.html").exists() or folder.read_metrics()["stopped"] == "interrupted"
+    ):
+        return False
+    return not _differences(read_config(file), parse_toml(config_text(config), "these settings"))
 
 
 def _refuse_unknown(values: dict[str, Any], where: str) -> None:

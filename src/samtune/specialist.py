@@ -111,8 +111,8 @@ class Specialist:
                 run = temporary.enter_context(tempfile.TemporaryDirectory(prefix="samtune-run-"))
             told = RunConfig(str(images), None if masks is None else str(masks), data=dataset.options, train=chosen)
             with locked(Path(run), "run"):
-                claim_run(Path(run), told, resume=False)
-                stopped = train(chosen, dataset, Path(run)).stopped
+                cut_off = claim_run(Path(run), told, resume=False)
+                stopped = train(chosen, dataset, Path(run), resume=cut_off).stopped
             if stopped == "interrupted":
                 raise KeyboardInterrupt(
                     f"The best so far is in {run}." if kept else "Nothing is kept, since no `run` was given."

@@ -5,6 +5,8 @@ from __future__ import annotations
 import errno
 import os
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +16,8 @@ import pytest
 from samtune.cli import main
 from samtune.data import make_samples
 from samtune.outputs import LIST_FILE, OutputFolder
+from samtune.training import RunFolder
+from samtune.training.lock import LOCK_FILE
 from tests.cli.conftest import Run
 
 Words = tuple[object, ...]
@@ -446,3 +450,91 @@ def test_compare_refuses_a_run_and_foreign_files(run: Run, place: Place, copied:
         assert answer.code == 2
         assert reason in answer.err
     assert snapshot(place.root) == before
+
+
+def test_a_run_knows_its_own_files_and_removes_no_others(copied: Path, place: Place) -> None:
+    folder = RunFolder(copied)
+    assert folder.foreign() == []
+    (copied / "last").mkdir()
+    for name in ("notes.txt", "figures/a.svg", "specialist/notes.txt", "last/notes.txt"):
+        place.foreign(f"run/{name}")
+    for name in ("report.html", "specialist/README.md"):
+        with (copied / name).open("a") as file:
+            file.write("a word of the user's")
+    (copied / "split.json").rename(place.root / "split.json")
+    (copied / "split.json").symlink_to(place.root / "split.json")
+    mine = ["figures", "last/notes.txt", "notes.txt", "report.html", "specialist/README.md", "specialist/notes.txt",
+            "split.json"]  # fmt: skip
+    assert sorted(folder.foreign()) == mine
+    folder.clear()
+    left = [path.relative_to(copied).as_posix() for path in copied.rglob("*") if not path.is_dir()]
+    assert sorted(left) == sorted([*mine[1:], "figures/a.svg"])
+    assert (place.root / "split.json").is_file()
+
+
+def training(place: Place, base: Path, *more: object) -> Words:
+    return ("train", place.data / "images", place.data / "masks", "--base", base, "--out", place.root / "run",
+            "--updates", 1, "--set", "views=1", "--set", "tta=none", "--device", "cpu", *more)  # fmt: skip
+
+
+def test_the_same_command_goes_on_with_a_run_that_was_cut_off(
+    run: Run, place: Place, base: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With a checkpoint, and with all but the page; other settings, and a run that is complete, are refused."""
+
+    def full(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("samtune.methods.storage.save_file", full)
+        answer = run(*training(place, base))
+        assert (answer.code, "no space is left on the disk" in answer.err) == (2, True)
+    other = run(*training(place, base, "--seed", 1))
+    assert (other.code, "must be new or empty" in other.err) == (2, True)
+    with monkeypatch.context() as patch:
+        patch.setattr("samtune.report.page.render", full)
+        page = run(*training(place, base))
+        assert page.code == 2
+        assert "which was cut off" in page.err
+        assert "1 updates on" in page.out
+    done = run(*training(place, base))
+    assert done.code == 0, done.err
+    assert (place.root / "run" / "report.html").is_file()
+    again = run(*training(place, base))
+    assert (again.code, "must be new or empty" in again.err) == (2, True)
+
+
+@pytest.mark.parametrize("name", ["specialist/README.md", "specialist/adapter_model.safetensors"])
+def test_training_looks_first_whether_the_specialist_can_be_written(
+    run: Run, place: Place, base: Path, copied: Path, name: str
+) -> None:
+    (copied / "metrics.json").unlink()
+    place.foreign(f"run/{name}")
+    before = snapshot(copied)
+    answer = run("train", "--resume", "--out", copied, "--device", "cpu")
+    assert answer.code == 2
+    assert f"`{Path(name).name}` (not written there by samtune" in answer.err
+    assert snapshot(copied) == before
+
+
+@pytest.mark.parametrize("kind", ["link", "file"])
+def test_a_lock_is_never_written_over_a_users_file(run: Run, place: Place, base: Path, kind: str) -> None:
+    (place.root / "run").mkdir()
+    diary = place.foreign("diary.txt" if kind == "link" else f"run/{LOCK_FILE}")
+    if kind == "link":
+        (place.root / "run" / LOCK_FILE).symlink_to(diary)
+    before = snapshot(place.root)
+    answer = run(*training(place, base))
+    assert answer.code == 2
+    assert LOCK_FILE in answer.err
+    assert {path: content for path, content in snapshot(place.root).items() if "/cache" not in path} == before
+
+
+def test_a_full_disk_under_stdout_is_one_sentence(pairs: Path) -> None:
+    """`> FILE` on a full disk; Python itself would print a traceback at exit."""
+    words = [sys.executable, "-m", "samtune", "doctor", str(pairs / "images"), str(pairs / "masks")]
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(words, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    assert done.returncode == 2
+    assert done.stderr.count("\n") == 1
+    assert "no space is left on the disk" in done.stderr

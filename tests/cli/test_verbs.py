@@ -15,6 +15,7 @@ from samtune.cli.demo_verb import MARK
 from samtune.cli.options import data_values, set_values
 from samtune.data import read_image
 from samtune.errors import ConfigError
+from samtune.outputs import OutputFolder
 from samtune.training.trainer import Trainer
 from tests.cli.conftest import Answer, Run
 
@@ -293,7 +294,11 @@ def test_demo(run: Run, base: Path, tmp_path: Path) -> None:
     stale = tmp_path / "demo" / "predictions" / "stale.png"
     stale.parent.mkdir(parents=True)
     stale.touch()
-    (tmp_path / "demo" / MARK).touch()
+    OutputFolder(tmp_path / "demo", "demo").write_text(MARK, "")
+    refused = run("demo", "--out", tmp_path / "demo", "--base", base)
+    assert (refused.code, "such as predictions/stale.png" in refused.err) == (2, True)
+    assert stale.is_file()
+    stale.unlink()
     answer = run("demo", "--out", tmp_path / "demo", "--base", base, "--json")
     assert answer.code == 0, answer.err
     assert set(answer.json["evaluation"]["rows"]) == {"specialist", "stock_sam", "probe"}

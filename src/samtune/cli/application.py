@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import sys
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated
@@ -23,6 +24,7 @@ from samtune.cli import (
 )
 from samtune.cli.output import is_main_process, print_safely
 from samtune.errors import SamTuneError
+from samtune.files import REASONS
 from samtune.printable import one_line
 
 if TYPE_CHECKING:
@@ -71,10 +73,14 @@ def main(argv: Sequence[str] | None = None) -> None:
         sys.exit(0)
     with _logging_to_stderr():
         try:
-            app(args=arguments, prog_name="samtune")
+            try:
+                app(args=arguments, prog_name="samtune")
+            finally:
+                sys.stdout.flush()  # here and not at exit, where what a full disk says would be a traceback
         except (SamTuneError, OSError) as error:
             if is_main_process():
                 print_safely(f"samtune: {_sentence(error)}", sys.stderr)
+            _let_go_of_stdout()
             sys.exit(USER_ERROR)
         except KeyboardInterrupt:
             sys.exit(INTERRUPTED)
@@ -83,8 +89,17 @@ def main(argv: Sequence[str] | None = None) -> None:
 def _sentence(error: Exception) -> str:
     if isinstance(error, OSError) and not isinstance(error, SamTuneError):
         where = f": {error.filename}" if error.filename else ""
-        return f"a file or folder cannot be used{where} ({error.strerror or error})."
+        return f"a file or folder cannot be used{where} ({REASONS.get(error.errno or 0, error.strerror or error)})."
     return str(error)
+
+
+def _let_go_of_stdout() -> None:
+    """Drop what stdout cannot take, on a full disk or a closed pipe; Python would try again at exit, and complain."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        with open(os.devnull, "wb") as nothing:
+            os.dup2(nothing.fileno(), sys.stdout.fileno())
 
 
 class _Lines(logging.Handler):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import sys
 import time
 from pathlib import Path
@@ -15,7 +14,11 @@ from samtune.cli.output import emit
 from samtune.errors import ConfigError
 
 MARK = ".samtune-demo"
-PARTS = ("training", "held_out", "run", "predictions")
+FOLDERS = {"training": "samples", "held_out": "samples", "predictions": "predictions"}
+"""Folder -> what it is in the list of what samtune wrote there."""
+
+RUN = "run"
+PARTS = (*FOLDERS, RUN)
 NUM_TRAINING, NUM_HELD_OUT = 16, 24
 
 
@@ -43,15 +46,30 @@ def demo(
 
 
 def _claim(out: Path) -> None:
-    """Take the folder: new, empty, or an earlier demo, whose parts are removed."""
-    if out.exists() and not out.is_dir():
-        raise ConfigError(f"--out must be a folder, but {out} is a file; choose another.")
+    """Take the folder: new, empty, or an earlier demo, whose files are removed.
+
+    Raises:
+        ConfigError: the folder holds anything else, or files of an earlier demo that were changed.
+    """
+    from samtune.outputs import OutputFolder
+    from samtune.training import RunFolder
+
     if out.is_dir() and any(out.iterdir()) and not (out / MARK).is_file():
         raise ConfigError(f"--out must be new, empty or an earlier demo, but {out} holds other files; choose another.")
-    for part in PARTS:
-        shutil.rmtree(out / part, ignore_errors=True)
-    out.mkdir(parents=True, exist_ok=True)
-    (out / MARK).write_text("samtune demo replaces the folders " + ", ".join(PARTS) + "\n")
+    OutputFolder(out, "demo").claim([MARK])
+    folders = {part: OutputFolder(out / part, kind) for part, kind in FOLDERS.items()}
+    run = RunFolder(out / RUN)
+    foreign = [f"{part}/{name}" for part, folder in folders.items() for name in folder.foreign()]
+    foreign += [f"{RUN}/{name}" for name in run.foreign()]
+    if foreign:
+        raise ConfigError(
+            f"{out} is an earlier demo, but {len(foreign)} file(s) in it were not written by samtune or were changed "
+            f"since, such as {foreign[0]}; choose another --out."
+        )
+    for folder in folders.values():
+        folder.clear()
+    run.clear()
+    OutputFolder(out, "demo").write_text(MARK, "samtune demo replaces the folders " + ", ".join(PARTS) + "\n")
 
 
 def _run(out: Path, kind: str, seed: int, base: str) -> dict[str, Any]:
@@ -69,8 +87,8 @@ def _run(out: Path, kind: str, seed: int, base: str) -> dict[str, Any]:
         "images": str(images), "masks": str(masks), "base": base, "seed": seed, "class_names": (kind,),
         "tta": "none",  # eight views of each image would make two minutes of one
     }  # fmt: skip
-    run = out / "run"
-    result = train(given, [], None, run, resume=False, report=False)
+    run = out / RUN
+    result, _ = train(given, [], None, run, resume=False, report=False)
     if result.stopped == "interrupted":
         sys.exit(130)
     say(f"   {result.trainable:,} trained numbers, {result.seconds['total']:.0f} s.")

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import shutil
 import sys
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -34,6 +33,8 @@ from samtune.cli.output import emit, is_main_process
 from samtune.errors import ConfigError, SamTuneError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from samtune.config import RunConfig
     from samtune.data import Dataset
     from samtune.training import TrainResult
@@ -124,15 +125,23 @@ def train(
         return
     if out is None:
         raise ConfigError("--out must name the run folder to write, but it was left out; only --dry-run needs none.")
-    result = run(given, set_ or [], config, out, resume=resume, report=report)
-    emit(vars(result), _text(result), as_json=as_json)
+    result, write_page = run(given, set_ or [], config, out, resume=resume, report=report)
+    if not as_json:
+        emit({}, _text(result), as_json=False)
+    try:  # the result is told whatever becomes of the page
+        page = None if write_page is None else write_page()
+    finally:
+        if as_json:
+            emit(vars(result), "", as_json=True)
+    if page is not None and not as_json:
+        emit({}, f"Report:     {page}", as_json=False)
     if result.stopped == "interrupted":
         sys.exit(130)
 
 
 def run(
     given: dict[str, Any], words: list[str], file: Path | None, out: Path, *, resume: bool, report: bool
-) -> TrainResult:
+) -> tuple[TrainResult, Callable[[], Path] | None]:
     """Train from flat settings.
 
     Args:
@@ -142,30 +151,40 @@ def run(
         out: the run folder.
         resume: go on with the run in `out`; what is not given is as that run has it.
         report: write the page too.
+
+    Returns:
+        The result, and what writes the page, or None where there is none to write.
     """
-    from samtune.config import CONFIG_FILE, claim_run
+    from samtune.config import CONFIG_FILE, claim_run, is_cut_off
     from samtune.training import finished_result, interruptible, locked
     from samtune.training import train as train_specialist
 
     told, dataset, validation = _read(given, words, [out / CONFIG_FILE if resume else None, file])
-    with locked(out, "run") if is_main_process() else nullcontext():
-        with interruptible():
-            if is_main_process():
-                claim_run(out, told, resume=resume)
-            try:
-                result = (finished_result(out) if resume else None) or train_specialist(
-                    told.train, dataset, out, validation=validation, resume=resume
-                )
-            except SamTuneError:
-                if not resume and is_main_process():
-                    _release(out)
-                raise
-        wanted = report and is_main_process() and result.stopped != "interrupted"
-        if wanted and not (resume and (out / "report.html").is_file()):
-            from samtune.cli.page import write_training_page
+    with locked(out, "run") if is_main_process() else nullcontext(), interruptible():
+        new = not resume
+        if is_main_process():
+            resume = claim_run(out, told, resume=resume, page=report)
+        else:
+            resume = resume or is_cut_off(out, told, page=report)
+        try:
+            result = (finished_result(out) if resume else None) or train_specialist(
+                told.train, dataset, out, validation=validation, resume=resume
+            )
+        except SamTuneError:
+            if new and is_main_process():
+                _release(out)
+            raise
+    wanted = report and is_main_process() and result.stopped != "interrupted"
+    if not wanted or (resume and (out / "report.html").is_file()):
+        return result, None
 
-            write_training_page(result, validation or dataset, base=told.train.base, device=told.train.device)
-    return result
+    def write_page() -> Path:
+        from samtune.cli.page import write_training_page
+
+        with locked(out, "run"):
+            return write_training_page(result, validation or dataset, base=told.train.base, device=told.train.device)
+
+    return result, write_page
 
 
 def _read(
@@ -193,12 +212,13 @@ def _read(
 
 
 def _release(out: Path) -> None:
-    """Empty a folder that was empty when it was taken, unless training got as far as a checkpoint."""
+    """Remove a run that failed before it had a checkpoint, so that the same command can be repeated."""
     from samtune.training import RunFolder
 
     folder = RunFolder(out)
     if not (folder.last.exists() or folder.specialist.exists()):
-        shutil.rmtree(out, ignore_errors=True)
+        with suppress(SamTuneError, OSError):
+            folder.clear()
 
 
 def _text(result: TrainResult) -> str:
@@ -213,6 +233,4 @@ def _text(result: TrainResult) -> str:
             f"Dice {scores['dice_per_image']:.3f} per image."
         )
     lines.append(f"Specialist: {result.run / 'specialist'}")
-    if (result.run / "report.html").is_file():
-        lines.append(f"Report:     {result.run / 'report.html'}")
     return "\n".join(lines)

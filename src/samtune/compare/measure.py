@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -18,7 +17,7 @@ from samtune.compare.unet import UNET_SPEC, train_unet
 from samtune.methods import load_specialist, touches_encoder
 from samtune.predict.predictor import choose_device
 from samtune.sam import Sam, compute_in
-from samtune.training import train
+from samtune.training import RunFolder, train
 from samtune.training.memory import peak_bytes
 from samtune.types import Features
 
@@ -94,7 +93,7 @@ def label_maps(job: Job, run: Path, indices: Sequence[int]) -> list[NDArray[np.u
 
 def _method(job: Job, cell: Cell, run: Path) -> dict[str, Any]:
     """One of samtune's methods, by an ordinary training run."""
-    shutil.rmtree(run, ignore_errors=True)
+    RunFolder(run).clear()
     _forget_cuda_peak()
     result = train(job.settings.training(cell), job.dataset.subset(job.pool), run)
     if result.stopped == "interrupted":  # half a training is no measurement

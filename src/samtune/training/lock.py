@@ -71,10 +71,12 @@ def _make(folder: Path) -> list[Path]:
 def _take(file: Path, what: str) -> int:
     """Open the lock file for this process alone; its descriptor."""
     while True:
-        descriptor = os.open(file, os.O_RDWR | os.O_CREAT, 0o666)
+        descriptor = os.open(file, os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0), 0o666)
         try:
             got = _lock(descriptor)
             owner = _read(descriptor)
+            if got is not False and not owner and os.fstat(descriptor).st_size:
+                raise ConfigError(f"{file} is not samtune's lock; move it, or use another folder.")
             _check(file, what, owner, got)
             if _is_at(file, descriptor):
                 if owner:

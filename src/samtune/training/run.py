@@ -7,7 +7,6 @@ split -> base -> probe on the frozen features -> adapt -> features once, if the 
 from __future__ import annotations
 
 import json
-import shutil
 import time
 from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass, field, replace
@@ -19,13 +18,14 @@ from samtune.data import split as split_dataset
 from samtune.data.orientation import find_orientation
 from samtune.data.store import ArrayStore
 from samtune.data.stratify import class_notes
-from samtune.errors import ConfigError, DataError
-from samtune.files import write_json
+from samtune.errors import ConfigError, DataError, OutputError
+from samtune.files import make_folder, write_json
 from samtune.methods import (
     StartsFromData,
     card_of,
     fit_probe,
     save,
+    saving_to,
     trainable,
 )
 from samtune.progress import say
@@ -154,7 +154,9 @@ def _train(
 ) -> TrainResult:  # fmt: skip
     """`train`, in a folder that this process holds."""
     clock = _Clock()
-    folder.path.mkdir(parents=True, exist_ok=True)
+    make_folder(folder.path)
+    if accelerator.is_main_process:
+        _check_specialist(folder)
     num_classes = len(dataset.class_names)
     chosen = choose_recipe(settings, num_classes)
     parts = _parts(settings, dataset, validation, folder, accelerator, resume)
@@ -197,7 +199,7 @@ def _train(
     if resume and trainer.resume():
         say(f"Going on after update {trainer.progress.step} of {plan.updates}.")
     elif not resume and accelerator.is_main_process:
-        shutil.rmtree(folder.last, ignore_errors=True)
+        folder.remove_last()
         folder.metrics.unlink(missing_ok=True)
         folder.cut_history(0)
     if not trainer.progress.parts:
@@ -205,6 +207,17 @@ def _train(
     with clock.phase("training"):
         stopped = trainer.run()
     return _finish(trainer, dataset, parts, chosen, stopped, clock)
+
+
+def _check_specialist(folder: RunFolder) -> None:
+    """Refuse to train where the specialist could not be written in the end."""
+    try:
+        saving_to(folder.specialist)
+    except OutputError as error:
+        raise OutputError(
+            f"{str(error).partition('; choose')[0]}; move what you want to keep to another folder, and delete "
+            f"{folder.specialist}."
+        ) from error
 
 
 def _parts(
@@ -311,7 +324,7 @@ def _finish(
         plan = vars(trainer.plan) | {"accumulate": trainer.parts}
         write_json(folder.metrics, content | {"best_step": progress.best_step, "plan": plan})
         if stopped != "interrupted":
-            shutil.rmtree(folder.last, ignore_errors=True)
+            folder.remove_last()
     accelerator.wait_for_everyone()
     return result
 
@@ -323,7 +336,7 @@ def finished_result(run: Path) -> TrainResult | None:
     result = read_result(run)
     if result.stopped == "interrupted":
         return None
-    shutil.rmtree(RunFolder(run).last, ignore_errors=True)  # a kill may have come before that
+    RunFolder(run).remove_last()  # a kill may have come before that
     say(f"The run in {run} is finished; there is nothing to resume.")
     return result
 

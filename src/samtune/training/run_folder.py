@@ -8,11 +8,24 @@ from __future__ import annotations
 import json
 import os
 import zlib
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from samtune.errors import DataError
+from samtune.files import is_partial, reported
+from samtune.outputs import LIST_FILE, OutputFolder
+from samtune.training.lock import LOCK_FILE
+
+OWN = {
+    "": ("config.toml", "split.json", "history.jsonl", "metrics.json", "probe.safetensors", LIST_FILE, LOCK_FILE),
+    "last": ("state.safetensors", LIST_FILE),
+}
+"""Folder of a run -> the files in it that are training's by their names."""
+
+LISTED = {"": "report", "specialist": "specialist"}
+"""Folder of a run -> kind of the files in it that are samtune's only as they were written; see `outputs`."""
 
 
 @dataclass(frozen=True)
@@ -57,6 +70,46 @@ class RunFolder:
             path.exists() for path in (self.split, self.history, self.metrics, self.specialist)
         )
 
+    def foreign(self) -> list[str]:
+        """The files in the folder that are no part of a run, or that a user changed where people do that."""
+        found = []
+        for folder in ("", *(path.name for path in self._folders())):
+            path = self.path / folder
+            listed = OutputFolder(path, LISTED[folder]).foreign() if folder in LISTED and path.is_dir() else None
+            for entry in sorted(path.iterdir()) if path.is_dir() else []:
+                if entry.is_symlink():
+                    own = False
+                elif entry.is_dir():
+                    own = not folder and entry.name in (*OWN, *LISTED)
+                else:
+                    own = entry.name in OWN.get(folder, ()) or is_partial(entry.name)
+                    own = own or (listed is not None and entry.name not in listed)
+                if not own:
+                    found.append(entry.relative_to(self.path).as_posix())
+        return found
+
+    def clear(self) -> None:
+        """Remove a run; what is foreign stays, and the folders that it lies in."""
+        foreign = set(self.foreign())
+        for folder in (*self._folders(), self.path):
+            for entry in sorted(folder.iterdir()) if folder.is_dir() and not folder.is_symlink() else []:
+                own = entry.relative_to(self.path).as_posix() not in foreign and entry.name != LOCK_FILE
+                if own and not entry.is_dir():
+                    entry.unlink(missing_ok=True)
+            with suppress(OSError):  # it holds something else
+                folder.rmdir()
+
+    def remove_last(self) -> None:
+        """Remove the checkpoint; what else lies in its folder stays."""
+        with suppress(OSError):
+            for entry in sorted(self.last.iterdir()):
+                if entry.name in OWN["last"] or is_partial(entry.name):
+                    entry.unlink(missing_ok=True)
+            self.last.rmdir()
+
+    def _folders(self) -> list[Path]:
+        return [path for path in (self.specialist, self.last) if path.is_dir() and not path.is_symlink()]
+
     def append_history(self, rows: list[dict[str, Any]], crc: int = 0) -> tuple[int, int]:
         """Append rows to the history.
 
@@ -68,7 +121,7 @@ class RunFolder:
             The length of the history in bytes, and its CRC-32.
         """
         content = "".join(json.dumps(row) + "\n" for row in rows).encode()
-        with self.history.open("ab") as file:
+        with reported(self.path, self.history.name), self.history.open("ab") as file:
             file.write(content)
             file.flush()
             return file.tell(), zlib.crc32(content, crc)

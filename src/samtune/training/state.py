@@ -17,7 +17,7 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 
 from samtune.errors import ConfigError, WeightsError
-from samtune.files import whole
+from samtune.files import make_folder, whole
 from samtune.tensor_files import UNREADABLE
 
 if TYPE_CHECKING:
@@ -83,7 +83,7 @@ def write_state(folder: Path, state: State) -> None:
         folder: the run's `last/`.
         state: what is saved.
     """
-    folder.mkdir(exist_ok=True)
+    make_folder(folder)
     tensors = {
         f"{group}/{name}": tensor.detach().cpu().contiguous().clone()
         for group, members in state.groups.items()
