@@ -22,6 +22,7 @@ from torch import Tensor
 
 from samtune.errors import ConfigError, WeightsError
 from samtune.sam import build, digest, load_base
+from samtune.sam.base_config import WITHOUT_EFFECT
 from tests.sam.test_weights import library, original
 
 VISION, PROMPT, DECODER = "vision_config", "prompt_encoder_config", "mask_decoder_config"
@@ -151,6 +152,7 @@ def test_a_configuration_that_is_none_is_refused(
     [
         {"auto_map": {"AutoModel": "evil.Model"}, "trust_remote_code": True},
         {"attn_implementation": "evil/kernels:sam", "_attn_implementation": "flash_attention_2"},
+        {"_attn_implementation_internal": "evil/kernels", "use_kernels": True},
         {"quantization_config": {"quant_method": "evil"}},
         {"torch_dtype": "os.system", "dtype": "float8", "architectures": ["Evil"], "_name_or_path": "evil/evil"},
         {"initializer_range": "wide", "tie_word_embeddings": False, "id2label": {"x": 1}, "num_labels": 10**9},
@@ -169,7 +171,7 @@ def test_what_asks_for_other_code_or_another_way_to_load_has_no_effect(
     with torch.no_grad():
         torch.testing.assert_close(sam.encode(pixels).embedding, load_base_again(folder).encode(pixels).embedding)
     told = [record.getMessage() for record in caplog.records if "have no effect" in record.getMessage()]
-    assert bool(told) == any(key in ("auto_map", "attn_implementation", "quantization_config") for key in values)
+    assert bool(told) == any(key in WITHOUT_EFFECT for key in values)
 
 
 def load_base_again(folder: Path) -> Any:

@@ -23,7 +23,10 @@ MAX_SIDE = 8192
 MAX_CONFIG_BYTES = 2**20
 """The largest `config.json` that is read; Meta's have some 6 kB."""
 
-WITHOUT_EFFECT = ("auto_map", "trust_remote_code", "attn_implementation", "_attn_implementation", "quantization_config")
+WITHOUT_EFFECT = (
+    "auto_map", "trust_remote_code", "attn_implementation", "_attn_implementation", "_attn_implementation_internal",
+    "quantization_config",
+)  # fmt: skip
 """Keys that ask transformers for other code or other weights; that they were left out is said."""
 
 Activation = Literal["gelu", "gelu_new", "gelu_pytorch_tanh", "quick_gelu", "relu", "silu", "swish"]
