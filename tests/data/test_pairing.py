@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 import unicodedata
 from collections.abc import Callable
 from pathlib import Path
@@ -13,6 +14,7 @@ import pytest
 
 from samtune.data import DataOptions, find_pairs, inspect, list_images, open_dataset
 from samtune.data.naming import IMAGE_WORDS, MASK_WORDS
+from samtune.data.pairing import Named, masks_among, match
 from samtune.errors import DataError
 from samtune.predict import find_images
 from tests.data.folders import disc, picture, save
@@ -93,6 +95,9 @@ PAIRED: dict[str, tuple[str, str, str, str]] = {
         "test/a.png=test/a.png|train/a.png=train/a.png", "Sub-folders repeat"),
     "folders on one side": ("sub/k.png|sub/l.png", "k.png|l.png", "sub/k.png=k.png|sub/l.png=l.png",
         "across differently"),
+    "masks in the folders of a split": ("x.png|y.png", "train/x.png|val/y.png", "x.png=train/x.png|y.png=val/y.png",
+        "across differently"),
+    "several endings": ("x.ome.tif|y.ome.tif", "x.png|y.png", "x.ome.tif=x.png|y.ome.tif=y.png", "`*.ome`"),
     "a folder per sample": ("x/image.png|y/image.png", "x/mask.png|y/mask.png",
         "x/image.png=x/mask.png|y/image.png=y/mask.png", "`*/mask`"),
     "a mask in the folder of its image": ("x.png|y.png", "x/mask.png|y/mask.png",
@@ -139,6 +144,10 @@ REFUSED: dict[str, tuple[str, str, str, tuple[str, ...]]] = {
     "nothing in common": ("case1_t1.png|case2_t1.png", "lesionA.png|lesionB.png", "no_pairs",
         ("`case*_t1.png` (2 files", "`lesion*.png` (2 files", "image,mask", "images/case1_t1.png,masks/lesionA.png")),
     "other numbers": ("img_10.png|img_11.png", "mask_20.png|mask_21.png", "no_pairs", ("`img_*.png`", "`mask_*.png`")),
+    "folders against prefixes": ("a/1.png|b/1.png", "a_1.png|b_1.png", "no_pairs", ("`*/1.png`", "`*_1.png`")),
+    "names of classes": ("x.png", "x_cat.png|x_dog.png", "no_pairs", ("`x_*.png` (2 files",)),
+    "names of two classes": ("x.png|y.png", "x_liver_mask.png|x_tumor_mask.png|y_liver_mask.png", "no_pairs",
+        ("`*_mask.png` (3 files",)),
     "one file each": ("photo7.png", "drawing.png", "no_pairs", ("`photo7.png` (1 file)", "`drawing.png`")),
     "an image and an object": ("x.png|x_1.png", "x_mask.png|x_mask_1.png", "ambiguous_pair", ("x.png, x_1.png",
         "manifest")),
@@ -154,7 +163,8 @@ REFUSED: dict[str, tuple[str, str, str, tuple[str, ...]]] = {
     "a copy in a sub-folder": ("a.png", "a.png|old/a.png", "stem_twice", ("`*.png` and `old/*.png`",)),
     "names of classes in folders of images": ("x.png|y.png", "x/cat.png|x/dog.png|y/cat.png", "stem_twice",
         ("cat", "dog")),
-    "folders, one mask per image": ("a.png|b.png", "cat/a.png|dog/b.png", "ambiguous_pair", ("cat/, dog/", "classes?")),
+    "folders, one mask per image": ("a.png|b.png", "cat/a.png|dog/b.png", "ambiguous_pair",
+        ("cat/, dog/", "classes?", "`images/a.png,masks/cat/a.png`")),
     "folders of annotators": ("a.png|b.png", "ann1/a.png|ann1/b.png|ann2/a.png|ann2/b.png", "classes_overlap",
         ("overlaps ann1/a.png", "masks/ann2")),
 }  # fmt: skip
@@ -380,3 +390,15 @@ def test_hidden_and_system_files_are_skipped(tmp_path: Path) -> None:
 
 def test_words_are_of_one_kind() -> None:
     assert not set(MASK_WORDS) & set(IMAGE_WORDS)
+
+
+def test_many_names_are_paired_in_little_time(tmp_path: Path) -> None:
+    """The time grows with the number of names, not with its square."""
+    images = Named.below(tmp_path, [tmp_path / f"p{i}_img_{i}.png" for i in range(2000)])
+    masks = Named.below(tmp_path, [tmp_path / f"p{i}_mask_{i}.png" for i in range(2000)])
+    start = time.process_time()
+    assert all(len(found) == 1 for found in match(images, masks).hits.values())
+    assert masks_among([*images, *masks]) == set(masks)
+    equal = Named.below(tmp_path, [tmp_path / f"p{i}_img_{i}.tif" for i in range(2000)])
+    assert all(len(found) == 1 for found in match(images, equal).hits.values())
+    assert time.process_time() - start < 20

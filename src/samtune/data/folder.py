@@ -136,7 +136,9 @@ def _side_by_side(root: Path, options: DataOptions) -> Found:
             f"name_mask.png beside name.png, but has {len(named)} image files{looks}; move the masks to a folder of "
             "their own, or write a CSV with the columns image,mask"
         )
-    return _pair_named(images, sorted(masks, key=named.index), options, listing.problems, listing.notes, str(root))
+    return _pair_named(
+        images, [one for one in named if one in masks], options, listing.problems, listing.notes, str(root)
+    )
 
 
 def _pair_folders(parts: list[_Part], options: DataOptions, notes: Sequence[str] = ()) -> Found:
@@ -222,6 +224,6 @@ def _with_short_stems(pairs: list[Pair]) -> tuple[list[Pair], list[str]]:
 
 def _stems(images: Sequence[Named]) -> dict[Named, str]:
     """Paths without ending; with it where images differ in nothing else (`a.jpg` and `a.png`)."""
-    bare = {image: image.inner[: -len(image.file.suffix)] for image in images}
+    bare = {image: image.path for image in images}
     counts = Counter(bare.values())
     return {image: stem if counts[stem] == 1 else image.inner for image, stem in bare.items()}

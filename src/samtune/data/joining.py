@@ -14,6 +14,7 @@ import numpy as np
 
 from samtune.data.decoding import decode
 from samtune.data.layouts.merging import cached_mask
+from samtune.data.manifest import SPLITS
 from samtune.data.options import MAX_CLASSES, NOT_CLASSES
 from samtune.data.pairing import OTHER_FOLDER, lonely_problem, manifest_lines, pattern_of
 from samtune.errors import DataError
@@ -117,6 +118,8 @@ def _class_folders(hits: dict[Named, list[Hit]]) -> list[str]:
             return []
         several = several or len(inside) > 1
         folders |= inside
+    if all(folder.lower() in SPLITS for folder in folders):
+        return []
     return sorted(folders) if several or (len(folders) > 1 and len({image.folder for image in hits}) == 1) else []
 
 
@@ -167,6 +170,8 @@ def _join_classes(hits: dict[Named, list[Hit]], folders: list[str], options: Dat
             joined.problems.append(error.problem)
         except DataError as error:
             joined.problems.append(_damaged(error))
+    if not joined.masks:
+        return
     joined.class_names = names
     joined.notes.append(
         f"The sub-folders of masks ({shown}) hold one mask per class, such as "

@@ -48,6 +48,17 @@ class Named:
         """The path below the folder it was found in."""
         return f"{self.folder}/{self.file.name}" if self.folder else self.file.name
 
+    @property
+    def path(self) -> str:
+        """`inner` without the file's ending."""
+        return self.inner[: -len(self.file.suffix)] if self.file.suffix else self.inner
+
+    @property
+    def from_above(self) -> str:
+        """The path with the folder it was found in, as a manifest beside that folder names it."""
+        root = self.file.parents[len(self.folder.split("/")) if self.folder else 0]
+        return f"{root.name}/{self.inner}"
+
 
 @dataclass(frozen=True)
 class Hit:
@@ -142,13 +153,21 @@ def _related(image: str, mask: str) -> bool:
 
 def match(images: Sequence[Named], masks: Sequence[Named]) -> Matches:
     """Find the masks of each image by their names."""
-    index = _Index.of(images)
+    by_path: dict[str, list[int]] = defaultdict(list)
+    for number, image in enumerate(images):
+        by_path[normal(image.path)].append(number)
+    index: _Index | None = None
     hits: dict[Named, list[Hit]] = {image: [] for image in images}
     lonely: list[Named] = []
     unclear: set[Named] = set()
     problems: list[Problem] = []
     for mask in masks:
-        found = index.find(mask)
+        same = by_path.get(normal(mask.path))
+        if same is not None:
+            found = [(number, Hit(mask, ("*", "*"), None, 0)) for number in same]
+        else:
+            index = index or _Index.of(images)
+            found = index.find(mask)
         if not found:
             lonely.append(mask)
         elif len(found) == 1:
@@ -187,7 +206,7 @@ def _by_common_affix(images: Sequence[Named], masks: Sequence[Named]) -> dict[Na
                 for name in inner
                 if name.startswith(before) and name.endswith(after)
             ]
-            if len(set(cores)) == len(stems) and set(cores) == set(stems):
+            if len(cores) == len(longer) == len(stems) and set(cores) == set(stems):
                 fits[before, after] = [stems[core] for core in cores]
         if len(fits) == 1:
             ((before, after), others), pattern = next(iter(fits.items())), ""
@@ -267,8 +286,8 @@ def nothing_pairs(images: Sequence[Named], masks: Sequence[Named], where: str) -
 
 def manifest_lines(images: Sequence[Named], masks: Sequence[Named]) -> str:
     """The first two lines of a manifest for these files, as an example."""
-    image = f"{images[0].file.parent.name}/{images[0].file.name}" if images else "images/a.png"
-    mask = f"{masks[0].file.parent.name}/{masks[0].file.name}" if masks else "masks/a.png"
+    image = images[0].from_above if images else "images/a.png"
+    mask = masks[0].from_above if masks else "masks/a.png"
     return f"`image,mask`, then `{image},{mask}`"
 
 
@@ -279,7 +298,7 @@ def look_of(files: Sequence[Named]) -> str:
     end = _common([name[len(start) :][::-1] for name in names])[::-1]
     while start and start[-1].isdigit():
         start = start[:-1]
-    while end and end[0].isdigit():
+    while end and end[0].isalnum():
         end = end[1:]
     pattern = f"{start}*{end}" if len(names) > 1 else names[0]
     return f"`{pattern}` ({len(names)} files, such as {files[0].inner})" if len(names) > 1 else f"`{pattern}` (1 file)"
