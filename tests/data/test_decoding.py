@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import struct
 import zlib
@@ -188,6 +189,19 @@ def test_damaged_files_are_whole_or_one_sentence(name: str, tmp_path: Path) -> N
             assert image.shape[:2] == found.shape[:2]
     assert refused >= 10
     assert shape
+
+
+def test_a_damaged_png_of_16_bit_prints_nothing(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    rng = np.random.default_rng(0)
+    whole = png(rng.integers(0, 60_000, (40, 56, 3)), 16, COLOUR)
+    start = whole.index(b"IDAT")
+    for at in range(start, len(whole), 97):
+        data = bytearray(whole)
+        data[at] ^= 0xFF
+        (tmp_path / "a.png").write_bytes(data)
+        with contextlib.suppress(DataError):
+            decode(tmp_path / "a.png")
+    assert capfd.readouterr() == ("", "")
 
 
 def test_orientation_of_a_png_is_found_wherever_it_stands(tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from PIL import Image
 
 from samtune.data.decoding import decode, read_header
 from samtune.data.images import image_notes, read_image
+from samtune.data.maskstats import survey_mask
 from samtune.errors import DataError
 
 HW = (40, 56)
@@ -270,9 +271,25 @@ def test_random_bytes_in_a_file_never_raise_anything_else(tmp_path: Path) -> Non
             (tmp_path / "b.tif").write_bytes(damaged)
             try:
                 read_header(tmp_path / "b.tif")
+                survey_mask(tmp_path / "b.tif")
                 read_image(tmp_path / "b.tif")
             except DataError:
                 pass
+
+
+def test_signalling_nans_are_nans_like_others(tmp_path: Path) -> None:
+    pixels = FLOAT[..., 0].copy()
+    pixels.view(np.uint32)[:4] = 0x7F800001
+    tifffile.imwrite(tmp_path / "a.tif", pixels, photometric="minisblack")
+    assert survey_mask(tmp_path / "a.tif").form == "float"
+    assert read_image(tmp_path / "a.tif")[:4].max() == 0
+
+
+def test_cmyk_that_lacks_an_ink_is_no_picture(tmp_path: Path) -> None:
+    path = hand_made(tmp_path / "a.tif", 9, 9, channels=2, photometric=5, data=bytes(range(162)))
+    assert decode(path).pixels.shape == (9, 9, 2)
+    with pytest.raises(DataError, match="2 bands that differ"):
+        survey_mask(path)
 
 
 def test_terminal_stays_clean(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-import cv2
+import imagecodecs
 import numpy as np
 from PIL import (
     BmpImagePlugin,
@@ -184,17 +184,15 @@ def _pnm_top(start: bytes) -> int:
 
 
 def _deep_png(file: BinaryIO, header: Header, path: Path) -> np.ndarray:
-    """16 bit in several channels, which Pillow would cut to 8, by OpenCV: uint16 (H, W, C)."""
+    """16 bit in several channels, which Pillow would cut to 8: uint16 (H, W, C)."""
     file.seek(0)
-    try:
-        pixels = cv2.imdecode(np.frombuffer(file.read(), np.uint8), cv2.IMREAD_UNCHANGED)
-    except cv2.error:
-        pixels = None
-    if pixels is None or pixels.ndim != 3 or pixels.shape[2] < 3:
+    pixels: np.ndarray = imagecodecs.png_decode(file.read())
+    if pixels.ndim != 3 or pixels.dtype != np.uint16:
         raise DataError(f"{path}: the PNG file is damaged; copy it again or remove it")
-    # OpenCV has the order blue, green, red, alpha, and gives grey with alpha four channels.
-    order = {2: [0, 3], 3: [2, 1, 0], 4: [2, 1, 0, 3]}[header.channels]
-    return np.ascontiguousarray(pixels[..., order])
+    if pixels.shape[2] < header.channels:
+        # Pillow gives grey with alpha three colours.
+        pixels = pixels[..., [0, 0, 0, 1]]
+    return np.ascontiguousarray(pixels[..., : header.channels])
 
 
 def _deep_ppm(image: ImageFile.ImageFile, file: BinaryIO) -> np.ndarray:

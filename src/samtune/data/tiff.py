@@ -20,8 +20,9 @@ from samtune.errors import DataError
 if TYPE_CHECKING:
     from pathlib import Path
 
-# tifffile tells oddities of tags to its logger, which prints to the terminal where nobody has set up logging.
-logging.getLogger("tifffile").addHandler(logging.NullHandler())
+# They tell oddities of files to their loggers, which print to the terminal where nobody has set up logging.
+for _name in ("tifffile", "imagecodecs"):
+    logging.getLogger(_name).addHandler(logging.NullHandler())
 
 WHITE_IS_ZERO, BLACK_IS_ZERO, RGB, PALETTE, TRANSPARENCY, CMYK, YCBCR = range(7)
 PHOTOMETRICS = {
@@ -86,9 +87,12 @@ def decode_tiff(file: BinaryIO, path: Path) -> Raw:
     if pixels.dtype == bool:
         pixels = pixels.astype(np.uint8)
     pixels = pixels.astype(pixels.dtype.newbyteorder("="), copy=False)
-    if checked.photometric == CMYK:
+    if pixels.dtype.kind == "f" and np.isnan(pixels).any():
+        # One kind of NaN: the signalling ones warn in every computation.
+        pixels = np.where(np.isnan(pixels), pixels.dtype.type(np.nan), pixels)
+    if header.mode == "CMYK":
         pixels = _from_cmyk(pixels)
-    elif checked.photometric == YCBCR and page.compression not in JPEG:
+    elif checked.photometric == YCBCR and header.mode == "RGB" and page.compression not in JPEG:
         pixels = _from_ycbcr(pixels, path)
     if palette is not None or pixels.shape[2] == 1:
         pixels = pixels[..., 0]
