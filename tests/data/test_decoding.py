@@ -125,6 +125,27 @@ def test_a_mask_that_stores_white_as_zero_counts_as_stored_and_is_said(tmp_path:
     assert any("shown inverted; the stored values count" in note for note in dataset.notes)
 
 
+@pytest.mark.parametrize("kind", ["ids with gaps", "float", "blurred", "JPEG"])
+def test_masks_that_store_white_as_zero_are_said_however_they_are_read(kind: str, tmp_path: Path) -> None:
+    import tifffile
+
+    labels = disc((96, 96), radius=30)
+    soft = np.asarray(Image.fromarray(labels * np.uint8(255)).resize((48, 48)).resize((96, 96)))
+    pixels: dict[str, np.ndarray] = {
+        "ids with gaps": labels * np.uint8(9),
+        "float": labels * np.float32(0.75),
+        "blurred": soft,
+        "JPEG": labels * np.uint8(255),
+    }
+    save(tmp_path / "images" / "a.png", picture(0, (96, 96)))
+    (tmp_path / "masks").mkdir()
+    compression = "jpeg" if kind == "JPEG" else None
+    tifffile.imwrite(tmp_path / "masks" / "a.tif", pixels[kind], photometric="miniswhite", compression=compression)
+    dataset = open_dataset(tmp_path / "images", tmp_path / "masks")
+    assert (dataset.labels(0) != labels).mean() < 0.02
+    assert sum("shown inverted; the stored values count" in note for note in dataset.notes) == 1
+
+
 def test_one_bit_masks_with_colours_are_white(tmp_path: Path) -> None:
     """A folder read by colours shows the 1 of a bilevel file as white."""
     from samtune.data import DataOptions

@@ -190,7 +190,9 @@ def survey_mask(path: Path) -> MaskStats:
             4 channels, values beyond 2**53).
     """
     raw = decode(path)
-    return replace(_survey(path, raw), orientation=raw.header.orientation)
+    stats = _survey(path, raw)
+    inverted = stats.inverted or (raw.header.samples.white_is_zero and stats.form in ("value", "float"))
+    return replace(stats, orientation=raw.header.orientation, inverted=inverted)
 
 
 def _survey(path: Path, raw: Raw) -> MaskStats:
@@ -215,8 +217,7 @@ def _survey(path: Path, raw: Raw) -> MaskStats:
     values, counts = _count(grey)
     _check_range(path, values)
     return MaskStats(
-        path, hw, "value", values, counts, bits, header.lossy, pages=header.pages,
-        inverted=header.samples.white_is_zero, spread=_spread(grey, values),
+        path, hw, "value", values, counts, bits, header.lossy, pages=header.pages, spread=_spread(grey, values),
     )  # fmt: skip
 
 

@@ -90,7 +90,7 @@ def survey(images: Path | str, masks: Path | str | None, options: DataOptions, *
         what = f"no mask has any object ({inference.encoding.sentence[0].lower()}{inference.encoding.sentence[1:]})"
         problems.append(Problem("no_foreground", "masks", what, "draw the objects, or check the options", True))
     problems += inference.problems
-    notes = [*found.notes, *_told(clauses, stats), *turns.notes, *inference.notes]
+    notes = [*found.notes, *_told(clauses, stats), *turns.notes, *inference.notes, *_inverted(stats, inference)]
     return Survey(turns.pairs, tuple(headers), tuple(stats), inference, tuple(problems), tuple(notes), turns.drawn_on)
 
 
@@ -141,6 +141,14 @@ def _pages_problem(mask: MaskStats) -> Problem:
     what = "has several pages but its image has one, and which page is the mask is not said: one for each class?"
     mend = "save one page in which each class has its value"
     return Problem("mask_pages", str(mask.path), what, mend, True)
+
+
+def _inverted(stats: list[MaskStats], inference: Inference) -> list[str]:
+    """A sentence on masks that are shown inverted, unless that of their encoding says so or reads what is shown."""
+    num, encoding = sum(s.inverted for s in stats), inference.encoding
+    if not num or encoding is None or encoding.reads not in ("value", "unit") or "shown inverted" in encoding.sentence:
+        return []
+    return [f"{num} mask(s) are shown inverted; the stored values count"]
 
 
 def _told(clauses: list[list[str]], stats: list[MaskStats]) -> list[str]:
