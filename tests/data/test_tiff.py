@@ -458,6 +458,8 @@ HOSTILE: dict[str, tuple[dict[str, Any], str]] = {
     "no data": ({"width": 64, "height": 64, "count": 0}, "holds no pixels"),
     "huge tile": ({"width": 64, "height": 64, "tile": 2**20}, "SAMTUNE_MAX_PIXELS"),
     "huge JPEG inside": ({**SMALL_RGB, "compression": 7, "data": stream("jpeg8")}, "larger than the image"),
+    "JPEG of 1 bit": ({**SMALL_RGB, "bits": 1, "compression": 7}, "JPEG of 1 bit"),
+    "JPEG, short": ({"width": 9_000, "height": 9_000, "compression": 7, "data": stream("jpeg8")[:2000]}, "truncated"),
     "huge JPEG 2000 inside": ({**SMALL_RGB, "compression": 34712, "data": stream("jpeg2k")}, "larger than the image"),
     "huge WebP inside": ({**SMALL_RGB, "compression": 50001, "data": stream("webp")}, "larger than the image"),
     "huge Zstandard inside": (

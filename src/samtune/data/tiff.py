@@ -36,8 +36,9 @@ WEBP = 50001
 COMPRESSIONS = frozenset({1, 2, 3, 4, 5, 8, 32773, 32946, 34925, 50000, WEBP}) | JPEG | JPEG_2000
 """None, CCITT, LZW, JPEG, Deflate, PackBits, LZMA, Zstandard, WebP, JPEG 2000: those whose output can be bounded."""
 
-MAX_RATIO = {5: 3_000, 8: 1_100, 32946: 1_100, 32773: 70}
-"""Bytes that one byte of LZW, Deflate and PackBits can become at most; a file that declares more is damaged."""
+MAX_RATIO = {5: 3_000, 6: 3_200, 7: 3_200, 8: 1_100, 32946: 1_100, 32773: 70}
+"""Bytes that one byte of LZW, JPEG (a bit for a block of 8 x 8), Deflate and PackBits can become at most; a file that
+declares more is damaged."""
 
 MAX_COUNTED = 1_000
 """Pages are counted up to this number."""
@@ -118,6 +119,8 @@ def _checked(tiff: tifffile.TiffFile, file: BinaryIO, path: Path) -> _Page:
             f"{path}: the TIFF is compressed by {getattr(page.compression, 'name', compression)}, which is not read; "
             "save it with LZW or Deflate"
         )
+    if compression in JPEG and page.bitspersample not in (8, 12, 16):
+        raise DataError(f"{path}: the TIFF is damaged: it declares JPEG of {page.bitspersample} bit; export it again")
     channels, depth = page.samplesperpixel, page.imagedepth
     hw = (page.imagelength, page.imagewidth)
     check_image_size(path, hw, channels * depth * page.dtype.itemsize)
