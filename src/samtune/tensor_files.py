@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -30,6 +31,10 @@ FLOATS = {"F16": "float16", "BF16": "bfloat16", "F32": "float32", "F64": "float6
 
 DTYPES = FLOATS | {"BOOL": "bool", "U8": "uint8", "I8": "int8", "I16": "int16", "I32": "int32", "I64": "int64"}
 """The types that a module may keep, counters among them."""
+
+
+MAPPED_BYTES = 2**25
+"""How much of a file is mapped at a time, one tensor at least."""
 
 
 @dataclass(frozen=True)
@@ -88,10 +93,21 @@ def check_floats(headers: Mapping[str, TensorHeader], where: str, error: type[Sa
 
 
 def tensors_of(file: Path) -> Iterator[tuple[str, Tensor]]:
-    """The tensors of a file whose headers were checked, one by one."""
+    """Yield the tensors of a file whose headers were checked, one by one, each mapped from the file.
+
+    The file is mapped anew every `MAPPED_BYTES`, so that where tensors are copied as they come, what was read does not
+    stay in memory beside the copies.
+    """
     with safe_open(file, framework="pt") as tensors:
-        for key in tensors.keys():  # noqa: SIM118, it is no mapping
-            yield key, tensors.get_tensor(key)
+        keys = deque(tensors.keys())
+    while keys:
+        with safe_open(file, framework="pt") as tensors:
+            num_bytes = 0
+            while keys and num_bytes < MAPPED_BYTES:
+                key = keys.popleft()
+                tensor = tensors.get_tensor(key)
+                num_bytes += tensor.nbytes
+                yield key, tensor
 
 
 def check_finite(key: str, tensor: Tensor, where: str, error: type[SamTuneError]) -> None:

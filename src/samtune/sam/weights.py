@@ -57,11 +57,11 @@ def load_base(name: str | Path, side: int | None = None) -> Sam:
     path = Path(name)
     if path.suffix == ".pth":
         state, config = _read_original(path)
+        state = {key: aligned(tensor) for key, tensor in state.items()}
     else:
         folder = _folder(str(name))
         config = read_config(folder, str(name))
         state = _read_safetensors(folder, config, str(name))
-    state = {key: aligned(tensor) for key, tensor in state.items()}
     for key, tensor in state.items():
         check_finite(key, tensor, str(name), WeightsError)
     return Sam(_fill(config, state), base_name=str(name), base_sha256=digest(state), side=side).requires_grad_(False)
@@ -206,7 +206,7 @@ def _fetch(name: str) -> Path:
 
 
 def _read_safetensors(folder: Path, config: Any, name: str) -> dict[str, Tensor]:
-    """The weights of a folder, once the headers of its files hold what the architecture asks for."""
+    """The weights of a folder in aligned memory, once the headers of its files hold what the architecture asks for."""
     files = sorted(folder.glob("model*.safetensors"))
     if not files:
         raise WeightsError(
@@ -225,7 +225,7 @@ def _read_safetensors(folder: Path, config: Any, name: str) -> dict[str, Tensor]
             )
         headers |= own
     check_shapes(_empty(config), {key: header.shape for key, header in headers.items()}, name)
-    return {key: tensor for file in files for key, tensor in tensors_of(file)}
+    return {key: aligned(tensor) for file in files for key, tensor in tensors_of(file)}
 
 
 def _read_original(path: Path) -> tuple[dict[str, Tensor], Any]:
