@@ -9,11 +9,12 @@ python=${PYTHON:-$here/../.venv/bin/python}
 mkdir -p "$state"
 state=$(cd "$state" && pwd)
 pid=$(cat "$state/pid" 2>/dev/null || true)
-under_way() { ! flock -n "$state/lock" true; }
+starting() { [ -n "$pid" ] && tr '\0' ' ' 2>/dev/null <"/proc/$pid/cmdline" | grep -qF -- "--state $state "; }
+under_way() { ! flock -n "$state/lock" true || starting; } # the lock is taken once Python has loaded its modules
 if [ "${2:-}" = stop ]; then
-  if under_way && [ -n "$pid" ]; then
+  if under_way; then
     kill "$pid"
-    flock "$state/lock" true # until it has saved
+    while [ -e "/proc/$pid" ]; do sleep 0.5; done # until it has saved
   fi
   exit 0
 fi
@@ -24,7 +25,6 @@ fi
 assets=$2
 shift 2
 export OMP_NUM_THREADS=1
-cd "$here"
-setsid nohup nice -n 19 "$python" train.py --state "$state" --assets "$assets" "$@" >>"$state/out" 2>&1 &
+setsid nohup nice -n 19 "$python" "$here/train.py" --state "$state" --assets "$assets" "$@" >>"$state/out" 2>&1 &
 echo $! >"$state/pid"
 echo "started, process $!"

@@ -321,6 +321,7 @@ def main() -> None:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise SystemExit(f"A run of {options.state} is under way already.") from None
+        (options.state / "pid").write_text(f"{os.getpid()}\n")
         sitting = Sitting(options)
         signal.signal(signal.SIGTERM, lambda *_: setattr(sitting, "stopped", True))
         if sitting.trainer.step == 0:
