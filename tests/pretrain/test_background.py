@@ -23,10 +23,10 @@ def test_a_run_is_started_once_continued_and_stopped(tmp_path: Path) -> None:
     state, log = tmp_path / "state", tmp_path / "python.log"
 
     def background(*arguments: str) -> str:
-        command = [PRETRAIN / "background.sh", state, *arguments]
-        return subprocess.run(
-            command, env=os.environ | {"PYTHON": str(fake)}, check=True, capture_output=True, text=True, timeout=60
-        ).stdout
+        command = [str(PRETRAIN / "background.sh"), str(state), *arguments]
+        environment = os.environ | {"PYTHON": str(fake)}
+        run = subprocess.run(command, env=environment, check=True, capture_output=True, text=True, timeout=60)
+        return run.stdout
 
     try:
         assert background("bank", "--lr", "5e-4").startswith("started")
