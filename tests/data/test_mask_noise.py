@@ -252,7 +252,7 @@ UNCLEAR: dict[str, tuple[Callable[[int], np.ndarray], DataOptions, str]] = {
     "lines of one pixel, halved": (lambda seed: resized("BOX", 0.5)(lines(seed, 1) * np.uint8(255)), DataOptions(),
                                    "--threshold 127"),
     "lines of one pixel, blurred": (lambda seed: blurred(0.7)(lines(seed, 1) * np.uint8(255)), DataOptions(),
-                                    "grey levels rather than ids"),
+                                    "a blurred mask or a grey image"),
     "an image for a mask": (lambda seed: np.random.default_rng(seed).integers(0, 250, HW), DataOptions(),
                             "a grey image"),
     "noisy, but three classes are meant": (lambda seed: jpeg(90)(blobs(seed) * np.uint8(255)),

@@ -207,7 +207,7 @@ class Channel:
         what = f"the value(s) {shown} occur only along borders of other values"
         if not borders.certain:
             self.notes.append(
-                f"The ids {shown} occur only as thin borders between other ids: drawn, or left by resizing?"
+                f"The ids {shown} occur only as thin borders between other ids or scattered: drawn, or noise?"
             )
             mend = "fine if they are classes; else resize masks to the nearest pixel"
             self.problems.append(Problem("border_ids", str(first.path), what, mend, False))

@@ -51,21 +51,21 @@ class Levels:
         return Levels(self.values[rest], self.counts[rest], kept)
 
 
-def measure_spread(plane: np.ndarray, values: np.ndarray) -> Spread:
+def measure_spread(plane: np.ndarray, values: np.ndarray, counts: np.ndarray) -> Spread:
     """Measure how the values of a mask lie.
 
     Args:
         plane: (H, W) numbers without NaN.
         values: the sorted unique values of `plane`.
+        counts: int64 pixels of each.
     """
     plane = _for_opencv(plane)
     low, high = (method(plane, np.ones((3, 3), np.uint8)) for method in (cv2.erode, cv2.dilate))
     edge = low != high
     at = np.searchsorted(values, plane[edge])
-    total = _totals(plane, values)
-    core = total - np.bincount(at, minlength=len(values))
+    core = counts - np.bincount(at, minlength=len(values))
     nothing = np.zeros(len(values), np.int64)
-    if (core >= SOLID_SHARE * total)[values != 0].all():
+    if (core >= SOLID_SHARE * counts)[values != 0].all():
         return Spread(core, nothing, nothing)
     low, high = (method(plane, np.ones((5, 5), np.uint8)) for method in (cv2.erode, cv2.dilate))
     between = ((low < plane) & (plane < high))[edge]
@@ -78,12 +78,6 @@ def _for_opencv(plane: np.ndarray) -> np.ndarray:
     if plane.dtype in (np.uint8, np.uint16, np.int16, np.float32, np.float64):
         return np.ascontiguousarray(plane)
     return np.ascontiguousarray(plane, dtype=np.float64)
-
-
-def _totals(plane: np.ndarray, values: np.ndarray) -> np.ndarray:
-    if plane.dtype in (np.uint8, np.uint16):
-        return np.bincount(plane.reshape(-1), minlength=int(values[-1]) + 1)[values.astype(np.int64)]
-    return np.bincount(np.searchsorted(values, plane.reshape(-1)), minlength=len(values))
 
 
 def _equal_neighbours(plane: np.ndarray, where: np.ndarray) -> np.ndarray:

@@ -201,7 +201,7 @@ def _survey(path: Path, raw: Raw) -> MaskStats:
     if raw.palette is not None:
         values, counts = _count(pixels)
         used = tuple((int(v), int(pack(raw.palette[v]))) for v in values)
-        spread = _spread(pixels, values)
+        spread = _spread(pixels, values, counts)
         return MaskStats(
             path, hw, "palette", values, counts, bits, header.lossy, used,
             pages=header.pages, spread=spread, inverted=_inverts(used),
@@ -217,7 +217,7 @@ def _survey(path: Path, raw: Raw) -> MaskStats:
     values, counts = _count(grey)
     _check_range(path, values)
     return MaskStats(
-        path, hw, "value", values, counts, bits, header.lossy, pages=header.pages, spread=_spread(grey, values),
+        path, hw, "value", values, counts, bits, header.lossy, pages=header.pages, spread=_spread(grey, values, counts),
     )  # fmt: skip
 
 
@@ -227,11 +227,11 @@ def _inverts(palette: tuple[tuple[int, int], ...]) -> bool:
     return len(greys) == len(palette) and (greys != sorted(greys) or palette == ((0, 0xFFFFFF),))
 
 
-def _spread(plane: np.ndarray, values: np.ndarray) -> Spread | None:
+def _spread(plane: np.ndarray, values: np.ndarray, counts: np.ndarray) -> Spread | None:
     """How the values lie, where there are more than 0 and one value that masks are usually written with."""
     if len(values) <= 2 and PLAIN.issuperset(values.tolist()) and 0 in values:
         return None
-    return measure_spread(plane, values)
+    return measure_spread(plane, values, counts)
 
 
 def _check_range(path: Path, values: np.ndarray) -> None:
@@ -271,7 +271,7 @@ def _survey_alpha(path: Path, raw: Raw, alpha: np.ndarray) -> MaskStats:
     levels, pixels = _count(alpha)
     return MaskStats(
         path, (alpha.shape[0], alpha.shape[1]), "alpha", values[:MAX_COLOURS], counts[:MAX_COLOURS], 8,
-        raw.header.lossy, alpha=Levels(levels, pixels, measure_spread(alpha, levels)),
+        raw.header.lossy, alpha=Levels(levels, pixels, measure_spread(alpha, levels, pixels)),
         visible=tuple(int(v) for v in visible), pages=raw.header.pages, one_hot=is_one_hot(raw.pixels),
         truncated=len(values) > MAX_COLOURS,
     )  # fmt: skip
@@ -303,11 +303,11 @@ def _survey_float(path: Path, grey: np.ndarray, bits: int, pages: int) -> MaskSt
     finite = grey[~missing]
     fractional = bool((finite != np.round(finite)).any())
     _check_range(path, values[~np.isnan(values)])
-    lowest = values[0]
-    known = np.unique(np.where(missing, lowest, plane))
-    spread = _spread(np.where(missing, lowest, plane), known)
-    if spread is not None and missing.any():
-        # NaN is the last of the values: it counts as an area, never as a rim. It was measured as the lowest value.
+    # NaN is the last of the values. It is measured as the lowest one, and then counts as an area, never as a rim.
+    filled, known = np.where(missing, values[0], plane), values[: len(values) - bool(missing.any())]
+    pixels = counts[: len(known)] + np.where(known == values[0], missing.sum(), 0)
+    spread = _spread(filled, known, pixels)
+    if spread is not None and len(known) < len(values):
         core = np.append(np.minimum(spread.core, counts[:-1]), counts[-1])
         spread = Spread(core, np.append(spread.between, 0), np.append(spread.lonely, 0))
     return MaskStats(

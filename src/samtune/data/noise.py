@@ -31,6 +31,9 @@ MIN_BETWEEN_ALONE = 0.9
 MIN_BETWEEN_SCATTERED = 0.3
 """Of values that JPEG has scattered, at least this share of the pixels lies between lower and higher values."""
 
+MIN_LONELY = 0.6
+"""Ids of which this share of the pixels has at most one equal neighbour are points, or noise."""
+
 MAX_FOREGROUND = 0.9
 """Noise between ids makes up at most this share of the foreground; where no id covers an area there are none."""
 
@@ -110,10 +113,13 @@ def find_two_levels(levels: Levels, full: int) -> TwoLevels | None:
 
 
 def _top(levels: Levels, full: int) -> int:
-    """The value of the object: of which most pixels survive an erosion, or the largest where none do."""
-    core = np.where(levels.values > 0, levels.spread.core, 0)
-    top = int(levels.values[np.argmax(core)]) if core.any() else int(levels.values[-1])
-    return full if (1 - NEAR / 2) * full <= top <= full else top
+    """The value of the object: of which most pixels survive an erosion, of thin objects the most frequent bright."""
+    values, counts = levels.values, levels.counts
+    core = np.where((values > 0) & (levels.spread.core > MAX_CORE * counts), levels.spread.core, 0)
+    bright = np.where(values > values[-1] / 2, counts, 0)
+    top = int(values[np.argmax(core if core.any() else bright)])
+    reached = top if core.any() else int(values[-1])
+    return full if (1 - NEAR / 2) * full <= reached <= full else top
 
 
 def _near(values: np.ndarray, top: int) -> tuple[np.ndarray, np.ndarray]:
@@ -128,13 +134,15 @@ def _is_drawn(levels: Levels, middle: np.ndarray, near: np.ndarray) -> bool:
     scattered = np.maximum(spread.between, spread.lonely)
     if spread.core[middle | near].sum() > MAX_CORE * counts[middle | near].sum():
         return True
-    if spread.between[middle].sum() < MIN_BETWEEN * counts[middle].sum():
+    # Noise near the levels makes it likely that points half-way, too, are noise rather than drawn.
+    half_way = scattered if near.any() else spread.between
+    if half_way[middle].sum() < MIN_BETWEEN * counts[middle].sum():
         return True
     if scattered[near].sum() < MIN_SCATTERED * counts[near].sum():
         return True
     # One drawn thin class among many values of noise does not show in their sums.
     frequent = counts >= np.maximum(8, 0.02 * counts[middle | near].sum())
-    line, area = spread.between < MIN_SCATTERED * counts, spread.core > MAX_CORE / 2 * counts
+    line, area = scattered < MIN_SCATTERED * counts, spread.core > MAX_CORE / 2 * counts
     if (middle & frequent & (line | area)).any():
         return True
     solid = near & frequent & (spread.core > SOLID * counts)
@@ -176,6 +184,9 @@ def find_borders(levels: Levels, *, only_between: bool = False) -> Borders | Non
         few = counts[which].sum() <= MAX_FOREGROUND * foreground
         if which.sum() >= max(least, share * num) and few:
             return Borders(tuple(int(v) for v in values[which]), certain=True)
+    lonely = (values > values[0]) & (spread.core == 0) & (spread.lonely >= MIN_LONELY * counts)
+    if lonely.sum() > 1 and not between.any() and num <= 2 * MANY:
+        return Borders(tuple(int(v) for v in values[lonely]), certain=False)
     if between.any() and num <= MANY:
         # Where no id at all covers an area, as in thin objects resized, the others are no surer than these.
         areas = spread.core[values > values[0]].sum() > MAX_CORE * foreground
