@@ -538,3 +538,24 @@ def test_a_full_disk_under_stdout_is_one_sentence(pairs: Path) -> None:
     assert done.returncode == 2
     assert done.stderr.count("\n") == 1
     assert "no space is left on the disk" in done.stderr
+
+
+@pytest.mark.parametrize("link", [os.link, os.symlink])
+def test_a_resumed_run_leaves_a_backup_that_shares_its_files(
+    run: Run, place: Place, base: Path, monkeypatch: pytest.MonkeyPatch, link: Callable[[Path, Path], None]
+) -> None:
+    """Of hard links, as `cp -al` makes them, or with the run's files as links to it."""
+    monkeypatch.setattr("samtune.methods.storage.save_file", lambda *_: os.open("", 0))
+    assert run(*training(place, base)).code == 2
+    monkeypatch.undo()
+    monkeypatch.setenv("SAMTUNE_CACHE", str(place.root / "cache"))
+    (place.root / "run").rename(place.root / "backup")
+    (place.root / "run" / "last").mkdir(parents=True)
+    for file in (place.root / "backup").rglob("*"):
+        if file.is_file():
+            link(file, place.root / "run" / file.relative_to(place.root / "backup"))
+    before = snapshot(place.root / "backup")
+    assert "history.jsonl" in str(list(before))
+    done = run(*training(place, base))
+    assert done.code == 0, done.err
+    assert snapshot(place.root / "backup") == before

@@ -124,7 +124,7 @@ class ArrayStore:
         free = self.free_bytes()
         if num_bytes > free:
             raise DataError(
-                f"The features need {num_bytes / 1e9:.1f} GB on disk, but {free / 1e9:.1f} GB are free at "
+                f"The features need {num_bytes / 1e6:,.1f} MB on disk, but {free / 1e6:,.1f} MB are free at "
                 f"{self.folder}; set SAMTUNE_CACHE to a folder on a larger disk, or use fewer views (--set views=2)."
             )
 

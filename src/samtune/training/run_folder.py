@@ -6,7 +6,6 @@ RUN/  config.toml  split.json  history.jsonl  metrics.json  probe.safetensors  s
 from __future__ import annotations
 
 import json
-import os
 import zlib
 from contextlib import suppress
 from dataclasses import dataclass
@@ -14,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from samtune.errors import DataError
-from samtune.files import is_partial, reported
+from samtune.files import is_partial, reported, whole
 from samtune.outputs import LIST_FILE, OutputFolder
 from samtune.training.lock import LOCK_FILE
 
@@ -139,15 +138,15 @@ class RunFolder:
         Raises:
             DataError: the history is not what the checkpoint was written with.
         """
-        self.history.touch()
-        kept = self.history.read_bytes()[:length]
+        kept = self.history.read_bytes()[:length] if self.history.is_file() else b""
         found = zlib.crc32(kept)
         if len(kept) < length or crc not in (None, found):
             raise DataError(
                 f"{self.history} is damaged: it is not the history that the checkpoint in {self.last} continues; "
                 f"restore the file, or delete {self.last} to start this run from its first update."
             )
-        os.truncate(self.history, length)
+        with whole(self.history) as partial:  # a new file, where a link or a backup's hard link may have been
+            partial.write_bytes(kept)
         return found
 
     def read_history(self) -> list[dict[str, Any]]:

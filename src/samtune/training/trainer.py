@@ -7,7 +7,6 @@ at any moment a checkpoint from which the same trace goes on.
 from __future__ import annotations
 
 import math
-import shutil
 import time
 from contextlib import nullcontext
 from dataclasses import dataclass, field
@@ -218,7 +217,7 @@ class Trainer:
         error = diverged(self.progress.step + 1, self.plan, what, reduced)
         if not self.best:
             if self.accelerator.is_main_process:
-                shutil.rmtree(self.folder.last, ignore_errors=True)
+                self.folder.remove_last()
             raise error
         self.stopped_because = f"{error} The values of update {self.progress.best_step} are kept."
         say(self.stopped_because)
