@@ -282,8 +282,8 @@ def test_outside_training_the_loss_is_that_of_the_common_answer() -> None:
         ({"ensemble": 0}, "ensemble must be 1 or more, but 0 came"),
         ({"dense": "probe", "dense_folds": 0}, "dense_folds must be 1 or more"),
         ({"dense_folds": 2}, "no effect without a mask prompt"),
-        ({"mask_token": 4}, "one of 0, 1, 2, 3, mix, but 4 came"),
-        ({"mask_token": True}, "one of 0, 1, 2, 3, mix, but True came"),
+        ({"mask_token": 4}, "one of 0, 1, 2, 3, mix, got 4"),
+        ({"mask_token": True}, "one of 0, 1, 2, 3, mix, got True"),
         ({"init": "sam"}, "sam_scale"),
     ],
 )

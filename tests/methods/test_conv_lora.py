@@ -393,7 +393,7 @@ def test_counts_on_metas_sizes(base: str, encoder: int) -> None:
         ({"rank": 0}, "conv_lora.rank must be 1 or more, but 0 came"),
         ({"num_experts": 1}, "conv_lora.num_experts must be 2 or more"),
         ({"balance": -1.0}, "conv_lora.balance must be 0 or more"),
-        ({"balance": float("nan")}, "conv_lora.balance must be 0 or more"),
+        ({"balance": float("nan")}, "`conv_lora.balance` to be a finite number, got nan"),
         ({"paper": True, "balance": 0.0}, "the router would not learn"),
     ],
 )
