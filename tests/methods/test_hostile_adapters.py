@@ -95,7 +95,7 @@ CARDS: list[tuple[str, Any, str]] = [
     ("class_names", None, "Expected `class_names` to be a list, got None"),
     ("class_names", ["a", ""], "Expected `class_names` of 1 to 200 characters"),
     ("class_names", ["a", "b" * 10_000], "Expected `class_names` of 1 to 200 characters"),
-    ("class_names", ["a", "\ud800"], "Expected `class_names` of 1 to 200 characters of Unicode"),
+    ("class_names", ["a", "\ud800"], "text without NUL characters and lone surrogates"),
     ("class_names", ["a", "b\0"], "text without NUL characters"),
     ("metrics", [], "Expected `metrics` to be a table of names and values, got []"),
     ("metrics", {"iou": "good"}, "Expected `metrics` to be a finite number, got {'iou': 'good'}"),
