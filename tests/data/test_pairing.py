@@ -163,6 +163,8 @@ REFUSED: dict[str, tuple[str, str, str, tuple[str, ...]]] = {
     "a copy in a sub-folder": ("a.png", "a.png|old/a.png", "stem_twice", ("`*.png` and `old/*.png`",)),
     "names of classes in folders of images": ("x.png|y.png", "x/cat.png|x/dog.png|y/cat.png", "stem_twice",
         ("cat", "dog")),
+    "shifted numbers": ("image0.png|image1.png|image2.png", "mask1.png|mask2.png|mask3.png", "ambiguous_pair",
+        ("`image*.png`", "`mask*.png`", "share 2 numbers", "image0.png and mask3.png are left over")),
     "folders, one mask per image": ("a.png|b.png", "cat/a.png|dog/b.png", "ambiguous_pair",
         ("cat/, dog/", "classes?", "`images/a.png,masks/cat/a.png`")),
     "folders of annotators": ("a.png|b.png", "ann1/a.png|ann1/b.png|ann2/a.png|ann2/b.png", "classes_overlap",

@@ -182,7 +182,38 @@ def match(images: Sequence[Named], masks: Sequence[Named]) -> Matches:
         extended = _by_common_affix(images, masks)
         if extended:
             hits, lonely = extended, []
+    problems += _shifted(hits, lonely, images, masks)
     return Matches(hits, lonely, unclear, problems, _notes(hits))
+
+
+def _shifted(
+    hits: dict[Named, list[Hit]], lonely: Sequence[Named], images: Sequence[Named], masks: Sequence[Named]
+) -> list[Problem]:
+    """A problem where two numbered series of equally many files overlap in part: `image0..3` and `mask1..4`.
+
+    Files of two words that share only their numbers may belong together by number or in their order.
+    """
+    alone = [image for image, found in hits.items() if not found]
+    pairs = [(image, hit) for image, found in hits.items() for hit in found]
+    by_number = all(
+        "*" not in hit.patterns and _last_digits(image) and _last_digits(image) == _last_digits(hit.mask)
+        for image, hit in pairs
+    )
+    if not pairs or not by_number or not alone or len(alone) != len(lonely) or len(images) != len(masks):
+        return []
+    what = (
+        f"the images look like {look_of(images)}, the masks like {look_of(masks)}: they share {len(pairs)} numbers, "
+        f"and {alone[0].inner} and {lonely[0].inner} are left over, so it is unclear whether equal numbers or equal "
+        "places belong together"
+    )
+    mend = f"name each mask like its image, or write a CSV with a line for each pair ({manifest_lines(images, masks)})"
+    return [Problem("ambiguous_pair", str(lonely[0].file), what, mend, True)]
+
+
+def _last_digits(named: Named) -> str:
+    """The number at the end of a name, "" without one."""
+    stem = normal(named.file.stem)
+    return stem[len(stem.rstrip("0123456789")) :]
 
 
 def _by_common_affix(images: Sequence[Named], masks: Sequence[Named]) -> dict[Named, list[Hit]] | None:
