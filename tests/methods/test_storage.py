@@ -122,6 +122,17 @@ def test_the_card_for_people_says_over_what_predictions_are_averaged(tmp_path: P
         assert ("mean over the image and its left-right mirror" in (tmp_path / "README.md").read_text()) is told
 
 
+def test_the_card_for_people_cannot_be_forged_by_names(tmp_path: Path) -> None:
+    sam = adapt(tiny_sam(), make_method("ptsam"))
+    card = replace(card_of(sam, ("cell\n# Licence",)), base='x"\nlicense: mit')
+    save(sam, tmp_path, card)
+    text = (tmp_path / "README.md").read_text()
+    assert 'base_model: "x\\"\\nlicense: mit"\n' in text
+    assert "\nlicense: mit" not in text
+    assert "\n# Licence" not in text
+    assert read_card(tmp_path).base == card.base
+
+
 def test_an_unknown_key_is_refused(folder: Path) -> None:
     edit_config(folder, colour="red")
     refused(folder, "missing are []", "unknown are ['colour']")

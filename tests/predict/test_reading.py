@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from samtune.errors import DataError
 from samtune.predict import reading
-from samtune.predict.reading import TRIM_EVERY, read_ahead, write_behind
+from samtune.predict.reading import TRIM_EVERY, find_images, read_ahead, write_behind
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -60,3 +61,9 @@ def test_memory_is_handed_back_every_few_batches(monkeypatch: pytest.MonkeyPatch
     for batch in read_ahead(range(2 * (2 * TRIM_EVERY + 1)), lambda item: item, batch_size=2):
         taken.append(len(batch))
     assert handed_back == [TRIM_EVERY, 2 * TRIM_EVERY]
+
+
+@pytest.mark.parametrize("given", ["a\0b", "x" * 5000, "\ud800"], ids=["nul", "long", "surrogate"])
+def test_a_path_that_no_file_can_have_is_refused(given: str) -> None:
+    with pytest.raises(DataError, match="Expected a path, got"):
+        find_images([given])

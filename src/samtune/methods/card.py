@@ -184,15 +184,15 @@ def _model_card(card: AdapterCard, num_parameters: int) -> str:
             "---",
             "library_name: samtune",
             "pipeline_tag: image-segmentation",
-            f"base_model: {card.base}",
+            f"base_model: {json.dumps(card.base)}",
             "base_model_relation: adapter",
             f"license: {licence}",
             f"tags: [segment-anything, {card.method}]",
             "---",
             "",
-            f"# A {card.method} specialist for {', '.join(card.class_names)}",
+            f"# A {card.method} specialist for {one_line(', '.join(card.class_names))}",
             "",
-            f"{num_parameters:,} trained parameters on `{card.base}` (weights sha256 "
+            f"{num_parameters:,} trained parameters on `{one_line(card.base)}` (weights sha256 "
             f"`{card.base_sha256[:16]}...`), learned from "
             f"{card.num_images} annotated images {'squashed to' if card.square else 'at'} {card.side} pixels with the "
             f"recipe {card.recipe} of samtune {card.samtune_version}.{averaged}",
@@ -226,7 +226,7 @@ def _licence(base: str) -> tuple[str, str]:
             f"The base `{base}` is under Apache-2.0. The images it was trained on may carry terms of their own."
         )
     return "other", (
-        f"samtune does not know the licence of the base `{base}`; whoever shares this adapter must find "
+        f"samtune does not know the licence of the base `{one_line(base)}`; whoever shares this adapter must find "
         f"out and say it. "
         "The images it was trained on may carry terms of their own."
     )

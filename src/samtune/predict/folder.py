@@ -23,6 +23,7 @@ import tifffile
 
 from samtune.data.images import count_notes, read_with_notes
 from samtune.errors import ConfigError, DataError
+from samtune.inputs import as_path
 from samtune.outputs import OutputFolder
 from samtune.overlay import overlay
 from samtune.predict.reading import Source, find_images, read_ahead, write_behind
@@ -184,7 +185,7 @@ def _stem(source: Source, level: int) -> str:
 def _outside(inputs: Sequence[str | Path], out: Path) -> Path | None:
     """`out`, whose files are no inputs, unless it is itself an input (which is refused later)."""
     resolved = out.resolve()
-    return None if any(Path(given).resolve() == resolved for given in inputs) else resolved
+    return None if any(as_path(given).resolve() == resolved for given in inputs) else resolved
 
 
 def _check_out(sources: Sequence[Source], out: Path) -> None:

@@ -21,6 +21,7 @@ from samtune.errors import ConfigError
 from samtune.losses import probabilities
 from samtune.methods import fold, load_specialist
 from samtune.opinions import OpinionPool
+from samtune.printable import shown
 from samtune.progress import say
 from samtune.sam import compute_in
 from samtune.types import Prediction
@@ -204,7 +205,9 @@ def choose_device(device: str | None) -> torch.device:
         "cuda": torch.cuda.is_available(),
         "mps": torch.backends.mps.is_available(),
     }
-    if not there.get(device.partition(":")[0], False):
+    kind, colon, number = device.partition(":")
+    count = torch.cuda.device_count() if kind == "cuda" else 1
+    if not there.get(kind, False) or (colon and number not in map(str, range(count))):
         offered = ", ".join(name for name, is_there in there.items() if is_there)
-        raise ConfigError(f"The device must be one of {offered} on this machine, but {device!r} came.")
+        raise ConfigError(f"The device must be one of {offered} on this machine, but {shown(device)} came.")
     return torch.device(device)

@@ -13,6 +13,7 @@ from samtune.data import list_images
 from samtune.data.ahead import Ahead
 from samtune.errors import DataError
 from samtune.heap import trim
+from samtune.inputs import as_path
 from samtune.progress import say
 
 if TYPE_CHECKING:
@@ -74,7 +75,7 @@ def find_images(inputs: Sequence[str | Path], *, without: Path | None = None) ->
 
 def _expand(given: str | Path) -> list[Source] | str:
     """The sources of one input, or what is wrong with it."""
-    path = Path(given)
+    path = as_path(given)
     if path.is_dir():
         files, notes = list_images(path)
         for note in notes:
