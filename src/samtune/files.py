@@ -170,7 +170,7 @@ def write_failure(error: Exception, folder: Path, name: str = "") -> str | None:
         number = errno.ENOSPC
     text = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
     reason = REASONS.get(number, " ".join(text.split()))
-    if number in NO_ROOM and (free := _free_bytes(folder)) >= 0:
+    if number == errno.ENOSPC and (free := _free_bytes(folder)) >= 0:
         reason += f" ({free / 1e6:,.1f} MB are free)"
     what = f"`{name}` in {folder}" if name else f"{folder}"
     return f"Cannot write {what}: {reason}; {_advice(number, folder)}, then repeat the command."
