@@ -17,7 +17,7 @@ import tempfile
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -266,6 +266,7 @@ def train_in_process(environment: dict[str, str], words: list[str], log: Path) -
     """`samtune` with these words, in a process that imported everything already."""
     os.environ.update(environment)
     torch.set_num_threads(1)
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell ignores it for what it runs in the background
     with log.open("a") as stream:
         os.dup2(stream.fileno(), 1)
         os.dup2(stream.fileno(), 2)
@@ -363,17 +364,20 @@ def _phase(out: Path) -> str:
     return "starting up"
 
 
-def many(folder: Path, runs: int, seed: int = 0) -> str:
-    """So many runs that are killed, and as many that are interrupted; figures in words."""
+KINDS = {"SIGKILL": "killed", "SIGINT": "interrupted"}
+
+
+def many(folder: Path, runs: int, seed: int = 0, kinds: Sequence[str] = tuple(KINDS)) -> str:
+    """So many runs of each kind of signal; figures in words."""
     prepare(folder)
     draw, disturber, begin = random.Random(seed), Disturber(folder), time.monotonic()
-    for kind in (signal.SIGKILL, signal.SIGINT):
+    for kind in kinds:
         for number in range(runs):
-            disturber.check(number, kind, draw)
+            disturber.check(number, signal.Signals[kind], draw)
     reached = ", ".join(f"{count} {words}" for words, count in disturber.reached.most_common())
     codes = ", ".join(f"{code}: {count}" for code, count in sorted(disturber.codes.items()))
     return (
-        f"{runs} killed and {runs} interrupted runs resumed to the bytes of undisturbed ones, in "
+        f"{' and '.join(f'{runs} {KINDS[kind]}' for kind in kinds)} runs resumed to the bytes of undisturbed ones, in "
         f"{time.monotonic() - begin:.0f} s; reached: {reached}; exit codes {codes}."
     )
 
@@ -390,8 +394,9 @@ if __name__ == "__main__":
     parser.add_argument("folder", type=Path, nargs="?")
     parser.add_argument("--runs", type=int, default=30)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--signals", nargs="+", choices=KINDS, default=list(KINDS))
     given = parser.parse_args()
     target = given.folder or Path(tempfile.mkdtemp(prefix="samtune-interruption-"))
     target.mkdir(parents=True, exist_ok=True)
-    print(many(target, given.runs, given.seed))
+    print(many(target, given.runs, given.seed, given.signals))
     sys.exit(0)

@@ -14,7 +14,7 @@ import io
 import shutil
 import struct
 import zlib
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -31,6 +31,10 @@ _TRAILER = struct.Struct("<8sQI")
 _NAME = b"samtune1"
 
 
+TRIES = 5
+"""How often an entry is written again whose folder another process removed meanwhile."""
+
+
 class MissingEntry(LookupError):  # noqa: N818
     """An entry is not in the store, or is not what was put there."""
 
@@ -44,7 +48,6 @@ class ArrayStore:
     """
 
     folder: Path
-    _verified: set[str] = field(default_factory=set, repr=False, compare=False)
 
     @staticmethod
     def default() -> ArrayStore:
@@ -61,7 +64,7 @@ class ArrayStore:
         return self.folder / key[:2] / f"{key}.npy"
 
     def has(self, key: str) -> bool:
-        """Whether the array is there, in its full length; `get` verifies the content too."""
+        """Whether the array is there, in its full length; its content is verified when it is read."""
         try:
             with self.file(key).open("rb") as stream:
                 size = stream.seek(0, io.SEEK_END)
@@ -71,22 +74,30 @@ class ArrayStore:
             return False
         return len(end) == _TRAILER.size and _TRAILER.unpack(end)[:2] == (_NAME, size - _TRAILER.size)
 
-    def get(self, key: str) -> np.ndarray:
-        """The array of a key, mapped from disk and read-only.
+    def read(self, key: str) -> np.ndarray:
+        """The array of a key, in memory; the content is compared with its checksum.
 
-        The content is compared with its checksum when this object reads it for the first time.
+        Raises:
+            MissingEntry: it is not there, or it is damaged.
+        """
+        try:
+            content = self.file(key).read_bytes()
+            _verify(content)
+            return np.load(io.BytesIO(content), allow_pickle=False)  # type: ignore[no-any-return]
+        except (OSError, ValueError, EOFError) as error:
+            raise MissingEntry(key) from error
+
+    def get(self, key: str) -> np.ndarray:
+        """The array of a key, mapped from disk and read-only; the content is compared with its checksum first.
 
         Raises:
             MissingEntry: it is not there, or it is damaged.
         """
         file = self.file(key)
         try:
-            if key not in self._verified:
-                _verify(file.read_bytes())
-                self._verified.add(key)
+            _verify(file.read_bytes())
             return np.load(file, mmap_mode="r", allow_pickle=False)  # type: ignore[no-any-return]
         except (OSError, ValueError, EOFError) as error:
-            self._verified.discard(key)
             raise MissingEntry(key) from error
 
     def put(self, key: str, array: np.ndarray) -> None:
@@ -96,7 +107,7 @@ class ArrayStore:
         content = stream.getbuffer()
         end = _TRAILER.pack(_NAME, len(content), zlib.crc32(content))
         file = self.file(key)
-        while True:
+        for tries_left in reversed(range(TRIES)):
             make_folder(file.parent)
             try:
                 with whole(file, shared=True) as partial, partial.open("wb") as opened:
@@ -104,9 +115,8 @@ class ArrayStore:
                     opened.write(end)
                 break
             except OutputError as error:
-                if not isinstance(error.__cause__, FileNotFoundError) or file.parent.is_dir():
-                    raise  # else somebody emptied the store in between
-        self._verified.discard(key)
+                if not isinstance(error.__cause__, FileNotFoundError) or not tries_left:
+                    raise
 
     def free_bytes(self) -> int:
         """What is free on the disk that the store lies on."""

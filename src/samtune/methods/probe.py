@@ -24,12 +24,13 @@ import torch.nn.functional as F
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from samtune.errors import ConfigError
+from samtune.errors import ConfigError, WeightsError
 from samtune.files import whole
 from samtune.methods.core import check_free
 from samtune.methods.recipes import Recipe
 from samtune.methods.shares import cell_shares
 from samtune.sam.weights import aligned
+from samtune.tensor_files import UNREADABLE
 from samtune.types import Features
 
 if TYPE_CHECKING:
@@ -118,9 +119,20 @@ class Probe:
 
     @staticmethod
     def load(file: Path) -> Probe:
-        """Read what `save` wrote."""
-        tensors = load_file(file)
-        return Probe(aligned(tensors["weight"]), aligned(tensors["bias"]))
+        """Read what `save` wrote.
+
+        Raises:
+            WeightsError: the file is missing or damaged.
+        """
+        try:
+            tensors = load_file(file)
+            weight, bias = aligned(tensors["weight"]), aligned(tensors["bias"])
+            finite = all(bool(tensor.isfinite().all()) for tensor in (weight, bias))
+            if weight.ndim != 2 or bias.shape != weight.shape[:1] or not finite:
+                raise ValueError("its tensors are not those of a probe")
+        except UNREADABLE as error:
+            raise WeightsError(f"The probe {file} is damaged ({error}); restore the file, or train again.") from error
+        return Probe(weight, bias)
 
 
 def fit_probe(embedding: Tensor, labels: Tensor, num_classes: int, *, strength: float = STRENGTH) -> Probe:

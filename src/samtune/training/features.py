@@ -243,8 +243,8 @@ class CachedFeatures:
         self.store.put(self._label_key(*pair), labels.numpy())
 
     def _read(self, pair: tuple[int, int]) -> tuple[Tensor, Tensor]:
-        embedding, labels = self.store.get(self._embedding_key(*pair)), self.store.get(self._label_key(*pair))
-        return torch.from_numpy(np.array(embedding)), torch.from_numpy(np.array(labels))
+        embedding, labels = self.store.read(self._embedding_key(*pair)), self.store.read(self._label_key(*pair))
+        return torch.from_numpy(embedding), torch.from_numpy(labels)
 
     def _again(self, pair: tuple[int, int]) -> tuple[Tensor, Tensor]:
         """Compute an entry that was in the store once, with the images it was encoded with."""

@@ -10,7 +10,7 @@ import json
 import time
 from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass, field, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from accelerate.utils import gather_object
 
@@ -194,7 +194,7 @@ def _train(
         accelerator=accelerator,
         folder=folder,
         checkpoint_every_s=settings.checkpoint_every_s,
-        settings=json.loads(json.dumps(asdict(settings), default=str)),
+        settings=_plain(settings) | {"base": sam.base_sha256},
     )
     if resume and trainer.resume():
         say(f"Going on after update {trainer.progress.step} of {plan.updates}.")
@@ -218,6 +218,12 @@ def _check_specialist(folder: RunFolder) -> None:
             f"{str(error).partition('; choose')[0]}; move what you want to keep to another folder, and delete "
             f"{folder.specialist}."
         ) from error
+
+
+def _plain(settings: TrainSettings) -> dict[str, Any]:
+    """The settings as JSON values."""
+    values: dict[str, Any] = json.loads(json.dumps(asdict(settings), default=str))
+    return values
 
 
 def _parts(

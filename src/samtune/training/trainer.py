@@ -304,7 +304,12 @@ class Trainer:
             if not math.isfinite(value):  # the values are still those of the last update
                 self._put_back(moving)
                 raise NotFinite(f"the {name} is {name_of(value)}")
-        self.optimiser.step()
+        try:
+            self.optimiser.step()
+        except RuntimeError as error:  # the learning rate times a gradient
+            if "overflow" not in str(error):
+                raise
+            raise NotFinite("an update is infinite") from error
         self.optimiser.zero_grad(set_to_none=True)
         self._update_average()
         self._watch_collapse(float(share), float(truth))

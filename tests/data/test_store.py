@@ -1,0 +1,149 @@
+"""The cache of features: whole entries or none, whoever writes, reads, damages or deletes them at the same time."""
+
+from __future__ import annotations
+
+import multiprocessing
+import shutil
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from samtune.data.store import ArrayStore, MissingEntry
+
+KEY = ArrayStore.key("an entry", 1)
+
+
+def array(seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).integers(0, 1000, (7, 5, 3), dtype=np.int16)
+
+
+def flip(content: bytes, place: int) -> bytes:
+    return content[:place] + bytes([content[place] ^ 1]) + content[place + 1 :]
+
+
+DAMAGES: dict[str, Callable[[bytes], bytes]] = {
+    "empty": lambda content: b"",
+    "one byte": lambda content: b"x",
+    "cut in half": lambda content: content[: len(content) // 2],
+    "the last byte is missing": lambda content: content[:-1],
+    "a bit of the array flipped": lambda content: flip(content, 200),
+    "a bit of the header flipped": lambda content: flip(content, 9),
+    "a bit of the checksum flipped": lambda content: flip(content, len(content) - 1),
+    "longer": lambda content: content + b"more",
+    "zeros": lambda content: bytes(len(content)),
+    "no checksum, as before": lambda content: content[:-20],
+    "another file": lambda content: b"\x89PNG" * 100,
+}
+
+
+def test_what_was_put_is_got_mapped_from_disk(tmp_path: Path) -> None:
+    store = ArrayStore(tmp_path)
+    assert not store.has(KEY)
+    with pytest.raises(MissingEntry):
+        store.get(KEY)
+    store.put(KEY, array())
+    store.put(KEY, array())
+    for own in (store, ArrayStore(tmp_path)):
+        assert own.has(KEY)
+        found = own.get(KEY)
+        assert isinstance(found, np.memmap)
+        np.testing.assert_array_equal(found, array())
+        np.testing.assert_array_equal(own.read(KEY), array())
+    np.testing.assert_array_equal(np.load(store.file(KEY)), array())  # NumPy's own format, with a trailer
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == [store.file(KEY)]
+
+
+@pytest.mark.parametrize("shape", [(), (0,), (1, 0, 3), (1,)])
+def test_shapes_of_all_kinds(tmp_path: Path, shape: tuple[int, ...]) -> None:
+    store = ArrayStore(tmp_path)
+    store.put(KEY, np.ones(shape, np.float32))
+    assert store.has(KEY)
+    np.testing.assert_array_equal(store.get(KEY), np.ones(shape, np.float32))
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_damaged_entry_is_not_there(tmp_path: Path, damage: str) -> None:
+    ArrayStore(tmp_path).put(KEY, array())
+    file = ArrayStore(tmp_path).file(KEY)
+    file.write_bytes(DAMAGES[damage](file.read_bytes()))
+    store = ArrayStore(tmp_path)
+    for read in (store.get, store.read):
+        with pytest.raises(MissingEntry):
+            read(KEY)
+    if "bit" not in damage or "checksum" in damage:
+        assert not store.has(KEY) or damage == "a bit of the checksum flipped"
+    store.put(KEY, array())
+    np.testing.assert_array_equal(store.get(KEY), array())
+
+
+def test_an_entry_that_is_a_folder_or_a_link_to_nothing(tmp_path: Path) -> None:
+    store = ArrayStore(tmp_path)
+    store.file(KEY).parent.mkdir(parents=True)
+    store.file(KEY).symlink_to(tmp_path / "nowhere")
+    assert not store.has(KEY)
+    store.put(KEY, array())
+    np.testing.assert_array_equal(store.get(KEY), array())
+
+
+def test_an_entry_that_is_gone_after_it_was_verified(tmp_path: Path) -> None:
+    store = ArrayStore(tmp_path)
+    store.put(KEY, array())
+    store.get(KEY)
+    shutil.rmtree(tmp_path)
+    with pytest.raises(MissingEntry):
+        store.get(KEY)
+    store.put(KEY, array())
+    np.testing.assert_array_equal(store.get(KEY), array())
+
+
+def work(folder: Path, seed: int, rounds: int) -> None:
+    """Put, get, delete and make room at random, and never see anything but whole entries."""
+    draw, store = np.random.default_rng(seed), ArrayStore(folder)
+    for _ in range(rounds):
+        number = int(draw.integers(4))
+        key = ArrayStore.key(number)
+        match int(draw.integers(5)):
+            case 0 | 1:
+                store.put(key, array(number))
+            case 2 | 3:
+                with suppress(MissingEntry):
+                    read = store.get if number % 2 else store.read
+                    np.testing.assert_array_equal(read(key), array(number))
+            case 4:
+                store.file(key).unlink(missing_ok=True)
+                if draw.random() < 0.2:
+                    shutil.rmtree(store.file(key).parent, ignore_errors=True)
+                store.make_room(1)
+
+
+def test_threads_share_a_store(tmp_path: Path) -> None:
+    failures: list[BaseException] = []
+
+    def tried(seed: int) -> None:
+        try:
+            work(tmp_path, seed, 150)
+        except BaseException as error:
+            failures.append(error)
+
+    threads = [threading.Thread(target=tried, args=(seed,)) for seed in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not failures
+
+
+@pytest.mark.slow
+def test_processes_share_a_store(tmp_path: Path) -> None:
+    context = multiprocessing.get_context("spawn")
+    processes = [context.Process(target=work, args=(tmp_path, seed, 150)) for seed in range(3)]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join(120)
+    assert [process.exitcode for process in processes] == [0, 0, 0]
+    assert not [file for file in tmp_path.rglob("*.partial")]

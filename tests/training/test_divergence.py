@@ -1,0 +1,152 @@
+"""A run that meets a number that is none stops, keeps the best values so far, and never writes one of them."""
+
+from __future__ import annotations
+
+import json
+import math
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from samtune.methods import load_specialist
+from samtune.training import Diverged, RunFolder, read_result
+from samtune.training import objective as objective_module
+from samtune.training.trainer import Trainer
+from tests.training.tiny_run import run
+
+Loss = Callable[..., torch.Tensor]
+
+
+def none_at(call: int, value: float, real: Loss) -> Loss:
+    """A loss that is NaN or infinite in its call of a number."""
+    calls = [0]
+
+    def loss(*given: Any) -> torch.Tensor:
+        calls[0] += 1
+        return real(*given) * (value if calls[0] == call else 1.0)
+
+    return loss
+
+
+def finite(folder: Path) -> bool:
+    sam, _ = load_specialist(folder)
+    return all(bool(tensor.isfinite().all()) for tensor in sam.state_dict().values())
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+@pytest.mark.parametrize("settings", [{}, {"ema": 0.9}, {"method": "lora"}], ids=["ptsam", "ema", "lora"])
+def test_the_best_so_far_is_kept(
+    prepared: Path, monkeypatch: pytest.MonkeyPatch, value: float, settings: dict[str, Any]
+) -> None:
+    shutil.rmtree(prepared / "own", ignore_errors=True)
+    monkeypatch.setattr(objective_module, "task_loss", none_at(4, value, objective_module.task_loss))
+    result = run(prepared, "own", updates=8, evaluations=8, **settings)
+    assert (result.stopped, result.steps) == ("diverged", 3)
+    word = "NaN" if math.isnan(value) else "infinite"
+    assert f"Training diverged at update 4 of 8: the loss is {word}." in result.notes[-1]
+    assert "--set learning_rate=" in result.notes[-1]
+    assert finite(prepared / "own")
+    rows = RunFolder(prepared / "own").read_history()
+    assert [row["step"] for row in rows] == [1, 2, 3]
+    assert result.validation["iou_per_image"] == max(row["val_iou_per_image"] for row in rows)
+    assert load_specialist(prepared / "own")[1].metrics == result.validation
+    assert not (prepared / "own" / "last").exists()
+    monkeypatch.undo()
+    assert run(prepared, "own", updates=8, evaluations=8, resume=True, **settings) == read_result(prepared / "own")
+
+
+@pytest.mark.parametrize("settings", [{"evaluations": 1}, {"val": 0}], ids=["before an evaluation", "no validation"])
+def test_without_a_scored_value_it_is_an_error(
+    prepared: Path, monkeypatch: pytest.MonkeyPatch, settings: dict[str, Any]
+) -> None:
+    shutil.rmtree(prepared / "own", ignore_errors=True)
+    monkeypatch.setattr(objective_module, "task_loss", none_at(4, math.nan, objective_module.task_loss))
+    with pytest.raises(Diverged, match="diverged at update 4 of 8: the loss is NaN"):
+        run(prepared, "own", updates=8, **settings)
+    assert not any((prepared / "own" / name).exists() for name in ("specialist", "metrics.json", "last"))
+
+
+@pytest.mark.parametrize("rate", [1e30, 1e38])
+@pytest.mark.parametrize("val", [0, 0.25])
+def test_a_learning_rate_beyond_all_bounds(prepared: Path, rate: float, val: float) -> None:
+    """Not only the losses count: the last update has none after it, and its values are looked at."""
+    shutil.rmtree(prepared / "own", ignore_errors=True)
+    with pytest.raises(Diverged, match="learning rate"):
+        run(prepared, "own", method="decoder_only", updates=1, val=val, learning_rate=rate, weight_decay=1e30)
+    assert not (prepared / "own" / "specialist").exists()
+
+
+def test_a_gradient_that_is_not_finite(prepared: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shutil.rmtree(prepared / "own", ignore_errors=True)
+    backward = Trainer._backward
+
+    def poisoned(self: Trainer, images: Any) -> Any:
+        found = backward(self, images)
+        if self.progress.step == 2:
+            grad = self.parameters[0].grad
+            assert grad is not None
+            grad.view(-1)[0] = math.inf
+        return found
+
+    monkeypatch.setattr(Trainer, "_backward", poisoned)
+    result = run(prepared, "own", updates=5, evaluations=5)
+    assert (result.stopped, result.steps) == ("diverged", 2)
+    assert "the gradient norm is infinite" in result.notes[-1]
+    assert finite(prepared / "own")
+
+
+def test_trained_values_that_are_not_finite(prepared: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shutil.rmtree(prepared / "own", ignore_errors=True)
+    average = Trainer._update_average
+
+    def poisoned(self: Trainer) -> None:
+        if self.progress.step == 4:  # the last update
+            self.parameters[0].data.view(-1)[0] = math.nan
+        average(self)
+
+    monkeypatch.setattr(Trainer, "_update_average", poisoned)
+    result = run(prepared, "own", updates=5, evaluations=5)
+    assert (result.stopped, result.steps) == ("diverged", 5)
+    assert "a trained value is NaN or infinite" in result.notes[-1]
+    assert finite(prepared / "own")
+    shutil.rmtree(prepared / "own")
+    with pytest.raises(Diverged, match="a trained value"):
+        run(prepared, "own", updates=5, val=0)
+
+
+def test_running_statistics_are_put_back(prepared: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a forward pass moves beside the gradients is as it was before the update that failed."""
+    settings: dict[str, Any] = {"method": "ts_sam", "method_fields": {"paper": True}, "val": 0.25, "evaluations": 4}
+    for name in ("own", "shorter"):
+        shutil.rmtree(prepared / name, ignore_errors=True)
+    seen: list[list[torch.Tensor]] = []
+    monkeypatch.setattr(objective_module, "task_loss", none_at(3, math.nan, objective_module.task_loss))
+    put_back = Trainer._put_back
+
+    def watched(self: Trainer, moving: list[torch.Tensor]) -> None:
+        put_back(self, moving)
+        seen.append([tensor.clone() for tensor in self._moving])
+        assert all(torch.equal(one, other) for one, other in zip(self._moving, moving, strict=True))
+
+    monkeypatch.setattr(Trainer, "_put_back", watched)
+    assert run(prepared, "own", updates=4, **settings).stopped == "diverged"
+    assert len(seen) == 1
+    assert seen[0]
+    assert finite(prepared / "own")
+
+
+def test_what_is_written_is_json(prepared: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shutil.rmtree(prepared / "own", ignore_errors=True)
+    monkeypatch.setattr(objective_module, "task_loss", none_at(3, math.nan, objective_module.task_loss))
+    run(prepared, "own", updates=4, evaluations=4)
+
+    def refuse(word: str) -> float:
+        raise AssertionError(word)
+
+    text = (prepared / "own" / "history.jsonl").read_text().splitlines()
+    for line in [*text, (prepared / "own" / "metrics.json").read_text()]:
+        json.loads(line, parse_constant=refuse)
