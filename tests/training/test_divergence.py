@@ -12,9 +12,8 @@ from typing import Any
 import pytest
 import torch
 
-from samtune.methods import load_specialist
+from samtune.methods import load_specialist, task_loss
 from samtune.training import Diverged, RunFolder, read_result
-from samtune.training import objective as objective_module
 from samtune.training.trainer import Trainer
 from tests.training.tiny_run import run
 
@@ -43,7 +42,7 @@ def test_the_best_so_far_is_kept(
     prepared: Path, monkeypatch: pytest.MonkeyPatch, value: float, settings: dict[str, Any]
 ) -> None:
     shutil.rmtree(prepared / "own", ignore_errors=True)
-    monkeypatch.setattr(objective_module, "task_loss", none_at(4, value, objective_module.task_loss))
+    monkeypatch.setattr("samtune.training.objective.task_loss", none_at(4, value, task_loss))
     result = run(prepared, "own", updates=8, evaluations=8, **settings)
     assert (result.stopped, result.steps) == ("diverged", 3)
     word = "NaN" if math.isnan(value) else "infinite"
@@ -64,7 +63,7 @@ def test_without_a_scored_value_it_is_an_error(
     prepared: Path, monkeypatch: pytest.MonkeyPatch, settings: dict[str, Any]
 ) -> None:
     shutil.rmtree(prepared / "own", ignore_errors=True)
-    monkeypatch.setattr(objective_module, "task_loss", none_at(4, math.nan, objective_module.task_loss))
+    monkeypatch.setattr("samtune.training.objective.task_loss", none_at(4, math.nan, task_loss))
     with pytest.raises(Diverged, match="diverged at update 4 of 8: the loss is NaN"):
         run(prepared, "own", updates=8, **settings)
     assert not any((prepared / "own" / name).exists() for name in ("specialist", "metrics.json", "last"))
@@ -124,7 +123,7 @@ def test_running_statistics_are_put_back(prepared: Path, monkeypatch: pytest.Mon
     for name in ("own", "shorter"):
         shutil.rmtree(prepared / name, ignore_errors=True)
     seen: list[list[torch.Tensor]] = []
-    monkeypatch.setattr(objective_module, "task_loss", none_at(3, math.nan, objective_module.task_loss))
+    monkeypatch.setattr("samtune.training.objective.task_loss", none_at(3, math.nan, task_loss))
     put_back = Trainer._put_back
 
     def watched(self: Trainer, moving: list[torch.Tensor]) -> None:
@@ -141,7 +140,7 @@ def test_running_statistics_are_put_back(prepared: Path, monkeypatch: pytest.Mon
 
 def test_what_is_written_is_json(prepared: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     shutil.rmtree(prepared / "own", ignore_errors=True)
-    monkeypatch.setattr(objective_module, "task_loss", none_at(3, math.nan, objective_module.task_loss))
+    monkeypatch.setattr("samtune.training.objective.task_loss", none_at(3, math.nan, task_loss))
     run(prepared, "own", updates=4, evaluations=4)
 
     def refuse(word: str) -> float:
