@@ -59,11 +59,18 @@ def test_a_lock_of_a_dead_process_is_taken_over(tmp_path: Path, caplog: pytest.L
     assert f"from process {pid}, which no longer runs" in caplog.text
 
 
-@pytest.mark.parametrize("content", ["", "{", "[]", "null", '{"host": 1}', '{"host": "x", "pid": "y"}', "\x00" * 50])
-def test_a_damaged_lock_that_nobody_holds_is_taken(tmp_path: Path, content: str) -> None:
-    write(tmp_path / "run", content)
+def test_a_lock_of_a_process_killed_as_it_took_it_is_taken(tmp_path: Path) -> None:
+    write(tmp_path / "run", "")
     with locked(tmp_path / "run", "run"):
         assert json.loads((tmp_path / "run" / LOCK_FILE).read_text())["pid"] == os.getpid()
+
+
+@pytest.mark.parametrize("content", ["{", "[]", "null", '{"host": 1}', '{"host": "x", "pid": "y"}', "\x00" * 50])
+def test_a_file_that_is_no_lock_is_refused_by_name(tmp_path: Path, content: str) -> None:
+    write(tmp_path / "run", content)
+    with pytest.raises(ConfigError, match=r"samtune\.lock is not samtune's lock"), locked(tmp_path / "run", "run"):
+        raise AssertionError
+    assert (tmp_path / "run" / LOCK_FILE).read_text() == content
 
 
 def test_a_lock_of_another_machine_is_refused(tmp_path: Path) -> None:
