@@ -5,6 +5,7 @@ Images are float32 (height, width, 3) RGB, about 0..1; light directions are (x, 
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -22,12 +23,17 @@ Array = Any
 ASSETS = ("objects", "silhouettes", "photos", "normals", "matcaps")
 
 
+@functools.cache
+def _drawn_textures(seed: int) -> Array:
+    return texture_bank(seed)
+
+
 class Bank:
     """Textures drawn from a seed, and the arrays of `assets.py` where a folder of them is given."""
 
     def __init__(self, seed: int, folder: Path | None = None, held_out: bool = False) -> None:
         self.held_out = held_out
-        self.plain = texture_bank(seed)
+        self.plain = _drawn_textures(seed)
         rng = np.random.default_rng([seed, 1])
         natural = [np.clip(fractal(rng, 384, rng.uniform(0.8, 1.6)) * 0.5, -1.5, 1.5) for _ in range(24)]
         part = "held" if held_out else "train"

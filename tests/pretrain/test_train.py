@@ -4,6 +4,7 @@ import fcntl
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -37,10 +38,11 @@ train.main()
 
 
 @pytest.fixture(autouse=True)
-def small_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+def small_steps(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr(schedule, "SIDES", (64, 64, 64))
     monkeypatch.setattr(schedule, "SCENES", (1, 1, 1))
-    monkeypatch.setattr(torch, "set_flush_denormal", lambda _: None)  # would outlast the test
+    yield
+    torch.set_flush_denormal(False)  # `train.main` sets it
 
 
 def run(monkeypatch: pytest.MonkeyPatch, *arguments: str | Path) -> None:
