@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from samtune.cli.compare_verb import _numbers
 from samtune.cli.options import set_values
 from samtune.cli.output import emit, print_safely
 from samtune.errors import ConfigError
@@ -145,3 +146,14 @@ def test_set_refuses_what_is_no_setting(word: str) -> None:
         set_values([word])
     assert len(str(caught.value)) < 300
     assert "\x1b" not in str(caught.value)
+
+
+@pytest.mark.parametrize("words", ["²", "", "1,²", "1" * 5000, "-1", "1.5", "\x1b"], ids=ascii)
+def test_shots_that_are_no_numbers_are_refused(words: str) -> None:
+    with pytest.raises(ConfigError, match="--shots must be numbers of images"):
+        _numbers(words)
+
+
+@pytest.mark.parametrize("side", ["0", "-1", "1000000000000"])
+def test_doctor_refuses_an_impossible_size(run: Run, tmp_path: Path, side: str) -> None:
+    assert run("doctor", tmp_path, "--side", side).code == 2

@@ -31,6 +31,7 @@ from samtune.cli.options import (
 )
 from samtune.cli.output import emit, table
 from samtune.errors import ConfigError
+from samtune.printable import shown
 
 if TYPE_CHECKING:
     from samtune.compare import Comparison, Suggestions
@@ -166,8 +167,8 @@ def _words(text: str) -> tuple[str, ...]:
 
 def _numbers(text: str) -> tuple[int, ...]:
     words = _words(text)
-    if not words or not all(word.isdigit() for word in words):
-        raise ConfigError(f"--shots must be numbers of images, such as 4,8,16, but {text!r} came.")
+    if not words or not all(word.isascii() and word.isdigit() and len(word) <= 9 for word in words):
+        raise ConfigError(f"--shots must be numbers of images, such as 4,8,16, but {shown(text)} came.")
     return tuple(int(word) for word in words)
 
 

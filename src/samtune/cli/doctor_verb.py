@@ -43,7 +43,7 @@ def doctor(
         Path | None,
         typer.Option("--fix", metavar="OUT", help="Write a mended copy; the data stays as it is."),
     ] = None,
-    side: Annotated[int, typer.Option(help="Image size in pixels that training will use.")] = 1024,
+    side: Annotated[int, typer.Option(min=16, max=8192, help="Image size in pixels that training will use.")] = 1024,
     classes: Classes = None,
     colour: Colours = None,
     ignore_label: IgnoreLabel = None,
