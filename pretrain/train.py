@@ -176,6 +176,9 @@ class Trainer:
         self.average = {n: v.to(self.device) for n, v in state["average"].items()}
         for optimiser, saved in zip(self.optimisers, state["optimisers"], strict=True):
             optimiser.load_state_dict(saved)
+            for group in optimiser.param_groups:
+                if "half" in group:  # what this machine is good at, not the last one
+                    group["half"] = self.bf16
         self.step, self.work, self.cpu_s = state["step"], state["work"], state["cpu_s"]
         self.rng.bit_generator.state = json.loads(state["chance"])
 
