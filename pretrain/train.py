@@ -275,8 +275,11 @@ class Sitting:
             self.score()
             self.save()
         while trainer.work < min(trainer.plan.work, first_work + options.stop_after) and not self.stopped:
-            while (self.folder / "pause").exists() and not self.stopped:
-                time.sleep(2)
+            if (self.folder / "pause").exists():
+                self.save()
+                saved = time.monotonic()
+                while (self.folder / "pause").exists() and not self.stopped:
+                    time.sleep(2)
             figures = trainer.train_step(*self._batches())
             trainer.cpu_s, clock = trainer.cpu_s + time.process_time() - clock, time.process_time()
             for name, value in figures.items():

@@ -99,6 +99,21 @@ def test_a_killed_run_ends_with_the_weights_of_an_undisturbed_one(
     assert state(started)["work"] == pytest.approx(1.25)
 
 
+def test_a_pause_saves_and_waits_until_its_file_is_gone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "pause").touch()
+    steps: list[object] = []
+
+    def go_on(_: float) -> None:
+        steps.append(state(tmp_path)["step"])
+        if len(steps) == 2:
+            (tmp_path / "pause").unlink()
+
+    monkeypatch.setattr("train.time.sleep", go_on)
+    run(monkeypatch, "--state", tmp_path, *NEW_RUN, *SITTING, "--stop-after", "0.1")
+    assert steps == [0, 0]
+    assert state(tmp_path)["step"] == 1
+
+
 def test_the_rate_follows_the_work() -> None:
     plan = Plan(work=100, fall=0.2, lr=1.0, warm_up=10)
     rates = [plan.rate(work, step) for work, step in ((0, 0), (0, 4), (10, 10), (79, 99), (90, 99), (100, 99))]
