@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
@@ -287,3 +288,32 @@ def test_a_threshold_between_0_and_1_holds_for_a_further_folder(tmp_path: Path) 
     dataset = open_masks(tmp_path / "a", masks, suffix=".tif")
     assert_reads(dataset, [blobs(seed) for seed in range(2)], 1)
     assert "above 0.2 (half of the largest value)" in dataset.encoding.sentence
+
+
+@pytest.mark.parametrize("quality", [75, 90, 95])
+@pytest.mark.parametrize("num_classes", [1, 3])
+def test_what_jpeg_leaves_beyond_small_ids_is_asked_or_said(num_classes: int, quality: int, tmp_path: Path) -> None:
+    """0/1 and 0..3 saved as JPEG and again as PNG have a 2 and a 4 along the edges of the highest id."""
+    masks = [np.minimum(classes(seed, (1, 2, 3)), num_classes) for seed in range(3)]
+    noisy = [np.array(jpeg(quality)(mask.astype(np.uint8))) for mask in masks]
+    assert max(mask.max() for mask in noisy) > num_classes
+    with suppress(DataError):
+        dataset = open_masks(tmp_path, noisy)
+        assert any("drawn, or noise?" in note for note in dataset.notes)
+    findings = inspect(tmp_path / "images", tmp_path / "masks")
+    assert {problem.kind for problem in findings.problems} & {"border_ids", "interpolated_ids"}
+
+
+@pytest.mark.parametrize("names", [None, ("area", "points")])
+def test_points_on_an_area_are_asked_unless_named(names: tuple[str, ...] | None, tmp_path: Path) -> None:
+    masks = []
+    for seed in range(3):
+        mask = blobs(seed)
+        inner = np.argwhere(cv2.erode(mask, np.ones((7, 7), np.uint8)))
+        mask[tuple(inner[:: max(1, len(inner) // 3)].T)] = 2
+        masks.append(mask)
+    if names is None:
+        with pytest.raises(DataError, match=r"value\(s\) 2 occur only .* `--ids 1,2`"):
+            open_masks(tmp_path, masks)
+    else:
+        assert_reads(open_masks(tmp_path, masks, DataOptions(class_names=names)), masks, 2)

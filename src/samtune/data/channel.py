@@ -204,10 +204,11 @@ class Channel:
             return None
         shown = listed(borders.values, 20)
         first = next(s for s, values in zip(self.stats, self.sets, strict=True) if values & set(borders.values))
-        what = f"the value(s) {shown} occur only along borders of other values"
+        what = f"the value(s) {shown} occur only along borders of other values or scattered"
         if not borders.certain:
             self.notes.append(
-                f"The ids {shown} occur only as thin borders between other ids or scattered: drawn, or noise?"
+                f"The ids {shown} occur only as thin borders between other ids or in few, scattered pixels: drawn, "
+                "or noise?"
             )
             mend = "fine if they are classes; else resize masks to the nearest pixel"
             self.problems.append(Problem("border_ids", str(first.path), what, mend, False))

@@ -27,6 +27,12 @@ MAX_NUMBERED = 65535
 MANY_OBJECTS = 30
 """From so many ids on, any difference between the numbers of ids in two masks speaks for objects."""
 
+MAX_GAPS = 1.5
+"""Objects of a mask are numbered up to at most so many times their number, where some were removed or are hidden."""
+
+MOST_IDS = 60
+"""So many ids of a mask are looked at for whether they are in one piece."""
+
 MIN_CORE = 0.1
 """Share of the pixels of ids that survive an erosion, above which ids are areas."""
 
@@ -66,6 +72,21 @@ def are_instances(stats: Sequence[MaskStats], sets: Sequence[set[int]], found: s
     return consecutive >= 0.8 and varies and _are_connected(stats, sets, found)
 
 
+def may_be_instances(stats: Sequence[MaskStats], sets: Sequence[set[int]], found: set[int]) -> bool:
+    """Whether ids that are read as classes may be objects: numbered in each mask, or large, each in one piece.
+
+    Args:
+        stats: the statistics of all masks.
+        sets: the values in each mask.
+        found: all ids of the folder, background and ignore label left out.
+    """
+    ids = [values & found for values in sets if values & found]
+    numbered = all(max(each) <= MAX_GAPS * len(each) for each in ids)
+    if max(map(len, ids), default=0) < 2 or not (numbered or max(found) > MAX_NUMBERED):
+        return False
+    return _are_connected(stats, sets, found)
+
+
 def _have_areas(stats: Sequence[MaskStats], sets: Sequence[set[int]], found: set[int]) -> bool:
     """Whether the ids cover areas rather than single pixels, as the grey levels of a blurred mask do."""
     core = pixels = 0
@@ -81,13 +102,15 @@ def _have_areas(stats: Sequence[MaskStats], sets: Sequence[set[int]], found: set
 def _are_connected(stats: Sequence[MaskStats], sets: Sequence[set[int]], found: set[int]) -> bool:
     """Whether nearly every id is one connected object in the five masks that hold most ids."""
     fullest = sorted(range(len(stats)), key=lambda i: -len(sets[i] & found))[:5]
-    single = total = 0
+    total = sum(min(len(sets[i] & found), MOST_IDS) for i in fullest)
+    apart = 0
     for i in fullest:
         values = grey_of(decode(stats[i].path))
         if values is None:
             return False
-        for value in sorted(sets[i] & found)[:60]:
+        for value in sorted(sets[i] & found)[:MOST_IDS]:
             num, _ = cv2.connectedComponents((values == value).astype(np.uint8), connectivity=8)
-            single += num == 2
-            total += 1
-    return single >= 0.9 * total
+            apart += num != 2
+            if apart > 0.1 * total:
+                return False
+    return True

@@ -23,11 +23,13 @@ class Spread:
         core: whose 3 x 3 neighbourhood has no other value (what survives an erosion).
         between: whose 5 x 5 neighbourhood has both a lower and a higher value, as along the blurred edge of an area.
         lonely: with at most one equal pixel among the eight neighbours, as in noise; 1-pixel lines have two.
+        inside: whose 3 x 3 neighbourhood has no value below the next lower one, as of specks on an area.
     """
 
     core: np.ndarray
     between: np.ndarray
     lonely: np.ndarray
+    inside: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -47,7 +49,7 @@ class Levels:
     def without(self, value: int) -> Levels:
         """The same without one value."""
         rest, spread = self.values != value, self.spread
-        kept = Spread(spread.core[rest], spread.between[rest], spread.lonely[rest])
+        kept = Spread(spread.core[rest], spread.between[rest], spread.lonely[rest], spread.inside[rest])
         return Levels(self.values[rest], self.counts[rest], kept)
 
 
@@ -66,11 +68,12 @@ def measure_spread(plane: np.ndarray, values: np.ndarray, counts: np.ndarray) ->
     core = counts - np.bincount(at, minlength=len(values))
     nothing = np.zeros(len(values), np.int64)
     if (core >= SOLID_SHARE * counts)[values != 0].all():
-        return Spread(core, nothing, nothing)
+        return Spread(core, nothing, nothing, nothing)
+    inside = low[edge] >= values[np.maximum(at - 1, 0)]
     low, high = (method(plane, np.ones((5, 5), np.uint8)) for method in (cv2.erode, cv2.dilate))
     between = ((low < plane) & (plane < high))[edge]
     lonely = _equal_neighbours(plane, edge) <= 1
-    return Spread(core, np.bincount(at[between], minlength=len(values)), np.bincount(at[lonely], minlength=len(values)))
+    return Spread(core, *(np.bincount(at[which], minlength=len(values)) for which in (between, lonely, inside)))
 
 
 def _for_opencv(plane: np.ndarray) -> np.ndarray:
@@ -101,13 +104,13 @@ def pool(masks: Iterable[tuple[np.ndarray, np.ndarray, Spread | None]]) -> Level
         (
             values,
             counts,
-            *((spread.core, spread.between, spread.lonely) if spread else (counts, 0 * counts, 0 * counts)),
+            *((spread.core, spread.between, spread.lonely, spread.inside) if spread else (counts, *[0 * counts] * 3)),
         )
         for values, counts, spread in masks
     ]
     values, at = np.unique(np.concatenate([row[0] for row in rows]), return_inverse=True)
     sums = []
-    for column in (1, 2, 3, 4):
+    for column in (1, 2, 3, 4, 5):
         summed = np.zeros(len(values), np.int64)
         np.add.at(summed, at.reshape(-1), np.concatenate([row[column] for row in rows]))
         sums.append(summed)

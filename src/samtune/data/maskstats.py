@@ -309,7 +309,7 @@ def _survey_float(path: Path, grey: np.ndarray, bits: int, pages: int) -> MaskSt
     spread = _spread(filled, known, pixels)
     if spread is not None and len(known) < len(values):
         core = np.append(np.minimum(spread.core, counts[:-1]), counts[-1])
-        spread = Spread(core, np.append(spread.between, 0), np.append(spread.lonely, 0))
+        spread = Spread(core, *(np.append(each, 0) for each in (spread.between, spread.lonely, spread.inside)))
     return MaskStats(
         path, (grey.shape[0], grey.shape[1]), "float", values, counts, bits, False,
         pages=pages, spread=spread, fractional=fractional,

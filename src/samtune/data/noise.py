@@ -58,6 +58,12 @@ MAX_MIDDLE_SHARE = 0.1
 MAX_MIDDLE_TIMES = 4
 """Where the top is the usual one (255, 65535), pixels half-way may be so many times those near it: thin objects."""
 
+MAX_OVERSHOOT_SHARE = 0.06
+"""Values that JPEG has left above the ids make up at most this share of the foreground."""
+
+MIN_INSIDE = 0.6
+"""Of such values, at least this share of the pixels lies on the next lower id, as overshoot along its edge does."""
+
 MANY = 16
 """With so many values half-way, the outer ends of a wide blur may be bands that survive an erosion."""
 
@@ -184,6 +190,8 @@ def find_borders(levels: Levels, *, only_between: bool = False) -> Borders | Non
         few = counts[which].sum() <= MAX_FOREGROUND * foreground
         if which.sum() >= max(least, share * num) and few:
             return Borders(tuple(int(v) for v in values[which]), certain=True)
+    if not only_between and num <= 2 * MANY and (overshoot := _find_overshoot(levels)) is not None:
+        return overshoot
     lonely = (values > values[0]) & (spread.core == 0) & (spread.lonely >= MIN_LONELY * counts)
     if lonely.sum() > 1 and not between.any() and num <= 2 * MANY:
         return Borders(tuple(int(v) for v in values[lonely]), certain=False)
@@ -195,3 +203,20 @@ def find_borders(levels: Levels, *, only_between: bool = False) -> Borders | Non
             certain = num >= 3 and (not areas or bool(mostly_thin))
             return Borders(tuple(int(v) for v in values[between]), certain)
     return None
+
+
+def _find_overshoot(levels: Levels) -> Borders | None:
+    """Return the rare highest values that JPEG may have left beyond the highest id, such as 2 in masks of 0 and 1."""
+    values, counts, spread = levels.values, levels.counts, levels.spread
+    solid = np.flatnonzero(spread.core > SOLID * counts)
+    if not len(solid) or values[solid[-1]] == values[0] or solid[-1] == len(values) - 1:
+        return None
+    above = np.arange(len(values)) > solid[-1]
+    num, foreground = int(counts[above].sum()), int(counts[values > values[0]].sum())
+    if num > MAX_OVERSHOOT_SHARE * foreground:
+        return None
+    alone = spread.lonely[above].sum() + spread.core[above].sum()
+    if not alone and int(above.sum()) == 1:
+        return None  # a line of one pixel
+    certain = (spread.inside[above] + spread.core[above]).sum() >= MIN_INSIDE * num
+    return Borders(tuple(int(v) for v in values[above]), bool(certain))

@@ -9,7 +9,7 @@ from samtune.data.channel import Channel, listed
 from samtune.data.depths import mixed_depths
 from samtune.data.encodings import MaskEncoding
 from samtune.data.inferred import Inference, one_class, refuse
-from samtune.data.instances import are_instances
+from samtune.data.instances import are_instances, may_be_instances
 from samtune.data.maskstats import NAN
 from samtune.data.options import MAX_CLASSES
 from samtune.types import Problem
@@ -160,12 +160,21 @@ class SingleChannel(Channel):
         absent = [value for value in ids if value not in self.found]
         if absent:
             self.notes.append(f"The class ids {absent[:10]} occur in no mask of this folder")
+        if meant is None and self._may_be_objects(set(found)):
+            self.notes.append(
+                "Each id is one connected piece in every mask: read as classes; if the ids number objects, give "
+                "`--instances`"
+            )
         names = self.options.class_names or (
             ("foreground",) if len(ids) == 1 else tuple(f"class_{value}" for value in ids)
         )
         table = self._with_ignore({value: label for label, value in enumerate(ids, start=1)})
         kind = "binary" if len(ids) == 1 else "ids"
         return self._done(Inference(MaskEncoding(kind, self.reads, table, None, len(ids), self._says(ids)), names))
+
+    def _may_be_objects(self, found: set[int]) -> bool:
+        unsaid = self.options.ids is None and self.options.instances is None
+        return unsaid and may_be_instances(self.stats, self.sets, found)
 
     def _says(self, ids: tuple[int, ...]) -> str:
         ground = " and ".join("NaN" if v == NAN else str(v) for v in sorted(self.background & self.found))
