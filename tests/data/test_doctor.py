@@ -147,3 +147,12 @@ def test_jpeg_masks_are_named(tmp_path: Path) -> None:
     save(tmp_path / "masks" / "a.jpg", disc((96, 96), radius=30) * WHITE)
     findings = inspect(tmp_path)
     assert [(p.kind, p.stops_training) for p in findings.problems] == [("jpeg_mask", False)]
+
+
+@pytest.mark.parametrize(("num", "inverted", "asked"), [(6, [3], True), (6, [1, 2, 3], False), (6, [], False)])
+def test_a_mask_that_seems_inverted_is_asked_about(num: int, inverted: list[int], asked: bool, tmp_path: Path) -> None:
+    images, masks = binary_folder(tmp_path, num)
+    for number in inverted:
+        save(masks / f"{number}.png", np.uint8(255) - disc() * WHITE)
+    kinds = [(problem.kind, Path(problem.file).name) for problem in inspect(images, masks).problems]
+    assert [name for kind, name in kinds if kind == "inverted_mask"] == (["3.png"] if asked else [])

@@ -28,6 +28,14 @@ CELLS_PER_PATCH = 4
 """The model's mask logits have this many cells along the side of one patch."""
 
 
+MAX_INVERTED, MAX_SHARE_OF_OTHERS = 0.25, 0.25
+"""Masks are asked about as inverted where they are at most this share of all masks, and the others' median foreground
+is at most this share of the pixels."""
+
+MIN_RIM = 0.9
+"""Share of the pixels along the border of an inverted mask that are foreground."""
+
+
 @dataclass(frozen=True)
 class Findings:
     """What the doctor found, or what mending did.
@@ -166,7 +174,30 @@ def _mask_problems(result: Survey, encoding: MaskEncoding, spec: ImageSpec | Non
             problems.append(Problem("full_mask", str(stats.path), what, "check that it is not inverted", False))
         elif spec is not None:
             problems += _small_objects(stats.path, encoding, spec)
-    return problems
+    return problems + (_inverted_masks(result, encoding) if encoding.num_classes == 1 else [])
+
+
+def _inverted_masks(result: Survey, encoding: MaskEncoding) -> list[Problem]:
+    """Single masks that are foreground along the border and mostly, where all others are mostly background."""
+    counts = np.array([encoding.count(stats)[:2] for stats in result.stats], np.float64)
+    shares = counts[:, 1] / np.maximum(counts.sum(axis=1), 1)
+    mostly = (shares > 0.5) & (shares < 1)
+    others = shares[~mostly]
+    if not mostly.any() or mostly.sum() > MAX_INVERTED * len(shares) or np.median(others) > MAX_SHARE_OF_OTHERS:
+        return []
+    what = "is {:.0%} foreground, and the masks of its folder are {:.0%} in the median"
+    mend = "look at it: if object and background are swapped, invert it"
+    return [
+        Problem("inverted_mask", str(stats.path), what.format(share, np.median(others)), mend, False)
+        for stats, share, found in zip(result.stats, shares, mostly, strict=True)
+        if found and 1 - share <= 1.5 * others.max() and _rim_share(encoding.read(stats.path)) >= MIN_RIM
+    ]
+
+
+def _rim_share(labels: np.ndarray) -> float:
+    """Share of the outermost pixels (H, W) that are foreground."""
+    rim = np.concatenate([labels[0], labels[-1], labels[1:-1, 0], labels[1:-1, -1]])
+    return float((rim == 1).mean())
 
 
 def _small_objects(path: Path, encoding: MaskEncoding, spec: ImageSpec) -> list[Problem]:
