@@ -4,6 +4,7 @@ import errno
 import json
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -133,3 +134,27 @@ def test_a_folder_below_a_file_is_refused(tmp_path: Path) -> None:
 def test_the_nearest_word_is_asked_for() -> None:
     assert did_you_mean("rnk", ("rank", "alpha")) == " (did you mean 'rank'?)"
     assert did_you_mean("zzzz", {"rank": 1}) == ""
+
+
+@pytest.mark.parametrize("error", [FileExistsError, FileNotFoundError])
+def test_a_folder_that_another_process_removes_is_made_again(
+    error: type[OSError], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made, real = tmp_path / "a" / "b", Path.mkdir
+    left = [error(), error()]
+
+    def mkdir(self: Path, *args: Any, **named: Any) -> None:
+        if left:
+            raise left.pop()
+        real(self, *args, **named)
+
+    monkeypatch.setattr(Path, "mkdir", mkdir)
+    make_folder(made)
+    assert made.is_dir()
+
+
+def test_a_folder_whose_path_is_a_file_is_one_sentence(tmp_path: Path) -> None:
+    (tmp_path / "a").touch()
+    for folder in (tmp_path / "a", tmp_path / "a" / "b"):
+        with pytest.raises(OutputError, match="Cannot write"):
+            make_folder(folder)

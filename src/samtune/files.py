@@ -53,6 +53,9 @@ REASONS = {
 }
 """What the system's error numbers mean to a user."""
 
+TRIES = 100
+"""How often a folder is made anew that another process removes at the same time."""
+
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
@@ -120,6 +123,13 @@ def make_folder(folder: Path) -> None:
         OutputError: the disk refuses, or a part of the path is a file.
     """
     with reported(folder):
+        for _ in range(TRIES):
+            try:
+                folder.mkdir(parents=True, exist_ok=True)
+                return
+            except (FileExistsError, FileNotFoundError):
+                if os.path.lexists(folder):
+                    break
         folder.mkdir(parents=True, exist_ok=True)
 
 
