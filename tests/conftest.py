@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import os
+import signal
 from pathlib import Path
 
 import pytest
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    # So a shell starts jobs in the background; the tests of interruption send themselves signals.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 REAL_SETS = Path(__file__).parents[2] / "shared" / "data"
 
 
