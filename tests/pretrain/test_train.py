@@ -41,7 +41,10 @@ train.main()
 def small_steps(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr(schedule, "SIDES", (64, 64, 64))
     monkeypatch.setattr(schedule, "SCENES", (1, 1, 1))
+    threads = torch.get_num_threads()
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")  # `train.main` takes it: as the killed process, and in the background
     yield
+    torch.set_num_threads(threads)
     torch.set_flush_denormal(False)  # `train.main` sets it
 
 

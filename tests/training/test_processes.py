@@ -79,7 +79,9 @@ def test_two_processes_give_the_trace_of_one(prepared: Path) -> None:
         for row, other in zip(one, two, strict=True):
             assert row.keys() == other.keys()
             for key, value in row.items():
-                limit = 1e-5 if key != "gradient_norm" else 1e-4
+                # Sums of another order may turn a pixel at the threshold, of which a validation image has 7,680.
+                turned = 2e-4 if key.startswith("val_") else 1e-5
+                limit = 1e-4 if key == "gradient_norm" else turned
                 assert other[key] == pytest.approx(value, abs=limit), (method, key)
 
 
