@@ -76,7 +76,7 @@ def main(argv: Sequence[str] | None = None) -> None:
             try:
                 app(args=arguments, prog_name="samtune")
             finally:
-                sys.stdout.flush()  # here and not at exit, where what a full disk says would be a traceback
+                sys.stdout.flush()  # at exit, an error of a full disk would print a traceback
         except (SamTuneError, OSError) as error:
             if is_main_process():
                 print_safely(f"samtune: {_sentence(error)}", sys.stderr)

@@ -123,7 +123,7 @@ def evaluate(
     content = evaluation.to_json()
     if not as_json:
         emit(content, _text(evaluation), as_json=False)
-    try:  # the scores are told whatever becomes of the files
+    try:  # print the scores even if the files cannot be written
         if per_image is not None:
             evaluation.write_per_image(per_image, overwrite=overwrite)
         if run is not None:

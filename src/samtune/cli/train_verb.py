@@ -128,7 +128,7 @@ def train(
     result, write_page = run(given, set_ or [], config, out, resume=resume, report=report)
     if not as_json:
         emit({}, _text(result), as_json=False)
-    try:  # the result is told whatever becomes of the page
+    try:  # print the result even if the page cannot be written
         page = None if write_page is None else write_page()
     finally:
         if as_json:

@@ -37,7 +37,7 @@ class Channel:
     Args:
         stats: of all masks.
         reads: as `MaskEncoding.reads`: "value", "grey" or "unit".
-        options: what the user says.
+        options: how the user asks for the masks to be read.
     """
 
     def __init__(self, stats: Sequence[MaskStats], reads: str, options: DataOptions) -> None:

@@ -28,7 +28,7 @@ def mixed_depths(
         stats: of all masks.
         sets: the values in each mask.
         reads: as `MaskEncoding.reads`.
-        options: what the user says.
+        options: how the user asks for the masks to be read.
         others: values that are no ids: the background, the ignore label.
     """
     groups: dict[int, set[int]] = defaultdict(set)

@@ -29,7 +29,7 @@ STARTS: tuple[tuple[bytes, str], ...] = (
     *((f"P{digit}".encode() + space, "PPM") for digit in "123456" for space in (b"\n", b" ", b"\t", b"\r", b"#")),
     (b"BM", "BMP"),
 )
-"""First bytes of the formats that are read; WebP is told by bytes 8..12."""
+"""First bytes of the formats that are read; WebP is identified by bytes 8 to 12."""
 
 OTHERS: tuple[tuple[bytes, str], ...] = (
     (b"%!PS", "PostScript (EPS)"),
