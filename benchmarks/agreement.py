@@ -20,9 +20,9 @@ import torch
 from measure import environment, save
 from results_nano import SETS
 
+from samtune.bases import Sam, keep_frozen_low
 from samtune.data import open_dataset, to_input
-from samtune.data.restore import decide, to_original
-from samtune.sam import Sam, keep_frozen_low
+from samtune.data.views.restore import decide, to_original
 from samtune.types import Prompt
 
 

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from measure import SIZES, Contender, Run, main, parser
 
-from samtune.sam.grid_bias import GridBias, explicit, folded, tiled
+from samtune.bases.kernels.grid_bias import GridBias, explicit, folded, tiled
 
 WINDOW = 14
 

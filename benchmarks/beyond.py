@@ -22,12 +22,13 @@ import torch
 from results_nano import SETS, Frozen, iou, over_seeds, parsed, parser, predicted_by, read, tell
 from sets import SHOTS, scored_part
 
+from samtune.adapters import load_specialist
+from samtune.bases import Sam
 from samtune.data import to_input
-from samtune.data.restore import decide, to_original
-from samtune.data.symmetries import SYMMETRIES, turned, turned_back
-from samtune.methods import load_specialist, touches_encoder
+from samtune.data.views.restore import decide, to_original
+from samtune.data.views.symmetries import SYMMETRIES, turned, turned_back
+from samtune.methods import touches_encoder
 from samtune.opinions import OpinionPool
-from samtune.sam import Sam
 from samtune.training import TrainSettings, train
 
 if TYPE_CHECKING:

@@ -20,10 +20,10 @@ import torch.nn.functional as F
 from measure import Contender, Run, main, parser, pixels_of, stock_model
 from torch import Tensor, nn
 
+from samtune.bases import Sam, keep_frozen_low
+from samtune.bases.precision import has_fast_bf16
 from samtune.losses import segmentation_loss
 from samtune.methods import adapt, make_method, penalty, trainable
-from samtune.sam import Sam, keep_frozen_low
-from samtune.sam.precision import has_fast_bf16
 
 RANK, ALPHA = 3, 32.0
 

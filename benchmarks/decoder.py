@@ -4,7 +4,7 @@
 
 "tokens" is an update as PTSAM's, which learns prompt tokens before a frozen decoder; "weights" trains the decoder too.
 Rows: transformers' own decoder with the same tokens (the reference), ours with the image's cells projected, and ours
-as it is, which moves the projections to the tokens where that is cheaper (`samtune/sam/few_tokens.py`). On a GPU it
+as it is, which moves the projections to the tokens where that is cheaper (`few_tokens.py`). On a GPU it
 never is, so the last two rows are the same there.
 """
 
@@ -18,8 +18,9 @@ import torch
 from measure import Contender, Run, main, parser, stock_model
 from torch import Tensor, nn
 
+from samtune.bases import Sam
+from samtune.bases.kernels import few_tokens
 from samtune.losses import segmentation_loss
-from samtune.sam import Sam, few_tokens
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -15,8 +15,8 @@ from typing import Any
 import torch
 from measure import Contender, Run, main, parser, pixels_of, stock_model
 
-from samtune.sam import Sam, keep_frozen_low
-from samtune.sam.precision import has_fast_bf16
+from samtune.bases import Sam, keep_frozen_low
+from samtune.bases.precision import has_fast_bf16
 
 
 def stock(args: argparse.Namespace, dtype: torch.dtype) -> Run:

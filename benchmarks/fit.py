@@ -26,9 +26,9 @@ from typing import Any
 import torch
 from measure import RESULTS, SIZES, environment, save, stock_model
 
+from samtune.bases import Sam
 from samtune.data import Dataset, make_samples, open_dataset
 from samtune.methods import METHODS, adapt, make_method, touches_encoder, trainable
-from samtune.sam import Sam
 from samtune.training import TrainSettings, plan_run, train
 from samtune.training.memory import peak_bytes, waste
 from samtune.training.micro_batch import count_memory

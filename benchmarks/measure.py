@@ -23,8 +23,8 @@ from typing import Any
 import torch
 from transformers import SamConfig, SamModel, SamVisionConfig
 
-from samtune.sam import META_SIZES
-from samtune.sam.precision import MATRIX_UNIT, VECTOR_UNIT, processor
+from samtune.bases import META_SIZES
+from samtune.bases.precision import MATRIX_UNIT, VECTOR_UNIT, processor
 from samtune.training.memory import held_bytes, peak_bytes
 
 SPREAD = 0.02

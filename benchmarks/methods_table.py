@@ -22,13 +22,13 @@ import torch
 from results_nano import iou, over_seeds, parsed, parser, read, tell
 from sets import IDS, SHOTS, open_set, scored_part
 
+from samtune.bases import Sam
 from samtune.compare.isolation import isolated
 from samtune.data import Dataset
-from samtune.data.restore import decide
+from samtune.data.views.restore import decide
 from samtune.methods import METHODS
 from samtune.predict import Predictor, load_predictor
 from samtune.predict.predictor import segment
-from samtune.sam import Sam
 from samtune.training import TrainSettings, train
 from samtune.training.memory import peak_bytes
 

@@ -2,8 +2,8 @@
 
     python benchmarks/orientation.py DATA [--sets a,b] [--draws 200]
 
-Prints Markdown: over all images of a set the mean gap of `samtune.data.orientation` and the share of images whose own
-gap is above 0, then the share of draws of N images that were said to stand upright. Writes nothing.
+Prints Markdown: over all images of a set the mean gap of `samtune.data.views.orientation` and the share of images
+whose own gap is above 0, then the share of draws of N images that were said to stand upright. Writes nothing.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 from sets import open_set
 
-from samtune.data.orientation import class_planes, gaps_of, orientation_of
+from samtune.data.views.orientation import class_planes, gaps_of, orientation_of
 
 SETS = (
     "weizmann_horses", "camvid_street", "isbi2012_em", "dsb2018_nuclei", "kvasir_seg", "crackforest",

@@ -21,10 +21,10 @@ from typing import Any
 import torch
 from measure import Run, environment, paired, parser, stock_model, summary, write
 
+from samtune.bases import Sam, choose_precision, keep_frozen_low
 from samtune.data import make_samples, open_dataset
 from samtune.losses import segmentation_loss
 from samtune.methods import adapt, make_method, trainable
-from samtune.sam import Sam, choose_precision, keep_frozen_low
 from samtune.training import TrainSettings, train
 from samtune.types import Features
 

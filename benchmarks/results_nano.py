@@ -22,13 +22,14 @@ from typing import TYPE_CHECKING, Any
 import torch
 from sets import SHOTS, VAL, open_set
 
+from samtune.adapters import load_specialist
+from samtune.bases import Sam
 from samtune.compare import COLOUR_SPEC, UNET_SPEC, colour_planes, fit_colour, train_unet
 from samtune.compare.scoring import HEADLINE, encode_and_decode, from_pixels, score
 from samtune.data import Dataset, split, to_input
-from samtune.data.restore import decide, to_original
+from samtune.data.views.restore import decide, to_original
 from samtune.files import write_text
-from samtune.methods import Probe, load_specialist, touches_encoder
-from samtune.sam import Sam
+from samtune.methods import Probe, touches_encoder
 from samtune.training import TrainSettings, train
 from samtune.types import Features
 

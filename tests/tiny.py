@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from transformers import SamConfig, SamModel
 
-from samtune.sam import Sam, digest
+from samtune.bases import Sam, digest
 
 
 def tiny_config(

@@ -13,6 +13,7 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from samtune.bases import Sam
     from samtune.errors import (
         ConfigError,
         DataError,
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
         WeightsError,
     )
     from samtune.methods import METHODS, make_method
-    from samtune.sam import Sam
     from samtune.specialist import Specialist
 
 __version__ = version("samtune")
@@ -45,7 +45,7 @@ __all__ = [
 _HOMES = {
     "METHODS": "samtune.methods",
     "make_method": "samtune.methods",
-    "Sam": "samtune.sam",
+    "Sam": "samtune.bases",
     "Specialist": "samtune.specialist",
 }
 

@@ -16,12 +16,12 @@ from typing import TYPE_CHECKING, Any
 import cv2
 import numpy as np
 
+from samtune.adapters import copy_specialist
 from samtune.config import RunConfig, claim_run
 from samtune.data import open_dataset, read_image
-from samtune.data.transforms import check_image
+from samtune.data.views.transforms import check_image
 from samtune.errors import ConfigError, ShapeError
 from samtune.files import reported
-from samtune.methods import copy_specialist
 from samtune.predict import Predictor, evaluate, find_images, load_predictor
 from samtune.printable import shown
 from samtune.training import TrainSettings, locked, train
@@ -29,8 +29,8 @@ from samtune.training import TrainSettings, locked, train
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from samtune.adapters import AdapterCard
     from samtune.data import DataOptions, Dataset
-    from samtune.methods import AdapterCard
     from samtune.predict import Evaluation
     from samtune.types import Averaging, Prediction
 

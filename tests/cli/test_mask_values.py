@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from samtune.adapters import read_card
 from samtune.data import DataOptions, open_dataset
-from samtune.methods import read_card
 from tests.cli.conftest import Run
 from tests.data.folders import save
 

@@ -14,8 +14,8 @@ import pytest
 from PIL import Image
 
 from samtune.data import open_dataset
-from samtune.data.decoding import decode, read_header
-from samtune.data.images import image_notes, read_image
+from samtune.data.images.decoding import decode, read_header
+from samtune.data.images.reading import image_notes, read_image
 from samtune.errors import DataError
 from tests.data.folders import disc, picture, save
 

@@ -10,9 +10,9 @@ import pytest
 from PIL import Image
 
 from samtune.data import content_id, find_pairs, open_dataset, read_image
-from samtune.data.decoding import decode, read_header
-from samtune.data.images import header_notes, image_notes
-from samtune.data.raw import upright
+from samtune.data.images.decoding import decode, read_header
+from samtune.data.images.raw import upright
+from samtune.data.images.reading import header_notes, image_notes
 from samtune.errors import DataError, ShapeError
 from tests.data.folders import binary_folder, disc, picture, save
 

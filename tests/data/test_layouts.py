@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from samtune.data import DataOptions, inspect, open_dataset, split
-from samtune.data.layouts import CHECK_LICENCE, LAYOUTS, split_word
+from samtune.data.public_sets import CHECK_LICENCE, LAYOUTS, split_word
 from samtune.errors import DataError
 from samtune.types import IGNORE
 from tests.data.folders import disc, picture, save, save_palette

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from samtune.data.manifest import read_manifest
+from samtune.data.formats.manifest import read_manifest
 from samtune.errors import DataError
 
 BIG = b"x" * 140_000

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from samtune.data.decoding import decode, read_header
+from samtune.data.images.decoding import decode, read_header
 from samtune.errors import ConfigError, DataError
 from tests.data.folders import picture, save
 from tests.data.test_decoding import COLOUR, IDS, png

@@ -11,7 +11,7 @@ import pytest
 from numpy.typing import NDArray
 
 from samtune.data import DataOptions, open_dataset, split
-from samtune.data.orientation import class_planes, find_orientation, orientation_of
+from samtune.data.views.orientation import class_planes, find_orientation, orientation_of
 
 Maps = list[NDArray[np.uint8]]
 

@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 
 from samtune.data import DataOptions, find_pairs, inspect, list_images, open_dataset
-from samtune.data.naming import IMAGE_WORDS, MASK_WORDS
-from samtune.data.pairing import Named, masks_among, match
+from samtune.data.formats.naming import IMAGE_WORDS, MASK_WORDS
+from samtune.data.formats.pairing import Named, masks_among, match
 from samtune.errors import DataError
 from samtune.predict import find_images
 from tests.data.folders import disc, picture, save

@@ -15,9 +15,9 @@ import pytest
 import tifffile
 from PIL import Image
 
-from samtune.data.decoding import decode, read_header
-from samtune.data.images import image_notes, read_image
-from samtune.data.maskstats import survey_mask
+from samtune.data.images.decoding import decode, read_header
+from samtune.data.images.reading import image_notes, read_image
+from samtune.data.masks.statistics import survey_mask
 from samtune.errors import DataError
 
 HW = (40, 56)

@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from samtune.data import Augmentation, labels_to_input, to_input, view
-from samtune.data.augmentation import AUGMENTATIONS
-from samtune.data.restore import to_original
+from samtune.data.views.augmentation import AUGMENTATIONS
+from samtune.data.views.restore import to_original
 from samtune.errors import ConfigError, ShapeError
 from samtune.types import IGNORE, ImageSpec
 from tests.data.folders import picture

@@ -9,8 +9,8 @@ import pytest
 from PIL import Image
 
 from samtune.data import DataOptions, inspect, open_dataset
+from samtune.data.images.raw import upright
 from samtune.data.mending import mend
-from samtune.data.raw import upright
 from samtune.errors import ConfigError, DataError
 from tests.data.folders import picture, save
 

@@ -15,8 +15,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from samtune.data.decoding import IMAGE_SUFFIXES, read_header
-from samtune.data.images import read_image
+from samtune.data.images.decoding import IMAGE_SUFFIXES, read_header
+from samtune.data.images.reading import read_image
 from samtune.errors import SamTuneError
 from tests.fuzz.guard import cases, survives
 from tests.fuzz.mutations import damaged

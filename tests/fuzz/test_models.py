@@ -14,12 +14,13 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from samtune.adapters import card_of, load_specialist, save
+from samtune.bases import Sam, load_base
 from samtune.errors import SamTuneError
-from samtune.methods import adapt, card_of, load_specialist, make_method, save
-from samtune.sam import Sam, load_base
+from samtune.methods import adapt, make_method
+from tests.bases.test_weights import library, original
 from tests.fuzz.guard import cases, survives
 from tests.fuzz.mutations import damaged, swapped, values
-from tests.sam.test_weights import library, original
 from tests.tiny import tiny_sam
 
 CARD, TENSORS, CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors", "config.json", "model.safetensors"

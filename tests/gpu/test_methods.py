@@ -8,7 +8,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from samtune.methods import adapt, card_of, load_specialist, save, trainable
+from samtune.adapters import card_of, load_specialist, save
+from samtune.methods import adapt, trainable
 from tests.methods.contract import ROWS, Row
 from tests.methods.test_contract import forward, pixels
 from tests.tiny import tiny_sam
@@ -16,7 +17,7 @@ from tests.tiny import tiny_sam
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from samtune.sam import Sam
+    from samtune.bases import Sam
 
 DEVICE = "cuda"
 every_row = pytest.mark.parametrize("row", ROWS.values(), ids=ROWS.keys())

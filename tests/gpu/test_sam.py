@@ -5,13 +5,13 @@ from __future__ import annotations
 import pytest
 import torch
 
+from samtune.bases import Sam, keep_frozen_low
+from samtune.bases.kernels.grid_bias import biased_attention
 from samtune.methods.conv_lora import ConvLoRALinear
-from samtune.sam import Sam, keep_frozen_low
-from samtune.sam.grid_bias import biased_attention
+from tests.bases.test_grid_bias import GRIDS as BIASED
+from tests.bases.test_grid_bias import inputs
+from tests.bases.test_grid_bias import run as attend
 from tests.methods.test_conv_lora import GRIDS, layer_of
-from tests.sam.test_grid_bias import GRIDS as BIASED
-from tests.sam.test_grid_bias import inputs
-from tests.sam.test_grid_bias import run as attend
 from tests.tiny import tiny_library, tiny_sam
 
 DEVICE = "cuda"

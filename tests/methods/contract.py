@@ -9,8 +9,8 @@ from samtune.methods import adapt, make_method
 from tests.tiny import tiny_sam
 
 if TYPE_CHECKING:
+    from samtune.bases import Sam
     from samtune.methods import Method
-    from samtune.sam import Sam
 
 BLOCKS, CHANNELS, MLP, WIDTH = 2, 32, 48, 16
 """Of the tiny base: encoder blocks, encoder channels, hidden units of the MLP, channels of the decoder."""

@@ -10,24 +10,13 @@ import pytest
 import torch
 from torch import Tensor
 
+from samtune.adapters import card_of, load_specialist, save
+from samtune.bases import Sam
 from samtune.errors import ConfigError, MethodError
 from samtune.losses import probabilities, segmentation_loss
-from samtune.methods import (
-    adapt,
-    card_of,
-    delta,
-    disagreement,
-    fit_probe,
-    load_specialist,
-    make_method,
-    member_logits,
-    save,
-    task_loss,
-    trainable,
-)
-from samtune.methods.mask_prompts import ProbeMasks
-from samtune.methods.token_sets import TokenSets
-from samtune.sam import Sam
+from samtune.methods import adapt, delta, disagreement, fit_probe, make_method, member_logits, task_loss, trainable
+from samtune.methods.parts.mask_prompts import ProbeMasks
+from samtune.methods.parts.token_sets import TokenSets
 from samtune.types import Features
 from tests.tiny import tiny_library, tiny_sam
 

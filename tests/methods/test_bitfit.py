@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import torch
 
+from samtune.bases import build
 from samtune.methods import adapt, delta, make_method, trainable
-from samtune.sam import build
 from tests.tiny import tiny_sam
 
 

@@ -14,6 +14,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from samtune.adapters import card_of, load_specialist, save
 from samtune.errors import MethodError
 from samtune.methods import (
     METHODS,
@@ -21,13 +22,10 @@ from samtune.methods import (
     Recipe,
     adapt,
     adaptation,
-    card_of,
     delta,
     fold,
-    load_specialist,
     make_method,
     penalty,
-    save,
     task_loss,
     touches_encoder,
     trainable,
@@ -36,7 +34,7 @@ from tests.methods.contract import ROWS, Row
 from tests.tiny import tiny_sam
 
 if TYPE_CHECKING:
-    from samtune.sam import Sam
+    from samtune.bases import Sam
 
 SIDE = 96
 every_row = pytest.mark.parametrize("row", ROWS.values(), ids=ROWS.keys())

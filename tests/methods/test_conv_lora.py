@@ -12,11 +12,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
+from samtune.bases import build
+from samtune.bases.kernels.attention import to_windows
 from samtune.errors import ConfigError, MethodError, ShapeError
 from samtune.methods import Foldable, adapt, make_method, penalty, trainable
 from samtune.methods.conv_lora import ConvLoRALinear, balance_loss
-from samtune.sam import build
-from samtune.sam.attention import to_windows
 from tests.tiny import tiny_sam
 
 EXPERTS = 8

@@ -8,10 +8,11 @@ import pytest
 import torch
 from torch import Tensor
 
+from samtune.adapters import card_of, load_specialist, save
+from samtune.bases import Sam
 from samtune.errors import ConfigError
-from samtune.methods import StartsFromData, adapt, card_of, delta, load_specialist, make_method, save, trainable
+from samtune.methods import StartsFromData, adapt, delta, make_method, trainable
 from samtune.methods.ptsam import start_tokens
-from samtune.sam import Sam
 from samtune.types import Features
 from tests.tiny import tiny_sam
 

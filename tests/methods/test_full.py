@@ -14,11 +14,12 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from samtune.adapters import card_of, load_specialist, read_card, save, saving_to
+from samtune.adapters.card import write_card
+from samtune.bases import Sam, build
 from samtune.errors import WeightsError
 from samtune.losses import segmentation_loss
-from samtune.methods import adapt, card_of, delta, load_specialist, make_method, read_card, save, saving_to, trainable
-from samtune.methods.card import write_card
-from samtune.sam import Sam, build
+from samtune.methods import adapt, delta, make_method, trainable
 from tests.tiny import tiny_sam
 
 methods = pytest.mark.parametrize("method", ["full", "scratch"])

@@ -11,13 +11,13 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from samtune.bases import build
 from samtune.errors import MethodError
 from samtune.losses import probabilities, segmentation_loss
 from samtune.methods import Method, adapt, has_own_loss, make_method, task_loss, trainable
-from samtune.methods.assignment import assign
-from samtune.methods.heads import QueryHeads, class_logits, matching_loss
-from samtune.methods.shares import class_shares
-from samtune.sam import build
+from samtune.methods.parts.assignment import assign
+from samtune.methods.parts.heads import QueryHeads, class_logits, matching_loss
+from samtune.methods.parts.shares import class_shares
 from samtune.types import Features
 from tests.tiny import tiny_sam
 

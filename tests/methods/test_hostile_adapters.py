@@ -18,10 +18,11 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from samtune.adapters import card_of, copy_specialist, load_specialist, save
+from samtune.bases import Sam
 from samtune.errors import WeightsError
-from samtune.methods import METHODS, adapt, card_of, copy_specialist, delta, load_specialist, make_method, save
+from samtune.methods import METHODS, adapt, delta, make_method
 from samtune.predict.evaluation import load_rows
-from samtune.sam import Sam
 from tests.methods.contract import ROWS
 from tests.tiny import tiny_library, tiny_sam
 

@@ -8,10 +8,10 @@ import pytest
 import torch
 from torch import Tensor
 
+from samtune.bases import Sam, build
 from samtune.errors import ConfigError
 from samtune.methods import adapt, make_method, touches_encoder, trainable
 from samtune.methods.lst import Ladder, SideBlock
-from samtune.sam import Sam, build
 from tests.tiny import tiny_sam
 
 

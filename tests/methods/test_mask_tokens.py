@@ -11,9 +11,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from samtune.adapters import card_of, load_specialist, save
+from samtune.bases import Sam
 from samtune.errors import ConfigError
-from samtune.methods import adapt, card_of, load_specialist, make_method, method_fields, save, trainable
-from samtune.sam import Sam
+from samtune.methods import adapt, make_method, method_fields, trainable
 from samtune.training import TrainSettings
 from samtune.training.recipe import choose_recipe
 from tests.tiny import tiny_library, tiny_sam

@@ -9,10 +9,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from samtune.bases import build
 from samtune.errors import ConfigError
 from samtune.methods import Probe, StartsFromData, adapt, cell_shares, fit_probe, make_method, trainable
 from samtune.methods.probe import _regress
-from samtune.sam import build
 from samtune.types import Features
 from tests.tiny import tiny_sam
 

@@ -8,10 +8,11 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from samtune.methods import adapt, card_of, make_method, save, trainable
-from samtune.methods.prototypes import prototypes
+from samtune.adapters import card_of, save
+from samtune.bases import Block, EncoderPrompts, Sam, build
+from samtune.methods import adapt, make_method, trainable
+from samtune.methods.parts.prototypes import prototypes
 from samtune.methods.ptsam import start_tokens
-from samtune.sam import Block, EncoderPrompts, Sam, build
 from tests.tiny import tiny_config, tiny_sam
 
 

@@ -10,11 +10,11 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from samtune.bases import build
 from samtune.errors import ConfigError, MethodError
 from samtune.methods import adapt, delta, make_method, touches_encoder, trainable
-from samtune.methods.frequency import high_frequency
+from samtune.methods.parts.frequency import high_frequency
 from samtune.methods.sam_adapter import EdgePrompts, PublishedDecoder
-from samtune.sam import build
 from tests.tiny import tiny_sam
 
 SIZES = ("base", "large", "huge")

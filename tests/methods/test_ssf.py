@@ -7,10 +7,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from samtune.bases import ENCODER_ROLES, ROLES, Sam, build
 from samtune.errors import ConfigError, MethodError
 from samtune.methods import Foldable, adapt, fold, make_method, trainable
 from samtune.methods.ssf import SSFConv2d, SSFLayerNorm, SSFLinear, scaled
-from samtune.sam import ENCODER_ROLES, ROLES, Sam, build
 from tests.tiny import tiny_library, tiny_sam
 
 

@@ -16,9 +16,10 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 import samtune
+from samtune.adapters import card_of, load_specialist, read_card, save, saving_to
 from samtune.data import MaskValues
 from samtune.errors import MethodError, OutputError, WeightsError
-from samtune.methods import adapt, card_of, delta, load_specialist, make_method, read_card, save, saving_to
+from samtune.methods import adapt, delta, make_method
 from samtune.outputs import LIST_FILE
 from samtune.types import Averaging
 from tests.tiny import tiny_sam

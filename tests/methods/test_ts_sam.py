@@ -11,12 +11,13 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from samtune.adapters import card_of, load_specialist, save
+from samtune.bases import Sam, build
 from samtune.errors import ConfigError, MethodError
-from samtune.methods import adapt, card_of, delta, load_specialist, make_method, save, touches_encoder, trainable
-from samtune.methods.frequency import high_frequency
+from samtune.methods import adapt, delta, make_method, touches_encoder, trainable
+from samtune.methods.parts.frequency import high_frequency
 from samtune.methods.ts_sam.method import FusionHead, SideStream
 from samtune.methods.ts_sam.modules import FusionDecoder, Gate, Refinement, SideAdapter, norm
-from samtune.sam import Sam, build
 from samtune.types import Features
 from tests.tiny import tiny_sam
 

@@ -7,9 +7,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from samtune.bases import Block, EncoderPrompts, Sam, build
 from samtune.errors import ConfigError, MethodError
 from samtune.methods import adapt, make_method, trainable
-from samtune.sam import Block, EncoderPrompts, Sam, build
 from tests.tiny import tiny_sam
 
 

@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from samtune.adapters import card_of, save
+from samtune.bases import Sam
 from samtune.data import make_samples
-from samtune.methods import adapt, card_of, make_method, save
-from samtune.sam import Sam
+from samtune.methods import adapt, make_method
 
 
 @pytest.fixture(scope="session")

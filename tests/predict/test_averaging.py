@@ -13,12 +13,12 @@ import numpy as np
 import pytest
 import torch
 
+from samtune.adapters import read_card, saving_to
+from samtune.adapters.card import CONFIG_FILE, write_card
 from samtune.data import open_dataset
-from samtune.data.symmetries import SYMMETRIES, turned, turned_back
+from samtune.data.views.symmetries import SYMMETRIES, turned, turned_back
 from samtune.errors import ConfigError, ShapeError
 from samtune.losses import probabilities
-from samtune.methods import read_card, saving_to
-from samtune.methods.card import CONFIG_FILE, write_card
 from samtune.predict import Predictor, evaluate, load_predictor, segment
 from samtune.types import Averaging
 from tests.predict.conftest import write_specialist

@@ -12,7 +12,7 @@ from types import SimpleNamespace
 import pytest
 
 from samtune.data import make_samples
-from samtune.data.layouts import LAYOUTS
+from samtune.data.public_sets import LAYOUTS
 from samtune.errors import ConfigError
 from samtune.methods import METHODS
 from samtune.metrics import PROTOCOLS

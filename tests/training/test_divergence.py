@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 import torch
 
-from samtune.methods import load_specialist, task_loss
+from samtune.adapters import load_specialist
+from samtune.methods import task_loss
 from samtune.training import Diverged, Plan, RunFolder, read_result
 from samtune.training.trainer import Trainer
 from tests.training.tiny_run import run

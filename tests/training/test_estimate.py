@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from samtune.bases import Sam
 from samtune.data import open_dataset
-from samtune.sam import Sam
 from samtune.training import TrainSettings, estimate, estimate_run, trial
 from samtune.training.trainer import Trainer
 from samtune.training.validation import Validation

@@ -24,7 +24,7 @@ from typing import Any
 import pytest
 import torch
 
-from samtune.methods import load_specialist
+from samtune.adapters import load_specialist
 from samtune.specialist import Specialist
 from samtune.training import RunFolder, interruptible, read_result
 from samtune.training import run as run_module

@@ -9,7 +9,8 @@ import pytest
 import torch
 
 from samtune.data import open_dataset
-from samtune.methods import mask_prompts, probe
+from samtune.methods import probe
+from samtune.methods.parts import mask_prompts
 from samtune.training import RunFolder, features, validation
 from samtune.training.features import Views, with_sample_first
 from tests.tiny import tiny_sam

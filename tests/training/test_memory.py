@@ -8,8 +8,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from samtune.bases import Sam
+from samtune.bases.kernels import grid_bias
 from samtune.methods import adapt, make_method, penalty, task_loss
-from samtune.sam import Sam, grid_bias
 from samtune.training import memory
 from samtune.training.memory import (
     MEMORY_SHARE,

@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 import torch
 
+from samtune.adapters import load_specialist
+from samtune.bases import compute_in
 from samtune.data import open_dataset
 from samtune.errors import ConfigError
-from samtune.methods import load_specialist
-from samtune.sam import compute_in
 from samtune.training import RunFolder, TrainSettings
 from samtune.training.setup import autocast_of
 from samtune.training.validation import Validation

@@ -14,11 +14,12 @@ import pytest
 import torch
 from torch import nn
 
+from samtune.adapters import load_specialist, read_card
 from samtune.data import open_dataset
-from samtune.data.orientation import Orientation
+from samtune.data.views.orientation import Orientation
 from samtune.errors import ConfigError
-from samtune.methods import METHODS, FromPublication, Recipe, load_specialist, method_fields, read_card
-from samtune.methods.recipes import CONV_LORA_RECIPE, SIDE_RECIPE, Augmentations
+from samtune.methods import METHODS, FromPublication, Recipe, method_fields
+from samtune.methods.seam.recipes import CONV_LORA_RECIPE, SIDE_RECIPE, Augmentations
 from samtune.predict import evaluate, load_predictor
 from samtune.training import Plan, RunFolder, TrainSettings, plan_run, train
 from samtune.training.recipe import choose_recipe, settle_views

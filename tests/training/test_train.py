@@ -12,11 +12,12 @@ from typing import Any
 import pytest
 import torch
 
+from samtune.adapters import load_specialist
+from samtune.bases import Sam
 from samtune.data import DataOptions, Dataset, make_samples, open_dataset
 from samtune.errors import ConfigError
-from samtune.methods import METHODS, Probe, load_specialist
-from samtune.methods.mask_prompts import ProbeMasks
-from samtune.sam import Sam
+from samtune.methods import METHODS, Probe
+from samtune.methods.parts.mask_prompts import ProbeMasks
 from samtune.training import RunFolder, TrainSettings, read_result, setup, train
 from samtune.training import state as state_module
 from samtune.training import trainer as trainer_module

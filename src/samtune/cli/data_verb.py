@@ -10,7 +10,7 @@ from samtune.cli.options import Json
 from samtune.cli.output import emit
 
 if TYPE_CHECKING:
-    from samtune.data.layouts import Layout
+    from samtune.data.public_sets import Layout
 
 app = typer.Typer(help="The public data sets that are read as they are downloaded.", no_args_is_help=True)
 
@@ -23,7 +23,7 @@ def data() -> None:
 @app.command("list")
 def list_layouts(as_json: Json = False) -> None:
     """Say where each set lives, its licence, its splits and the folders it is expected in; nothing is downloaded."""
-    from samtune.data.layouts import LAYOUTS
+    from samtune.data.public_sets import LAYOUTS
 
     content = {"datasets": [_facts(layout) for layout in LAYOUTS.values()]}
     head = (
@@ -34,7 +34,7 @@ def list_layouts(as_json: Json = False) -> None:
 
 
 def _facts(layout: Layout) -> dict[str, Any]:
-    from samtune.data.layouts import NOT_STATED
+    from samtune.data.public_sets import NOT_STATED
 
     return {
         "name": layout.name,

@@ -95,7 +95,7 @@ def evaluate(
     as_json: Json = False,
 ) -> None:
     """Score a specialist on annotated images, beside stock SAM and a probe on its features."""
-    from samtune.methods import read_card, specialist_folder
+    from samtune.adapters import read_card, specialist_folder
     from samtune.predict import evaluate as score
     from samtune.predict import run_of
     from samtune.specialist import open_for

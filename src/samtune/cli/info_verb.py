@@ -18,7 +18,7 @@ def info(
     """Print what is in a specialist."""
     from dataclasses import asdict
 
-    from samtune.methods import read_card, specialist_folder
+    from samtune.adapters import read_card, specialist_folder
 
     folder = specialist_folder(specialist)
     content = asdict(read_card(folder))

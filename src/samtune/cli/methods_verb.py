@@ -10,7 +10,7 @@ from samtune.cli.options import Json
 from samtune.cli.output import emit, table
 
 if TYPE_CHECKING:
-    from samtune.sam import Sam
+    from samtune.bases import Sam
 
 
 SHARE = "share: of all parameters of the adapted model, those that the method adds included, as in Conv-LoRA's tables."
@@ -78,8 +78,8 @@ def count(name: str, base: str, num_classes: int, **fields: Any) -> tuple[Sam, d
         "adapted_total" of the adapted model, of which "share" is trained. The matrix of the positional encoding is in
         neither total: it was drawn and never trained, is a buffer in Meta's code, and in none of the published counts.
     """
+    from samtune.bases import build
     from samtune.methods import adapt, make_method, trainable
-    from samtune.sam import build
 
     sam = build(base)
     total = _num_parameters(sam)

@@ -66,8 +66,8 @@ def write_training_page(
         base: where to load the base from.
         device: as for `load_predictor`.
     """
-    from samtune.data.symmetries import IN_WORDS
-    from samtune.methods import read_card, specialist_folder
+    from samtune.adapters import read_card, specialist_folder
+    from samtune.data.views.symmetries import IN_WORDS
     from samtune.predict import evaluate
     from samtune.progress import say
     from samtune.report import ReportPage, write_report
@@ -105,7 +105,7 @@ def _validation_part(run: Path, dataset: Dataset) -> Dataset | None:
 
 
 def _facts(run: Path) -> RunFacts:
-    from samtune.methods import read_card, specialist_folder
+    from samtune.adapters import read_card, specialist_folder
     from samtune.report import RunFacts
 
     card = read_card(specialist_folder(run))

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from samtune.data import split as split_dataset
-from samtune.data.duplicates import duplicate_groups, thumbnail
+from samtune.data.images.duplicates import duplicate_groups, thumbnail
 from samtune.errors import DataError
 from samtune.progress import track
 

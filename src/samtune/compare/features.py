@@ -8,15 +8,15 @@ from dataclasses import replace
 from functools import cache, partial
 from typing import TYPE_CHECKING, Any
 
+from samtune.bases import Sam, choose_precision
 from samtune.compare.memory import needed_bytes
 from samtune.compare.settings import Cell
-from samtune.data.augmentation import AUGMENTATIONS
-from samtune.data.orientation import find_orientation
 from samtune.data.store import ArrayStore
+from samtune.data.views.augmentation import AUGMENTATIONS
+from samtune.data.views.orientation import find_orientation
 from samtune.errors import SamTuneError
 from samtune.methods import adapt, touches_encoder
 from samtune.predict.predictor import choose_device
-from samtune.sam import Sam, choose_precision
 from samtune.training.features import CachedFeatures, Views, encode_views, encoder_id
 from samtune.training.recipe import choose_recipe, settle_views
 from samtune.training.settings import augmentation_of, num_views
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from samtune.compare.measure import Job
     from samtune.compare.settings import CompareSettings
     from samtune.data import Augmentation, Dataset
-    from samtune.data.orientation import Orientation
+    from samtune.data.views.orientation import Orientation
     from samtune.methods import Method
     from samtune.training.recipe import Chosen
     from samtune.types import ImageSpec

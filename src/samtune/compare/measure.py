@@ -8,15 +8,16 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from samtune.adapters import load_specialist
+from samtune.bases import Sam, compute_in
 from samtune.compare.colour import COLOUR_SPEC, colour_planes, fit_colour
 from samtune.compare.draws import draw_support
 from samtune.compare.features import frozen_features, load_base
 from samtune.compare.scoring import encode_and_decode, from_frozen, from_pixels, score
 from samtune.compare.settings import COLOUR, STOCK, UNET, Cell, CompareSettings
 from samtune.compare.unet import UNET_SPEC, train_unet
-from samtune.methods import load_specialist, touches_encoder
+from samtune.methods import touches_encoder
 from samtune.predict.predictor import choose_device
-from samtune.sam import Sam, compute_in
 from samtune.training import RunFolder, train
 from samtune.training.memory import peak_bytes
 from samtune.types import Features
@@ -29,8 +30,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
 
+    from samtune.adapters import AdapterCard
     from samtune.data import Dataset
-    from samtune.methods import AdapterCard
 
 
 @dataclass(frozen=True)

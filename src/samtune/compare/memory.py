@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 from samtune.compare.settings import Cell
 
 if TYPE_CHECKING:
+    from samtune.bases import Sam
     from samtune.compare.settings import CompareSettings
-    from samtune.sam import Sam
     from samtune.training.recipe import Chosen
 
 FIXED = 0.8e9

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from samtune.data import geometry_of, to_input
-from samtune.data.restore import decide, to_original
+from samtune.data.views.restore import decide, to_original
 from samtune.metrics import SegmentationScores
 
 if TYPE_CHECKING:
@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     import numpy as np
     from torch import Tensor
 
+    from samtune.bases import Sam
     from samtune.data import Dataset
-    from samtune.sam import Sam
     from samtune.training.features import CachedFeatures
     from samtune.types import ImageSpec
 

@@ -9,16 +9,17 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
+from samtune.adapters import load_specialist, put
+from samtune.bases import Sam
 from samtune.data import list_images, read_image, to_input
-from samtune.data.duplicates import MIN_CORRELATION, thumbnail
-from samtune.data.restore import decide
+from samtune.data.images.duplicates import MIN_CORRELATION, thumbnail
+from samtune.data.views.restore import decide
 from samtune.errors import ConfigError, DataError
-from samtune.methods import delta, load_specialist, put, touches_encoder
+from samtune.methods import delta, touches_encoder
 from samtune.outputs import OutputFolder
 from samtune.predict.predictor import choose_device
 from samtune.progress import track
 from samtune.report.comparison import KIND
-from samtune.sam import Sam
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

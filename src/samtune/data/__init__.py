@@ -11,19 +11,19 @@ from typing import TYPE_CHECKING, Any
 
 from samtune.data.dataset import Dataset, open_dataset
 from samtune.data.doctor import Findings, inspect
-from samtune.data.encodings import MaskEncoding
-from samtune.data.folder import find_pairs
-from samtune.data.images import content_id, read_image
-from samtune.data.listing import list_images
-from samtune.data.mask_values import MaskValues
+from samtune.data.formats.folder import find_pairs
+from samtune.data.images.listing import list_images
+from samtune.data.images.reading import content_id, read_image
+from samtune.data.masks.encodings import MaskEncoding
+from samtune.data.masks.values import MaskValues
 from samtune.data.mending import mend
 from samtune.data.options import DataOptions
 from samtune.data.samples import make_samples
 from samtune.data.split import Split, split, split_record
 
 if TYPE_CHECKING:
-    from samtune.data.augmentation import Augmentation, view
-    from samtune.data.transforms import geometry_of, labels_to_input, to_input
+    from samtune.data.views.augmentation import Augmentation, view
+    from samtune.data.views.transforms import geometry_of, labels_to_input, to_input
 
 __all__ = [
     "Augmentation",
@@ -50,11 +50,11 @@ __all__ = [
 ]
 
 _ON_TENSORS = {
-    "Augmentation": "augmentation",
-    "geometry_of": "transforms",
-    "labels_to_input": "transforms",
-    "to_input": "transforms",
-    "view": "augmentation",
+    "Augmentation": "views.augmentation",
+    "geometry_of": "views.transforms",
+    "labels_to_input": "views.transforms",
+    "to_input": "views.transforms",
+    "view": "views.augmentation",
 }
 
 

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from samtune.data.images import content_id, read_image
-from samtune.data.mask_values import MaskValues
-from samtune.data.maskstats import NAN, unpack
+from samtune.data.images.raw import upright
+from samtune.data.images.reading import content_id, read_image
+from samtune.data.masks.statistics import NAN, unpack
+from samtune.data.masks.values import MaskValues
 from samtune.data.options import DataOptions
-from samtune.data.raw import upright
 from samtune.data.survey import survey
 from samtune.errors import DataError
 from samtune.printable import one_line
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from pathlib import Path
 
-    from samtune.data.encodings import MaskEncoding
+    from samtune.data.masks.encodings import MaskEncoding
     from samtune.types import Problem
 
 MAX_TOLD = 10

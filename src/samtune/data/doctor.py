@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 import cv2
 import numpy as np
 
-from samtune.data.decoding import decode
-from samtune.data.duplicates import duplicate_groups, thumbnail
-from samtune.data.images import content_id, to_rgb
+from samtune.data.images.decoding import decode
+from samtune.data.images.duplicates import duplicate_groups, thumbnail
+from samtune.data.images.reading import content_id, to_rgb
 from samtune.data.options import DataOptions
 from samtune.data.survey import survey, unreadable
 from samtune.errors import DataError
@@ -20,7 +20,7 @@ from samtune.types import IGNORE, Problem
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from samtune.data.encodings import MaskEncoding
+    from samtune.data.masks.encodings import MaskEncoding
     from samtune.data.survey import Survey
     from samtune.types import ImageSpec, Pair
 

@@ -12,13 +12,13 @@ import numpy as np
 from PIL import Image
 
 from samtune.data.dataset import tell
-from samtune.data.decoding import decode
 from samtune.data.doctor import Findings
-from samtune.data.images import content_id, to_rgb
+from samtune.data.images.decoding import decode
+from samtune.data.images.raw import upright
+from samtune.data.images.reading import content_id, to_rgb
 from samtune.data.options import DataOptions
-from samtune.data.raw import upright
-from samtune.data.resizing import resize_labels
 from samtune.data.survey import survey, unreadable
+from samtune.data.views.resizing import resize_labels
 from samtune.errors import DataError, OutputError
 from samtune.outputs import OutputFolder, name_key
 from samtune.progress import track
@@ -27,8 +27,8 @@ from samtune.types import Problem
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from samtune.data.encodings import MaskEncoding
-    from samtune.data.raw import Header
+    from samtune.data.images.raw import Header
+    from samtune.data.masks.encodings import MaskEncoding
     from samtune.types import Pair
 
 MAX_ASPECT_DIFFERENCE = 0.02

@@ -6,22 +6,22 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from samtune.data.decoding import decode, is_complete, read_header
-from samtune.data.empty import infer_empty
-from samtune.data.folder import find_pairs
-from samtune.data.images import count_notes, header_notes, image_notes
-from samtune.data.inference import Inference, infer_encoding
-from samtune.data.layouts import layout_options
-from samtune.data.maskstats import MaskStats, survey_mask
-from samtune.data.turning import settle_turns
+from samtune.data.formats.folder import find_pairs
+from samtune.data.images.decoding import decode, is_complete, read_header
+from samtune.data.images.reading import count_notes, header_notes, image_notes
+from samtune.data.masks.empty import infer_empty
+from samtune.data.masks.inference import Inference, infer_encoding
+from samtune.data.masks.statistics import MaskStats, survey_mask
+from samtune.data.masks.turning import settle_turns
+from samtune.data.public_sets import layout_options
 from samtune.errors import DataError
 from samtune.progress import track
 from samtune.types import Pair, Problem
 
 if TYPE_CHECKING:
-    from samtune.data.encodings import MaskEncoding
+    from samtune.data.images.raw import Header
+    from samtune.data.masks.encodings import MaskEncoding
     from samtune.data.options import DataOptions
-    from samtune.data.raw import Header
 
 
 @dataclass(frozen=True)

@@ -24,11 +24,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from samtune.errors import ConfigError
-from samtune.methods.core import check_free, train_decoder
-from samtune.methods.recipes import BASELINE_PUBLISHED, Published, Recipe
+from samtune.methods.seam.core import check_free, train_decoder
+from samtune.methods.seam.recipes import BASELINE_PUBLISHED, Published, Recipe
 
 if TYPE_CHECKING:
-    from samtune.sam import Sam
+    from samtune.bases import Sam
 
 
 class Bottleneck(nn.Module):

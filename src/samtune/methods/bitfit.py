@@ -19,11 +19,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
-from samtune.methods.core import train_decoder
-from samtune.methods.recipes import BASELINE_PUBLISHED, Published, Recipe
+from samtune.methods.seam.core import train_decoder
+from samtune.methods.seam.recipes import BASELINE_PUBLISHED, Published, Recipe
 
 if TYPE_CHECKING:
-    from samtune.sam import Sam
+    from samtune.bases import Sam
 
 
 @dataclass(frozen=True)

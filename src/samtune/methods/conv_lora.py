@@ -55,12 +55,12 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from samtune.errors import ConfigError, ShapeError
-from samtune.methods.core import MaskTokens, drawn_on
-from samtune.methods.heads import NUM_QUERIES, Head, check_head, train_decoder_with
-from samtune.methods.recipes import CONV_LORA_PUBLISHED, Published, Recipe
+from samtune.methods.parts.heads import NUM_QUERIES, Head, check_head, train_decoder_with
+from samtune.methods.seam.core import MaskTokens, drawn_on
+from samtune.methods.seam.recipes import CONV_LORA_PUBLISHED, Published, Recipe
 
 if TYPE_CHECKING:
-    from samtune.sam import Sam
+    from samtune.bases import Sam
 
 CUBIC = -0.75
 """The free parameter of the bicubic kernel, torch's."""

@@ -23,15 +23,15 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, ClassVar, Literal
 
-from samtune.methods.core import MaskTokens
-from samtune.methods.heads import NUM_QUERIES, Head, check_head, train_decoder_with
+from samtune.methods.parts.heads import NUM_QUERIES, Head, check_head, train_decoder_with
 from samtune.methods.ptsam import PTSAM, new_tokens, start_tokens
-from samtune.methods.recipes import CONV_LORA_PUBLISHED, Published, Recipe
+from samtune.methods.seam.core import MaskTokens
+from samtune.methods.seam.recipes import CONV_LORA_PUBLISHED, Published, Recipe
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from samtune.sam import Sam
+    from samtune.bases import Sam
 
 
 @dataclass(frozen=True)

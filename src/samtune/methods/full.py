@@ -30,13 +30,13 @@ from typing import TYPE_CHECKING, ClassVar
 import torch
 from torch import Tensor, nn
 
-from samtune.methods.core import check_free, drawn_on, train_decoder
-from samtune.methods.recipes import BASELINE_PUBLISHED, Published, Recipe
-from samtune.methods.whole_decoder import WholeDecoder
-from samtune.sam import ClassHeads
+from samtune.bases import ClassHeads
+from samtune.methods.parts.whole_decoder import WholeDecoder
+from samtune.methods.seam.core import check_free, drawn_on, train_decoder
+from samtune.methods.seam.recipes import BASELINE_PUBLISHED, Published, Recipe
 
 if TYPE_CHECKING:
-    from samtune.sam import Sam
+    from samtune.bases import Sam
 
 
 @dataclass(frozen=True)

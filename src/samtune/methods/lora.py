@@ -23,14 +23,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from samtune.bases import ROLES
 from samtune.errors import ConfigError, MethodError
-from samtune.methods.core import MaskTokens, drawn_on
-from samtune.methods.heads import NUM_QUERIES, Head, check_head, train_decoder_with
-from samtune.methods.recipes import CONV_LORA_PUBLISHED, Published, Recipe
-from samtune.sam import ROLES
+from samtune.methods.parts.heads import NUM_QUERIES, Head, check_head, train_decoder_with
+from samtune.methods.seam.core import MaskTokens, drawn_on
+from samtune.methods.seam.recipes import CONV_LORA_PUBLISHED, Published, Recipe
 
 if TYPE_CHECKING:
-    from samtune.sam import Block, Sam
+    from samtune.bases import Block, Sam
 
 
 @dataclass(frozen=True)

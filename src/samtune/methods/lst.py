@@ -32,13 +32,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from samtune.bases.kernels.attention import attend, from_windows, to_windows
 from samtune.errors import ConfigError
-from samtune.methods.core import check_free, train_decoder
-from samtune.methods.recipes import BASELINE_PUBLISHED, Published, Recipe
-from samtune.sam.attention import attend, from_windows, to_windows
+from samtune.methods.seam.core import check_free, train_decoder
+from samtune.methods.seam.recipes import BASELINE_PUBLISHED, Published, Recipe
 
 if TYPE_CHECKING:
-    from samtune.sam import Call, Sam
+    from samtune.bases import Call, Sam
 
 
 @dataclass(frozen=True)

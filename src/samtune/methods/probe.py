@@ -24,17 +24,17 @@ import torch.nn.functional as F
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from samtune.bases.loading import aligned
 from samtune.errors import ConfigError, WeightsError
 from samtune.files import whole
-from samtune.methods.core import check_free
-from samtune.methods.recipes import Recipe
-from samtune.methods.shares import cell_shares
-from samtune.sam.weights import aligned
+from samtune.methods.parts.shares import cell_shares
+from samtune.methods.seam.core import check_free
+from samtune.methods.seam.recipes import Recipe
 from samtune.tensor_files import UNREADABLE
 from samtune.types import Features
 
 if TYPE_CHECKING:
-    from samtune.sam import Sam
+    from samtune.bases import Sam
 
 STRENGTH = 1e-3
 """Weight of the squared norm of the standardised weights, where nothing else is said."""

@@ -37,14 +37,14 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from samtune.errors import ConfigError
-from samtune.methods.core import check_free, drawn_on
-from samtune.methods.mask_prompts import ProbeMasks
-from samtune.methods.prototypes import prototypes
-from samtune.methods.recipes import Recipe
-from samtune.methods.token_sets import MaskToken, TokenSets
+from samtune.methods.parts.mask_prompts import ProbeMasks
+from samtune.methods.parts.prototypes import prototypes
+from samtune.methods.parts.token_sets import MaskToken, TokenSets
+from samtune.methods.seam.core import check_free, drawn_on
+from samtune.methods.seam.recipes import Recipe
 
 if TYPE_CHECKING:
-    from samtune.sam import Sam
+    from samtune.bases import Sam
 
 Init = Literal["prototype", "points", "sam_scale", "normal", "uniform"]
 Dense = Literal["none", "probe"]

@@ -25,13 +25,13 @@ from typing import TYPE_CHECKING, ClassVar
 from torch import Tensor
 
 from samtune.errors import ConfigError
-from samtune.methods.core import check_free
 from samtune.methods.ptsam import Init, attach_tokens, start_tokens
-from samtune.methods.recipes import Recipe
+from samtune.methods.seam.core import check_free
+from samtune.methods.seam.recipes import Recipe
 from samtune.methods.vpt import uniform_prompts
 
 if TYPE_CHECKING:
-    from samtune.sam import Sam
+    from samtune.bases import Sam
 
 
 @dataclass(frozen=True)

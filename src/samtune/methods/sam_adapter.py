@@ -44,16 +44,16 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from samtune.bases import cell_centres
 from samtune.errors import ConfigError, MethodError
-from samtune.methods.core import check_free, drawn_on, train_decoder
-from samtune.methods.frequency import high_frequency
-from samtune.methods.recipes import SIDE_NOTE, SIDE_RECIPE, Published, Recipe, Variant
-from samtune.methods.stem import Stem, is_scrambled, scrambled
-from samtune.methods.whole_decoder import WholeDecoder
-from samtune.sam import cell_centres
+from samtune.methods.parts.frequency import high_frequency
+from samtune.methods.parts.stem import Stem, is_scrambled, scrambled
+from samtune.methods.parts.whole_decoder import WholeDecoder
+from samtune.methods.seam.core import check_free, drawn_on, train_decoder
+from samtune.methods.seam.recipes import SIDE_NOTE, SIDE_RECIPE, Published, Recipe, Variant
 
 if TYPE_CHECKING:
-    from samtune.sam import Call, Sam
+    from samtune.bases import Call, Sam
     from samtune.types import Features
 
 

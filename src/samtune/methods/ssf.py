@@ -25,12 +25,12 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 import torch
 from torch import Tensor, nn
 
-from samtune.methods.core import drawn_on, train_decoder
-from samtune.methods.recipes import BASELINE_PUBLISHED, Published, Recipe
-from samtune.sam import ENCODER_ROLES, ROLES
+from samtune.bases import ENCODER_ROLES, ROLES
+from samtune.methods.seam.core import drawn_on, train_decoder
+from samtune.methods.seam.recipes import BASELINE_PUBLISHED, Published, Recipe
 
 if TYPE_CHECKING:
-    from samtune.sam import Sam
+    from samtune.bases import Sam
 
 SPREAD = 0.02
 """Standard deviation of the first values of gamma and beta."""

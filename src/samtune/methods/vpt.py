@@ -29,13 +29,13 @@ from typing import TYPE_CHECKING, ClassVar
 
 import torch
 
+from samtune.bases import EncoderPrompts
 from samtune.errors import ConfigError
-from samtune.methods.core import check_free, train_decoder
-from samtune.methods.recipes import BASELINE_PUBLISHED, Published, Recipe
-from samtune.sam import EncoderPrompts
+from samtune.methods.seam.core import check_free, train_decoder
+from samtune.methods.seam.recipes import BASELINE_PUBLISHED, Published, Recipe
 
 if TYPE_CHECKING:
-    from samtune.sam import Sam
+    from samtune.bases import Sam
 
 
 @dataclass(frozen=True)

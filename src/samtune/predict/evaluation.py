@@ -18,12 +18,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from samtune.data.resizing import resize_labels
-from samtune.data.restore import decide
-from samtune.data.symmetries import IN_WORDS
+from samtune.adapters import load_base_of, load_specialist, read_card, specialist_folder
+from samtune.bases import Sam, compute_in
+from samtune.data.views.resizing import resize_labels
+from samtune.data.views.restore import decide
+from samtune.data.views.symmetries import IN_WORDS
 from samtune.errors import ConfigError, DataError
 from samtune.losses import probabilities
-from samtune.methods import Probe, load_base_of, load_specialist, read_card, specialist_folder, touches_encoder
+from samtune.methods import Probe, touches_encoder
 from samtune.metrics import EXPLAINED, Case, ProtocolScores, find_protocol
 from samtune.outputs import OutputFolder
 from samtune.predict.predictor import averaging, choose_device, segment
@@ -31,15 +33,14 @@ from samtune.predict.reading import read_ahead
 from samtune.predict.regressions import Regression, find_regressions
 from samtune.predict.scale import check_scale, undefined_notes
 from samtune.progress import say, track
-from samtune.sam import Sam, compute_in
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from torch import Tensor
 
+    from samtune.adapters import AdapterCard
     from samtune.data import Dataset
-    from samtune.methods import AdapterCard
     from samtune.metrics import ImageScore, Scores
     from samtune.types import Averaging, Features
 

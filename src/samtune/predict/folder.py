@@ -21,7 +21,7 @@ import cv2
 import numpy as np
 import tifffile
 
-from samtune.data.images import count_notes, read_with_notes
+from samtune.data.images.reading import count_notes, read_with_notes
 from samtune.errors import ConfigError, DataError
 from samtune.inputs import as_path
 from samtune.outputs import OutputFolder

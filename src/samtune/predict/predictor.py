@@ -13,17 +13,18 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from samtune.adapters import load_specialist
+from samtune.bases import compute_in
 from samtune.data import to_input
-from samtune.data.restore import decide, to_original
-from samtune.data.symmetries import IN_WORDS, SYMMETRIES, turned, turned_back
-from samtune.data.transforms import check_image
+from samtune.data.views.restore import decide, to_original
+from samtune.data.views.symmetries import IN_WORDS, SYMMETRIES, turned, turned_back
+from samtune.data.views.transforms import check_image
 from samtune.errors import ConfigError
 from samtune.losses import probabilities
-from samtune.methods import fold, load_specialist
+from samtune.methods import fold
 from samtune.opinions import OpinionPool
 from samtune.printable import shown
 from samtune.progress import say
-from samtune.sam import compute_in
 from samtune.types import Prediction
 
 if TYPE_CHECKING:
@@ -32,8 +33,8 @@ if TYPE_CHECKING:
 
     import numpy as np
 
-    from samtune.methods import AdapterCard
-    from samtune.sam import Sam
+    from samtune.adapters import AdapterCard
+    from samtune.bases import Sam
     from samtune.types import Averaging, Features, Precision
 
 

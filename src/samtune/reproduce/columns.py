@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from samtune.data.layouts import LAYOUTS
+from samtune.data.public_sets import LAYOUTS
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from samtune.data.layouts import is_there
+from samtune.data.public_sets import is_there
 from samtune.errors import ConfigError
 from samtune.reproduce.columns import BASES, CAVEATS, COLUMNS, METHODS_OF, Column
 from samtune.reproduce.published import Published, read_published

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from samtune.data import split as split_dataset
-from samtune.data.orientation import find_orientation
 from samtune.data.store import ArrayStore
+from samtune.data.views.orientation import find_orientation
 from samtune.methods import StartsFromData, trainable
 from samtune.progress import say
 from samtune.training.features import CachedFeatures, encoder_id
@@ -23,8 +23,8 @@ from samtune.training.trial import Trial
 from samtune.training.validation import Validation
 
 if TYPE_CHECKING:
+    from samtune.bases import Sam
     from samtune.data import Dataset
-    from samtune.sam import Sam
     from samtune.training.settings import TrainSettings
 
 

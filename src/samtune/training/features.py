@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-    from samtune.sam import Sam
+    from samtune.bases import Sam
     from samtune.types import Geometry, ImageSpec
 
 CACHE_FORMAT = 1

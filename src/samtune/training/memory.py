@@ -19,9 +19,9 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
+from samtune.bases import autocast_to
+from samtune.bases.kernels.grid_bias import first_tile_alone
 from samtune.losses import segmentation_loss
-from samtune.sam import autocast_to
-from samtune.sam.grid_bias import first_tile_alone
 from samtune.types import Features
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-    from samtune.sam import Sam
+    from samtune.bases import Sam
 
 MEMORY_SHARE = "SAMTUNE_MEMORY_SHARE"
 """The environment's word for the share (0..1] of the free memory that this process may count on."""

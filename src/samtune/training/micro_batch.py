@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
-    from samtune.sam import Sam
+    from samtune.bases import Sam
     from samtune.training.settings import Plan
 
 USED = 0.9

@@ -12,8 +12,8 @@ from samtune.methods import penalty, task_loss
 from samtune.types import Features
 
 if TYPE_CHECKING:
+    from samtune.bases import Sam
     from samtune.losses import LossKind
-    from samtune.sam import Sam
 
 
 class Objective(nn.Module):

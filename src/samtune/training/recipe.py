@@ -18,7 +18,7 @@ from samtune.training.settings import has_updates
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from samtune.data.orientation import Orientation
+    from samtune.data.views.orientation import Orientation
     from samtune.methods import Method, Published, Recipe
     from samtune.training.settings import TrainSettings
 

@@ -14,20 +14,14 @@ from typing import TYPE_CHECKING, Any
 
 from accelerate.utils import gather_object
 
+from samtune.adapters import card_of, save, saving_to
 from samtune.data import split as split_dataset
-from samtune.data.orientation import find_orientation
 from samtune.data.store import ArrayStore
 from samtune.data.stratify import class_notes
+from samtune.data.views.orientation import find_orientation
 from samtune.errors import ConfigError, DataError, OutputError
 from samtune.files import make_folder, write_json
-from samtune.methods import (
-    StartsFromData,
-    card_of,
-    fit_probe,
-    save,
-    saving_to,
-    trainable,
-)
+from samtune.methods import StartsFromData, fit_probe, trainable
 from samtune.progress import say
 from samtune.training.data_record import check_data, data_record
 from samtune.training.features import (
@@ -51,8 +45,8 @@ if TYPE_CHECKING:
 
     from accelerate import Accelerator
 
+    from samtune.bases import Sam
     from samtune.data import Dataset, Split
-    from samtune.sam import Sam
     from samtune.training.settings import TrainSettings
 
 

@@ -6,12 +6,12 @@ import math
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, get_args
 
-from samtune.data.symmetries import IN_WORDS, SYMMETRIES
+from samtune.bases import MAX_SIDE
+from samtune.data.views.symmetries import IN_WORDS, SYMMETRIES
 from samtune.errors import ConfigError
-from samtune.methods.recipes import Augmentations, LossSide, Schedule
+from samtune.methods.seam.recipes import Augmentations, LossSide, Schedule
 from samtune.printable import shown
 from samtune.progress import say
-from samtune.sam import MAX_SIDE
 from samtune.types import Averaging, Precision
 from samtune.values import Ranges, settle
 
@@ -259,7 +259,7 @@ def plan_run(
 
 
 def augmentation_of(settings: TrainSettings, recipe: Recipe) -> str:
-    """How views differ from the image: a key of `samtune.data.augmentation.AUGMENTATIONS`.
+    """How views differ from the image: a key of `samtune.data.views.augmentation.AUGMENTATIONS`.
 
     Of a recipe that leaves it to the masks, varied; `recipe.settle_views` looks at them and puts a word in its place.
     """

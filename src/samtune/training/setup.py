@@ -10,11 +10,11 @@ from accelerate import Accelerator, DistributedDataParallelKwargs
 from accelerate.state import AcceleratorState, PartialState
 from accelerate.utils import DistributedType
 
-from samtune.data.augmentation import AUGMENTATIONS
+from samtune.bases import LOGITS_A_CELL, Sam, choose_precision, keep_frozen_low
+from samtune.data.views.augmentation import AUGMENTATIONS
 from samtune.errors import ConfigError
 from samtune.methods import adapt, has_own_loss, touches_encoder
 from samtune.progress import say
-from samtune.sam import LOGITS_A_CELL, Sam, choose_precision, keep_frozen_low
 from samtune.training.features import Views, with_sample_first
 from samtune.training.memory import feature_bytes
 from samtune.training.settings import augmentation_of, plan_run

@@ -15,11 +15,12 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
+from samtune.adapters import put
+from samtune.bases import autocast_to
 from samtune.data.ahead import Ahead
 from samtune.errors import ConfigError, WeightsError
-from samtune.methods import delta, put, trainable
+from samtune.methods import delta, trainable
 from samtune.progress import say, track
-from samtune.sam import autocast_to
 from samtune.training.divergence import NotFinite, all_finite, diverged, name_of
 from samtune.training.features import FreshPixels
 from samtune.training.interruption import Interrupted, honour, requested
@@ -42,7 +43,7 @@ if TYPE_CHECKING:
 
     from accelerate import Accelerator
 
-    from samtune.sam import Sam
+    from samtune.bases import Sam
     from samtune.training.features import Source
     from samtune.training.run_folder import RunFolder
     from samtune.training.settings import Plan

@@ -30,8 +30,8 @@ if TYPE_CHECKING:
     from accelerate import Accelerator
     from torch import Tensor
 
+    from samtune.bases import Sam
     from samtune.methods import StartsFromData
-    from samtune.sam import Sam
     from samtune.training.features import Views
     from samtune.training.settings import Plan, TrainSettings
 

@@ -10,8 +10,8 @@ import torch
 from accelerate.utils import gather_object
 
 from samtune.data import geometry_of, to_input
-from samtune.data.restore import decide, to_original
 from samtune.data.store import ArrayStore
+from samtune.data.views.restore import decide, to_original
 from samtune.metrics import SegmentationScores, merge
 from samtune.progress import say
 from samtune.training.divergence import NotFinite, all_finite
@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     import numpy as np
     from torch import Tensor
 
+    from samtune.bases import Sam
     from samtune.data import Dataset
-    from samtune.sam import Sam
 
 REMEMBERED_BYTES = 10**9
 """Features of validation images are kept in memory up to this size."""

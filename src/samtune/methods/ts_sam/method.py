@@ -43,14 +43,14 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from torch import Tensor, nn
 
 from samtune.errors import ConfigError, MethodError
-from samtune.methods.core import check_free
-from samtune.methods.frequency import high_frequency
-from samtune.methods.recipes import SIDE_NOTE, SIDE_RECIPE, Published, Recipe, Variant
-from samtune.methods.stem import Stem, is_scrambled, scrambled
+from samtune.methods.parts.frequency import high_frequency
+from samtune.methods.parts.stem import Stem, is_scrambled, scrambled
+from samtune.methods.seam.core import check_free
+from samtune.methods.seam.recipes import SIDE_NOTE, SIDE_RECIPE, Published, Recipe, Variant
 from samtune.methods.ts_sam.modules import FusionDecoder, Refinement, SideAdapter
 
 if TYPE_CHECKING:
-    from samtune.sam import Call, Sam
+    from samtune.bases import Call, Sam
     from samtune.types import Features
 
 State = tuple[Tensor, tuple[Tensor, Tensor] | None]

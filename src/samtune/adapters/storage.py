@@ -1,0 +1,297 @@
+"""The specialist on disk: what was learned (safetensors), what is known of it (JSON), a card for people.
+
+    folder/  adapter_model.safetensors   adapter_config.json   README.md
+
+Loading refuses whatever does not match, with both sides named: another base, other classes, a missing or an
+extra tensor, a damaged file. Nothing is pickled.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+from copy import deepcopy
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from safetensors.torch import save_file
+from torch import nn
+
+from samtune.adapters.card import CARD_FILE, CONFIG_FILE, TENSOR_FILE, AdapterCard, read_card, write_card
+from samtune.bases import EMBEDDED, META_SIZES, Sam, is_local
+from samtune.errors import ConfigError, MethodError, WeightsError
+from samtune.inputs import as_path, check_regular
+from samtune.methods.seam.core import adapt, adaptation, delta
+from samtune.methods.seam.registry import method_fields, stored_method
+from samtune.outputs import OutputFolder
+from samtune.printable import one_line, shown
+from samtune.tensor_files import TensorHeader, check_finite, read_headers, tensors_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from torch import Tensor
+
+    from samtune.methods.seam.core import Method
+
+MAX_TENSOR_BYTES = 4 * 2**30
+"""The largest file of tensors that is read; full tuning of ViT-H writes 2.6 GB."""
+
+
+def card_of(sam: Sam, class_names: tuple[str, ...]) -> AdapterCard:
+    """The card of an adapted model, without scores and data.
+
+    Raises:
+        MethodError: no method is attached, or the names are not one per class.
+    """
+    from samtune import __version__
+
+    record = adaptation(sam)
+    if record is None:
+        raise MethodError("A specialist needs an adapted model, but no method is attached; call adapt first.")
+    if len(class_names) != record.num_classes:
+        raise MethodError(
+            f"There must be one name per class ({record.num_classes}), but {len(class_names)} came: {class_names}."
+        )
+    return AdapterCard(
+        method=record.method.name,
+        fields=method_fields(record.method),
+        base=sam.base_name,
+        base_sha256=sam.base_sha256,
+        class_names=class_names,
+        side=sam.spec.side,
+        pixel_mean=sam.spec.pixel_mean,
+        pixel_std=sam.spec.pixel_std,
+        samtune_version=__version__,
+        square=sam.spec.square,
+    )
+
+
+def saving_to(folder: str | Path, *, overwrite: bool = False, inputs: Iterable[Path] = ()) -> OutputFolder:
+    """The folder of a specialist that is about to be written, checked before any work is done for it.
+
+    Args:
+        folder: made at the first write.
+        overwrite: replace files that samtune did not write or that were changed since, too.
+        inputs: files that are never written to.
+
+    Raises:
+        OutputError: a file of a specialist's name is there that is not samtune's to replace.
+    """
+    out = OutputFolder(Path(folder), "specialist", inputs=inputs, overwrite=overwrite)
+    out.claim([TENSOR_FILE, CONFIG_FILE, CARD_FILE])
+    return out
+
+
+def save(sam: Sam, folder: str | Path, card: AdapterCard, *, overwrite: bool = False) -> AdapterCard:
+    """Write a specialist; one that samtune wrote is replaced file by file, each whole or not at all.
+
+    Args:
+        sam: an adapted model.
+        folder: made where it is not there.
+        card: what is known of it; `adapter_sha256` is filled in.
+        overwrite: replace files that samtune did not write or that were changed since, too.
+
+    Returns:
+        The card as written.
+
+    Raises:
+        OutputError: a file is not samtune's to replace, or the disk refuses.
+    """
+    out = saving_to(folder, overwrite=overwrite)
+    tensors = {key: tensor.cpu().contiguous() for key, tensor in delta(sam).items()}
+    with out.whole(TENSOR_FILE, shared=False) as partial:
+        save_file(tensors, partial)
+        card = replace(card, adapter_sha256=hashlib.sha256(partial.read_bytes()).hexdigest())
+    write_card(out, card, sum(tensor.numel() for tensor in tensors.values()))
+    return card
+
+
+def specialist_folder(path: str | Path) -> Path:
+    """The specialist's folder of a run folder, or the folder itself."""
+    folder = as_path(path, WeightsError)
+    return folder / "specialist" if (folder / "specialist").is_dir() else folder
+
+
+def copy_specialist(path: str | Path, folder: str | Path, *, overwrite: bool = False) -> None:
+    """Copy a specialist, each file whole or not at all; one that samtune wrote there is replaced.
+
+    Args:
+        path: a run folder or its specialist/ folder.
+        folder: made where it is not there.
+        overwrite: replace files that samtune did not write or that were changed since, too.
+
+    Raises:
+        WeightsError: the specialist is gone or damaged.
+        OutputError: a file is not samtune's to replace, or the disk refuses.
+    """
+    source, target = specialist_folder(path), Path(folder)
+    _check_tensor_file(source / TENSOR_FILE, read_card(source))
+    if target.is_dir() and target.samefile(source):
+        return
+    files = [file for name in (TENSOR_FILE, CONFIG_FILE, CARD_FILE) if (file := source / name).is_file()]
+    out = saving_to(target, overwrite=overwrite, inputs=files)
+    for file in files:
+        with out.whole(file.name, shared=False) as partial:
+            shutil.copyfile(file, partial)
+
+
+def load_specialist(path: str | Path, base: str | Path | Sam | None = None) -> tuple[Sam, AdapterCard]:
+    """Load a specialist onto its base.
+
+    Args:
+        path: a run folder or its specialist/ folder.
+        base: a base by name, or a `Sam` as loaded (it is adapted in place, and prepares images as the card says);
+            None for the name the card carries.
+
+    Returns:
+        The adapted model in eval mode, frozen, and its card.
+
+    Raises:
+        WeightsError: the folder is damaged, the base is another, or the tensors are not exactly those
+            expected.
+    """
+    folder = specialist_folder(path)
+    card = read_card(folder)
+    file = folder / TENSOR_FILE
+    headers = _check_tensor_file(file, card)
+    sam = base if isinstance(base, Sam) else load_base_of(card, base, folder)
+    if sam.base_sha256 != card.base_sha256:
+        raise WeightsError(
+            f"{folder} was trained on the base {card.base} (weights sha256 {card.base_sha256[:16]}), but "
+            f"{sam.base_name} "
+            f"({sam.base_sha256[:16]}) was loaded; pass the base it was trained on with --base."
+        )
+    if sam.spec.side != card.side:
+        raise WeightsError(f"{folder} was trained at {card.side} pixels, but the base was loaded at {sam.spec.side}.")
+    if (sam.spec.pixel_mean, sam.spec.pixel_std) != (card.pixel_mean, card.pixel_std):
+        raise WeightsError(
+            f"{folder} was trained with pixel_mean {card.pixel_mean} and pixel_std {card.pixel_std}, but the base has "
+            f"{sam.spec.pixel_mean} and {sam.spec.pixel_std}; copy the folder again."
+        )
+    method = _check_fit(sam, card, headers, folder)
+    adapt(sam, method, num_classes=len(card.class_names))
+    put(sam, dict(tensors_of(file)), str(folder))
+    sam.spec = replace(sam.spec, square=card.square)
+    return sam.requires_grad_(False).eval(), card
+
+
+def load_base_of(card: AdapterCard, base: str | Path | None, folder: Path) -> Sam:
+    """Load the base of a specialist.
+
+    A base that the user names is fetched where it has to be. One that only the card names is fetched if it is Meta's;
+    else it must lie on this machine, so that a folder from somebody else cannot make this machine download a model.
+
+    Args:
+        card: of the specialist.
+        base: as the user named it; None for the name on the card.
+        folder: of the specialist, for messages.
+
+    Raises:
+        WeightsError: the base cannot be had, or would be fetched from the hub without having been asked for.
+        ConfigError: the card's image size does not fit the base.
+    """
+    if base is None and card.base not in META_SIZES and not is_local(card.base):
+        name = one_line(card.base)
+        raise WeightsError(
+            f"{one_line(str(folder))} asks for the base {shown(card.base)}, which is neither on this machine nor one "
+            f"that samtune knows ({EMBEDDED}, {', '.join(META_SIZES)}); if you trust it, pass --base {name} to fetch "
+            "it, or --base with the path of a copy."
+        )
+    return Sam.from_pretrained(card.base if base is None else base, card.side)
+
+
+def _check_tensor_file(file: Path, card: AdapterCard) -> dict[str, TensorHeader]:
+    """The headers of a specialist's tensors, once the file is the one that its card names."""
+    if not file.exists():
+        raise WeightsError(f"A specialist must hold {TENSOR_FILE}, but there is none in {file.parent}; copy it again.")
+    size = check_regular(file, WeightsError)
+    if size > MAX_TENSOR_BYTES:
+        raise WeightsError(f"Expected at most {MAX_TENSOR_BYTES:,} bytes in {file}, found {size:,}; copy it again.")
+    with file.open("rb") as stream:
+        sha256 = hashlib.file_digest(stream, "sha256").hexdigest()
+    if sha256 != card.adapter_sha256:
+        raise WeightsError(
+            f"{file} must have the sha256 {card.adapter_sha256[:16]} that the config names, but it has "
+            f"{sha256[:16]}; "
+            "the file is damaged or belongs to another run, copy the whole folder again."
+        )
+    return read_headers(file, WeightsError)
+
+
+def _check_fit(sam: Sam, card: AdapterCard, headers: dict[str, TensorHeader], folder: Path) -> Method:
+    """The method of a card, once the file holds what it learns on this base.
+
+    The method is attached to a copy without content, so that a card that asks for terabytes costs nothing.
+    """
+    where = one_line(str(folder))
+    try:
+        method = stored_method(card.method, card.fields)
+        with torch.device("meta"):
+            hollow = adapt(without_content(sam), method, num_classes=len(card.class_names))
+    except (ConfigError, MethodError) as error:
+        raise WeightsError(f"{where} names a method this samtune cannot build: {error}") from error
+    except (RuntimeError, TypeError, ValueError, ArithmeticError) as error:  # sizes that torch cannot even count
+        raise WeightsError(f"{where} names a method of impossible size ({one_line(str(error))}).") from error
+    _check_headers(delta(hollow), headers, where)
+    return method
+
+
+def without_content(sam: Sam) -> Sam:
+    """A copy of a model on the meta device: shapes and dtypes without memory."""
+    memo: dict[int, Any] = {}
+    for tensor in (*sam.parameters(), *sam.buffers()):
+        hollow = torch.empty_like(tensor, device="meta")
+        is_parameter = isinstance(tensor, nn.Parameter)
+        memo[id(tensor)] = nn.Parameter(hollow, requires_grad=tensor.requires_grad) if is_parameter else hollow
+    copied: Sam = deepcopy(sam, memo)
+    return copied
+
+
+def put(sam: Sam, tensors: dict[str, Tensor], where: str) -> None:
+    """Copy learned tensors into an adapted model, strictly.
+
+    Args:
+        sam: adapted by the method that `tensors` come from.
+        tensors: as `delta` gave them.
+        where: named in errors.
+
+    Raises:
+        WeightsError: a tensor is missing, unknown or of another shape; both sides are named.
+    """
+    expected = delta(sam)
+    headers = {key: TensorHeader(str(t.dtype).removeprefix("torch."), tuple(t.shape)) for key, t in tensors.items()}
+    _check_headers(expected, headers, where)
+    for key, tensor in tensors.items():
+        check_finite(key, tensor, where, WeightsError)
+    with torch.no_grad():
+        for key, tensor in expected.items():
+            tensor.copy_(tensors[key])
+
+
+def _check_headers(expected: dict[str, Tensor], headers: dict[str, TensorHeader], where: str) -> None:
+    """Hold names, shapes and dtypes of a file's tensors against those that a method learns."""
+    missing, extra = sorted(set(expected) - set(headers)), sorted(set(headers) - set(expected))
+    if missing or extra:
+        raise WeightsError(
+            f"{where} must hold exactly the {len(expected)} tensors its method learns, but {len(headers)} "
+            f"came: "
+            f"missing {missing[:3] or 'none'}, unknown {shown(extra[:3]) if extra else 'none'}; the folder is damaged, "
+            f"copy it again."
+        )
+    for key, tensor in expected.items():
+        if tuple(tensor.shape) != headers[key].shape:
+            raise WeightsError(
+                f"{where}: {key} must have the shape {tuple(tensor.shape)} for the classes and fields that "
+                f"the config "
+                f"names, but the file holds {headers[key].shape}; config and tensors do not belong "
+                f"together."
+            )
+        dtype = str(tensor.dtype).removeprefix("torch.")
+        if dtype != headers[key].dtype:
+            raise WeightsError(
+                f"Expected {key} in {where} to be {dtype}, got {headers[key].dtype}; converted tensors give other "
+                "masks, so use the folder as samtune wrote it."
+            )

@@ -1,0 +1,1 @@
+"""Fast, exact ways through parts of a base."""

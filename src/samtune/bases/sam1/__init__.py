@@ -1,0 +1,1 @@
+"""SAM 1 over transformers' `SamModel`."""

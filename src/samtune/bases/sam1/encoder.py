@@ -1,0 +1,258 @@
+"""SAM's image encoder over the library's own modules, with the places of `sites.py`.
+
+In: pixels (B, 3, S, S), S any multiple of the patch. Out: the neck's embedding (B, C, S / patch, S / patch).
+The modules, their names and their storage are those of transformers' `SamVisionEncoder`, so that every key
+of a checkpoint stays valid; only the forward pass is ours.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
+
+from samtune.bases.kernels.attention import PromptKeys, attend, attend_prompts, from_windows, to_windows
+from samtune.bases.kernels.strips import run_mlp
+from samtune.bases.precision import unrounded
+from samtune.bases.sites import ENCODER_ROLES, ROLES, EncoderPrompts, Roles
+from samtune.errors import ShapeError
+
+
+class Attention(nn.Module):
+    """The attention of one block: fused qkv, relative positions, output projection.
+
+    Args:
+        library: transformers' `SamVisionAttention`, whose modules and parameters are taken over.
+    """
+
+    def __init__(self, library: Any) -> None:
+        super().__init__()
+        self.num_heads: int = library.num_attention_heads
+        self.qkv: nn.Linear = library.qkv
+        self.proj: nn.Linear = library.proj
+        self.use_rel_pos: bool = library.use_rel_pos
+        if self.use_rel_pos:
+            self.rel_pos_h: nn.Parameter = library.rel_pos_h
+            self.rel_pos_w: nn.Parameter = library.rel_pos_w
+
+    def forward(self, tokens: Tensor, prompts: PromptKeys | None = None) -> Tensor:
+        """Attend within each grid of the batch: (B, H, W, C) -> (B, H, W, C)."""
+        rel_pos = (self.rel_pos_h, self.rel_pos_w) if self.use_rel_pos else None
+        mixed: Tensor = self.proj(attend(self.qkv(tokens), self.num_heads, rel_pos, prompts))
+        return mixed
+
+    def forward_with(self, tokens: Tensor, prompts: Tensor) -> tuple[Tensor, Tensor]:
+        """Attend with prompts that are queries too.
+
+        Args:
+            tokens: (B * windows, H, W, C), the grids of each image one after the other; windows may be 1.
+            prompts: (B, n, C), those of each image. Each of its grids has a copy; what the copies see is averaged.
+
+        Returns:
+            (B * windows, H, W, C) and (B, n, C).
+        """
+        rel_pos = (self.rel_pos_h, self.rel_pos_w) if self.use_rel_pos else None
+        windows = len(tokens) // len(prompts)
+        grid, fused = self.qkv(tokens), self.qkv(prompts).repeat_interleave(windows, 0)
+        _, key, value = fused.chunk(3, dim=-1)
+        mixed = self.proj(attend(grid, self.num_heads, rel_pos, PromptKeys(key, value, None)))
+        seen = attend_prompts(grid, fused, self.num_heads)
+        seen = seen.reshape(len(prompts), windows, *prompts.shape[1:]).mean(1)
+        return mixed, self.proj(seen)
+
+
+class Block(Roles):
+    """One encoder block, windowed (`window_size` > 0) or global (0), with its sites.
+
+    Args:
+        library: transformers' `SamVisionLayer`, whose modules are taken over under the same names.
+    """
+
+    roles = ROLES
+    called = "an encoder block"
+    before: nn.Module | None
+    after_attn: nn.Module | None
+    after_mlp: nn.Module | None
+    prompts: EncoderPrompts | None
+
+    def __init__(self, library: Any) -> None:
+        super().__init__()
+        self.window_size: int = library.window_size
+        self.layer_norm1: nn.Module = library.layer_norm1
+        self.attn = Attention(library.attn)
+        self.layer_norm2: nn.Module = library.layer_norm2
+        self.mlp: nn.Module = library.mlp
+        for site in ("before", "after_attn", "after_mlp", "prompts"):
+            self.register_module(site, None)
+
+    def prompt_keys(self) -> PromptKeys | None:
+        """The keys and values of the block's prompts: norm1 and qkv applied to the prompt tokens.
+
+        Equal to letting the prompts run through the whole block and dropping their outputs, since a prompt's
+        own query and MLP would be thrown away.
+        """
+        if self.prompts is None:
+            return None
+        fused = self.attn.qkv(self.layer_norm1(self.prompts.tokens)[None, None])[0, 0]
+        _, key, value = fused.chunk(3, dim=-1)
+        return PromptKeys(key, value, self.prompts.gate)
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        """(B, H, W, C) -> (B, H, W, C)."""
+        if self.before is not None:
+            tokens = self.before(tokens)
+        return self._finish(tokens, self._attend(self.layer_norm1(tokens)))
+
+    def forward_with(self, tokens: Tensor, prompts: Tensor) -> tuple[Tensor, Tensor]:
+        """Run the block with prompts that travel: they attend, pass the MLP, and go on to the next block.
+
+        In a windowed block each window has its own copy of the image's prompts, and what the copies become is
+        averaged. The sites `before`, `after_attn` and `after_mlp` hear the grid alone.
+
+        Args:
+            tokens: (B, H, W, C).
+            prompts: (B, n, C).
+
+        Returns:
+            (B, H, W, C) and (B, n, C).
+        """
+        if self.before is not None:
+            tokens = self.before(tokens)
+        mixed, seen = self._attend_with(self.layer_norm1(tokens), self.layer_norm1(prompts))
+        prompts = prompts + seen
+        return self._finish(tokens, mixed), prompts + run_mlp(self.mlp, self.layer_norm2(prompts))
+
+    def _finish(self, tokens: Tensor, mixed: Tensor) -> Tensor:
+        """Everything after the attention."""
+        if self.after_attn is not None:
+            mixed = self.after_attn(mixed)
+        tokens = tokens + mixed
+        widened = run_mlp(self.mlp, self.layer_norm2(tokens))
+        if self.after_mlp is not None:
+            widened = self.after_mlp(widened)
+        out: Tensor = tokens + widened
+        return out
+
+    def _attend(self, tokens: Tensor) -> Tensor:
+        if self.window_size == 0:
+            return self.attn(tokens, self.prompt_keys())  # type: ignore[no-any-return]
+        windows, padded_hw = to_windows(tokens, self.window_size)
+        mixed = self.attn(windows, self.prompt_keys())
+        return from_windows(mixed, padded_hw, (tokens.shape[1], tokens.shape[2]))
+
+    def _attend_with(self, tokens: Tensor, prompts: Tensor) -> tuple[Tensor, Tensor]:
+        if self.window_size == 0:
+            return self.attn.forward_with(tokens, prompts)
+        windows, padded_hw = to_windows(tokens, self.window_size)
+        mixed, seen = self.attn.forward_with(windows, prompts)
+        return from_windows(mixed, padded_hw, (tokens.shape[1], tokens.shape[2])), seen
+
+
+class ImageEncoder(Roles):
+    """SAM's Vision Transformer and neck.
+
+    Args:
+        library: transformers' `SamVisionEncoder`, whose modules and parameters are taken over.
+
+    Attributes:
+        recompute: in training keep only what goes from block to block, and compute a block again when its gradient
+            is due; so with the parts of a side network. A block that learns nothing and that no gradient has to pass is
+            never part of the graph, with or without it.
+    """
+
+    roles = ENCODER_ROLES
+    called = "the encoder outside its blocks"
+    pos_embed: nn.Parameter | None
+    side: nn.Module | None
+    prompts: EncoderPrompts | None
+
+    def __init__(self, library: Any) -> None:
+        super().__init__()
+        self.patch: int = library.config.patch_size
+        self.channels: int = library.config.hidden_size
+        self.patch_embed: Any = library.patch_embed
+        self.pos_embed = library.pos_embed
+        self.layers = nn.ModuleList(Block(layer) for layer in library.layers)
+        self.neck: nn.Module = library.neck
+        self.recompute = False
+        self.register_module("side", None)
+        self.register_module("prompts", None)
+
+    @property
+    def blocks(self) -> list[Block]:
+        """The encoder blocks, first to last."""
+        return [block for block in self.layers if isinstance(block, Block)]
+
+    def forward(self, pixels: Tensor) -> tuple[Tensor, Any]:
+        """Encode a batch of padded squares.
+
+        Args:
+            pixels: (B, 3, S, S) normalised.
+
+        Returns:
+            The embedding (B, C, S / patch, S / patch), and what the side network's `end` returned (None without
+            one).
+
+        Raises:
+            ShapeError: `pixels` is not of that shape or S is not a multiple of the patch.
+        """
+        self._check(pixels)
+        with unrounded(pixels):  # rounding the image itself costs more than all that is rounded after it
+            # In one piece: every block adds to this, and a stream laid out by channels makes each norm and sum a copy.
+            patches: Tensor = self.patch_embed.projection(pixels).permute(0, 2, 3, 1).contiguous()
+        tokens = patches
+        if self.pos_embed is not None:
+            tokens = tokens + self._positions((tokens.shape[1], tokens.shape[2]))
+        side: Any = self.side
+        state: Any = None
+        if side is not None:
+            tokens, state = side(-1, tokens, side.begin(pixels, patches), self._call)
+        prompts = None if self.prompts is None else self.prompts.tokens.expand(len(tokens), -1, -1)
+        block: Any
+        for index, block in enumerate(self.layers):
+            if prompts is None:
+                tokens = self._run(block, block, tokens)
+            else:
+                tokens, prompts = self._run(block, block.forward_with, tokens, prompts)
+            if side is not None:
+                tokens, state = side(index, tokens, state, self._call)
+        with unrounded(tokens):
+            embedding = self.neck(tokens)
+        return (embedding, None) if side is None else side.end(embedding, state, self._call)
+
+    def _call(self, module: nn.Module, *inputs: Tensor) -> Any:
+        """Run a module of a side network, as a block is run."""
+        return self._run(module, module, *inputs)
+
+    def _run(self, block: nn.Module, forward: Any, *inputs: Tensor) -> Any:
+        """Run a block, and forget what it computed if that is asked for and a gradient will come through it."""
+        if self.recompute and torch.is_grad_enabled() and not _counts_its_passes(block):
+            learned = any(parameter.requires_grad for parameter in block.parameters())
+            if learned or any(tensor.requires_grad for tensor in inputs):
+                return checkpoint(forward, *inputs, use_reentrant=False)
+        return forward(*inputs)
+
+    def _positions(self, grid_hw: tuple[int, int]) -> Tensor:
+        """The position embedding (1, H, W, C), interpolated where the grid is not the trained one."""
+        assert self.pos_embed is not None
+        if tuple(self.pos_embed.shape[1:3]) == grid_hw:
+            return self.pos_embed
+        planes = self.pos_embed.permute(0, 3, 1, 2)
+        return F.interpolate(planes, size=grid_hw, mode="bicubic", align_corners=False).permute(0, 2, 3, 1)
+
+    def _check(self, pixels: Tensor) -> None:
+        shape = tuple(pixels.shape)
+        if len(shape) != 4 or shape[1] != 3 or shape[2] % self.patch or shape[3] % self.patch:
+            raise ShapeError(
+                f"Pixels must be (B, 3, H, W) with H and W multiples of the patch {self.patch}, but "
+                f"{shape} came; "
+                "prepare images with samtune.data.to_input."
+            )
+
+
+def _counts_its_passes(module: nn.Module) -> bool:
+    """Whether a second pass would leave a trace: BatchNorm moves its running statistics with each."""
+    return any(isinstance(part, nn.modules.batchnorm._BatchNorm) and part.training for part in module.modules())

@@ -1,0 +1,1 @@
+"""Which annotation belongs to which image: folders and manifests."""

@@ -1,0 +1,180 @@
+"""What a file name says about the image it belongs to: `image_3`, `x_mask`, `x_cp_masks`, `x_mask_2`, `x_0000`.
+
+A name has one or more *readings*. Each gives a key (what image and mask have in common), a pattern (the name with the
+key as `*`), the number of an object if it has one, and a rank: the lower, the less was taken away.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from dataclasses import dataclass
+
+from samtune.data.images.decoding import IMAGE_SUFFIXES
+
+MASK_WORDS = (
+    "cp_masks", "cp_mask", "mask", "masks", "msk", "label", "labels", "lbl", "lbls", "labelmap", "label_map",
+    "segmentation", "segmentations", "segmap", "seg_map", "seg", "segm", "segs", "gt", "gts", "groundtruth",
+    "ground_truth", "annotation", "annotations", "annot", "anno", "ann", "target", "matte", "labelids",
+    "gtfine_labelids", "gtfine_color", "gtfine_instanceids", "gtfine", "instance", "instances", "inst", "object",
+    "objects", "obj", "pred", "prediction",
+)  # fmt: skip
+"""Words in a mask's name that say what it is, not which image it belongs to; any case of letters."""
+
+IMAGE_WORDS = (
+    "image", "images", "img", "imgs", "im", "photo", "picture", "pic", "rgb", "input", "raw", "orig", "original",
+    "leftimg8bit", "sat", "frame", "scan",
+)  # fmt: skip
+
+EXACT, FULL_NAME, WORD, TWO_WORDS, OBJECT, NUMBER, FOLDER = 0, 1, 2, 3, 4, 5, 6
+"""Ranks of readings: the stem, the name with its ending, one or two words removed, a word with an object's number, a
+number alone, the folder of an image."""
+
+
+@dataclass(frozen=True)
+class Reading:
+    """One way to read a file name.
+
+    Attributes:
+        key: folder and name of the image that is meant, "/" between them, normalised to NFC.
+        pattern: the name with "*" for the key, without the number of an object.
+        rank: see above.
+        number: the object's number in its image, None where the name has none.
+    """
+
+    key: str
+    pattern: str
+    rank: int
+    number: str | None = None
+
+
+_SEP = r"[_\-. ]+"
+
+
+def _any_of(words: tuple[str, ...]) -> str:
+    spelled = sorted((re.escape(word).replace("_", "[_-]?") for word in words), key=len, reverse=True)
+    return "(?:" + "|".join(spelled) + ")"
+
+
+@dataclass(frozen=True)
+class _Grammar:
+    """Where a word may stand in a name: at its end, at its start, or inside."""
+
+    suffix: re.Pattern[str]
+    prefix: re.Pattern[str]
+    infix: re.Pattern[str]
+    numbered: re.Pattern[str]
+    alone: re.Pattern[str]
+
+    @staticmethod
+    def of(words: tuple[str, ...]) -> _Grammar:
+        word = _any_of(words)
+        before = rf"(?:{_SEP}|(?<=\d)|(?<=\))|(?-i:(?<=[a-z])(?=[A-Z])))"
+        number = r"[_\-. ]*\(?(?P<n>\d+)\)?"
+        return _Grammar(
+            re.compile(rf"^(?P<core>.+?){before}{word}$", re.IGNORECASE),
+            re.compile(rf"^{word}(?:{_SEP}|(?=\d))(?P<core>.+)$", re.IGNORECASE),
+            re.compile(rf"^(?P<a>.+?)(?P<sep>{_SEP}){word}{_SEP}(?P<b>.+)$", re.IGNORECASE),
+            re.compile(rf"^(?P<core>.+?){before}{word}{number}$", re.IGNORECASE),
+            re.compile(rf"^{word}(?:{number})?$", re.IGNORECASE),
+        )
+
+    def peel(self, stem: str) -> list[tuple[str, str]]:
+        """(core, pattern) with one word removed at the end or at the start."""
+        found = []
+        if match := self.suffix.match(stem):
+            found.append((match["core"], "*" + stem[match.end("core") :]))
+        if match := self.prefix.match(stem):
+            found.append((match["core"], stem[: match.start("core")] + "*"))
+        return found
+
+
+_MASK, _IMAGE = _Grammar.of(MASK_WORDS), _Grammar.of(IMAGE_WORDS)
+_NUMBER_ALONE = re.compile(r"^(?P<core>.+?)(?:[_\-. ]+\(?|\()(?P<n>\d+)\)?$")
+_CHANNEL = re.compile(r"^(?P<core>.+)_\d{4}$")
+_MANY_DIGITS = re.compile(r"^(?:\d+|[0-9a-f]{16,})$", re.IGNORECASE)
+
+
+def normal(name: str) -> str:
+    """The name in Unicode's composed form (NFC): macOS writes decomposed names, others mostly composed ones."""
+    return unicodedata.normalize("NFC", name)
+
+
+def without_number(stem: str) -> str | None:
+    """`x` of `x_2`, None where there is no number at the end."""
+    match = _NUMBER_ALONE.match(normal(stem))
+    return match["core"] if match else None
+
+
+def image_readings(folder: str, stem: str, suffix: str) -> list[Reading]:
+    """Readings of an image's name; see `Reading`."""
+    folder, stem = normal(folder), normal(stem)
+    found = [Reading(_join(folder, stem), "*", EXACT), Reading(_join(folder, stem + suffix), "*", FULL_NAME)]
+    found += [Reading(_join(folder, core), pattern, WORD) for core, pattern in _IMAGE.peel(stem)]
+    if match := _IMAGE.infix.match(stem):
+        found.append(Reading(_join(folder, match["a"] + match["sep"] + match["b"]), _inner(stem, match), TWO_WORDS))
+    if match := _CHANNEL.match(stem):
+        found.append(Reading(_join(folder, match["core"]), "*" + stem[match.end("core") :], WORD))
+    if folder and _IMAGE.alone.match(stem):
+        found.append(Reading(folder, f"*/{stem}", WORD))
+    return found
+
+
+def mask_readings(folder: str, stem: str) -> list[Reading]:
+    """Readings of a mask's name; see `Reading`."""
+    folder, stem = normal(folder), normal(stem)
+    found = [Reading(_join(folder, stem), "*", EXACT)]
+    head, dot, ending = stem.rpartition(".")
+    if head and f"{dot}{ending}".lower() in IMAGE_SUFFIXES:
+        found.append(Reading(_join(folder, head), f"*.{ending}", WORD))
+    peeled = [(core, pattern, WORD) for core, pattern in _MASK.peel(stem)]
+    for core, pattern, _ in tuple(peeled):
+        peeled += [(inner, pattern.replace("*", more), TWO_WORDS) for inner, more in _MASK.peel(core)]
+    found += [Reading(_join(folder, core), pattern, rank) for core, pattern, rank in peeled]
+    if match := _MASK.infix.match(stem):
+        found.append(Reading(_join(folder, match["a"] + match["sep"] + match["b"]), _inner(stem, match), OBJECT))
+    if match := _MASK.numbered.match(stem):
+        pattern = "*" + stem[match.end("core") : match.start("n")].rstrip("_-. (")
+        found.append(Reading(_join(folder, match["core"]), pattern, OBJECT, match["n"]))
+    for core, pattern, _ in [(stem, "*", WORD), *peeled]:
+        if match := _NUMBER_ALONE.match(core):
+            found.append(Reading(_join(folder, match["core"]), pattern, NUMBER, match["n"]))
+    return found + _in_a_folder_of_its_image(folder, stem)
+
+
+def _in_a_folder_of_its_image(folder: str, stem: str) -> list[Reading]:
+    """`x/mask.png`, `x/1.png`, `x/x_1.png` as masks of the image `x`."""
+    if not folder:
+        return []
+    if match := _MASK.alone.match(stem):
+        return [Reading(folder, f"*/{stem[: match.start('n')] if match['n'] else stem}", WORD, match["n"])]
+    name = folder.rpartition("/")[2]
+    rest = stem[len(name) :].strip("_-. ()") if stem.startswith(name) else stem
+    if _MANY_DIGITS.match(rest):
+        return [Reading(folder, "*/", FOLDER, stem)]
+    return [Reading(folder, f"*/{stem}", FOLDER)]
+
+
+def has_mask_word(stem: str) -> bool:
+    """Whether a word of `MASK_WORDS` stands in the name beside something else, or is the whole name."""
+    stem = normal(stem)
+    patterns = (_MASK.suffix, _MASK.prefix, _MASK.infix, _MASK.numbered, _MASK.alone)
+    return any(pattern.match(stem) for pattern in patterns)
+
+
+def is_mask_word(name: str) -> bool:
+    """Whether a folder's name is a word for masks."""
+    return bool(_MASK.alone.match(normal(name))) or name.lower() in ("segmentationclass", "segmentationobject")
+
+
+def is_image_word(name: str) -> bool:
+    """Whether a folder's name is a word for images."""
+    return bool(_IMAGE.alone.match(normal(name))) or name.lower() == "jpegimages"
+
+
+def _inner(stem: str, match: re.Match[str]) -> str:
+    return f"*{stem[match.end('a') : match.start('b')]}*"
+
+
+def _join(folder: str, core: str) -> str:
+    return f"{folder}/{core}" if folder else core

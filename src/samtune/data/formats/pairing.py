@@ -1,0 +1,348 @@
+"""Which mask belongs to which image, by their names: equal stems first, then the readings of `naming`.
+
+A mask goes to the image that needs the least taken away from both names. Where two images need equally little, or
+one image gets masks of different patterns, nothing is guessed: that is a problem that shows the patterns.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from samtune.data.formats import naming
+from samtune.data.formats.naming import image_readings, mask_readings, normal, without_number
+from samtune.types import Problem
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+OTHER_CASE, OTHER_FOLDER = 1, 10
+"""Added to the ranks of readings where names differ in the case of letters, or lie in differently named folders."""
+
+
+@dataclass(frozen=True)
+class Named:
+    """A file and its name below the folder it was found in.
+
+    Attributes:
+        file: where it is.
+        folder: its sub-folder, "/" between parts, "" at the top.
+    """
+
+    file: Path
+    folder: str
+
+    @staticmethod
+    def below(root: Path, files: Iterable[Path]) -> list[Named]:
+        """Name files by their place below `root`."""
+        found = []
+        for file in files:
+            folder = file.relative_to(root).parent.as_posix()
+            found.append(Named(file, "" if folder == "." else folder))
+        return found
+
+    @property
+    def inner(self) -> str:
+        """The path below the folder it was found in."""
+        return f"{self.folder}/{self.file.name}" if self.folder else self.file.name
+
+    @property
+    def path(self) -> str:
+        """`inner` without the file's ending."""
+        return self.inner[: -len(self.file.suffix)] if self.file.suffix else self.inner
+
+    @property
+    def from_above(self) -> str:
+        """The path with the folder it was found in, as a manifest beside that folder names it."""
+        root = self.file.parents[len(self.folder.split("/")) if self.folder else 0]
+        return f"{root.name}/{self.inner}"
+
+
+@dataclass(frozen=True)
+class Hit:
+    """One mask of one image, and how the names were read.
+
+    Attributes:
+        mask: the mask.
+        patterns: of the image's and of the mask's name, "*" for what they share.
+        number: the object's number, None without one.
+        cost: 0 for equal stems in equal folders.
+    """
+
+    mask: Named
+    patterns: tuple[str, str]
+    number: str | None
+    cost: int
+
+
+@dataclass(frozen=True)
+class Matches:
+    """Masks by image.
+
+    Attributes:
+        hits: image -> its masks, in the order of the images; empty for an image without mask.
+        lonely: masks without an image.
+        unclear: images that share a possible mask with another image.
+        problems: about masks with several possible images.
+        notes: the naming rules that were used, one sentence each.
+    """
+
+    hits: dict[Named, list[Hit]]
+    lonely: list[Named]
+    unclear: set[Named]
+    problems: list[Problem]
+    notes: list[str]
+
+
+@dataclass
+class _Index:
+    """Images by every key they can be read as."""
+
+    exact: dict[str, list[tuple[int, int, str]]] = field(default_factory=lambda: defaultdict(list))
+    folded: dict[str, list[tuple[int, int, str]]] = field(default_factory=lambda: defaultdict(list))
+    by_name: dict[str, list[tuple[int, int, str]]] = field(default_factory=lambda: defaultdict(list))
+    series: set[str] = field(default_factory=set)
+    folders: list[str] = field(default_factory=list)
+
+    @staticmethod
+    def of(images: Sequence[Named]) -> _Index:
+        index = _Index()
+        for number, image in enumerate(images):
+            index.folders.append(normal(image.folder))
+            for reading in image_readings(image.folder, image.file.stem, image.file.suffix):
+                entry = (number, reading.rank, reading.pattern)
+                index.exact[reading.key].append(entry)
+                index.folded[reading.key.casefold()].append(entry)
+                index.by_name[reading.key.rpartition("/")[2].casefold()].append(entry)
+            shorter = without_number(image.file.stem)
+            if shorter is not None:
+                index.series.add(normal(f"{image.folder}/{shorter}").lstrip("/"))
+        return index
+
+    def find(self, mask: Named) -> list[tuple[int, Hit]]:
+        """The images of a mask at the least cost: one, several if that is unclear, none if it has no image."""
+        readings = mask_readings(mask.folder, mask.file.stem)
+        for table, key_of, extra in (
+            (self.exact, lambda key: key, 0),
+            (self.folded, str.casefold, OTHER_CASE),
+            (self.by_name, lambda key: key.rpartition("/")[2].casefold(), OTHER_FOLDER),
+        ):
+            hits: dict[int, Hit] = {}
+            for reading in readings:
+                if reading.rank == naming.NUMBER and reading.key in self.series:
+                    continue  # the images are a numbered series themselves: `x_3` is no third object of `x`
+                if extra == OTHER_FOLDER and reading.key == normal(mask.folder):
+                    continue  # a folder of objects is the image's only at its own place
+                for image, rank, pattern in table.get(key_of(reading.key), ()):
+                    far = extra == OTHER_FOLDER and not _related(self.folders[image], normal(mask.folder))
+                    hit = Hit(mask, (pattern, reading.pattern), reading.number, rank + reading.rank + extra + far)
+                    if image not in hits or hit.cost < hits[image].cost:
+                        hits[image] = hit
+            if hits:
+                least = min(hit.cost for hit in hits.values())
+                return [(image, hits[image]) for image in sorted(hits) if hits[image].cost == least]
+        return []
+
+
+def _related(image: str, mask: str) -> bool:
+    """Whether an image's folder begins or ends the folder of a mask: `train` and `train/cat`."""
+    return bool(image) and (mask.startswith(f"{image}/") or mask.endswith(f"/{image}"))
+
+
+def match(images: Sequence[Named], masks: Sequence[Named]) -> Matches:
+    """Find the masks of each image by their names."""
+    by_path: dict[str, list[int]] = defaultdict(list)
+    for number, image in enumerate(images):
+        by_path[normal(image.path)].append(number)
+    index: _Index | None = None
+    hits: dict[Named, list[Hit]] = {image: [] for image in images}
+    lonely: list[Named] = []
+    unclear: set[Named] = set()
+    problems: list[Problem] = []
+    for mask in masks:
+        same = by_path.get(normal(mask.path))
+        if same is not None:
+            found = [(number, Hit(mask, ("*", "*"), None, 0)) for number in same]
+        else:
+            index = index or _Index.of(images)
+            found = index.find(mask)
+        if not found:
+            lonely.append(mask)
+        elif len(found) == 1:
+            hits[images[found[0][0]]].append(found[0][1])
+        else:
+            unclear.update(images[image] for image, _ in found)
+            several = [images[image].inner for image, _ in found]
+            what = f"can be the mask of {len(several)} images: {', '.join(several[:4])}"
+            mend = f"rename it like its image, or name the pairs in a CSV manifest ({manifest_lines(images, masks)})"
+            problems.append(Problem("ambiguous_pair", str(mask.file), what, mend, True))
+    if not any(hits.values()) and not unclear:
+        extended = _by_common_affix(images, masks)
+        if extended:
+            hits, lonely = extended, []
+    problems += _shifted(hits, lonely, images, masks)
+    return Matches(hits, lonely, unclear, problems, _notes(hits))
+
+
+def _shifted(
+    hits: dict[Named, list[Hit]], lonely: Sequence[Named], images: Sequence[Named], masks: Sequence[Named]
+) -> list[Problem]:
+    """A problem where two numbered series of equally many files overlap in part: `image0..3` and `mask1..4`.
+
+    Files of two words that share only their numbers may belong together by number or in their order.
+    """
+    alone = [image for image, found in hits.items() if not found]
+    pairs = [(image, hit) for image, found in hits.items() for hit in found]
+    by_number = all(
+        "*" not in hit.patterns and _last_digits(image) and _last_digits(image) == _last_digits(hit.mask)
+        for image, hit in pairs
+    )
+    if not pairs or not by_number or not alone or len(alone) != len(lonely) or len(images) != len(masks):
+        return []
+    what = (
+        f"the images look like {look_of(images)}, the masks like {look_of(masks)}: they share {len(pairs)} numbers, "
+        f"and {alone[0].inner} and {lonely[0].inner} are left over, so it is unclear whether equal numbers or equal "
+        "places belong together"
+    )
+    mend = f"name each mask like its image, or write a CSV with a line for each pair ({manifest_lines(images, masks)})"
+    return [Problem("ambiguous_pair", str(lonely[0].file), what, mend, True)]
+
+
+def _last_digits(named: Named) -> str:
+    """The number at the end of a name, "" without one."""
+    stem = normal(named.file.stem)
+    return stem[len(stem.rstrip("0123456789")) :]
+
+
+def _by_common_affix(images: Sequence[Named], masks: Sequence[Named]) -> dict[Named, list[Hit]] | None:
+    """Pairs where every mask is its image's stem with the same letters added, or the other way round."""
+    if len(images) != len(masks) or len(masks) < 2:
+        return None
+    for longer, shorter in ((masks, images), (images, masks)):
+        stems = {normal(named.file.stem): named for named in shorter}
+        first = normal(longer[0].file.stem)
+        fits = {}
+        for stem in stems:
+            at = first.find(stem)
+            if at < 0 or first == stem:
+                continue
+            before, after = first[:at], first[at + len(stem) :]
+            if before[-1:].isalnum() or after[:1].isalnum():
+                continue
+            inner = [normal(named.file.stem) for named in longer]
+            cores = [
+                name[len(before) : len(name) - len(after)]
+                for name in inner
+                if name.startswith(before) and name.endswith(after)
+            ]
+            if len(cores) == len(longer) == len(stems) and set(cores) == set(stems):
+                fits[before, after] = [stems[core] for core in cores]
+        if len(fits) == 1:
+            ((before, after), others), pattern = next(iter(fits.items())), ""
+            pattern = f"{before}*{after}"
+            if longer is masks:
+                pairs = [(image, mask, ("*", pattern)) for mask, image in zip(masks, others, strict=True)]
+            else:
+                pairs = [(image, mask, (pattern, "*")) for image, mask in zip(images, others, strict=True)]
+            return {image: [Hit(mask, patterns, None, OTHER_FOLDER)] for image, mask, patterns in pairs}
+    return None
+
+
+def _notes(hits: dict[Named, list[Hit]]) -> list[str]:
+    """A sentence for each rule other than equal stems in equal folders."""
+    rules: dict[str, list[str]] = defaultdict(list)
+    for image, found in hits.items():
+        for hit in found:
+            example = f"{hit.mask.inner} for {image.inner}"
+            if hit.patterns != ("*", "*") or hit.number is not None:
+                number = "" if hit.number is None else " and a number"
+                left, right = (f"`{pattern}`" for pattern in hit.patterns)
+                rules[f"{{}} mask(s) paired by the names {left} and {right}{number}"].append(example)
+            elif hit.cost >= OTHER_FOLDER:
+                rules["{} mask(s) paired by the file name alone, across differently named folders"].append(example)
+            elif normal(hit.mask.file.stem) == normal(image.file.name):
+                rules["{} mask(s) paired by the whole name of the image, its ending included"].append(example)
+            elif hit.cost:
+                rules["{} mask(s) paired by names that differ in the case of letters"].append(example)
+            elif image.file.stem != hit.mask.file.stem:
+                rules["{} mask(s) paired by names that differ in how Unicode composes letters"].append(example)
+    return [f"{rule.format(len(found))} (such as {found[0]})" for rule, found in rules.items()]
+
+
+def masks_among(files: Sequence[Named]) -> set[Named]:
+    """The masks among images and masks that lie side by side: names with a word for masks.
+
+    Where such a word is part of the images' own names (`object_1`, `object_1_mask`), the name that another one is made
+    of is an image.
+    """
+    keys = {reading.key for one in files for reading in image_readings(one.folder, one.file.stem, one.file.suffix)}
+    masks, worded, origins = set(), [], set()
+    for one in files:
+        if not naming.has_mask_word(one.file.stem):
+            continue
+        readings = [r for r in mask_readings(one.folder, one.file.stem) if r.rank > naming.FULL_NAME]
+        reached = {reading.key for reading in readings if reading.pattern != "*"} & keys
+        if reached:
+            masks.add(one)
+            origins |= reached
+        else:
+            worded.append(one)
+    for one in worded:
+        own = {reading.key for reading in image_readings(one.folder, one.file.stem, one.file.suffix)}
+        if not own & origins:
+            masks.add(one)
+    return masks
+
+
+def lonely_problem(named: Named, what: str, mend: str) -> Problem:
+    """A file without a partner."""
+    return Problem("unpaired", str(named.file), what, mend, False)
+
+
+def nothing_pairs(images: Sequence[Named], masks: Sequence[Named], where: str) -> Problem:
+    """No image has a mask: the two patterns of names, and the two ways out."""
+    if not images or not masks:
+        kind = "images" if not images else "masks"
+        return Problem(
+            "no_pairs", where, f"there are no {kind}", "check the path; known endings are png, tif, jpg, ...", True
+        )
+    what = (
+        f"no image has a mask of the same stem: the images look like {look_of(images)}, the masks like {look_of(masks)}"
+    )
+    mend = f"name each mask like its image, or write a CSV with a line for each pair ({manifest_lines(images, masks)})"
+    return Problem("no_pairs", where, what, mend, True)
+
+
+def manifest_lines(images: Sequence[Named], masks: Sequence[Named]) -> str:
+    """The first two lines of a manifest for these files, as an example."""
+    image = images[0].from_above if images else "images/a.png"
+    mask = masks[0].from_above if masks else "masks/a.png"
+    return f"`image,mask`, then `{image},{mask}`"
+
+
+def look_of(files: Sequence[Named]) -> str:
+    """What the names have in common, with "*" for the rest, how many they are and an example."""
+    names = [normal(named.inner) for named in files]
+    start = _common(names)
+    end = _common([name[len(start) :][::-1] for name in names])[::-1]
+    while start and start[-1].isdigit():
+        start = start[:-1]
+    while end and end[0].isalnum():
+        end = end[1:]
+    pattern = f"{start}*{end}" if len(names) > 1 else names[0]
+    return f"`{pattern}` ({len(names)} files, such as {files[0].inner})" if len(names) > 1 else f"`{pattern}` (1 file)"
+
+
+def _common(names: Sequence[str]) -> str:
+    low, high = min(names), max(names)
+    length = next((i for i, (a, b) in enumerate(zip(low, high, strict=False)) if a != b), min(len(low), len(high)))
+    return low[:length]
+
+
+def pattern_of(hit: Hit) -> str:
+    """A mask's name with "*" for what it shares with its image, its ending included."""
+    number = "_N" if hit.number is not None and not hit.patterns[1].endswith("/") else ""
+    folder = f"{hit.mask.folder}/" if hit.mask.folder and "/" not in hit.patterns[1] else ""
+    return f"{folder}{hit.patterns[1]}{number}{hit.mask.file.suffix}"

@@ -1,0 +1,131 @@
+"""Any image file as uint8 RGB: what is scaled, dropped or turned on the way is said, never silent."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from samtune.data.images.decoding import decode
+from samtune.data.images.intensity import find_missing, to_bytes
+from samtune.data.images.raw import shown
+from samtune.errors import DataError, ShapeError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+    from pathlib import Path
+
+    from samtune.data.images.raw import Header, Raw
+
+
+def read_image(path: Path) -> np.ndarray:
+    """An image file as uint8 (H, W, 3) RGB, 0..255, upright.
+
+    PNG, JPEG (CMYK too), TIFF, BMP, WebP, GIF, PNM; grey and palette become RGB, alpha and a fourth band are dropped,
+    the first page of several is used. Up to 8 bit, the highest value of the depth becomes 255. 16 bit, 32 bit, signed
+    and floating point are scaled per image: percentile 0.5 becomes 0, percentile 99.5 becomes 255, NaN and missing
+    samples are left out of them and become 0. Where white is zero, samples are inverted. `image_notes` says which of
+    these happened.
+
+    Raises:
+        DataError: the file is missing, damaged, no image, too large (see `limits`), or has a number of channels that
+            makes no picture (two without alpha, five and more).
+    """
+    return read_with_notes(path)[0]
+
+
+def read_with_notes(path: Path) -> tuple[np.ndarray, list[str]]:
+    """An image as `read_image` gives it, and what reading it changed, as clauses that finish "N images ...".
+
+    Raises:
+        DataError: as `read_image`.
+    """
+    raw = decode(path)
+    try:
+        rgb, missing = _picture(raw, path)
+    except MemoryError as error:
+        raise DataError(f"{path}: scaling the image takes more memory than there is; cut it into tiles") from error
+    return rgb, [*header_notes(raw.header), *missing]
+
+
+def to_rgb(raw: Raw, path: Path) -> np.ndarray:
+    """A decoded file as uint8 (H, W, 3); see `read_image`."""
+    return _picture(raw, path)[0]
+
+
+def _picture(raw: Raw, path: Path) -> tuple[np.ndarray, tuple[str, ...]]:
+    """A decoded file as uint8 (H, W, 3), and what is to be said of missing samples."""
+    if raw.palette is not None:
+        return np.ascontiguousarray(raw.palette[raw.pixels]), ()
+    pixels, samples = _colour_channels(raw, path), raw.header.samples
+    notes: tuple[str, ...] = ()
+    if samples.has_bytes:
+        pixels = shown(pixels, samples)
+    else:
+        pixels, notes = to_bytes(pixels, samples)
+    return np.ascontiguousarray(np.broadcast_to(pixels, (*pixels.shape[:2], 3))), notes
+
+
+def _colour_channels(raw: Raw, path: Path) -> np.ndarray:
+    """The stored samples (H, W, 1) or (H, W, 3) that make the picture."""
+    pixels, header = raw.pixels, raw.header
+    if pixels.ndim == 2:
+        pixels = pixels[..., None]
+    channels = pixels.shape[2] - header.has_alpha
+    if channels not in (1, 3, 4):
+        raise DataError(
+            f"{path}: expected an image of 1, 3 or 4 channels, got {channels}; save the ones to be seen as grey or RGB"
+        )
+    return pixels[..., : min(channels, 3)]
+
+
+def header_notes(header: Header) -> list[str]:
+    """What reading this image changes, as clauses that finish "N images ..."."""
+    notes = list(header.notes)
+    if not header.samples.has_bytes:
+        notes.append(
+            "have more than 8 bit, or signed values: each scaled so that its percentiles 0.5 and 99.5 become 0 and 255"
+        )
+    if header.samples.white_is_zero:
+        notes.append("store white as zero: inverted")
+    if header.has_alpha:
+        notes.append("have an alpha channel: dropped")
+    if header.orientation != 1:
+        notes.append("carry an EXIF rotation: applied")
+    if header.pages > 1:
+        notes.append("have several pages: only the first is used")
+    if header.mode == "CMYK":
+        notes.append("are CMYK: converted to RGB")
+    return notes
+
+
+def image_notes(raw: Raw, path: Path) -> list[str]:
+    """What reading this image changes: `header_notes`, and what only its samples tell (missing ones)."""
+    notes = header_notes(raw.header)
+    if raw.palette is None and not raw.header.samples.has_bytes:
+        notes += find_missing(_colour_channels(raw, path), raw.header.samples)[1]
+    return notes
+
+
+def count_notes(clauses: Iterable[Sequence[str]]) -> list[str]:
+    """Sentences such as "3 image(s) carry an EXIF rotation: applied" from the clauses of each image."""
+    counts = Counter(clause for said in clauses for clause in said)
+    return [f"{num} image(s) {clause}" for clause, num in counts.items()]
+
+
+def content_id(image: np.ndarray) -> str:
+    """sha256 (hex) of the decoded pixels, their shape and type: the same for a lossless copy.
+
+    Args:
+        image: uint8 (H, W, 3), as `read_image` gives it; any other array works too.
+
+    Raises:
+        ShapeError: `image` has no pixels.
+    """
+    if image.ndim < 2 or image.size == 0:
+        raise ShapeError(f"an image must be (H, W) or (H, W, C) with pixels, got shape {image.shape}")
+    digest = hashlib.sha256(f"{image.dtype.str}{image.shape}".encode())
+    digest.update(np.ascontiguousarray(image).data)
+    return digest.hexdigest()

@@ -1,0 +1,1 @@
+"""Mask files: their encodings, how they are inferred, and what is wrong with them."""

@@ -1,0 +1,100 @@
+"""From an image in memory to the encoder's input: resized, normalised, then zero-padded to a square.
+
+With `ImageSpec.square` both sides are resized to the square, so that nothing is padded and shapes are squashed.
+Pixel centres are aligned (the value at column x stands for x + 0.5) for images and for label maps, so that
+both stay on each other at any scale.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from samtune.data.views.resizing import resize_image, resize_labels
+from samtune.errors import ShapeError
+from samtune.types import IGNORE, Geometry
+
+if TYPE_CHECKING:
+    from samtune.types import ImageSpec
+
+
+def geometry_of(original_hw: tuple[int, int], spec: ImageSpec) -> Geometry:
+    """Where an image of `original_hw` (rows, columns) lies in the square; rounded, at least 1."""
+    h, w = original_hw
+    if spec.square:
+        return Geometry((h, w), (spec.side, spec.side), spec.side)
+    scale = spec.side / max(h, w)
+    resized_hw = (max(1, int(h * scale + 0.5)), max(1, int(w * scale + 0.5)))
+    return Geometry((h, w), resized_hw, spec.side)
+
+
+def normalise(pixels: torch.Tensor, spec: ImageSpec) -> torch.Tensor:
+    """float32 (3, h, w) of 0..255: `spec.pixel_mean` subtracted, divided by `spec.pixel_std`, per channel."""
+    mean = torch.tensor(spec.pixel_mean, dtype=torch.float32).view(3, 1, 1)
+    std = torch.tensor(spec.pixel_std, dtype=torch.float32).view(3, 1, 1)
+    return (pixels - mean) / std
+
+
+def pad_pixels(pixels: torch.Tensor, side: int) -> torch.Tensor:
+    """float32 (3, h, w) to (3, side, side): zeros below and to the right."""
+    padded = torch.zeros(3, side, side)
+    padded[:, : pixels.shape[1], : pixels.shape[2]] = pixels
+    return padded
+
+
+def to_input(image: np.ndarray, spec: ImageSpec) -> tuple[torch.Tensor, Geometry]:
+    """An image as the encoder's input.
+
+    Args:
+        image: uint8 (H, W, 3) RGB.
+        spec: side, mean and std of the encoder.
+
+    Returns:
+        float32 (3, side, side), the padding exactly 0 after normalisation, and where the image lies in it.
+
+    Raises:
+        ShapeError: `image` is not uint8 (H, W, 3) with at least one pixel.
+    """
+    check_image(image)
+    geometry = geometry_of((image.shape[0], image.shape[1]), spec)
+    resized = resize_image(image, geometry.resized_hw)
+    pixels = torch.from_numpy(np.ascontiguousarray(resized.transpose(2, 0, 1))).to(torch.float32)
+    return pad_pixels(normalise(pixels, spec), spec.side), geometry
+
+
+def labels_to_input(labels: np.ndarray, geometry: Geometry) -> torch.Tensor:
+    """A label map in the frame of the encoder's input.
+
+    Args:
+        labels: uint8 (H, W) of the image's size.
+        geometry: as `to_input` gave it for the image.
+
+    Returns:
+        uint8 (side, side): the nearest label; types.IGNORE in the padding.
+
+    Raises:
+        ShapeError: `labels` is not uint8 (H, W) of `geometry.original_hw`.
+    """
+    if labels.ndim != 2 or labels.dtype != np.uint8 or labels.shape != tuple(geometry.original_hw):
+        raise ShapeError(
+            f"labels must be uint8 of shape {tuple(geometry.original_hw)} as the image, "
+            f"got {labels.dtype} {labels.shape}"
+        )
+    resized = resize_labels(labels, geometry.resized_hw)
+    padded = torch.full((geometry.side, geometry.side), IGNORE, dtype=torch.uint8)
+    padded[: resized.shape[0], : resized.shape[1]] = torch.from_numpy(np.ascontiguousarray(resized))
+    return padded
+
+
+def check_image(image: np.ndarray) -> None:
+    """Refuse what is not uint8 (H, W, 3) with pixels.
+
+    Raises:
+        ShapeError: says what came.
+    """
+    if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8 or image.size == 0:
+        raise ShapeError(
+            f"an image must be uint8 (H, W, 3) RGB, got {image.dtype} {image.shape}; read_image gives that"
+        )

@@ -1,0 +1,235 @@
+"""What the trained mask decoder answers with: one mask token per class, or mask queries that are matched to classes.
+
+class_tokens    logits_k = h_k(t_k) . fine                                  (`ClassHeads`, the default)
+queries         S_c = sum_q softmax(W t_q + b)_c * sigmoid(h(t_q) . fine)   c = 0 (background) .. K
+                logits_k = log S_k - log S_0
+
+    t_1 .. t_Q --> two-way transformer --+--> h (shared) --> Q masks ------------.
+                                         '--> W, b --> classes, or "no object" --+--> S_0 .. S_K --> logits
+
+In training each class that is in an image, the background included, is matched with a query of its own at the least
+total cost; the loss is cross-entropy of the queries' classes, and BCE and Dice of the matched masks. It takes the place
+of the recipe's loss, since a sum over queries teaches none of them what to stand for.
+
+Cost: Q * C + a hyper-network + (C + 1) (K + 2) in place of K tokens and hyper-networks (10 queries and 3 classes at
+SAM's sizes: 143,653 in place of 420,192). Not to be used for few classes: one token per class starts from SAM's own
+mask, its loss can be chosen, and it learns sooner, since queries must first be told apart (on a tiny random base with
+two classes, 97 to 100 % of the pixels right after 300 updates against 64 to 92 %). Queries are meant for tens of
+classes, where a hyper-network for each is costly; we have not measured them there.
+Source: Zhong et al., "Convolution Meets LoRA", ICLR 2024, and its code (AutoGluon f34ebb4f), after Cheng et al.,
+"Masked-attention Mask Transformer", CVPR 2022, arXiv 2112.01527. From the code: Q copies of SAM's token 0, one shared
+hyper-network, the score S, the background as a class of its own, the costs 1, 5 and 5, the weight 0.1 of "no object",
+and the three losses added with the weight 1. (That code's settings ask for larger weights, but the way it adds the
+losses leaves them out.) There the largest S decides; the logits here are S on a logarithmic scale, so that the same one
+is the largest, the background's logit is 0 and the probabilities are S / sum S: nothing else has to know about queries.
+
+Ours: (1) Points are uniform: masks are compared on every cell of the decoder's grid, all of the same weight but for
+ignored pixels, with the share of each class as the target. The code compares at 12,544 points, drawn uniformly for the
+matching, but for the losses three quarters of them where a mask is least certain, so that outlines weigh more there.
+(2) An image's losses are averaged over its own queries before images are averaged, so that gradient accumulation
+changes nothing. (3) The copies start with noise of half the token's spread, since exact copies can be parted by the
+matching alone, which took about twice as many updates on the same base.
+"""
+
+from __future__ import annotations
+
+import copy
+from typing import TYPE_CHECKING, Any, Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from samtune.bases import MaskHeads, masks_of
+from samtune.errors import ConfigError, MethodError
+from samtune.methods.parts.assignment import assign
+from samtune.methods.parts.shares import class_shares
+from samtune.methods.seam.core import MaskTokens, drawn_on, train_decoder
+
+if TYPE_CHECKING:
+    from samtune.bases import FineImage, Sam
+
+Head = Literal["class_tokens", "queries"]
+
+NUM_QUERIES = 10
+"""Mask queries where nobody says how many."""
+
+COST_CLASS, COST_MASK, COST_DICE = 1.0, 5.0, 5.0
+NO_OBJECT_WEIGHT = 0.1
+START_NOISE = 0.5
+"""Standard deviation of the noise on the first queries, in those of the token's own numbers."""
+
+LEAST_SCORE = 1e-12
+"""Scores are cut here before the logarithm, so that logits stay finite."""
+
+
+def check_head(method: str, head: Head, num_queries: int) -> None:
+    """Refuse a number of queries that is out of range or has no effect.
+
+    Raises:
+        ConfigError: see above.
+    """
+    if num_queries < 2:
+        raise ConfigError(f"{method}.num_queries must be 2 or more, but {num_queries} came.")
+    if head == "class_tokens" and num_queries != NUM_QUERIES:
+        raise ConfigError(f"{method}.num_queries has no effect with class tokens; set head=queries as well.")
+
+
+def train_decoder_with(
+    sam: Sam, num_classes: int, head: Head, num_queries: int, mask_tokens: MaskTokens = "all"
+) -> None:
+    """Mark the mask decoder for training with the head that a method's fields name.
+
+    Args:
+        sam: frozen.
+        num_classes: K.
+        head: class tokens, or queries.
+        num_queries: Q, of the latter.
+        mask_tokens: which tokens are in the decoder's stream.
+
+    Raises:
+        MethodError: heads stand there already, or there are fewer queries than classes and background.
+    """
+    if head == "class_tokens":
+        train_decoder(sam, num_classes, mask_tokens=mask_tokens)
+        return
+    if num_queries <= num_classes:
+        raise MethodError(
+            f"There must be a query for each of the {num_classes} classes and the background, but {num_queries} came; "
+            f"set num_queries to {num_classes + 1} or more."
+        )
+    decoder = sam.decoder
+    token, network = decoder.mask_tokens.weight[0], decoder.output_hypernetworks_mlps[0]
+    train_decoder(sam, num_classes, QueryHeads(num_classes, num_queries, token, network), mask_tokens=mask_tokens)
+
+
+class QueryHeads(MaskHeads):
+    """Mask queries with a class each, matched in training to what is in the image.
+
+    Attributes:
+        tokens: (Q, C) parameter, copies of SAM's token 0 with noise of half its spread.
+        hypernetwork: (.., C) -> (.., C / 8), shared by all queries.
+        classifier: C -> K + 2: the background, the K classes, "no object".
+    """
+
+    def __init__(self, num_classes: int, num_queries: int, token: Tensor, hypernetwork: nn.Module) -> None:
+        super().__init__()
+        place, copies = drawn_on(token.device), token.detach().expand(num_queries, -1)
+        noise = torch.randn(copies.shape, device=place).to(token.device)
+        self.tokens = nn.Parameter(copies + START_NOISE * token.detach().std() * noise)
+        self.hypernetwork = copy.deepcopy(hypernetwork)
+        self.classifier = nn.Linear(len(token), num_classes + 2, device=place)
+        self._answers: tuple[Tensor, Tensor] | None = None
+
+    def forward(self, tokens: Tensor, fine: FineImage) -> Tensor:
+        """See `MaskHeads.forward`; keeps the queries' answers for the loss in training."""
+        # On a strided view, torch chooses the kernel by whether the weight is trained, which changes the last bit.
+        tokens = tokens.contiguous()
+        classes, masks = self.classifier(tokens), masks_of(self.hypernetwork(tokens), fine)
+        self._answers = (classes, masks) if self.training else None
+        return class_logits(classes, masks)
+
+    def supervised_loss(self, labels: Tensor) -> Tensor:
+        """The matching loss of the last forward pass.
+
+        Args:
+            labels: uint8 (B, H, W) of the same images, H and W multiples of the masks' rows and columns.
+
+        Returns:
+            A scalar, the mean over images; an image with nothing but ignored pixels adds 0.
+
+        Raises:
+            MethodError: there was no forward pass in training.
+        """
+        if self._answers is None:
+            raise MethodError("The matching loss needs a forward pass in training mode first, but there was none.")
+        return matching_loss(*self._answers, labels)
+
+    def __getstate__(self) -> dict[str, Any]:
+        # The answers are part of a graph, which can neither be copied nor pickled.
+        return self.__dict__ | {"_answers": None}
+
+
+def class_logits(classes: Tensor, masks: Tensor) -> Tensor:
+    """Join the queries' answers.
+
+    Args:
+        classes: (B, Q, K + 2) logits: the background, the classes, "no object".
+        masks: (B, Q, H, W) logits.
+
+    Returns:
+        (B, K, H, W) float32 (float64 stays): log S_k - log S_0.
+    """
+    with torch.autocast(classes.device.type, enabled=False):
+        dtype = torch.float64 if masks.dtype == torch.float64 else torch.float32
+        chances = classes.to(dtype).softmax(-1)[..., :-1]
+        scores = torch.einsum("bqc,bqhw->bchw", chances, masks.to(dtype).sigmoid())
+        scores = scores.clamp_min(LEAST_SCORE).log()
+        return scores[:, 1:] - scores[:, :1]
+
+
+def matching_loss(classes: Tensor, masks: Tensor, labels: Tensor) -> Tensor:
+    """Match queries with the classes of each image and compare on all cells alike; averaged over images.
+
+    Args:
+        classes: (B, Q, K + 2) logits: the background, the classes, "no object".
+        masks: (B, Q, h, w) logits.
+        labels: uint8 (B, H, W): 0..K, 255 counts nowhere.
+
+    Returns:
+        A scalar: cross-entropy over the queries, plus BCE and Dice over the matched masks.
+    """
+    classes = classes.double() if classes.dtype == torch.float64 else classes.float()
+    shares, counted = class_shares(labels, masks.shape[-2:], classes.shape[-1] - 1)
+    with torch.autocast(classes.device.type, enabled=False):
+        flat = masks.flatten(2).to(classes.dtype)
+        targets, weight = shares.flatten(2).to(classes.dtype), counted.flatten(1).to(classes.dtype)
+        with torch.no_grad():
+            costs = [costs_of(*each).cpu() for each in zip(classes, flat, targets, weight, strict=True)]
+            present = (targets.sum(-1) > 0).cpu()
+        losses = []
+        for image, (cost, there) in enumerate(zip(costs, present, strict=True)):
+            kinds = there.nonzero()[:, 0]
+            queries = torch.tensor(assign(cost[:, kinds].T.double().numpy()), dtype=torch.long)
+            kinds, queries = kinds.to(labels.device), queries.to(labels.device)
+            losses.append(_image_loss(classes[image], flat[image], targets[image], weight[image], queries, kinds))
+        return torch.stack(losses).mean()
+
+
+def costs_of(classes: Tensor, masks: Tensor, targets: Tensor, weight: Tensor) -> Tensor:
+    """What it would cost to match each query with each kind, for one image.
+
+    Args:
+        classes: (Q, K + 2) logits.
+        masks: (Q, P) logits of P cells.
+        targets: (K + 1, P) areas.
+        weight: (P,) counted area.
+
+    Returns:
+        (Q, K + 1): minus the chance of the kind, BCE and Dice, weighted.
+    """
+    chance = classes.softmax(-1)[:, :-1]
+    area = weight.sum().clamp_min(1e-9)
+    bce = (F.softplus(-masks) @ targets.T + F.softplus(masks) @ (weight - targets).T) / area
+    filled = masks.sigmoid() * weight
+    overlap = filled @ targets.T
+    dice = 1 - (2 * overlap + 1) / (filled.sum(1)[:, None] + targets.sum(1) + 1)
+    return COST_MASK * bce + COST_DICE * dice - COST_CLASS * chance
+
+
+def _image_loss(
+    classes: Tensor, masks: Tensor, targets: Tensor, weight: Tensor, queries: Tensor, kinds: Tensor
+) -> Tensor:
+    """The loss of one image, given which query stands for which kind."""
+    if len(kinds) == 0:
+        return 0 * (classes.sum() + masks.sum())  # 0, but part of the graph, so that no parameter goes without
+    no_object = classes.shape[-1] - 1
+    wanted = torch.full((len(classes),), no_object, device=classes.device).index_put((queries,), kinds)
+    importance = torch.ones(classes.shape[-1], device=classes.device, dtype=classes.dtype)
+    importance[no_object] = NO_OBJECT_WEIGHT
+    total = F.cross_entropy(classes, wanted, weight=importance)
+    chosen, target = masks[queries], targets[kinds]
+    bce = (F.softplus(-chosen) * target + F.softplus(chosen) * (weight - target)).sum(1) / weight.sum()
+    filled = chosen.sigmoid() * weight
+    dice = 1 - (2 * (filled * target).sum(1) + 1) / (filled.sum(1) + target.sum(1) + 1)
+    return total + bce.mean() + dice.mean()

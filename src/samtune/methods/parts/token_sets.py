@@ -1,0 +1,122 @@
+"""Sets of learned prompt tokens whose masks are chosen or mixed, and ensembles of such sets.
+
+    mask of a set   x = x_i                                 one of SAM's four mask tokens, or
+                    x = sum over i of softmax(a)_i x_i      mixed, a in R^4 learned
+    class logits    the pool of the M members' masks (`samtune.opinions`)
+
+    M x K sets of tokens --> frozen mask decoder --> 1 or 4 masks each --> choose or mix --> M x K masks --> pool --> K
+
+In training each member is held to the task's loss by itself (`Ensembled`), on the same batches: what makes members
+differ is their start, which is known to matter more than the order of the data (Fort et al., arXiv 1912.02757).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Literal
+
+import torch
+from torch import Tensor, nn
+
+from samtune.bases import DecoderPrompts
+from samtune.errors import MethodError
+from samtune.losses import probabilities
+from samtune.opinions import OpinionPool
+
+if TYPE_CHECKING:
+    from samtune.bases import Sam
+    from samtune.types import Features
+
+MaskToken = Literal[0, 1, 2, 3, "mix"]
+
+
+class TokenSets(DecoderPrompts):
+    """One set of tokens for each member and class.
+
+    Attributes:
+        tokens: (K, n, C) parameter; (M, K, n, C) with more than one member.
+        mix: (K, 4) or (M, K, 4) parameter, zero at first: each mask counts the same. None where one mask is chosen.
+    """
+
+    def __init__(
+        self, num_classes: int, num_tokens: int, channels: int, *, members: int = 1, mask_token: MaskToken = 0
+    ) -> None:
+        super().__init__(num_classes, num_tokens, channels)
+        self.num_classes, self.num_members = num_classes, members
+        sets = (num_classes,) if members == 1 else (members, num_classes)
+        self.tokens = nn.Parameter(torch.zeros(*sets, num_tokens, channels))
+        self.mask_tokens = (0, 1, 2, 3) if mask_token == "mix" else (mask_token,)
+        self.mix = nn.Parameter(torch.zeros(*sets, 4)) if mask_token == "mix" else None
+        self._members: Tensor | None = None
+
+    def by_member(self) -> Tensor:
+        """The tokens as a view (M, K, n, C), for one member too."""
+        return self.tokens.view(self.num_members, self.num_classes, *self.tokens.shape[-2:])
+
+    def member_masks(self, masks: Tensor) -> Tensor:
+        """(B, M * K, I, h, w) masks of the sets -> (M, B, K, h, w) logits of the members."""
+        masks = masks.reshape(len(masks), self.num_members, self.num_classes, *masks.shape[2:])
+        if self.mix is None:
+            return masks.squeeze(3).transpose(0, 1)
+        share = self.mix.softmax(-1).view(self.num_members, self.num_classes, -1)
+        return torch.einsum("bmkihw,mki->mbkhw", masks, share)
+
+    def forward(self, masks: Tensor) -> Tensor:
+        """See `DecoderPrompts.forward`; keeps the members' logits for the loss in training."""
+        members = self.member_masks(masks)
+        self._members = members if self.training and self.num_members > 1 else None
+        if self.num_members == 1:
+            return members[0]
+        pool = OpinionPool()
+        for logits in members:
+            pool.add(logits)
+        return pool.logits()
+
+    def member_logits(self) -> Tensor | None:
+        """See `Ensembled.member_logits`."""
+        return self._members
+
+    def __getstate__(self) -> dict[str, Any]:
+        # The members' logits are part of a graph, which can neither be copied nor pickled.
+        return self.__dict__ | {"_members": None}
+
+
+def member_logits(sam: Sam, features: Features) -> Tensor:
+    """What each member of an ensemble says of images.
+
+    Args:
+        sam: adapted by a method with learned token sets; `ensemble=1` gives one member.
+        features: of B images.
+
+    Returns:
+        Logits (M, B, K, 4 H, 4 W).
+
+    Raises:
+        MethodError: no such sets stand in the mask decoder.
+    """
+    prompts = sam.decoder.prompts
+    if not isinstance(prompts, TokenSets):
+        raise MethodError(
+            "Members' logits need learned token sets in the mask decoder, as ptsam has, but none are there."
+        )
+    return prompts.member_masks(sam.decoder.answers(sam.dense(features), sam.positions(features.embedding)))
+
+
+def disagreement(sam: Sam, features: Features) -> Tensor:
+    """How far the members of an ensemble are apart: where it is large, the mask should be looked at.
+
+    It has the form of a decoder, so `samtune.predict.segment(sam, {"disagreement": ...}, images)` brings it to the
+    images' size (without test-time averaging, which is for logits).
+
+    Args:
+        sam: as for `member_logits`.
+        features: of B images.
+
+    Returns:
+        (B, K, 4 H, 4 W) float32: standard deviation over the members of each class's probability, 0 (all say the
+        same; always with one member) .. 0.5 (half of them are sure of it, half of the contrary).
+
+    Raises:
+        MethodError: as for `member_logits`.
+    """
+    members = member_logits(sam, features)
+    return probabilities(members.flatten(0, 1)).reshape(members.shape).std(0, correction=0)

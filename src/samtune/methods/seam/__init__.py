@@ -1,0 +1,1 @@
+"""The seam between methods and everything that uses them."""

@@ -1,0 +1,344 @@
+"""The seam: what a method is, and everything that is written once for all of them.
+
+A method is a frozen dataclass whose fields are its hyper-parameters; `attach` puts modules at the sites of a
+frozen `Sam`. What was learned is found by identity of tensors (trainable, plus what the base did not have),
+never by matching names.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, runtime_checkable
+
+import torch
+from torch import Tensor, nn
+
+from samtune.errors import MethodError
+from samtune.losses import segmentation_loss
+
+if TYPE_CHECKING:
+    from samtune.bases import MaskHeads, Sam
+    from samtune.losses import LossKind
+    from samtune.methods.seam.recipes import Recipe
+
+
+class Method(Protocol):
+    """What each file of this folder offers; a frozen dataclass, its fields are its hyper-parameters."""
+
+    name: ClassVar[str]
+    """Registry key, word of the command line, word in every result file."""
+    source: ClassVar[str]
+    """The paper, and the reference code at a commit where there is one."""
+    starts_as_identity: ClassVar[bool]
+    """Whether, for one class, the adapted model equals the base before the first step."""
+    recipe: ClassVar[Recipe]
+    """The method's own defaults."""
+
+    def attach(self, sam: Sam, *, num_classes: int) -> None:
+        """Put modules at the sites of a frozen `sam` and mark what is to be trained.
+
+        Args:
+            sam: every parameter frozen.
+            num_classes: K, the background not counted.
+
+        Raises:
+            MethodError: a site is taken, or the model lacks what the method needs.
+        """
+        ...
+
+
+@runtime_checkable
+class Foldable(Protocol):
+    """A module that can become plain weights of the base."""
+
+    def folded(self) -> nn.Module:
+        """A plain module with the same output."""
+        ...
+
+
+@runtime_checkable
+class Penalised(Protocol):
+    """A module with a loss of its own, kept since its last forward pass."""
+
+    def penalty(self) -> Tensor:
+        """A scalar to add to the task's loss."""
+        ...
+
+
+@runtime_checkable
+class Supervised(Protocol):
+    """A module that brings its own loss against the labels, in place of the recipe's."""
+
+    def supervised_loss(self, labels: Tensor) -> Tensor:
+        """The loss of the last forward pass in training: a scalar, the mean over images.
+
+        Args:
+            labels: uint8 (B, H, W) of the same images: 0 background, 1..K, 255 counts nowhere.
+        """
+        ...
+
+
+@runtime_checkable
+class Ensembled(Protocol):
+    """A module whose members answer each for itself, and are trained each for itself."""
+
+    def member_logits(self) -> Tensor | None:
+        """Logits (M, B, K, h, w) of the last forward pass in training; None where there is but one member."""
+        ...
+
+
+@runtime_checkable
+class StartsFromData(Protocol):
+    """A method whose first values come from the training images."""
+
+    def start(self, sam: Sam, embedding: Tensor, labels: Tensor, *, seed: int) -> None:
+        """Set the trained tensors' first values.
+
+        Args:
+            sam: adapted by this method.
+            embedding: (N, C, H, W) features of the training images as the adapted encoder gives them; of many images
+                a sample, which are then the images numbered 0 .. N - 1 in `Features.items`.
+            labels: (N, h, w) uint8 label maps, h and w multiples of H and W; 255 counts nowhere.
+            seed: of whatever is drawn.
+        """
+        ...
+
+
+@dataclass(frozen=True)
+class Adaptation:
+    """What `adapt` remembers on the model.
+
+    Attributes:
+        method: what was attached.
+        num_classes: K.
+        base_tensors: identities of the base's tensors.
+        base_parameters: the tensors themselves, which keeps their identities alive.
+        trained: identities of those of them that the method trains; a loaded specialist is frozen, so that
+            `requires_grad` no longer tells.
+    """
+
+    method: Method
+    num_classes: int
+    base_tensors: frozenset[int] = field(repr=False)
+    base_parameters: tuple[nn.Parameter, ...] = field(repr=False)
+    trained: frozenset[int] = field(repr=False)
+
+
+def adapt(sam: Sam, method: Method, *, num_classes: int = 1, seed: int = 0) -> Sam:
+    """Freeze a base and attach a method to it, in place.
+
+    Args:
+        sam: a base as loaded.
+        method: what to attach.
+        num_classes: K, the background not counted; 1..254.
+        seed: of the first values of the method's tensors; the global generator is left as it was.
+
+    Returns:
+        The same `sam`.
+
+    Raises:
+        MethodError: a method is attached already, K is out of range, or the method does not fit this model.
+    """
+    standing = adaptation(sam)
+    if standing is not None:
+        raise MethodError(
+            f"A method must be attached to a base as loaded, but {standing.method.name} is attached already; "
+            f"load the base again before attaching {method.name}."
+        )
+    if not 1 <= num_classes <= 254:
+        raise MethodError(f"The number of classes must be 1..254 without the background, but {num_classes} came.")
+    sam.requires_grad_(False)
+    parameters = tuple(sam.parameters())
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        method.attach(sam, num_classes=num_classes)
+    sam.to(sam.device)  # what was drawn lies on the CPU
+    trained = frozenset(id(parameter) for parameter in parameters if parameter.requires_grad)
+    base_tensors = frozenset(map(id, parameters))
+    sam.__dict__["_adaptation"] = Adaptation(method, num_classes, base_tensors, parameters, trained)
+    return sam
+
+
+def drawn_on(device: torch.device) -> torch.device:
+    """Where first values are drawn for a tensor of a device: on the CPU, so that a seed means the same anywhere.
+
+    Tensors without content (`meta`), which are only counted, stay without. `adapt` moves what was drawn.
+    """
+    return device if device.type == "meta" else torch.device("cpu")
+
+
+def adaptation(sam: Sam) -> Adaptation | None:
+    """What was attached to this model, or None."""
+    return sam.__dict__.get("_adaptation")
+
+
+def trainable(sam: Sam) -> dict[str, nn.Parameter]:
+    """The parameters that training moves, by name."""
+    return {name: parameter for name, parameter in sam.named_parameters() if parameter.requires_grad}
+
+
+def penalty(sam: Sam) -> Tensor:
+    """The sum of the modules' own losses of the last forward pass; a zero where there is none."""
+    total = torch.zeros((), device=sam.device)
+    for module in _offering(sam, Penalised):
+        total = total + module.penalty()
+    return total
+
+
+def has_own_loss(sam: Sam) -> bool:
+    """Whether a module of the model brings a loss in place of the recipe's."""
+    return bool(_offering(sam, Supervised))
+
+
+def task_loss(sam: Sam, logits: Tensor, labels: Tensor, kind: LossKind) -> Tensor:
+    """The loss of a batch against its labels, without penalties.
+
+    Args:
+        sam: an adapted model, in training; its last forward pass gave `logits`.
+        logits: (B, K, h, w).
+        labels: uint8 (B, H, W).
+        kind: the loss of the recipe; a module with a loss of its own takes its place.
+
+    Returns:
+        A scalar, the mean over images; over the members of an ensemble too, of the loss of each, since the loss of
+        their common answer would teach each of them to mend what the others miss.
+    """
+    own = [module.supervised_loss(labels) for module in _offering(sam, Supervised)]
+    if own:
+        return torch.stack(own).sum()
+    for module in _offering(sam, Ensembled):
+        members = module.member_logits()
+        if members is not None:
+            return segmentation_loss(members.flatten(0, 1), labels.repeat(len(members), 1, 1), kind)
+    return segmentation_loss(logits, labels, kind)
+
+
+def _offering(sam: Sam, protocol: Any) -> list[Any]:
+    """The modules that have a protocol's methods.
+
+    Asked of each module in each step, and thirty times slower to find out than the walk itself, so remembered by class.
+    """
+    found = []
+    for module in sam.modules():
+        key = (type(module), protocol)
+        if key not in _OFFERS:
+            _OFFERS[key] = issubclass(*key)
+        if _OFFERS[key]:
+            found.append(module)
+    return found
+
+
+_OFFERS: dict[tuple[type, Any], bool] = {}
+
+
+def delta(sam: Sam) -> dict[str, Tensor]:
+    """What distinguishes the adapted model from its base: trained tensors, and any the base did not have.
+
+    Raises:
+        MethodError: no method is attached.
+    """
+    record = adaptation(sam)
+    if record is None:
+        raise MethodError("A delta needs an adapted model, but no method is attached; call adapt first.")
+    state = sam.state_dict(keep_vars=True)
+    return {
+        key: tensor.detach()
+        for key, tensor in state.items()
+        if tensor.requires_grad or id(tensor) in record.trained or id(tensor) not in record.base_tensors
+    }
+
+
+def fold(sam: Sam) -> Sam:
+    """Replace, in place, every foldable module by plain weights with the same output; returns `sam`."""
+    for name, module in list(sam.named_modules()):
+        if isinstance(module, Foldable):
+            parent, _, child = name.rpartition(".")
+            setattr(sam.get_submodule(parent), child, module.folded())
+    return sam
+
+
+def touches_encoder(sam: Sam) -> bool:
+    """Whether the features depend on anything the base did not have or that is trained.
+
+    Answered from the graph of one small forward pass (it works on the meta device too), and by looking for
+    tensors in the encoder that are not the base's; decides whether embeddings may be cached.
+    """
+    record = adaptation(sam)
+    if record is None:
+        return False
+    state = sam.vision_encoder.state_dict(keep_vars=True).values()
+    if any(id(tensor) not in record.base_tensors or id(tensor) in record.trained for tensor in state):
+        return True
+    side = 2 * sam.spec.patch
+    with torch.enable_grad():
+        features = sam.encode(torch.zeros(1, 3, side, side, device=sam.device))
+    return any(tensor.requires_grad for tensor in _tensors((features.embedding, features.side)))
+
+
+def _tensors(value: Any) -> list[Tensor]:
+    """All tensors in nested tuples, lists and dicts."""
+    if isinstance(value, Tensor):
+        return [value]
+    if isinstance(value, dict):
+        value = list(value.values())
+    if isinstance(value, list | tuple):
+        return [tensor for item in value for tensor in _tensors(item)]
+    return []
+
+
+def check_free(places: str, *standing: nn.Module | None) -> None:
+    """Refuse to attach where something stands.
+
+    Args:
+        places: what the places are called, as the subject of "must be free".
+        standing: what stands there, None for nothing.
+
+    Raises:
+        MethodError: something does.
+    """
+    if any(module is not None for module in standing):
+        raise MethodError(f"{places} must be free, but a method stands there already.")
+
+
+MaskTokens = Literal["all", "own"]
+"""Which mask tokens the stream of a trained mask decoder has. "all": SAM's tokens 1 to 3 too, frozen and read by
+nobody, so that one class starts as SAM itself. "own": the method's alone, as in Conv-LoRA's released code; the first
+mask is then another than SAM's."""
+
+
+def train_decoder(
+    sam: Sam, num_classes: int, heads: MaskHeads | None = None, *, mask_tokens: MaskTokens = "all"
+) -> None:
+    """Mark the mask decoder for training: one mask token and one hyper-network per class, the rest shared.
+
+    Args:
+        sam: frozen.
+        num_classes: K.
+        heads: other mask tokens and what makes logits of them, in place of those per class.
+        mask_tokens: which tokens are in the stream.
+
+    Trained: the two-way transformer, the upscaling, the IoU token (which takes part in the attention), the
+    class tokens and their hyper-networks. Frozen: the IoU head and SAM's own mask tokens and hyper-networks,
+    whose outputs nobody uses. For K = 1 that is 3,505,536 parameters at SAM's sizes. Source: Conv-LoRA's
+    released code.
+
+    Raises:
+        MethodError: class heads stand there already.
+    """
+    from samtune.bases import ClassHeads
+
+    decoder = sam.decoder
+    check_free("The mask decoder's places", decoder.classes, decoder.prompts)
+    if heads is None:
+        heads = ClassHeads(num_classes, decoder.mask_tokens.weight[0], decoder.output_hypernetworks_mlps[0])
+    heads.alone = mask_tokens == "own"
+    decoder.classes = heads
+    for module in (
+        decoder.transformer,
+        decoder.upscale_conv1,
+        decoder.upscale_conv2,
+        decoder.upscale_layer_norm,
+        decoder.iou_token,
+        heads,
+    ):
+        module.requires_grad_(True)

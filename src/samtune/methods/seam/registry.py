@@ -1,0 +1,124 @@
+"""The table of methods: the one place besides a method's own file that knows its name."""
+
+from __future__ import annotations
+
+import typing
+from dataclasses import fields
+from typing import Any, ClassVar, Protocol, runtime_checkable
+
+from samtune.errors import ConfigError
+from samtune.methods.adapter import Adapter
+from samtune.methods.bitfit import BitFit
+from samtune.methods.conv_lora import ConvLoRA
+from samtune.methods.decoder_only import DecoderOnly
+from samtune.methods.full import Full, Scratch
+from samtune.methods.lora import LoRA
+from samtune.methods.lst import LST
+from samtune.methods.probe import LinearProbe
+from samtune.methods.ptsam import PTSAM
+from samtune.methods.ptsam_encoder import PTSAMEncoder
+from samtune.methods.sam_adapter import SAMAdapter
+from samtune.methods.seam.core import Method
+from samtune.methods.ssf import SSF
+from samtune.methods.ts_sam import TSSAM
+from samtune.methods.vpt import VPT
+from samtune.printable import shown
+from samtune.spelling import did_you_mean
+from samtune.values import UnfitError, conform
+
+METHODS: dict[str, type[Any]] = {
+    cls.name: cls
+    for cls in (
+        PTSAM,
+        PTSAMEncoder,
+        DecoderOnly,
+        LoRA,
+        ConvLoRA,
+        VPT,
+        Adapter,
+        BitFit,
+        SSF,
+        SAMAdapter,
+        TSSAM,
+        LST,
+        Full,
+        Scratch,
+        LinearProbe,
+    )
+}
+"""Every method by the word of the command line."""
+
+MAX_FIELD = 4096
+"""The largest whole number that a hyper-parameter takes: beyond SAM's widest layer none has a use, and each counts
+layers, channels or tokens that would be built."""
+
+
+@runtime_checkable
+class WithEarlierForm(Protocol):
+    """A method that has fields which specialists written by earlier versions do not name."""
+
+    earlier: ClassVar[dict[str, Any]]
+    """What those fields were, in effect, when there was no such field."""
+
+
+def stored_method(name: str, stored: dict[str, Any]) -> Method:
+    """Build the method of a specialist on disk, whatever version wrote it.
+
+    Args:
+        name: a key of `METHODS`.
+        stored: the fields in the card. Where one is missing, it is what it was when the card was written, not today's
+            default.
+
+    Raises:
+        ConfigError: as `make_method`.
+    """
+    cls = METHODS.get(name)
+    earlier: dict[str, Any] = cls.earlier if isinstance(cls, WithEarlierForm) else {}
+    return make_method(name, **(earlier | stored))
+
+
+def make_method(name: str, /, **values: Any) -> Method:
+    """Build a method from its name and hyper-parameters.
+
+    Args:
+        name: a key of `METHODS`.
+        values: hyper-parameters by the method's field names, as Python or JSON values.
+
+    Raises:
+        ConfigError: the name or a hyper-parameter is unknown (the nearest one is named), or a value has the
+            wrong type.
+    """
+    if not isinstance(name, str) or name not in METHODS:
+        near = did_you_mean(name, METHODS) if isinstance(name, str) else ""
+        raise ConfigError(f"The method must be one of {', '.join(METHODS)}, but {shown(name)} came{near}.")
+    cls = METHODS[name]
+    hints = typing.get_type_hints(cls)
+    known = {field.name: hints[field.name] for field in fields(cls)}
+    checked = {}
+    for key, value in values.items():
+        if key not in known:
+            offered = ", ".join(known) or "none at all"
+            near = did_you_mean(key, known)
+            raise ConfigError(f"The hyper-parameters of {name} are {offered}, but {shown(key)} came{near}.")
+        checked[key] = _typed(f"{name}.{key}", value, known[key])
+    method: Method = cls(**checked)
+    return method
+
+
+def method_fields(method: Method) -> dict[str, Any]:
+    """The hyper-parameters of a method as JSON values."""
+    values = {field.name: getattr(method, field.name) for field in fields(method)}  # type: ignore[arg-type]
+    return {key: list(value) if isinstance(value, tuple) else value for key, value in values.items()}
+
+
+def _typed(where: str, value: Any, hint: Any) -> Any:
+    """A hyper-parameter as the type its field declares; a word alone passes for a list of one."""
+    if typing.get_origin(hint) is tuple and isinstance(value, str):
+        value = [value]
+    try:
+        checked = conform(value, hint)
+    except UnfitError as error:
+        raise ConfigError(f"Expected `{where}` {error}, got {shown(value)}.") from error
+    if isinstance(checked, int) and checked > MAX_FIELD:
+        raise ConfigError(f"Expected `{where}` <= {MAX_FIELD}, got {shown(checked)}.")
+    return checked

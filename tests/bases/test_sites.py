@@ -1,0 +1,163 @@
+"""The named places: empty by default, of the promised shapes, and their answers are used."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from samtune.bases import ENCODER_ROLES, ROLES, Call, Sam, is_base_module
+from samtune.errors import MethodError
+from samtune.types import Features
+from tests.tiny import tiny_library, tiny_sam
+
+
+class Spy(nn.Module):
+    """Keeps the shapes it saw; answers twice what came."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seen: list[tuple[int, ...]] = []
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        self.seen.append(tuple(tokens.shape))
+        return 2 * tokens
+
+
+def embedding(sam: Sam) -> Tensor:
+    pixels = torch.randn(2, 3, 96, 96, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        return sam.encode(pixels).embedding
+
+
+def test_sites_are_empty_and_cost_no_key() -> None:
+    sam = tiny_sam()
+    assert set(sam.state_dict()) == set(tiny_library().state_dict())
+    for block in sam.blocks:
+        assert block.before is block.after_attn is block.after_mlp is block.prompts is None
+    assert not any((sam.vision_encoder.side, sam.decoder.prompts, sam.decoder.classes, sam.mask_prompt, sam.head))
+
+
+@pytest.mark.parametrize("index", [0, 1])
+@pytest.mark.parametrize("site", ["before", "after_attn", "after_mlp"])
+def test_places_of_a_block_see_the_grid_and_are_heard(site: str, index: int) -> None:
+    sam, spy = tiny_sam(), Spy()
+    setattr(sam.blocks[index], site, spy)
+    assert not torch.allclose(embedding(sam), embedding(tiny_sam()), atol=1e-3)
+    assert spy.seen == [(2, 6, 6, 32)]
+    setattr(sam.blocks[index], site, nn.Identity())
+    torch.testing.assert_close(embedding(sam), embedding(tiny_sam()))
+
+
+class SideSpy(nn.Module):
+    def __init__(self, factor: float = 1.0, last: float = 1.0) -> None:
+        super().__init__()
+        self.factor, self.last = factor, last
+        self.calls: list[tuple[Any, ...]] = []
+        self.patches = torch.empty(0)
+
+    def begin(self, pixels: Tensor, patches: Tensor) -> Any:
+        self.calls.append(("begin", tuple(pixels.shape), tuple(patches.shape)))
+        self.patches = patches
+        return "first"
+
+    def forward(self, index: int, tokens: Tensor, state: Any, call: Call) -> tuple[Tensor, Any]:
+        self.calls.append((index, tuple(tokens.shape), state))
+        return tokens * self.factor, index
+
+    def end(self, embedding: Tensor, state: Any, call: Call) -> tuple[Tensor, Any]:
+        self.calls.append(("end", tuple(embedding.shape), state))
+        return embedding * self.last, "last"
+
+
+def test_side_sees_the_pixels_the_patches_each_block_and_the_neck() -> None:
+    sam, side = tiny_sam(), SideSpy()
+    sam.vision_encoder.side = side
+    torch.testing.assert_close(embedding(sam), embedding(tiny_sam()))
+    grid = (2, 6, 6, 32)
+    assert side.calls == [
+        ("begin", (2, 3, 96, 96), grid), (-1, grid, "first"), (0, grid, -1), (1, grid, 0), ("end", (2, 16, 6, 6), 1),
+    ]  # fmt: skip
+    pixels = torch.ones(1, 3, 96, 96)
+    assert sam.encode(pixels).side == "last"
+    plain = tiny_sam().vision_encoder.patch_embed.projection(pixels).permute(0, 2, 3, 1)
+    torch.testing.assert_close(side.patches, plain)  # the position embedding is not in them yet
+
+
+def test_side_is_heard_in_the_stream_and_after_the_neck() -> None:
+    sam, plain = tiny_sam(), embedding(tiny_sam())
+    sam.vision_encoder.side = SideSpy(factor=1.5)
+    assert not torch.allclose(embedding(sam), plain, atol=1e-3)
+    sam.vision_encoder.side = SideSpy(last=2.0)
+    torch.testing.assert_close(embedding(sam), 2 * plain)
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_put_stands_at_the_role_and_a_second_is_refused(role: str) -> None:
+    sam = tiny_sam()
+
+    class Doubled(nn.Module):
+        def __init__(self, inner: nn.Module) -> None:
+            super().__init__()
+            self.inner = inner
+
+        def forward(self, tokens: Tensor) -> Tensor:
+            seen.append(tuple(tokens.shape))
+            return self.inner(tokens) * 2  # type: ignore[no-any-return]
+
+    seen: list[tuple[int, ...]] = []
+    block = sam.blocks[1]
+    module = Doubled(block.at(role))
+    block.put(role, module)
+    assert block.at(role) is module
+    assert not torch.allclose(embedding(sam), embedding(tiny_sam()), atol=1e-3)
+    assert seen == [(2, 6, 6, 48 if role == "mlp_out" else 32)]
+    with pytest.raises(MethodError, match="Doubled stands there already"):
+        block.put(role, nn.Identity())
+
+
+@pytest.mark.parametrize("role", ENCODER_ROLES)
+def test_put_outside_the_blocks_is_heard_and_a_second_is_refused(role: str) -> None:
+    sam = tiny_sam()
+    encoder = sam.vision_encoder
+
+    class Changed(nn.Module):
+        def __init__(self, inner: nn.Module) -> None:
+            super().__init__()
+            self.inner = inner
+
+        def forward(self, planes: Tensor) -> Tensor:
+            seen.append(tuple(planes.shape))
+            return self.inner(planes) ** 2  # type: ignore[no-any-return]
+
+    seen: list[tuple[int, ...]] = []
+    assert is_base_module(encoder.at(role))
+    module = Changed(encoder.at(role))
+    assert not is_base_module(module)
+    encoder.put(role, module)
+    assert encoder.at(role) is module
+    assert not torch.allclose(embedding(sam), embedding(tiny_sam()), atol=1e-3)
+    assert seen == [{"patch": (2, 3, 96, 96), "neck_conv1": (2, 32, 6, 6)}.get(role, (2, 16, 6, 6))]
+    with pytest.raises(MethodError, match="Changed stands there already"):
+        encoder.put(role, nn.Identity())
+    with pytest.raises(MethodError, match=", ".join(ENCODER_ROLES)):
+        encoder.at("qkv")
+
+
+def test_an_unknown_role_names_the_roles() -> None:
+    with pytest.raises(MethodError, match=", ".join(ROLES)):
+        tiny_sam().blocks[0].at("key")
+
+
+def test_head_stands_in_the_decoders_place() -> None:
+    sam = tiny_sam()
+
+    class Head(nn.Module):
+        def forward(self, features: Features) -> Tensor:
+            return features.embedding[:, :5]
+
+    sam.head = Head()
+    features = sam.encode(torch.zeros(1, 3, 96, 96))
+    assert torch.equal(sam.decode(features), features.embedding[:, :5])
