@@ -10,7 +10,7 @@ import samtune
 ROOT = Path(samtune.__file__).parent
 
 FLOOR = {"types", "errors", "progress", "files", "outputs", "spelling", "heap", "printable", "values", "inputs"}
-FLOOR |= {"tensor_files"}
+FLOOR |= {"tensor_files", "array_store", "prefetch"}
 LEVEL_2 = {"bases", "data", "metrics", "losses", "opinions", "overlay"}
 UP_TO_4 = FLOOR | LEVEL_2 | {"methods", "adapters", "training", "predict"}
 
@@ -21,6 +21,7 @@ ALLOWED: dict[str, set[str]] = {
     "progress": {"printable"},
     "values": {"printable"},
     "inputs": {"errors", "printable"},
+    "array_store": {"errors", "files"},
     "tensor_files": {"errors", "inputs", "printable"},
     **{part: FLOOR for part in LEVEL_2},
     "methods": FLOOR | LEVEL_2,

@@ -8,10 +8,10 @@ from dataclasses import replace
 from functools import cache, partial
 from typing import TYPE_CHECKING, Any
 
+from samtune.array_store import ArrayStore
 from samtune.bases import Sam, choose_precision
 from samtune.compare.memory import needed_bytes
 from samtune.compare.settings import Cell
-from samtune.data.store import ArrayStore
 from samtune.data.views.augmentation import AUGMENTATIONS
 from samtune.data.views.orientation import find_orientation
 from samtune.errors import SamTuneError

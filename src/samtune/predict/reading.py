@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from samtune.data import list_images
-from samtune.data.ahead import Ahead
 from samtune.errors import DataError
 from samtune.heap import trim
 from samtune.inputs import as_path
+from samtune.prefetch import Prefetcher
 from samtune.progress import say
 
 if TYPE_CHECKING:
@@ -118,7 +118,7 @@ def read_ahead(
         return done
 
     batches = [items[start : start + batch_size] for start in range(0, len(items), batch_size)]
-    with Ahead(lambda number: read_batch(batches[number]), len(batches)) as ahead:
+    with Prefetcher(lambda number: read_batch(batches[number]), len(batches)) as ahead:
         for number in range(len(batches)):
             yield ahead.take(number)
             if (number + 1) % TRIM_EVERY == 0:

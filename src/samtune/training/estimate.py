@@ -10,8 +10,8 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from samtune.array_store import ArrayStore
 from samtune.data import split as split_dataset
-from samtune.data.store import ArrayStore
 from samtune.data.views.orientation import find_orientation
 from samtune.methods import StartsFromData, trainable
 from samtune.progress import say

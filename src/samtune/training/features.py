@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 import torch
 
+from samtune.array_store import ArrayStore, MissingEntry
 from samtune.data import Augmentation, Dataset, view
-from samtune.data.ahead import Ahead
-from samtune.data.store import ArrayStore, MissingEntry
 from samtune.errors import DataError
+from samtune.prefetch import Prefetcher
 from samtune.progress import say, track
 from samtune.training.interruption import check
 
@@ -190,7 +190,7 @@ class CachedFeatures:
         blocks = [block for number in numbers for block in self._blocks(number)][rank::num_processes]
         blocks = [block for block in blocks if not missing.isdisjoint(block)]
         encoded = 0
-        with Ahead(lambda place: [self.views.prepare(*pair) for pair in blocks[place]], len(blocks)) as ahead:
+        with Prefetcher(lambda place: [self.views.prepare(*pair) for pair in blocks[place]], len(blocks)) as ahead:
             for place in track(range(len(blocks)), "Computing the frozen features once"):
                 check()
                 entries = self._compute(blocks[place], ahead.take(place))

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 from accelerate.utils import gather_object
 
 from samtune.adapters import card_of, save, saving_to
+from samtune.array_store import ArrayStore
 from samtune.data import split as split_dataset
-from samtune.data.store import ArrayStore
 from samtune.data.stratify import class_notes
 from samtune.data.views.orientation import find_orientation
 from samtune.errors import ConfigError, DataError, OutputError

@@ -17,9 +17,9 @@ from torch import Tensor, nn
 
 from samtune.adapters import put
 from samtune.bases import autocast_to
-from samtune.data.ahead import Ahead
 from samtune.errors import ConfigError, WeightsError
 from samtune.methods import delta, trainable
+from samtune.prefetch import Prefetcher
 from samtune.progress import say, track
 from samtune.training.divergence import NotFinite, all_finite, diverged, name_of
 from samtune.training.features import FreshPixels
@@ -111,7 +111,7 @@ class Trainer:
         self.best: dict[str, Tensor] = {}
         # What a forward pass moves beside the gradients (running statistics): set back where a step is done again.
         self._moving = [tensor for name, tensor in delta(self.sam).items() if name not in learned]
-        self._batches: Ahead[Batch] | None = None
+        self._batches: Prefetcher[Batch] | None = None
         self._rows: list[dict[str, Any]] = []
         self._asked_to_stop = False
         self._saved_at = time.monotonic()
@@ -161,7 +161,7 @@ class Trainer:
             KeyboardInterrupt: a second Ctrl-C; the last checkpoint stays.
         """
         try:
-            with Ahead(self._load, self.plan.updates) as self._batches:
+            with Prefetcher(self._load, self.plan.updates) as self._batches:
                 self._run()
             self._check_values(self._final())
             stopped = "early" if self.progress.stopped_early else "finished"
@@ -241,7 +241,7 @@ class Trainer:
             most_s: none is begun after so many seconds.
         """
         times: list[float] = []
-        with Ahead(self._load, most) as self._batches:
+        with Prefetcher(self._load, most) as self._batches:
             while len(times) < most and sum(times) < most_s:
                 start = time.monotonic()
                 try:

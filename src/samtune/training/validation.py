@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import torch
 from accelerate.utils import gather_object
 
+from samtune.array_store import ArrayStore
 from samtune.data import geometry_of, to_input
-from samtune.data.store import ArrayStore
 from samtune.data.views.restore import decide, to_original
 from samtune.metrics import SegmentationScores, merge
 from samtune.progress import say

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 import cv2
 import numpy as np
 
+from samtune.array_store import ArrayStore
 from samtune.data.images.decoding import IMAGE_SUFFIXES, decode, read_header
-from samtune.data.store import ArrayStore
 from samtune.errors import DataError
 from samtune.files import make_folder, whole
 from samtune.progress import track

@@ -1,10 +1,10 @@
-"""A store of arrays on disk, one memory-mapped file per key; what was computed once is not computed again.
+"""A cache of arrays on disk: one memory-mapped file per key.
 
-Files lie in 256 sub-folders, by the first two letters of their keys, so that no folder holds all of them. Keys are
-digests of all that the content depends on, so a stale entry cannot be found. Each file ends in a checksum of what it
-holds, behind the array, where NumPy does not look; a file without the right one counts as not there. Files are written
-whole or not at all; several processes and threads may share a store. The folder is `$SAMTUNE_CACHE`, else
-`~/.cache/samtune`; it may be deleted at any time, also while programs use it.
+Files are spread over 256 sub-folders by the first two letters of their keys. A key is a digest of everything that the
+array depends on, so an entry never goes stale. A checksum follows the array in each file, where NumPy does not read; an
+entry whose checksum does not fit counts as missing. Files are written atomically, and processes and threads may share a
+store. The folder is `$SAMTUNE_CACHE`, by default `~/.cache/samtune`; it may be deleted at any time, even while programs
+use it.
 """
 
 from __future__ import annotations
@@ -26,45 +26,44 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _TRAILER = struct.Struct("<8sQI")
-"""Name of the format, length of what precedes, CRC-32 of it."""
+"""Name of the format, length of the array's file content, its CRC-32."""
 
 _NAME = b"samtune1"
 
-
 TRIES = 5
-"""How often an entry is written again whose folder another process removed meanwhile."""
+"""Attempts to write an entry while other processes remove its folder."""
 
 
 class MissingEntry(LookupError):  # noqa: N818
-    """An entry is not in the store, or is not what was put there."""
+    """An entry is missing from the store, or damaged."""
 
 
 @dataclass(frozen=True)
 class ArrayStore:
-    """Arrays by key.
+    """Arrays by key, each in a file of its own.
 
     Attributes:
-        folder: made when the first array is put.
+        folder: the store's folder; created when the first array is written.
     """
 
     folder: Path
 
     @staticmethod
     def default() -> ArrayStore:
-        """The user's own store."""
+        """Return the store in the user's cache folder."""
         return ArrayStore(cache_folder())
 
     @staticmethod
     def key(*parts: object) -> str:
-        """A digest of everything that an array depends on."""
+        """Return the key of an array: the sha256 of the `repr` of everything that it depends on."""
         return hashlib.sha256("\n".join(map(repr, parts)).encode()).hexdigest()
 
     def file(self, key: str) -> Path:
-        """Where the array of a key lies, whether or not it is there."""
+        """Return the file of a key, whether or not it exists."""
         return self.folder / key[:2] / f"{key}.npy"
 
     def has(self, key: str) -> bool:
-        """Whether the array is there, in its full length; its content is verified when it is read."""
+        """Return whether the array exists in full length; the checksum is verified when it is read."""
         try:
             with self.file(key).open("rb") as stream:
                 size = stream.seek(0, io.SEEK_END)
@@ -75,10 +74,10 @@ class ArrayStore:
         return len(end) == _TRAILER.size and _TRAILER.unpack(end)[:2] == (_NAME, size - _TRAILER.size)
 
     def read(self, key: str) -> np.ndarray:
-        """The array of a key, in memory; the content is compared with its checksum.
+        """Read the array of a key into memory and verify its checksum.
 
         Raises:
-            MissingEntry: it is not there, or it is damaged.
+            MissingEntry: the entry is missing or damaged.
         """
         try:
             content = self.file(key).read_bytes()
@@ -88,10 +87,10 @@ class ArrayStore:
             raise MissingEntry(key) from error
 
     def get(self, key: str) -> np.ndarray:
-        """The array of a key, mapped from disk and read-only; the content is compared with its checksum first.
+        """Return the array of a key, read-only and memory-mapped, after its checksum was verified.
 
         Raises:
-            MissingEntry: it is not there, or it is damaged.
+            MissingEntry: the entry is missing or damaged.
         """
         file = self.file(key)
         try:
@@ -101,7 +100,7 @@ class ArrayStore:
             raise MissingEntry(key) from error
 
     def put(self, key: str, array: np.ndarray) -> None:
-        """Write an array; one that is there already is replaced by the same."""
+        """Write an array; an existing entry of this key is replaced."""
         stream = io.BytesIO()
         np.save(stream, array, allow_pickle=False)
         content = stream.getbuffer()
@@ -119,31 +118,31 @@ class ArrayStore:
                     raise
 
     def free_bytes(self) -> int:
-        """What is free on the disk that the store lies on."""
+        """Return the free bytes of the disk that holds the store."""
         existing = next(parent for parent in (self.folder, *self.folder.parents) if parent.exists())
         return shutil.disk_usage(existing).free
 
     def make_room(self, num_bytes: int) -> None:
-        """Make sure that so many bytes fit on the disk; what killed processes left half-written is removed.
+        """Check that `num_bytes` fit on the disk, after removing the partial files of killed processes.
 
         Raises:
-            DataError: they do not; says how much is missing and how to put the store elsewhere.
+            DataError: too little space is free; names both sizes and how to move the store.
         """
         for folder in self.folder.glob("[0-9a-f][0-9a-f]"):
             remove_partials(folder)
         free = self.free_bytes()
         if num_bytes > free:
             raise DataError(
-                f"The features need {num_bytes / 1e6:,.1f} MB on disk, but {free / 1e6:,.1f} MB are free at "
+                f"The features need {num_bytes / 1e6:,.1f} MB on disk, and {free / 1e6:,.1f} MB are free at "
                 f"{self.folder}; set SAMTUNE_CACHE to a folder on a larger disk, or use fewer views (--set views=2)."
             )
 
 
 def _verify(content: bytes) -> None:
-    """Compare a file's content with its checksum.
+    """Verify the checksum of a file's content.
 
     Raises:
-        ValueError: they differ.
+        ValueError: it does not fit.
     """
     payload, end = memoryview(content)[: -_TRAILER.size], content[-_TRAILER.size :]
     if len(end) != _TRAILER.size or _TRAILER.unpack(end) != (_NAME, len(payload), zlib.crc32(payload)):

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from samtune.data.store import ArrayStore, MissingEntry
+from samtune.array_store import ArrayStore, MissingEntry
 
 KEY = ArrayStore.key("an entry", 1)
 
