@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-import math
 import statistics
-from fractions import Fraction
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from samtune.errors import ShapeError
-from samtune.metrics.contour import boundary_f_measure, default_tolerance, hausdorff95, outline
-from samtune.metrics.distance import distance_to, nearest
+from samtune.metrics.contour import boundary_f_measure
 from samtune.metrics.measures import BalancedErrorScores, Case, ClassScores, ContourScores
-from samtune.metrics.summary import Mean
 from samtune.types import IGNORE
 from tests.metrics.cases import CASES, with_ignored
 
@@ -146,50 +141,6 @@ def test_a_class_that_never_occurs_is_none_and_enters_no_mean() -> None:
     assert result["miou_without_background_pooled"] == 1
 
 
-def naive_outline(mask: list[list[bool]]) -> list[tuple[int, int]]:
-    def there(i: int, j: int) -> bool:
-        return 0 <= i < len(mask) and 0 <= j < len(mask[0]) and mask[i][j]
-
-    return [
-        (i, j)
-        for i in range(len(mask))
-        for j in range(len(mask[0]))
-        if mask[i][j] and not all(there(i + a, j + b) for a, b in ((0, 1), (1, 0), (0, -1), (-1, 0)))
-    ]
-
-
-def naive_gaps(a: list[tuple[int, int]], b: list[tuple[int, int]], spacing: tuple[float, float]) -> list[float]:
-    """From each place of `a` to the nearest of `b`."""
-    return [min(math.hypot((i - k) * spacing[0], (j - m) * spacing[1]) for k, m in b) for i, j in a]
-
-
-def naive_percentile(values: list[float], share: float) -> float:
-    ordered = sorted(values)
-    place = share * (len(ordered) - 1)
-    low = math.floor(place)
-    high = min(low + 1, len(ordered) - 1)
-    return ordered[low] + (place - low) * (ordered[high] - ordered[low])
-
-
-@pytest.mark.parametrize("spacing", [(1.0, 1.0), (0.5, 0.5), (2.0, 0.7)])
-def test_outlines_follow_their_definitions(spacing: tuple[float, float]) -> None:
-    for case in CASES:
-        ours, theirs = case.predicted == 1, case.target == 1
-        a, b = naive_outline(ours.tolist()), naive_outline(theirs.tolist())
-        assert [(int(i), int(j)) for i, j in np.argwhere(outline(ours))] == a
-        found_f, found_hd = boundary_f_measure(ours, theirs, 1.5, spacing), hausdorff95(ours, theirs, spacing)
-        if not a or not b:
-            assert found_f == float(a == b)
-            assert found_hd == (0.0 if a == b else None)
-            continue
-        there, back = naive_gaps(a, b, spacing), naive_gaps(b, a, spacing)
-        precision = sum(gap <= 1.5 for gap in there) / len(there)
-        recall = sum(gap <= 1.5 for gap in back) / len(back)
-        expected = 2 * precision * recall / (precision + recall) if precision + recall else 0
-        assert found_f == pytest.approx(expected)
-        assert found_hd == pytest.approx(max(naive_percentile(there, 0.95), naive_percentile(back, 0.95)))
-
-
 def test_contour_scores_average_classes_and_count_what_has_no_distance() -> None:
     scores = ContourScores(2)
     empty = np.zeros((8, 8), np.uint8)
@@ -211,90 +162,3 @@ def test_contour_scores_average_classes_and_count_what_has_no_distance() -> None
     assert result["hd95_per_image_std"] == 1.0
     ignored = np.where(target == 1, IGNORE, 0).astype(np.uint8)
     assert ContourScores(1).add(Case("ignored", target, ignored)) == {"boundary_f": 1.0, "hd95": 0.0}
-
-
-def test_the_tolerance_is_a_share_of_the_diagonal_rounded_up() -> None:
-    assert default_tolerance((480, 640)) == 7
-    assert default_tolerance((10, 10)) == 1
-
-
-@pytest.mark.parametrize("spacing", [(1.0, 1.0), (3.0, 0.4)])
-def test_nearest_takes_the_leftmost_then_topmost_of_the_nearest(spacing: tuple[float, float]) -> None:
-    for seed in range(100):
-        rng = np.random.default_rng(seed)
-        mask = rng.random((int(rng.integers(1, 13)), int(rng.integers(1, 13)))) < rng.uniform(0.02, 0.5)
-        mask[tuple(rng.integers(0, n) for n in mask.shape)] = True
-        places = [(int(i), int(j)) for j, i in np.argwhere(mask.T)]
-        rows, cols = nearest(mask, spacing)
-        gaps = distance_to(mask, spacing)
-        for i, j in np.ndindex(mask.shape):
-            apart = [((k - i) * spacing[0]) ** 2 + ((m - j) * spacing[1]) ** 2 for k, m in places]
-            assert gaps[i, j] == pytest.approx(math.sqrt(min(apart)))
-            if spacing == (1.0, 1.0):
-                assert (int(rows[i, j]), int(cols[i, j])) == places[apart.index(min(apart))]
-    for function in (nearest, distance_to):
-        with pytest.raises(ShapeError, match="empty"):
-            function(np.zeros((3, 3), bool))
-
-
-def test_a_mean_is_exact_in_any_order_and_grouping() -> None:
-    values = [0.1, 1e16, 0.3, -1e16, 0.7, 1 / 3] * 20
-    one, parts = Mean(), [Mean(), Mean(), Mean()]
-    for index, value in enumerate(values):
-        one.add(value)
-        parts[index % 3].add(values[-1 - index])
-    joined = parts[0] + parts[1] + parts[2]
-    exact = sum(map(Fraction, values)) / len(values)
-    assert one.mean == joined.mean == float(exact)
-    assert one.std == joined.std == pytest.approx(statistics.pstdev(values))
-    same = Mean()
-    for _ in range(7):
-        same.add(0.3)
-    assert same.std == 0
-    same.add(None)
-    assert (same.num, same.num_undefined, same.mean) == (7, 1, 0.3)
-    assert (Mean().mean, Mean().std) == (None, None)
-    for wrong in (math.nan, math.inf):
-        with pytest.raises(ValueError, match="finite"):
-            same.add(wrong)
-
-
-def davis_outline(mask: Mask) -> Mask:
-    """DAVIS's `seg2bmap`: a pixel whose right, lower or lower right neighbour in the image is on the other side."""
-    high, wide = mask.shape
-    found = np.zeros_like(mask)
-    for row in range(high):
-        for col in range(wide):
-            for down, right in ((0, 1), (1, 0), (1, 1)):
-                if row + down < high and col + right < wide:
-                    found[row, col] |= mask[row + down, col + right] != mask[row, col]
-    return found
-
-
-def davis_f(predicted: Mask, target: Mask) -> float:
-    """Shares of outline pixels with one of the other's within the tolerance, without distance transforms."""
-    reach = math.ceil(0.008 * math.hypot(*target.shape))
-    places = [np.argwhere(davis_outline(mask)) for mask in (predicted, target)]
-    if not len(places[0]) or not len(places[1]):
-        return float(len(places[0]) == len(places[1]))
-    apart = np.linalg.norm(places[0][:, None] - places[1][None], axis=2)
-    precision, recall = (float((apart.min(axis) <= reach).mean()) for axis in (1, 0))
-    return 2 * precision * recall / (precision + recall) if precision + recall else 0.0
-
-
-def rectangle(rows: slice, columns: slice) -> Mask:
-    mask = np.zeros((60, 80), bool)
-    mask[rows, columns] = True
-    return mask
-
-
-def test_boundary_f_counts_the_edges_of_the_image_which_daviss_does_not() -> None:
-    """As docs/metrics.md says: near DAVIS's inside the image, higher where objects touch its edge."""
-    inside, shifted = rectangle(slice(20, 40), slice(20, 50)), rectangle(slice(20, 40), slice(23, 53))
-    assert boundary_f_measure(shifted, inside) == pytest.approx(davis_f(shifted, inside), abs=0.05)
-    whole = rectangle(slice(None), slice(None))
-    assert outline(whole)[0].all()
-    assert not davis_outline(whole).any()
-    left, wider = rectangle(slice(None), slice(0, 40)), rectangle(slice(None), slice(0, 50))
-    assert davis_f(wider, left) == 0, "the one border inside the image is 10 pixels off"
-    assert boundary_f_measure(wider, left) > 0.6, "the three edges of the image agree"

@@ -1,60 +1,53 @@
-"""Mean and deviation of a stream of values: exact, so that order and grouping do not matter."""
+"""Mean and standard deviation of values that arrive one by one."""
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
-from fractions import Fraction
+from dataclasses import dataclass, field
 
 
 @dataclass
 class Mean:
-    """A running mean; holds two sums, whatever came.
-
-    Values that are None are counted in `num_undefined` and enter nothing else.
+    """Running mean and standard deviation of scores; the order in which values arrive does not matter.
 
     Attributes:
-        num: values that entered.
-        num_undefined: how often None came.
+        values: the values so far.
+        num_undefined: how often the value was None; these enter neither mean nor deviation.
     """
 
-    num: int = 0
+    values: list[float] = field(default_factory=list)
     num_undefined: int = 0
-    _total: Fraction = Fraction(0)
-    _squares: Fraction = Fraction(0)
 
     def add(self, value: float | None) -> None:
-        """Take one value; None where it is not defined.
+        """Add one value; None where a score is not defined.
 
         Raises:
-            ValueError: the value is NaN or infinite: such a value must be None, and its case documented.
+            ValueError: the value is NaN or infinite.
         """
         if value is None:
             self.num_undefined += 1
-            return
-        if not math.isfinite(value):
-            raise ValueError(f"a value to be averaged must be finite or None, not {value}")
-        exact = Fraction(value)
-        self.num += 1
-        self._total += exact
-        self._squares += exact * exact
+        elif math.isfinite(value):
+            self.values.append(value)
+        else:
+            raise ValueError(f"Expected a finite value or None, got {value}.")
 
     def __add__(self, other: Mean) -> Mean:
-        return Mean(
-            self.num + other.num,
-            self.num_undefined + other.num_undefined,
-            self._total + other._total,
-            self._squares + other._squares,
-        )
+        return Mean(self.values + other.values, self.num_undefined + other.num_undefined)
+
+    @property
+    def num(self) -> int:
+        """Number of values that are not None."""
+        return len(self.values)
 
     @property
     def mean(self) -> float | None:
-        """The mean of the values; None where none came."""
-        return float(self._total / self.num) if self.num else None
+        """Mean of the values; None without any."""
+        return math.fsum(self.values) / self.num if self.values else None
 
     @property
     def std(self) -> float | None:
-        """The population standard deviation (divided by n); None where no value came."""
-        if not self.num:
+        """Population standard deviation of the values (divided by n); None without any."""
+        mean = self.mean
+        if mean is None:
             return None
-        return math.sqrt(self._squares / self.num - (self._total / self.num) ** 2)
+        return math.sqrt(math.fsum((value - mean) ** 2 for value in self.values) / self.num)
