@@ -28,7 +28,7 @@ CHILD = """
 import json, sys
 import torch
 from samtune.__main__ import main
-from samtune.training.memory import peak_bytes
+from samtune.system.memory import peak_bytes
 try:
     main()
 finally:

@@ -29,8 +29,9 @@ from measure import RESULTS, SIZES, environment, save, stock_model
 from samtune.bases import Sam
 from samtune.data import Dataset, make_samples, open_dataset
 from samtune.methods import METHODS, adapt, make_method, touches_encoder, trainable
+from samtune.system.memory import peak_bytes
 from samtune.training import TrainSettings, plan_run, train
-from samtune.training.memory import peak_bytes, waste
+from samtune.training.memory import waste
 from samtune.training.micro_batch import count_memory
 
 

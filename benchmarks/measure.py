@@ -25,7 +25,7 @@ from transformers import SamConfig, SamModel, SamVisionConfig
 
 from samtune.bases import META_SIZES
 from samtune.bases.precision import MATRIX_UNIT, VECTOR_UNIT, processor
-from samtune.training.memory import held_bytes, peak_bytes
+from samtune.system.memory import held_bytes, peak_bytes
 
 SPREAD = 0.02
 """Standard deviation of random weights."""

@@ -29,8 +29,8 @@ from samtune.data.views.restore import decide
 from samtune.methods import METHODS
 from samtune.predict import Predictor, load_predictor
 from samtune.predict.predictor import segment
+from samtune.system.memory import peak_bytes
 from samtune.training import TrainSettings, train
-from samtune.training.memory import peak_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -9,7 +9,7 @@ import samtune
 
 ROOT = Path(samtune.__file__).parent
 
-FLOOR = {"types", "errors", "progress", "files", "outputs", "spelling", "heap", "printable", "values", "inputs"}
+FLOOR = {"types", "errors", "progress", "files", "outputs", "spelling", "system", "printable", "values", "inputs"}
 FLOOR |= {"tensor_files", "array_store", "prefetch"}
 LEVEL_2 = {"bases", "data", "metrics", "losses", "opinions", "overlay"}
 UP_TO_4 = FLOOR | LEVEL_2 | {"methods", "adapters", "training", "predict"}

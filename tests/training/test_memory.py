@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 from contextlib import nullcontext
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,11 +12,8 @@ from samtune.bases.kernels import grid_bias
 from samtune.methods import adapt, make_method, penalty, task_loss
 from samtune.training import memory
 from samtune.training.memory import (
-    MEMORY_SHARE,
     LiveBytes,
     Load,
-    _left_in_group,
-    available_bytes,
     count_encoding,
     count_update,
 )
@@ -129,26 +125,6 @@ def test_the_fewest_parts_that_fit(room: int, parts: int) -> None:
     memory = UpdateMemory(first_bytes=100, more_bytes=30)
     assert parts_that_fit(memory, 8, room) == parts
     assert parts_that_fit(memory, 8, room, least=3) == max(3, parts)
-
-
-def test_the_limit_of_a_control_group(tmp_path: Path) -> None:
-    assert _left_in_group(tmp_path) is None
-    (tmp_path / "memory.max").write_text("max\n")
-    (tmp_path / "memory.current").write_text("600\n")
-    (tmp_path / "memory.stat").write_text("anon 1\ninactive_file 100\n")
-    assert _left_in_group(tmp_path) is None
-    (tmp_path / "memory.max").write_text("1000\n")
-    assert _left_in_group(tmp_path) == 500
-
-
-def test_processes_side_by_side_share_the_free_memory(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(memory, "_left_in_group", lambda: None)
-    monkeypatch.setattr(memory, "_field", lambda file, name: 1000)
-    assert available_bytes(torch.device("cpu")) == 1000
-    monkeypatch.setenv(MEMORY_SHARE, "0.5")
-    assert available_bytes(torch.device("cpu")) == 500
-    monkeypatch.setattr(memory, "_field", lambda file, name: None)
-    assert available_bytes(torch.device("cpu")) is None
 
 
 def test_recomputed_blocks_waste_more_of_the_heap(monkeypatch: pytest.MonkeyPatch) -> None:

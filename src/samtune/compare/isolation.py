@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from multiprocessing.reduction import ForkingPickler
 from typing import TYPE_CHECKING, Any
 
+from samtune.system.memory import MEMORY_SHARE
 from samtune.training.interruption import POLL_S, check
-from samtune.training.memory import MEMORY_SHARE
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -18,8 +18,8 @@ from samtune.compare.settings import COLOUR, STOCK, UNET, Cell, CompareSettings
 from samtune.compare.unet import UNET_SPEC, train_unet
 from samtune.methods import touches_encoder
 from samtune.predict.predictor import choose_device
+from samtune.system.memory import peak_bytes
 from samtune.training import RunFolder, train
-from samtune.training.memory import peak_bytes
 from samtune.types import Features
 
 if TYPE_CHECKING:

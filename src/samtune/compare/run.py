@@ -28,8 +28,8 @@ from samtune.outputs import OutputFolder
 from samtune.predict.predictor import choose_device
 from samtune.progress import say
 from samtune.report.comparison import KIND, check_comparison
+from samtune.system.memory import available_bytes
 from samtune.training import RunFolder, interruptible, locked
-from samtune.training.memory import available_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, TypeVar
 
 from samtune.data import list_images
 from samtune.errors import DataError
-from samtune.heap import trim
 from samtune.inputs import as_path
 from samtune.prefetch import Prefetcher
 from samtune.progress import say
+from samtune.system.heap import trim
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence

@@ -15,8 +15,9 @@ from samtune.data import split as split_dataset
 from samtune.data.views.orientation import find_orientation
 from samtune.methods import StartsFromData, trainable
 from samtune.progress import say
+from samtune.system.memory import available_bytes, held_bytes
 from samtune.training.features import CachedFeatures, encoder_id
-from samtune.training.memory import available_bytes, feature_bytes, held_bytes
+from samtune.training.memory import feature_bytes
 from samtune.training.recipe import choose_recipe, settle_views
 from samtune.training.setup import accelerator_of, adapt_and_plan, load_base, views_of
 from samtune.training.trial import Trial

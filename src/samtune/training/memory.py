@@ -1,4 +1,4 @@
-"""How much memory an update takes, counted without computing it; and how much there is.
+"""How much memory an update takes, counted without computing it.
 
 A twin of the model whose tensors have shapes and no content goes forward and backward as the model would, on the same
 paths (torch's fake tensors keep the device), while every tensor that comes and goes is counted. What the twin cannot
@@ -8,11 +8,8 @@ see is what a kernel takes for itself and what the allocator wastes; `CPU_WASTE`
 from __future__ import annotations
 
 import copy
-import os
-import sys
 import weakref
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -30,9 +27,6 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from samtune.bases import Sam
-
-MEMORY_SHARE = "SAMTUNE_MEMORY_SHARE"
-"""The environment's word for the share (0..1] of the free memory that this process may count on."""
 
 CPU_WASTE = 1.4
 """Resident memory of a process against the bytes of its tensors: the allocator's gaps, and what kernels take. Measured
@@ -164,45 +158,6 @@ def feature_bytes(sam: Sam, bytes_per_number: int = 4) -> int:
     return channels * height * width * bytes_per_number
 
 
-def available_bytes(device: torch.device) -> int | None:
-    """Memory that this process could still take on a device; None where that cannot be told.
-
-    On Linux what the system calls available, and no more than what the process's control group leaves; on a GPU what
-    is free, and what torch holds in reserve. Where processes run side by side, this one's share of it.
-    """
-    share = float(os.environ.get(MEMORY_SHARE, "1"))
-    if device.type == "cuda":
-        free, _ = torch.cuda.mem_get_info(device)
-        return int(share * free) + torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
-    if device.type != "cpu":
-        return None
-    found = [_field("/proc/meminfo", "MemAvailable"), _left_in_group()]
-    told = [value for value in found if value is not None]
-    return int(share * min(told)) if told else None
-
-
-def held_bytes(device: torch.device) -> int:
-    """Memory that this process holds: the tensors on a GPU, or all that is resident; 0 where that cannot be told."""
-    if device.type == "cuda":
-        return torch.cuda.memory_allocated(device)
-    return _field("/proc/self/status", "VmRSS") or peak_bytes(device)
-
-
-def peak_bytes(device: torch.device) -> int:
-    """The most that this process has held so far; 0 where that cannot be told."""
-    if device.type == "cuda":
-        return torch.cuda.max_memory_allocated(device)
-    peak = _field("/proc/self/status", "VmHWM")
-    if peak is not None:
-        return peak
-    try:
-        import resource
-    except ImportError:
-        return 0
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 1024
-
-
 def waste(device: torch.device, *, recompute: bool = False) -> float:
     """What bytes of tensors are multiplied by to be bytes of the device.
 
@@ -213,27 +168,3 @@ def waste(device: torch.device, *, recompute: bool = False) -> float:
     if device.type != "cpu":
         return 1.0
     return RECOMPUTED_WASTE if recompute else CPU_WASTE
-
-
-def _field(file: str, name: str) -> int | None:
-    """A size in kB of a file of /proc, in bytes."""
-    try:
-        lines = Path(file).read_text(encoding="utf-8").splitlines()
-    except OSError:
-        return None
-    return next((1024 * int(line.split()[1]) for line in lines if line.startswith(f"{name}:")), None)
-
-
-def _left_in_group(root: Path = Path("/sys/fs/cgroup")) -> int | None:
-    """What the control group's limit leaves; None without a limit. Files that it has read count as free."""
-    for limit, usage, stat in (
-        ("memory.max", "memory.current", "memory.stat"),
-        ("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes", "memory/memory.stat"),
-    ):
-        try:
-            most, used = (int((root / name).read_text()) for name in (limit, usage))
-            rows = dict(line.split() for line in (root / stat).read_text().splitlines())
-        except (OSError, ValueError):  # no such file, or the word "max"
-            continue
-        return max(0, most - used + int(rows.get("inactive_file", 0)))
-    return None

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from samtune.progress import say
-from samtune.training.memory import Load, available_bytes, count_update, plain_loss, waste
+from samtune.system.memory import available_bytes
+from samtune.training.memory import Load, count_update, plain_loss, waste
 from samtune.training.objective import Objective
 
 if TYPE_CHECKING:

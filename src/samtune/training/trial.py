@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from samtune.methods import fit_probe
+from samtune.system.memory import peak_bytes
 from samtune.training.features import FreshPixels, encoded_at_once
-from samtune.training.memory import count_encoding, feature_bytes, input_shape, peak_bytes, waste
+from samtune.training.memory import count_encoding, feature_bytes, input_shape, waste
 from samtune.training.micro_batch import USED, UpdateMemory, count_memory, parts_that_fit
 from samtune.training.run_folder import RunFolder
 from samtune.training.setup import autocast_of

@@ -6,8 +6,8 @@ import sys
 import pytest
 import torch
 
-from samtune import heap
-from samtune.training.memory import held_bytes
+from samtune.system import heap
+from samtune.system.memory import held_bytes
 
 PIECE, PIECES = 100_000, 400
 CPU = torch.device("cpu")

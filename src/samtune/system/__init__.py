@@ -1,0 +1,6 @@
+"""Facts of the machine: memory, and the C library's heap."""
+
+from samtune.system.heap import trim
+from samtune.system.memory import MEMORY_SHARE, available_bytes, held_bytes, peak_bytes
+
+__all__ = ["MEMORY_SHARE", "available_bytes", "held_bytes", "peak_bytes", "trim"]

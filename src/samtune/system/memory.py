@@ -1,0 +1,87 @@
+"""Memory of this process: how much is free, held, and was held at most.
+
+psutil answers for the machine and the process. What it does not know is read here: the limit of a Linux control
+group, and the peak of a Linux process.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+import psutil
+import torch
+
+MEMORY_SHARE = "SAMTUNE_MEMORY_SHARE"
+"""Environment variable with the share (0..1] of the free memory that this process may count on."""
+
+
+def available_bytes(device: torch.device) -> int | None:
+    """Return the memory that this process could still take on a device; None where the device does not say.
+
+    On a CPU it is what the system calls available, and no more than what the process's control group leaves; on a GPU
+    what is free, and what torch holds in reserve. Where processes run side by side, it is this one's share.
+    """
+    share = float(os.environ.get(MEMORY_SHARE, "1"))
+    if device.type == "cuda":
+        free, _ = torch.cuda.mem_get_info(device)
+        return int(share * free) + torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+    if device.type != "cpu":
+        return None
+    available, left = _system_bytes(), _left_in_group()
+    return int(share * (available if left is None else min(available, left)))
+
+
+def held_bytes(device: torch.device) -> int:
+    """Return the memory that this process holds: tensors on a GPU, or all that is resident."""
+    if device.type == "cuda":
+        return torch.cuda.memory_allocated(device)
+    return int(psutil.Process().memory_info().rss)
+
+
+def peak_bytes(device: torch.device) -> int:
+    """Return the most that this process has held so far: tensors on a GPU, or resident memory."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device)
+    peak = _linux_peak()
+    if peak is not None:
+        return peak
+    memory = psutil.Process().memory_info()
+    if hasattr(memory, "peak_wset"):  # Windows
+        return int(memory.peak_wset)
+    import resource
+
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024
+
+
+def _system_bytes() -> int:
+    return int(psutil.virtual_memory().available)
+
+
+def _linux_peak(file: Path = Path("/proc/self/status")) -> int | None:
+    """Return the peak of resident memory in bytes; None elsewhere.
+
+    `getrusage` is not asked on Linux: there its peak includes that of the program which started this one.
+    """
+    try:
+        lines = file.read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return None
+    return next((1024 * int(line.split()[1]) for line in lines if line.startswith("VmHWM:")), None)
+
+
+def _left_in_group(root: Path = Path("/sys/fs/cgroup")) -> int | None:
+    """Return what the control group's limit leaves; None without a limit. Files that it has read count as free."""
+    for limit, usage, stat in (
+        ("memory.max", "memory.current", "memory.stat"),
+        ("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes", "memory/memory.stat"),
+    ):
+        try:
+            most, used = (int((root / name).read_text()) for name in (limit, usage))
+            rows = dict(line.split() for line in (root / stat).read_text().splitlines())
+        except (OSError, ValueError):  # no such file, or the word "max"
+            continue
+        return max(0, most - used + int(rows.get("inactive_file", 0)))
+    return None
