@@ -8,19 +8,7 @@ import numpy as np
 import pytest
 
 from samtune.compare.curve import forecast
-from samtune.compare.statistics import difference, t_quantile, unit_table, variance_of_mean
-
-
-@pytest.mark.parametrize(
-    ("probability", "freedom", "expected"),
-    [
-        (0.975, 1, 12.7062), (0.975, 2, 4.30265), (0.975, 5, 2.57058), (0.975, 10, 2.22814), (0.95, 4, 2.13185),
-        (0.995, 2, 9.92484), (0.975, 29, 2.04523), (0.975, 30, 2.04227), (0.975, 100, 1.98397),
-        (0.975, 100_000, 1.95999),
-    ],
-)  # fmt: skip
-def test_quantiles_are_those_of_the_tables(probability: float, freedom: float, expected: float) -> None:
-    assert t_quantile(probability, freedom) == pytest.approx(expected, rel=2e-4)
+from samtune.compare.statistics import difference, unit_table, variance_of_mean
 
 
 def test_one_seed_is_the_paired_t_interval() -> None:
@@ -28,7 +16,7 @@ def test_one_seed_is_the_paired_t_interval() -> None:
     found = difference(values, np.zeros((1, 5)))
     error = values.std(ddof=1) / math.sqrt(5)
     assert found.mean == pytest.approx(0.21)
-    assert found.high - found.mean == pytest.approx(2.776445 * error, rel=1e-4)
+    assert found.high - found.mean == pytest.approx(2.776445 * error, rel=1e-6)
     assert (found.verdict, found.num_seeds, found.num_units) == ("better", 1, 5)
 
 

@@ -13,8 +13,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
+from scipy.special import stdtrit
 
-from samtune.compare.statistics import t_quantile, unit_table, variance_of_mean
+from samtune.compare.statistics import unit_table, variance_of_mean
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -95,7 +96,7 @@ def forecast(
     reach = math.inf
     if table.shape[1] > 1:
         variance, freedom = variance_of_mean(table)
-        reach = t_quantile((1 + INTERVAL) / 2, freedom) * math.sqrt(variance)
+        reach = float(stdtrit(freedom, (1 + INTERVAL) / 2)) * math.sqrt(variance)
     fitted = [float(iou_of_law(means, logs, x)) for x in (*logs, math.log(target))]
     return Forecast(
         num_images=tuple(map(float, num_images)),

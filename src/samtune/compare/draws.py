@@ -6,8 +6,10 @@ import random
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from samtune.data import split as split_dataset
-from samtune.data.images.duplicates import duplicate_groups, thumbnail
+from samtune.data.images.duplicates import duplicate_groups, linked_sets, thumbnail
 from samtune.errors import DataError
 from samtune.progress import track
 
@@ -103,33 +105,22 @@ def _overlap(dataset: Dataset, pool: list[int], max_shots: int, num_seeds: int) 
 
 def _units(dataset: Dataset, indices: list[int]) -> tuple[list[list[int]], list[str]]:
     """Sets of images that must stay together: of one group of the manifest, or (nearly) the same picture."""
-    parent = {index: index for index in indices}
-
-    def root(index: int) -> int:
-        while parent[index] != index:
-            parent[index] = parent[parent[index]]
-            index = parent[index]
-        return index
-
     together: dict[str, list[int]] = {}
     for index in indices:
         group = dataset.pairs[index].group
         if group is not None:
             together.setdefault(group, []).append(index)
     copies = _duplicates(dataset, indices)
-    for members in (*together.values(), *copies):
-        for member in members[1:]:
-            parent[root(member)] = root(members[0])
-    units: dict[int, list[int]] = {}
-    for index in indices:
-        units.setdefault(root(index), []).append(index)
+    position = {index: number for number, index in enumerate(indices)}
+    links = [(position[index], position[one[0]]) for one in (*together.values(), *copies) for index in one]
+    units = linked_sets(len(indices), [np.reshape(links, (-1, 2)).T])
     notes = []
     if copies:
         notes.append(
             f"{sum(map(len, copies))} images are copies or near-copies of one another ({len(copies)} sets): each set "
             "stays on one side of the test"
         )
-    return sorted(sorted(members) for members in units.values()), notes
+    return sorted(sorted(indices[item] for item in unit) for unit in units), notes
 
 
 def _duplicates(dataset: Dataset, indices: list[int]) -> list[list[int]]:

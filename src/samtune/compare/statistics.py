@@ -1,6 +1,6 @@
 """Differences between two rows with their chance: over seeds and test images at once, both crossed.
 
-The analysis, its assumptions and what it leaves out are in docs/design/compare.md. Plain numpy.
+The analysis, its assumptions and what it leaves out are in docs/design/compare.md.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
+from scipy.special import stdtrit
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -67,7 +68,7 @@ def difference(
     if num_units < 2:
         return Difference(mean, -math.inf, math.inf, num_seeds, num_units)
     variance, freedom = variance_of_mean(table)
-    reach = t_quantile((1 + LEVEL) / 2, freedom) * math.sqrt(variance)
+    reach = float(stdtrit(freedom, (1 + LEVEL) / 2)) * math.sqrt(variance)  # the quantile of Student's t
     return Difference(mean, mean - reach, mean + reach, num_seeds, num_units)
 
 
@@ -112,20 +113,3 @@ def variance_of_mean(table: NDArray[np.float64]) -> tuple[float, float]:
         total = max(squares[:2])
         freedom = float(seeds - 1 if squares[0] >= squares[1] else units - 1)
     return total / (seeds * units), max(1.0, freedom)
-
-
-def t_quantile(probability: float, freedom: float) -> float:
-    """Quantile of Student's t, by integration of its density: with t = sqrt(v) tan(a) it is cos(a)^(v - 1).
-
-    Args:
-        probability: above 0.5.
-        freedom: degrees of freedom v, 1 or more, not necessarily whole.
-    """
-    # Large v squeezes the mass toward a = 0: stretch the grid with it.
-    end = math.pi / 2 if freedom < 30 else math.atan(12 / math.sqrt(freedom))
-    angle = end * np.linspace(0, 1, 20_001)
-    density = np.cos(angle) ** (freedom - 1)
-    steps = (density[1:] + density[:-1]) / 2
-    share = np.concatenate([[0.0], np.cumsum(steps)])
-    share /= share[-1]
-    return float(math.sqrt(freedom) * math.tan(float(np.interp(2 * probability - 1, share, angle))))

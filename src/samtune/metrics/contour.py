@@ -1,11 +1,12 @@
 """Agreement of outlines: boundary F within a tolerance, and the 95th-percentile Hausdorff distance.
 
-The outline of a mask consists of its pixels with a 4-neighbour outside it. What lies beyond the edge of the image counts
-as outside, so every mask with a pixel has an outline.
+The outline of a mask consists of its pixels with a 4-neighbour outside it. What lies beyond the edge of the image
+counts as outside, so every mask with a pixel has an outline.
 
-Boundary F therefore differs from that of DAVIS, whose code marks a pixel where its right, lower or lower right neighbour
-within the image is on the other side: there a mask has no outline along the edge of the image, and one that fills the
-image has none at all. Where objects touch the edge, the long stretches along it, which are easy, raise F here.
+Boundary F therefore differs from that of DAVIS, whose code marks a pixel where its right, lower or lower right
+neighbour within the image is on the other side: there a mask has no outline along the edge of the image, and one that
+fills the image has none at all. Where objects touch the edge, the long stretches along it, which are easy, raise F
+here.
 """
 
 from __future__ import annotations

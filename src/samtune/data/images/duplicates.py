@@ -2,8 +2,15 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import cv2
 import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from numpy.typing import ArrayLike
 
 MIN_CORRELATION = 0.98
 """Thumbnails that correlate more than this are taken for near-duplicates (resized, a frame later)."""
@@ -23,31 +30,43 @@ def thumbnail(image: np.ndarray) -> np.ndarray:
 
 
 def duplicate_groups(thumbnails: list[np.ndarray], content_ids: list[str]) -> list[list[int]]:
-    """Groups of two or more indices whose images are equal or correlate above `MIN_CORRELATION`, chained.
+    """Return the groups of two or more indices whose images are equal or correlate above `MIN_CORRELATION`, chained.
 
     Args:
         thumbnails: one per image, from `thumbnail`.
         content_ids: sha256 of each image.
     """
-    parent = list(range(len(thumbnails)))
-
-    def root(index: int) -> int:
-        while parent[index] != index:
-            parent[index] = parent[parent[index]]
-            index = parent[index]
-        return index
-
+    if not thumbnails:
+        return []
     first: dict[str, int] = {}
-    for index, identity in enumerate(content_ids):
-        parent[root(index)] = root(first.setdefault(identity, index))
-    if thumbnails:
-        stack = np.stack(thumbnails)
+    same = [first.setdefault(identity, index) for index, identity in enumerate(content_ids)]
+    stack = np.stack(thumbnails)
+
+    def links() -> Iterator[ArrayLike]:
+        yield [same, list(range(len(same)))]
         for start in range(0, len(stack), CHUNK):
-            close = stack[start : start + CHUNK] @ stack.T > MIN_CORRELATION
-            for row, column in zip(*np.nonzero(close), strict=True):
-                if row + start < column:
-                    parent[root(int(column))] = root(int(row) + start)
-    groups: dict[int, list[int]] = {}
-    for index in range(len(parent)):
-        groups.setdefault(root(index), []).append(index)
-    return sorted(sorted(members) for members in groups.values() if len(members) > 1)
+            rows, columns = np.nonzero(stack[start : start + CHUNK] @ stack.T > MIN_CORRELATION)
+            yield np.stack([rows + start, columns])
+
+    return [members for members in linked_sets(len(stack), links()) if len(members) > 1]
+
+
+def linked_sets(num_items: int, links: Iterable[ArrayLike]) -> list[list[int]]:
+    """Return the sets of items that hang together through links, ordered by their first item; each item is in one.
+
+    Args:
+        num_items: items are the numbers below it.
+        links: arrays (2, n) of items; each item of the first row is linked with the one below it.
+    """
+    from scipy.sparse import coo_array  # slow to import
+    from scipy.sparse.csgraph import connected_components
+
+    labels = np.arange(num_items)
+    for pair in links:
+        ends = labels[np.asarray(pair, int)]
+        graph = coo_array((np.ones(ends.shape[1]), ends), shape=(num_items, num_items))
+        labels = connected_components(graph, directed=False)[1][labels]
+    sets: dict[int, list[int]] = {}
+    for item, label in enumerate(labels.tolist()):
+        sets.setdefault(label, []).append(item)
+    return list(sets.values())
