@@ -18,7 +18,7 @@ from samtune.adapters import load_specialist, read_card
 from samtune.data import open_dataset
 from samtune.data.views.orientation import Orientation
 from samtune.errors import ConfigError
-from samtune.methods import METHODS, FromPublication, Recipe, method_fields
+from samtune.methods import METHODS, Recipe, WithPaperRecipe, method_fields
 from samtune.methods.seam.recipes import CONV_LORA_RECIPE, SIDE_RECIPE, Augmentations
 from samtune.predict import evaluate, load_predictor
 from samtune.training import Plan, RunFolder, TrainSettings, plan_run, train
@@ -179,7 +179,7 @@ def test_auto_is_the_methods_own_recipe_and_paper_its_sources(name: str) -> None
     auto = choose_recipe(TrainSettings(method=name), 1)
     assert (auto.recipe, auto.square, auto.notes) == (METHODS[name].recipe, False, ())
     paper = choose_recipe(TrainSettings(method=name, recipe="paper"), 1)
-    known = isinstance(METHODS[name], FromPublication)
+    known = isinstance(METHODS[name], WithPaperRecipe)
     assert known == (name not in ("ptsam", "ptsam_encoder", "full", "probe"))
     assert paper.square == known
     assert (paper.recipe == METHODS[name].recipe) == (not known)

@@ -20,21 +20,21 @@ from samtune.methods.seam.core import (
     touches_encoder,
     trainable,
 )
-from samtune.methods.seam.recipes import FromPublication, Published, Recipe
+from samtune.methods.seam.recipes import PaperRecipe, Recipe, WithPaperRecipe
 from samtune.methods.seam.registry import METHODS, make_method, method_fields
 
 __all__ = [
     "METHODS",
     "Ensembled",
     "Foldable",
-    "FromPublication",
     "Method",
+    "PaperRecipe",
     "Penalised",
     "Probe",
-    "Published",
     "Recipe",
     "StartsFromData",
     "Supervised",
+    "WithPaperRecipe",
     "adapt",
     "adaptation",
     "cell_shares",

@@ -25,7 +25,7 @@ from torch import Tensor, nn
 
 from samtune.errors import ConfigError
 from samtune.methods.seam.core import check_free, train_decoder
-from samtune.methods.seam.recipes import BASELINE_PUBLISHED, Published, Recipe
+from samtune.methods.seam.recipes import BASELINE_PAPER, PaperRecipe, Recipe
 
 if TYPE_CHECKING:
     from samtune.bases import Sam
@@ -70,7 +70,7 @@ class Adapter:
     )
     starts_as_identity: ClassVar[bool] = True
     recipe: ClassVar[Recipe] = Recipe(learning_rate=5e-4, weight_decay=1e-2, updates=150, batch_size=4)
-    published: ClassVar[Published] = BASELINE_PUBLISHED
+    paper_recipe: ClassVar[PaperRecipe] = BASELINE_PAPER
 
     def __post_init__(self) -> None:
         if self.bottleneck < 1:

@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 from samtune.methods.seam.core import train_decoder
-from samtune.methods.seam.recipes import BASELINE_PUBLISHED, Published, Recipe
+from samtune.methods.seam.recipes import BASELINE_PAPER, PaperRecipe, Recipe
 
 if TYPE_CHECKING:
     from samtune.bases import Sam
@@ -37,7 +37,7 @@ class BitFit:
     )
     starts_as_identity: ClassVar[bool] = True
     recipe: ClassVar[Recipe] = Recipe(learning_rate=5e-4, weight_decay=1e-2, updates=150, batch_size=4)
-    published: ClassVar[Published] = BASELINE_PUBLISHED
+    paper_recipe: ClassVar[PaperRecipe] = BASELINE_PAPER
 
     def attach(self, sam: Sam, *, num_classes: int) -> None:
         """See `Method.attach`; trains tensors of the base, which then belong to the delta."""

@@ -57,7 +57,7 @@ from torch import Tensor, nn
 from samtune.errors import ConfigError, ShapeError
 from samtune.methods.parts.heads import NUM_QUERIES, Head, check_head, train_decoder_with
 from samtune.methods.seam.core import MaskTokens, drawn_on
-from samtune.methods.seam.recipes import CONV_LORA_PUBLISHED, Published, Recipe
+from samtune.methods.seam.recipes import CONV_LORA_PAPER, PaperRecipe, Recipe
 
 if TYPE_CHECKING:
     from samtune.bases import Sam
@@ -100,7 +100,7 @@ class ConvLoRA:
     name: ClassVar[str] = "conv_lora"
     source: ClassVar[str] = "Zhong et al., Convolution Meets LoRA, ICLR 2024, arXiv 2401.17868; AutoGluon f34ebb4f"
     recipe: ClassVar[Recipe] = Recipe(learning_rate=5e-4, weight_decay=1e-2, updates=150, batch_size=4)
-    published: ClassVar[Published] = replace(CONV_LORA_PUBLISHED, fields={"paper": True, "mask_tokens": "own"})
+    paper_recipe: ClassVar[PaperRecipe] = replace(CONV_LORA_PAPER, fields={"paper": True, "mask_tokens": "own"})
 
     def __post_init__(self) -> None:
         _check_numbers("conv_lora.", self.rank, self.num_experts, self.balance)

@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 from samtune.methods.parts.heads import NUM_QUERIES, Head, check_head, train_decoder_with
 from samtune.methods.ptsam import PTSAM, new_tokens, start_tokens
 from samtune.methods.seam.core import MaskTokens
-from samtune.methods.seam.recipes import CONV_LORA_PUBLISHED, Published, Recipe
+from samtune.methods.seam.recipes import CONV_LORA_PAPER, PaperRecipe, Recipe
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -57,7 +57,7 @@ class DecoderOnly:
         "baseline of Zhong et al., Convolution Meets LoRA, ICLR 2024, arXiv 2401.17868; AutoGluon f34ebb4f"
     )
     recipe: ClassVar[Recipe] = Recipe(learning_rate=3e-4, weight_decay=1e-2, updates=300, augmentation="flip")
-    published: ClassVar[Published] = replace(CONV_LORA_PUBLISHED, fields={"prompts": "none", "mask_tokens": "own"})
+    paper_recipe: ClassVar[PaperRecipe] = replace(CONV_LORA_PAPER, fields={"prompts": "none", "mask_tokens": "own"})
 
     def __post_init__(self) -> None:
         check_head("decoder_only", self.head, self.num_queries)

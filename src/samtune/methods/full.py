@@ -33,7 +33,7 @@ from torch import Tensor, nn
 from samtune.bases import ClassHeads
 from samtune.methods.parts.whole_decoder import WholeDecoder
 from samtune.methods.seam.core import check_free, drawn_on, train_decoder
-from samtune.methods.seam.recipes import BASELINE_PUBLISHED, Published, Recipe
+from samtune.methods.seam.recipes import BASELINE_PAPER, PaperRecipe, Recipe
 
 if TYPE_CHECKING:
     from samtune.bases import Sam
@@ -64,7 +64,7 @@ class Scratch:
     source: ClassVar[str] = "baseline of Zhong et al., Convolution Meets LoRA, ICLR 2024, arXiv 2401.17868"
     starts_as_identity: ClassVar[bool] = False
     recipe: ClassVar[Recipe] = Recipe(learning_rate=3e-4, weight_decay=5e-2, updates=1000, batch_size=4)
-    published: ClassVar[Published] = BASELINE_PUBLISHED
+    paper_recipe: ClassVar[PaperRecipe] = BASELINE_PAPER
 
     def attach(self, sam: Sam, *, num_classes: int) -> None:
         """See `Method.attach`."""

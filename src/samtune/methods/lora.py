@@ -27,7 +27,7 @@ from samtune.bases import ROLES
 from samtune.errors import ConfigError, MethodError
 from samtune.methods.parts.heads import NUM_QUERIES, Head, check_head, train_decoder_with
 from samtune.methods.seam.core import MaskTokens, drawn_on
-from samtune.methods.seam.recipes import CONV_LORA_PUBLISHED, Published, Recipe
+from samtune.methods.seam.recipes import CONV_LORA_PAPER, PaperRecipe, Recipe
 
 if TYPE_CHECKING:
     from samtune.bases import Block, Sam
@@ -59,7 +59,7 @@ class LoRA:
     name: ClassVar[str] = "lora"
     source: ClassVar[str] = "Hu et al., LoRA, ICLR 2022; Zhong et al., ICLR 2024, arXiv 2401.17868; AutoGluon f34ebb4f"
     recipe: ClassVar[Recipe] = Recipe(learning_rate=5e-4, weight_decay=1e-2, updates=150, batch_size=4)
-    published: ClassVar[Published] = replace(CONV_LORA_PUBLISHED, with_decoder={"mask_tokens": "own"})
+    paper_recipe: ClassVar[PaperRecipe] = replace(CONV_LORA_PAPER, with_decoder={"mask_tokens": "own"})
 
     def __post_init__(self) -> None:
         if self.rank < 1:

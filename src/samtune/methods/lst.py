@@ -35,7 +35,7 @@ from torch import Tensor, nn
 from samtune.bases.kernels.attention import attend, from_windows, to_windows
 from samtune.errors import ConfigError
 from samtune.methods.seam.core import check_free, train_decoder
-from samtune.methods.seam.recipes import BASELINE_PUBLISHED, Published, Recipe
+from samtune.methods.seam.recipes import BASELINE_PAPER, PaperRecipe, Recipe
 
 if TYPE_CHECKING:
     from samtune.bases import Call, Sam
@@ -57,7 +57,7 @@ class LST:
     source: ClassVar[str] = "Sung et al., LST, NeurIPS 2022, arXiv 2206.06522; the form for SAM is our own"
     starts_as_identity: ClassVar[bool] = True
     recipe: ClassVar[Recipe] = Recipe(learning_rate=5e-4, weight_decay=1e-2, updates=300, batch_size=4)
-    published: ClassVar[Published] = BASELINE_PUBLISHED
+    paper_recipe: ClassVar[PaperRecipe] = BASELINE_PAPER
 
     def __post_init__(self) -> None:
         if self.width < 1 or self.num_heads < 1 or self.width % self.num_heads:

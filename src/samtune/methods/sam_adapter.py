@@ -50,7 +50,7 @@ from samtune.methods.parts.frequency import high_frequency
 from samtune.methods.parts.stem import Stem, is_scrambled, scrambled
 from samtune.methods.parts.whole_decoder import WholeDecoder
 from samtune.methods.seam.core import check_free, drawn_on, train_decoder
-from samtune.methods.seam.recipes import SIDE_NOTE, SIDE_RECIPE, Published, Recipe, Variant
+from samtune.methods.seam.recipes import SIDE_NOTE, SIDE_RECIPE, PaperRecipe, Recipe, Variant
 
 if TYPE_CHECKING:
     from samtune.bases import Call, Sam
@@ -79,7 +79,7 @@ class SAMAdapter:
     source: ClassVar[str] = "Chen et al., SAM-Adapter, ICCVW 2023, arXiv 2304.09148; SAM-Adapter-PyTorch 665145d"
     starts_as_identity: ClassVar[bool] = False
     recipe: ClassVar[Recipe] = Recipe(learning_rate=2e-4, weight_decay=1e-2, updates=300, loss="ce_iou")
-    published: ClassVar[Published] = Published(
+    paper_recipe: ClassVar[PaperRecipe] = PaperRecipe(
         replace(SIDE_RECIPE, learning_rate=2e-4, epochs=20), SIDE_NOTE, one_class={"paper": True}
     )
     variants: ClassVar[tuple[Variant, ...]] = (

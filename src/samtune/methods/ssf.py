@@ -27,7 +27,7 @@ from torch import Tensor, nn
 
 from samtune.bases import ENCODER_ROLES, ROLES
 from samtune.methods.seam.core import drawn_on, train_decoder
-from samtune.methods.seam.recipes import BASELINE_PUBLISHED, Published, Recipe
+from samtune.methods.seam.recipes import BASELINE_PAPER, PaperRecipe, Recipe
 
 if TYPE_CHECKING:
     from samtune.bases import Sam
@@ -181,7 +181,7 @@ class SSF:
         "baseline of Zhong et al., ICLR 2024, arXiv 2401.17868"
     )
     recipe: ClassVar[Recipe] = Recipe(learning_rate=1e-3, weight_decay=1e-2, updates=150, batch_size=4)
-    published: ClassVar[Published] = BASELINE_PUBLISHED
+    paper_recipe: ClassVar[PaperRecipe] = BASELINE_PAPER
 
     @property
     def starts_as_identity(self) -> bool:

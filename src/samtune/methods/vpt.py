@@ -32,7 +32,7 @@ import torch
 from samtune.bases import EncoderPrompts
 from samtune.errors import ConfigError
 from samtune.methods.seam.core import check_free, train_decoder
-from samtune.methods.seam.recipes import BASELINE_PUBLISHED, Published, Recipe
+from samtune.methods.seam.recipes import BASELINE_PAPER, PaperRecipe, Recipe
 
 if TYPE_CHECKING:
     from samtune.bases import Sam
@@ -57,7 +57,7 @@ class VPT:
     )
     starts_as_identity: ClassVar[bool] = False
     recipe: ClassVar[Recipe] = Recipe(learning_rate=1e-3, updates=150, batch_size=4)
-    published: ClassVar[Published] = BASELINE_PUBLISHED
+    paper_recipe: ClassVar[PaperRecipe] = BASELINE_PAPER
 
     def __post_init__(self) -> None:
         if self.num_tokens < 1:

@@ -2,7 +2,7 @@
 
 auto    the method's own recipe; the number of images decides the updates (`settings.plan_run`), and the masks
         whether views are turned (`settle_views`)
-paper   what the method's source says (`methods.recipes.Published`), with the method's fields that bring back what
+paper   what the method's source says (`methods.seam.recipes.PaperRecipe`), with the method's fields that bring back what
         the default mends; a method whose source says nothing that is known is trained as by auto
 """
 
@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from samtune.methods import METHODS, FromPublication, make_method
+from samtune.methods import METHODS, WithPaperRecipe, make_method
 from samtune.progress import say
 from samtune.training.settings import has_updates
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from samtune.data.views.orientation import Orientation
-    from samtune.methods import Method, Published, Recipe
+    from samtune.methods import Method, PaperRecipe, Recipe
     from samtune.training.settings import TrainSettings
 
 COMPARABLE = (
@@ -62,8 +62,8 @@ def choose_recipe(settings: TrainSettings, num_classes: int) -> Chosen:
     recipe, notes = method.recipe, []
     if settings.recipe == "paper":
         kind = METHODS[settings.method]
-        if isinstance(kind, FromPublication):
-            published: Published = kind.published
+        if isinstance(kind, WithPaperRecipe):
+            published: PaperRecipe = kind.paper_recipe
             recipe = published.recipe
             fields = published.fields_for(num_classes, settings.method_fields)
             method = make_method(settings.method, **fields)
@@ -112,7 +112,7 @@ def settle_views(
     return replace(chosen, recipe=recipe, notes=(*chosen.notes, note))
 
 
-def _tell(settings: TrainSettings, published: Published, fields: dict[str, Any], num_classes: int) -> list[str]:
+def _tell(settings: TrainSettings, published: PaperRecipe, fields: dict[str, Any], num_classes: int) -> list[str]:
     """What the recipe sets, what the source leaves open, and what the user set against it."""
     from samtune.losses import ONE_CLASS
 

@@ -1,7 +1,7 @@
-"""How a method is trained: `Recipe`, the numbers; `Published`, those of its source; what several methods share of them.
+"""Training recipes of methods: `Recipe`, samtune's own numbers, and `PaperRecipe`, those of the method's source.
 
-A recipe is data. The loop that follows it is `training`; a method names its own as `recipe` and, where a source says
-how it was trained, as `published`.
+A recipe is data; `training.plan.resolve` turns it into a plan. A method names its own as `recipe` and, where its source
+says how it was trained, that one as `paper_recipe`.
 """
 
 from __future__ import annotations
@@ -13,16 +13,16 @@ if TYPE_CHECKING:
     from samtune.types import Averaging
 
 Schedule = Literal["warmup_cosine", "linear", "epoch_cosine"]
-"""Of the learning rate. warmup_cosine: linear rise over the first twentieth, then a cosine to one hundredth of the
+"""Learning-rate schedule. warmup_cosine: linear rise over the first twentieth, then a cosine to one hundredth of the
 peak. linear: from the peak to 0. epoch_cosine: a cosine to 1e-7, one value for each pass over the images."""
 
 Augmentations = Literal["auto", "varied", "upright", "flip"]
-"""Of the views: samtune's own mixture, the same without turns, or a left-right flip of every second view. auto: flip
-where the masks tell up from down (`data.orientation`), else varied."""
+"""Augmentation of the views. varied: samtune's own mixture. upright: the same without turns. flip: a left-right flip of
+every second view. auto: flip where the masks tell up from down (`data.views.orientation`), else varied."""
 
 LossSide = Literal["auto", "input", "logits"]
-"""Where logits and labels meet. input: logits are enlarged to the input's size. logits: of the labels, those at the
-middle of the logits' cells are taken. auto: the latter where a cell is four pixels wide or more, as SAM's are."""
+"""Resolution of the loss. input: logits are enlarged to the input's size. logits: labels are taken at the middle of the
+logits' cells. auto: the latter where a cell is four pixels wide or more, as SAM's are."""
 
 PUBLISHED_QUERIES = 10
 """Mask queries for several classes, as the authors' own test of Conv-LoRA's code has them."""
@@ -30,7 +30,7 @@ PUBLISHED_QUERIES = 10
 
 @dataclass(frozen=True)
 class Recipe:
-    """How a method is trained where the user says nothing.
+    """The training settings of a method that hold where the user gives none.
 
     Attributes:
         learning_rate: peak of the schedule (AdamW).
@@ -39,19 +39,19 @@ class Recipe:
         batch_size: images in an update.
         loss: a name `samtune.losses.segmentation_loss` knows; "auto" is BCE + Dice for one class,
             cross-entropy + Dice for more.
-        loss_side: where logits and labels meet.
+        loss_side: resolution of the loss.
         ema: decay of the running average of the trained tensors that is validated and kept; 0 for none.
         epochs: passes over the training images, in place of `updates`; None for the latter.
         schedule: of the learning rate.
         decay_all: decay vectors and numbers too.
         clip_norm: largest norm of an update's gradient, 0 for any.
         accumulate: parts of an update that go through the model one after the other.
-        augmentation: of the views.
+        augmentation: how views differ from the image.
         square: squash images to the model's square instead of padding them.
         evaluate_epochs: score the validation images once in a pass over the training images.
         patience: evaluations without a better score before the run stops, 0 for never.
-        few_tta: over which views of an image the predictions of a specialist are averaged that was trained on few
-            images, `training.settings.FEW_IMAGES` at most; others predict each image as it is.
+        few_tta: views over which predictions are averaged after training on few images, at most
+            `training.plan.FEW_IMAGES`; after more, each image is predicted as it is.
     """
 
     learning_rate: float = 1e-3
@@ -74,15 +74,15 @@ class Recipe:
 
 
 @dataclass(frozen=True)
-class Published:
-    """How a method's source trains it.
+class PaperRecipe:
+    """The training recipe of a method's source.
 
     Attributes:
         recipe: the numbers.
         note: what the source does not state or samtune does otherwise, as one sentence.
-        fields: hyper-parameters of the method that bring back what the default mends.
-        one_class: those of them that several classes do not have.
-        with_decoder: those of them that a method has only where it trains the mask decoder (`decoder=true`).
+        fields: hyper-parameters with which the method is the source's own form.
+        one_class: further ones that hold for one class only.
+        with_decoder: further ones that hold only where the mask decoder is trained (`decoder=true`).
         queries: several classes get mask queries (`methods.heads`), ten, or one more than there are classes.
     """
 
@@ -94,20 +94,17 @@ class Published:
     queries: bool = False
 
     def fields_for(self, num_classes: int, given: dict[str, Any]) -> dict[str, Any]:
-        """The hyper-parameters of the published form.
+        """Return the hyper-parameters of the published form, with the user's in their place where given.
 
         Args:
             num_classes: K.
-            given: the user's own, which win.
-
-        Returns:
-            Both together.
+            given: hyper-parameters that the user set.
         """
-        chosen = self.fields | (self.one_class if num_classes == 1 else {})
-        chosen |= self.with_decoder if given.get("decoder", True) else {}
+        fields = self.fields | (self.one_class if num_classes == 1 else {})
+        fields |= self.with_decoder if given.get("decoder", True) else {}
         if self.queries and num_classes > 1 and "head" not in given:
-            chosen |= {"head": "queries", "num_queries": max(PUBLISHED_QUERIES, num_classes + 1)}
-        return chosen | given
+            fields |= {"head": "queries", "num_queries": max(PUBLISHED_QUERIES, num_classes + 1)}
+        return fields | given
 
 
 @dataclass(frozen=True)
@@ -116,7 +113,7 @@ class Variant:
 
     Attributes:
         fields: hyper-parameters that differ from the defaults.
-        what: whose form it is, in a few words.
+        what: source of the form, in a few words.
     """
 
     fields: dict[str, Any]
@@ -124,11 +121,11 @@ class Variant:
 
 
 @runtime_checkable
-class FromPublication(Protocol):
+class WithPaperRecipe(Protocol):
     """A method whose source says how it was trained."""
 
-    published: ClassVar[Published]
-    """What the source says."""
+    paper_recipe: ClassVar[PaperRecipe]
+    """The recipe of the source."""
 
 
 CONV_LORA_RECIPE = Recipe(
@@ -152,10 +149,10 @@ _AS_CODED = (
     "chooses the step (theirs goes by the task)"
 )
 
-CONV_LORA_PUBLISHED = Published(CONV_LORA_RECIPE, f"{_AS_CODED}.", queries=True)
+CONV_LORA_PAPER = PaperRecipe(CONV_LORA_RECIPE, f"{_AS_CODED}.", queries=True)
 """Of `conv_lora`, `lora` and `decoder_only`, which the released code has; each adds fields of its own."""
 
-BASELINE_PUBLISHED = Published(
+BASELINE_PAPER = PaperRecipe(
     CONV_LORA_RECIPE,
     "it does not tell how its baselines were trained, so this is the one of Conv-LoRA; the decoder keeps SAM's mask "
     f"tokens 1 to 3, which the released code takes out; {_AS_CODED}.",

@@ -46,7 +46,7 @@ from samtune.errors import ConfigError, MethodError
 from samtune.methods.parts.frequency import high_frequency
 from samtune.methods.parts.stem import Stem, is_scrambled, scrambled
 from samtune.methods.seam.core import check_free
-from samtune.methods.seam.recipes import SIDE_NOTE, SIDE_RECIPE, Published, Recipe, Variant
+from samtune.methods.seam.recipes import SIDE_NOTE, SIDE_RECIPE, PaperRecipe, Recipe, Variant
 from samtune.methods.ts_sam.modules import FusionDecoder, Refinement, SideAdapter
 
 if TYPE_CHECKING:
@@ -81,7 +81,7 @@ class TSSAM:
     source: ClassVar[str] = "Yu et al., TS-SAM, arXiv 2408.01835; TS-SAM edd171c"
     starts_as_identity: ClassVar[bool] = False
     recipe: ClassVar[Recipe] = Recipe(learning_rate=8e-4, weight_decay=1e-2, updates=400, loss="ce_iou")
-    published: ClassVar[Published] = Published(SIDE_RECIPE, SIDE_NOTE, fields={"paper": True})
+    paper_recipe: ClassVar[PaperRecipe] = PaperRecipe(SIDE_RECIPE, SIDE_NOTE, fields={"paper": True})
     variants: ClassVar[tuple[Variant, ...]] = (Variant({"frequency": True}, "as published for shadows"),)
     earlier: ClassVar[dict[str, Any]] = {"stem": "equation"}
 
