@@ -14,9 +14,10 @@ import numpy as np
 import pytest
 
 from samtune import Specialist
-from samtune.config import CONFIG_FILE, claim_run, config_text, make_config, parse_toml, read_config
+from samtune.config import claim_run, config_text, make_config, parse_toml, read_config
 from samtune.errors import ConfigError, SamTuneError
 from samtune.printable import shown
+from samtune.run_folder import CONFIG_FILE
 from samtune.training import TrainSettings
 
 WHOLE, FINITE, SWITCH = "to be a whole number, got", "to be a finite number, got", "to be true or false, got"

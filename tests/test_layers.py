@@ -11,6 +11,7 @@ ROOT = Path(samtune.__file__).parent
 
 FLOOR = {"types", "errors", "progress", "files", "outputs", "spelling", "system", "printable", "values", "inputs"}
 FLOOR |= {"tensor_files", "array_store", "prefetch"}
+FLOOR |= {"run_folder", "comparison_folder"}
 LEVEL_2 = {"bases", "data", "metrics", "losses", "opinions", "overlay"}
 UP_TO_4 = FLOOR | LEVEL_2 | {"methods", "adapters", "training", "predict"}
 
@@ -23,6 +24,8 @@ ALLOWED: dict[str, set[str]] = {
     "inputs": {"errors", "printable"},
     "array_store": {"errors", "files"},
     "tensor_files": {"errors", "inputs", "printable"},
+    "run_folder": {"errors", "files", "inputs", "outputs"},
+    "comparison_folder": {"run_folder"},
     **{part: FLOOR for part in LEVEL_2},
     "methods": FLOOR | LEVEL_2,
     "adapters": FLOOR | LEVEL_2 | {"methods"},

@@ -27,13 +27,10 @@ from samtune.files import is_partial, make_folder, write_text
 from samtune.inputs import read_text
 from samtune.printable import one_line, shown
 from samtune.progress import say
+from samtune.run_folder import CONFIG_FILE, LOCK_FILE, RunFolder
 from samtune.spelling import did_you_mean
-from samtune.training.lock import LOCK_FILE
-from samtune.training.run_folder import RunFolder
 from samtune.training.settings import TrainSettings
 from samtune.values import settle
-
-CONFIG_FILE = "config.toml"
 
 
 @dataclass(frozen=True)
@@ -148,7 +145,7 @@ def claim_run(run: Path, config: RunConfig, *, resume: bool, page: bool = False)
         ConfigError: the folder holds something already and `resume` is not asked for, or holds another run; the
             settings that differ are named.
     """
-    file = run / CONFIG_FILE
+    file = RunFolder(run).config
     text = config_text(config)
     if resume:
         if not file.is_file():
@@ -173,11 +170,12 @@ def claim_run(run: Path, config: RunConfig, *, resume: bool, page: bool = False)
 
 def is_cut_off(run: Path, config: RunConfig, *, page: bool = False) -> bool:
     """Whether a folder holds a run of the same settings that came to no end, or with `page` to no page."""
-    folder, file = RunFolder(run), run / CONFIG_FILE
+    folder = RunFolder(run)
+    file = folder.config
     if not file.is_file():
         return False
     if folder.metrics.exists() and (
-        not page or (run / "report.html").exists() or folder.read_metrics()["stopped"] == "interrupted"
+        not page or folder.report.exists() or folder.read_metrics()["stopped"] == "interrupted"
     ):
         return False
     return not _differences(read_config(file), parse_toml(config_text(config), "these settings"))

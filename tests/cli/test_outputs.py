@@ -16,8 +16,7 @@ import pytest
 from samtune.cli import main
 from samtune.data import make_samples
 from samtune.outputs import LIST_FILE, OutputFolder
-from samtune.training import RunFolder
-from samtune.training.lock import LOCK_FILE
+from samtune.run_folder import LOCK_FILE, RunFolder
 from tests.cli.conftest import Run
 
 Words = tuple[object, ...]

@@ -31,7 +31,7 @@ from samtune.compare import (
 from samtune.compare.features import prepare
 from samtune.compare.isolation import ChildDied
 from samtune.compare.measure import measure
-from samtune.compare.run import FEATURES_FILE
+from samtune.comparison_folder import FEATURES_FILE
 from samtune.data import Dataset, make_samples, open_dataset
 from samtune.errors import ConfigError, DataError, WeightsError
 from samtune.predict import evaluate

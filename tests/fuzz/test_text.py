@@ -11,11 +11,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from samtune.cli.options import data_values, set_values
-from samtune.config import CONFIG_FILE, claim_run, config_text, make_config, parse_toml, read_config
+from samtune.config import claim_run, config_text, make_config, parse_toml, read_config
 from samtune.data.formats.folder import find_pairs
 from samtune.data.options import DataOptions
 from samtune.errors import SamTuneError
 from samtune.methods import make_method
+from samtune.run_folder import CONFIG_FILE
 from samtune.training import TrainSettings
 from tests.fuzz.guard import cases, survives
 from tests.fuzz.mutations import NAMES, damaged, swapped, values

@@ -16,8 +16,8 @@ from typing import Any
 import pytest
 
 from samtune.errors import ConfigError
+from samtune.run_folder import LOCK_FILE
 from samtune.training import locked
-from samtune.training.lock import LOCK_FILE
 from tests.training.tiny_run import run
 
 

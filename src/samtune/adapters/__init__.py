@@ -9,7 +9,6 @@ from samtune.adapters.storage import (
     put,
     save,
     saving_to,
-    specialist_folder,
 )
 
 __all__ = [
@@ -22,5 +21,4 @@ __all__ = [
     "read_card",
     "save",
     "saving_to",
-    "specialist_folder",
 ]

@@ -22,11 +22,12 @@ from torch import nn
 from samtune.adapters.card import CARD_FILE, CONFIG_FILE, TENSOR_FILE, AdapterCard, read_card, write_card
 from samtune.bases import EMBEDDED, META_SIZES, Sam, is_local
 from samtune.errors import ConfigError, MethodError, WeightsError
-from samtune.inputs import as_path, check_regular
+from samtune.inputs import check_regular
 from samtune.methods.seam.core import adapt, adaptation, delta
 from samtune.methods.seam.registry import method_fields, stored_method
 from samtune.outputs import OutputFolder
 from samtune.printable import one_line, shown
+from samtune.run_folder import SPECIALIST_KIND, specialist_folder
 from samtune.tensor_files import TensorHeader, check_finite, read_headers, tensors_of
 
 if TYPE_CHECKING:
@@ -80,7 +81,7 @@ def saving_to(folder: str | Path, *, overwrite: bool = False, inputs: Iterable[P
     Raises:
         OutputError: a file of a specialist's name is there that is not samtune's to replace.
     """
-    out = OutputFolder(Path(folder), "specialist", inputs=inputs, overwrite=overwrite)
+    out = OutputFolder(Path(folder), SPECIALIST_KIND, inputs=inputs, overwrite=overwrite)
     out.claim([TENSOR_FILE, CONFIG_FILE, CARD_FILE])
     return out
 
@@ -107,12 +108,6 @@ def save(sam: Sam, folder: str | Path, card: AdapterCard, *, overwrite: bool = F
         card = replace(card, adapter_sha256=hashlib.sha256(partial.read_bytes()).hexdigest())
     write_card(out, card, sum(tensor.numel() for tensor in tensors.values()))
     return card
-
-
-def specialist_folder(path: str | Path) -> Path:
-    """The specialist's folder of a run folder, or the folder itself."""
-    folder = as_path(path, WeightsError)
-    return folder / "specialist" if (folder / "specialist").is_dir() else folder
 
 
 def copy_specialist(path: str | Path, folder: str | Path, *, overwrite: bool = False) -> None:

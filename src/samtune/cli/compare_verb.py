@@ -30,6 +30,7 @@ from samtune.cli.options import (
     values_by_method,
 )
 from samtune.cli.output import emit, table
+from samtune.comparison_folder import ComparisonFolder
 from samtune.errors import ConfigError
 from samtune.printable import shown
 
@@ -157,7 +158,7 @@ def _suggest(comparison: Comparison, unlabelled: Path | None, num: int) -> tuple
         return None, None
     committee = Committee(comparison.runs(advice.keep, advice.shots), settings.base, settings.device)
     found = suggest(committee, comparison.job.dataset, unlabelled, num)
-    found.write_csv(comparison.folder / "suggestions.csv", overwrite=comparison.overwrite)
+    found.write_csv(ComparisonFolder(comparison.folder).suggestions, overwrite=comparison.overwrite)
     return found, committee
 
 
@@ -212,7 +213,7 @@ def _content(comparison: Comparison, suggestions: Suggestions | None, page: Path
         "failures": comparison.failures,
         "notes": list(comparison.notes),
         "interrupted": comparison.interrupted,
-        "csv": str(comparison.folder / "compare.csv"),
+        "csv": str(ComparisonFolder(comparison.folder).csv),
         "report": str(page),
     }
 
@@ -232,7 +233,7 @@ def _text(comparison: Comparison, suggestions: Suggestions | None, page: Path) -
     if suggestions is not None:
         lines += ["", *suggestion_sentences(suggestions, advice)]
         lines += [f"  {item.disagreement:.2f}  {item.file}" for item in suggestions.chosen[:10]]
-    return "\n".join([*lines, "", f"Cells:  {comparison.folder / 'compare.csv'}", f"Report: {page}"])
+    return "\n".join([*lines, "", f"Cells:  {ComparisonFolder(comparison.folder).csv}", f"Report: {page}"])
 
 
 def _regressions(comparison: Comparison) -> list[str]:

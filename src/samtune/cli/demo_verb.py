@@ -52,7 +52,7 @@ def _claim(out: Path) -> None:
         ConfigError: the folder holds anything else, or files of an earlier demo that were changed.
     """
     from samtune.outputs import OutputFolder
-    from samtune.training import RunFolder
+    from samtune.run_folder import RunFolder
 
     if out.is_dir() and any(out.iterdir()) and not (out / MARK).is_file():
         raise ConfigError(f"--out must be new, empty or an earlier demo, but {out} holds other files; choose another.")

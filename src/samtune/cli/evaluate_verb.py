@@ -32,6 +32,7 @@ from samtune.cli.options import (
 )
 from samtune.cli.output import emit, table
 from samtune.printable import one_line
+from samtune.run_folder import REPORT_FILE
 
 MAX_TOLD = 5
 """Of the images on which a baseline did better, this many are named to people; --json has them all."""
@@ -90,14 +91,14 @@ def evaluate(
     colour_tolerance: ColourTolerance = None,
     drawn_on: DrawnOn = None,
     device: Device = None,
-    report: Annotated[bool, typer.Option("--report/--no-report", help="Write RUN/report.html anew.")] = True,
+    report: Annotated[bool, typer.Option("--report/--no-report", help=f"Write RUN/{REPORT_FILE} anew.")] = True,
     overwrite: Overwrite = False,
     as_json: Json = False,
 ) -> None:
     """Score a specialist on annotated images, beside stock SAM and a probe on its features."""
-    from samtune.adapters import read_card, specialist_folder
+    from samtune.adapters import read_card
     from samtune.predict import evaluate as score
-    from samtune.predict import run_of
+    from samtune.run_folder import run_of, specialist_folder
     from samtune.specialist import open_for
 
     card = read_card(specialist_folder(specialist))
@@ -114,7 +115,8 @@ def evaluate(
     )
     options = data_options(values)
     dataset = open_for(card, images, masks, options or _trained_with(specialist))
-    run = run_of(specialist) if report else None
+    found = run_of(specialist) if report else None
+    run = None if found is None else found.path
     _check_outputs(run, per_image, dataset, overwrite)
     evaluation = score(
         specialist, dataset, base=base, unseen=unseen, protocol=protocol.value, at=at, spacing=spacing,
@@ -180,13 +182,13 @@ def _regressions(evaluation: Evaluation) -> list[str]:
 
 def _trained_with(specialist: Path) -> DataOptions | None:
     """How the run's own masks were read; None where that is not known."""
-    from samtune.config import CONFIG_FILE, make_config, read_config
-    from samtune.predict import run_of
+    from samtune.config import make_config, read_config
+    from samtune.run_folder import run_of
 
     run = run_of(specialist)
-    if run is None or not (run / CONFIG_FILE).is_file():
+    if run is None or not run.config.is_file():
         return None
-    return make_config(read_config(run / CONFIG_FILE)).data
+    return make_config(read_config(run.config)).data
 
 
 def _text(evaluation: Evaluation) -> str:

@@ -18,7 +18,8 @@ def info(
     """Print what is in a specialist."""
     from dataclasses import asdict
 
-    from samtune.adapters import read_card, specialist_folder
+    from samtune.adapters import read_card
+    from samtune.run_folder import specialist_folder
 
     folder = specialist_folder(specialist)
     content = asdict(read_card(folder))

@@ -66,11 +66,12 @@ def write_training_page(
         base: where to load the base from.
         device: as for `load_predictor`.
     """
-    from samtune.adapters import read_card, specialist_folder
+    from samtune.adapters import read_card
     from samtune.data.views.symmetries import IN_WORDS
     from samtune.predict import evaluate
     from samtune.progress import say
     from samtune.report import ReportPage, write_report
+    from samtune.run_folder import specialist_folder
 
     validation = _validation_part(result.run, dataset)
     if validation is None:
@@ -96,7 +97,7 @@ def write_training_page(
 
 def _validation_part(run: Path, dataset: Dataset) -> Dataset | None:
     """The images that the run validated on, at most `MAX_VALIDATION`; None where there are none."""
-    from samtune.training import RunFolder
+    from samtune.run_folder import RunFolder
 
     rows = RunFolder(run).read_split()["val"]
     stems = {row["stem"] for row in rows}
@@ -105,8 +106,9 @@ def _validation_part(run: Path, dataset: Dataset) -> Dataset | None:
 
 
 def _facts(run: Path) -> RunFacts:
-    from samtune.adapters import read_card, specialist_folder
+    from samtune.adapters import read_card
     from samtune.report import RunFacts
+    from samtune.run_folder import specialist_folder
 
     card = read_card(specialist_folder(run))
     metrics = _metrics(run)
@@ -129,7 +131,7 @@ def _facts(run: Path) -> RunFacts:
 
 
 def _metrics(run: Path) -> dict[str, Any]:
-    from samtune.training import RunFolder
+    from samtune.run_folder import RunFolder
 
     folder = RunFolder(run)
     return folder.read_metrics() if folder.metrics.is_file() else {}
@@ -137,7 +139,7 @@ def _metrics(run: Path) -> dict[str, Any]:
 
 def _history(run: Path) -> list[HistoryRow]:
     from samtune.report import HistoryRow
-    from samtune.training import RunFolder
+    from samtune.run_folder import RunFolder
 
     rows = []
     for row in RunFolder(run).read_history():

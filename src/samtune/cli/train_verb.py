@@ -31,6 +31,7 @@ from samtune.cli.options import (
 )
 from samtune.cli.output import emit, is_main_process
 from samtune.errors import ConfigError, SamTuneError
+from samtune.run_folder import REPORT_FILE, RunFolder
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -91,7 +92,7 @@ def train(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Estimate memory and time on this machine, and write nothing.")
     ] = False,
-    report: Annotated[bool, typer.Option("--report/--no-report", help="Write RUN/report.html.")] = True,
+    report: Annotated[bool, typer.Option("--report/--no-report", help=f"Write RUN/{REPORT_FILE}.")] = True,
     as_json: Json = False,
 ) -> None:
     """Train a specialist on images and masks."""
@@ -155,11 +156,11 @@ def run(
     Returns:
         The result, and what writes the page, or None where there is none to write.
     """
-    from samtune.config import CONFIG_FILE, claim_run, is_cut_off
+    from samtune.config import claim_run, is_cut_off
     from samtune.training import finished_result, interruptible, locked
     from samtune.training import train as train_specialist
 
-    told, dataset, validation = _read(given, words, [out / CONFIG_FILE if resume else None, file])
+    told, dataset, validation = _read(given, words, [RunFolder(out).config if resume else None, file])
     with locked(out, "run") if is_main_process() else nullcontext(), interruptible():
         new = not resume
         if is_main_process():
@@ -175,7 +176,7 @@ def run(
                 _release(out)
             raise
     wanted = report and is_main_process() and result.stopped != "interrupted"
-    if not wanted or (resume and (out / "report.html").is_file()):
+    if not wanted or (resume and RunFolder(out).report.is_file()):
         return result, None
 
     def write_page() -> Path:
@@ -213,8 +214,6 @@ def _read(
 
 def _release(out: Path) -> None:
     """Remove a run that failed before it had a checkpoint, so that the same command can be repeated."""
-    from samtune.training import RunFolder
-
     folder = RunFolder(out)
     if not (folder.last.exists() or folder.specialist.exists()):
         with suppress(SamTuneError, OSError):
@@ -232,5 +231,5 @@ def _text(result: TrainResult) -> str:
             f"Validation ({result.num_val} images, which chose the step): IoU {scores['iou_per_image']:.3f}, "
             f"Dice {scores['dice_per_image']:.3f} per image."
         )
-    lines.append(f"Specialist: {result.run / 'specialist'}")
+    lines.append(f"Specialist: {RunFolder(result.run).specialist}")
     return "\n".join(lines)

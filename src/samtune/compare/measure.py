@@ -16,10 +16,12 @@ from samtune.compare.features import frozen_features, load_base
 from samtune.compare.scoring import encode_and_decode, from_frozen, from_pixels, score
 from samtune.compare.settings import COLOUR, STOCK, UNET, Cell, CompareSettings
 from samtune.compare.unet import UNET_SPEC, train_unet
+from samtune.comparison_folder import ComparisonFolder
 from samtune.methods import touches_encoder
 from samtune.predict.predictor import choose_device
+from samtune.run_folder import RunFolder
 from samtune.system.memory import peak_bytes
-from samtune.training import RunFolder, train
+from samtune.training import train
 from samtune.types import Features
 
 if TYPE_CHECKING:
@@ -54,7 +56,7 @@ class Job:
 
     def run_folder(self, cell: Cell, digest: str) -> Path:
         """Where a method's training of this cell lives; cells of other settings have others."""
-        return self.folder / "runs" / f"{cell.name}-{digest[:12]}"
+        return ComparisonFolder(self.folder).runs / f"{cell.name}-{digest[:12]}"
 
     def support(self, cell: Cell) -> tuple[tuple[int, ...], tuple[int, ...]]:
         """Training and validation images of a cell, as indices into the whole data set."""

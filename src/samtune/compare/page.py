@@ -11,6 +11,7 @@ from samtune.compare.advice import interval
 from samtune.compare.isolation import isolated
 from samtune.compare.measure import label_maps
 from samtune.compare.settings import BASELINES, COLOUR, PROBE, STOCK, UNET
+from samtune.comparison_folder import SUGGESTIONS_FILE
 from samtune.data import read_image
 from samtune.methods import METHODS
 from samtune.overlay import overlay
@@ -149,7 +150,7 @@ def suggestion_sentences(suggestions: Suggestions | None, advice: Advice) -> tup
     first = (
         f"Of {suggestions.num_candidates:,} unlabelled images these {len(suggestions.chosen)} are where the "
         f"specialists of {advice.keep} from different draws disagree most, without "
-        "near-repeats; suggestions.csv has all of them."
+        f"near-repeats; {SUGGESTIONS_FILE} has all of them."
     )
     return (first, *(f"{note}." for note in suggestions.notes))
 

@@ -21,15 +21,15 @@ from samtune.compare.results import Results
 from samtune.compare.scoring import HEADLINE
 from samtune.compare.settings import STOCK, Cell, CompareSettings
 from samtune.compare.sharing import Division, divide, in_processes, one_by_one
-from samtune.compare.suggest import CSV_FILE as SUGGESTIONS_FILE
+from samtune.comparison_folder import CSV_FILE, FEATURES_FILE, KIND, PAGE_FILES, SUGGESTIONS_FILE, ComparisonFolder
 from samtune.errors import ConfigError, OutputError, SamTuneError
 from samtune.methods import METHODS
 from samtune.outputs import OutputFolder
 from samtune.predict.predictor import choose_device
 from samtune.progress import say
-from samtune.report.comparison import KIND, check_comparison
+from samtune.run_folder import RunFolder
 from samtune.system.memory import available_bytes
-from samtune.training import RunFolder, interruptible, locked
+from samtune.training import interruptible, locked
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -39,8 +39,6 @@ if TYPE_CHECKING:
     from samtune.data import Dataset
 
     Runner = Callable[..., Outcome]
-
-CSV_FILE, FEATURES_FILE = "compare.csv", "features.json"
 
 
 @dataclass(frozen=True)
@@ -123,7 +121,7 @@ def _compare(
         say(note + ".")
     job = Job(settings, dataset, draws.test, draws.pool, folder)
     features = _prepare(job, out, run or isolated)
-    store = CellStore(folder / "cells")
+    store = CellStore(ComparisonFolder(folder).cells)
     cells = settings.cells(dataset.num_classes)
     test = dataset.subset(draws.test).fingerprint()
     configs = {cell: configuration(job, cell, features["base_sha256"], test) for cell in cells}
@@ -157,8 +155,7 @@ def _take(folder: Path, dataset: Dataset, overwrite: bool) -> OutputFolder:
         raise ConfigError(f"Expected a folder for the comparison, got the run folder {folder}; choose another --out.")
     inputs = [file for pair in dataset.pairs for file in (pair.image, pair.mask)]
     out = OutputFolder(folder, KIND, inputs=inputs, overwrite=overwrite)
-    out.claim([CSV_FILE, FEATURES_FILE, SUGGESTIONS_FILE])
-    check_comparison(folder, overwrite=overwrite)
+    out.claim([CSV_FILE, FEATURES_FILE, SUGGESTIONS_FILE, *PAGE_FILES])
     return out
 
 
@@ -171,8 +168,7 @@ def _prepare(job: Job, out: OutputFolder, run: Runner) -> dict[str, Any]:
     if outcome.error is not None:
         raise SamTuneError(f"The frozen features could not be computed ({outcome.error}); no cell was started.")
     found: dict[str, Any] = outcome.value
-    file = job.folder / FEATURES_FILE
-    before = _read(file)
+    before = _read(ComparisonFolder(job.folder).features)
     total = {key: found[key] + before.get(key, 0) for key in ("num_encoded", "seconds")}
     if not found["num_encoded"]:
         total["seconds"] = before.get("seconds", 0.0)

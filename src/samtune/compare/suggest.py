@@ -11,6 +11,7 @@ import torch
 
 from samtune.adapters import load_specialist, put
 from samtune.bases import Sam
+from samtune.comparison_folder import KIND
 from samtune.data import list_images, read_image, to_input
 from samtune.data.images.duplicates import MIN_CORRELATION, thumbnail
 from samtune.data.views.restore import decide
@@ -19,7 +20,6 @@ from samtune.methods import delta, touches_encoder
 from samtune.outputs import OutputFolder
 from samtune.predict.predictor import choose_device
 from samtune.progress import track
-from samtune.report.comparison import KIND
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -32,8 +32,6 @@ if TYPE_CHECKING:
 
 SPECK = 1e-3
 """Share of an image that is added above and below the Dice, so that specks are no disagreement."""
-
-CSV_FILE = "suggestions.csv"
 
 
 @dataclass(frozen=True, eq=False)

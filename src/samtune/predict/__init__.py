@@ -1,6 +1,6 @@
 """Any image in, a mask at its original size out; folders of them; and the scores against annotations."""
 
-from samtune.predict.evaluation import Evaluation, evaluate, run_of, seen_ids
+from samtune.predict.evaluation import Evaluation, evaluate
 from samtune.predict.folder import Written, predict_folder
 from samtune.predict.predictor import Predictor, load_predictor, segment
 from samtune.predict.reading import find_images
@@ -15,7 +15,5 @@ __all__ = [
     "find_images",
     "load_predictor",
     "predict_folder",
-    "run_of",
-    "seen_ids",
     "segment",
 ]

@@ -10,7 +10,6 @@ Where the method leaves the encoder alone, an image is encoded once for all thre
 
 from __future__ import annotations
 
-import json
 from copy import deepcopy
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -18,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from samtune.adapters import load_base_of, load_specialist, read_card, specialist_folder
+from samtune.adapters import load_base_of, load_specialist, read_card
 from samtune.bases import Sam, compute_in
 from samtune.data.views.resizing import resize_labels
 from samtune.data.views.restore import decide
@@ -33,6 +32,7 @@ from samtune.predict.reading import read_ahead
 from samtune.predict.regressions import Regression, find_regressions
 from samtune.predict.scale import check_scale, undefined_notes
 from samtune.progress import say, track
+from samtune.run_folder import PROBE_FILE, SPLIT_FILE, run_of, specialist_folder
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -45,7 +45,6 @@ if TYPE_CHECKING:
     from samtune.types import Averaging, Features
 
 SPECIALIST, STOCK, PROBE = "specialist", "stock_sam", "probe"
-SPLIT_FILE, PROBE_FILE = "split.json", "probe.safetensors"
 PER_IMAGE = "scores of each image"
 """In the list of what samtune wrote to a folder."""
 
@@ -321,38 +320,14 @@ def load_rows(path: str | Path, base: str | Path | None, device: str | None) -> 
             f"{len(card.class_names)} classes."
         )
     run = run_of(path)
-    if run is not None and (run / PROBE_FILE).is_file():
-        floors[PROBE] = Probe.load(run / PROBE_FILE).logits
+    if run is not None and run.probe.is_file():
+        floors[PROBE] = Probe.load(run.probe).logits
     else:
         notes.append(f"There is no row for the probe: no {PROBE_FILE} of a run lies beside {path}.")
     decoders: dict[str, Callable[[Features], Tensor]] = {SPECIALIST: sam.decode}
     if shares_encoder:
         return Rows(sam, None, decoders | floors, {}, card.threshold, tuple(notes))
     return Rows(sam, stock, decoders, floors, card.threshold, tuple(notes))
-
-
-def run_of(path: str | Path) -> Path | None:
-    """The run folder that a specialist lies in; None for a specialist folder on its own."""
-    folder = Path(path).resolve()
-    if (folder / "specialist").is_dir():
-        return Path(path)
-    if folder.name == "specialist" and (folder.parent / SPLIT_FILE).is_file():
-        return folder.parent
-    return None
-
-
-def seen_ids(run: Path, parts: tuple[str, ...] = ("train", "val")) -> frozenset[str]:
-    """Content ids of the images in these parts of a run's split.
-
-    Raises:
-        DataError: split.json is broken.
-    """
-    file = run / SPLIT_FILE
-    try:
-        record = json.loads(file.read_text(encoding="utf-8"))
-        return frozenset(row["content_id"] for part in parts for row in record[part] if row["content_id"])
-    except (ValueError, KeyError, TypeError) as error:
-        raise DataError(f"{file} must be the JSON that training wrote, but it is broken ({error!r}).") from error
 
 
 @dataclass(frozen=True)
@@ -400,8 +375,8 @@ def _compare_classes(card: AdapterCard, dataset: Dataset, path: str) -> list[str
 def _seen(path: str | Path, unseen: bool, notes: list[str]) -> frozenset[str]:
     """Content ids of the images of the run; told where they are not known."""
     run = run_of(path)
-    if run is not None and (run / SPLIT_FILE).is_file():
-        return seen_ids(run)
+    if run is not None and run.split.is_file():
+        return run.seen_ids()
     if unseen:
         raise ConfigError(
             f"--unseen needs the run folder, whose {SPLIT_FILE} says which images it saw, but {path} has "

@@ -7,7 +7,6 @@ from samtune.report.comparison import (
     GroupRow,
     Suggested,
     WorseImage,
-    check_comparison,
     write_comparison,
 )
 from samtune.report.examples import Example, choose_examples
@@ -25,7 +24,6 @@ __all__ = [
     "RunFacts",
     "Suggested",
     "WorseImage",
-    "check_comparison",
     "check_report",
     "choose_examples",
     "duration",

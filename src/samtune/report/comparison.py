@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import matplotlib as mpl
 
+from samtune.comparison_folder import COSTS, KIND, QUALITY_BY_IMAGES, QUALITY_BY_TRAINED, figure_file
 from samtune.outputs import OutputFolder
 from samtune.overlay import PREDICTION_COLOUR, TRUTH_COLOUR
 from samtune.printable import printable
@@ -16,6 +17,7 @@ from samtune.report import words
 from samtune.report.examples import Example, data_uri, embedded, shown
 from samtune.report.figures import STYLE
 from samtune.report.rendering import render
+from samtune.run_folder import REPORT_FILE
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -24,12 +26,6 @@ if TYPE_CHECKING:
     import numpy as np
     from matplotlib.figure import Figure
     from numpy.typing import NDArray
-
-FIGURES = ("quality_by_images", "quality_by_trained", "costs")
-"""Names of the figures, also of their files."""
-
-KIND = "comparison"
-"""In the list of what samtune wrote to a folder."""
 
 
 @dataclass(frozen=True)
@@ -186,15 +182,6 @@ class ComparisonPage:
     notes: Sequence[str] = field(default_factory=tuple)
 
 
-def check_comparison(folder: Path, *, overwrite: bool = False) -> None:
-    """Check that the page and the figures of a comparison may be written, before what they say is computed.
-
-    Raises:
-        OutputError: a file of their names was not written by samtune, or was changed since.
-    """
-    OutputFolder(folder, KIND, overwrite=overwrite).claim(["report.html", *(f"figures/{name}.svg" for name in FIGURES)])
-
-
 def write_comparison(folder: Path, page: ComparisonPage, *, overwrite: bool = False) -> Path:
     """Write `report.html` and the figures as files of their own.
 
@@ -212,9 +199,9 @@ def write_comparison(folder: Path, page: ComparisonPage, *, overwrite: bool = Fa
     """
     with mpl.rc_context(STYLE):
         drawn: dict[str, Figure | None] = {
-            "quality_by_images": figures.quality_by_images(page.rows, page.fit),
-            "quality_by_trained": figures.quality_by_trained(page.rows),
-            "costs": figures.costs(page.rows),
+            QUALITY_BY_IMAGES: figures.quality_by_images(page.rows, page.fit),
+            QUALITY_BY_TRAINED: figures.quality_by_trained(page.rows),
+            COSTS: figures.costs(page.rows),
         }
     html = render(
         "comparison.html.jinja",
@@ -229,10 +216,10 @@ def write_comparison(folder: Path, page: ComparisonPage, *, overwrite: bool = Fa
     out = OutputFolder(folder, KIND, overwrite=overwrite)
     for name, figure in drawn.items():
         if figure is None:
-            out.remove(f"figures/{name}.svg")
+            out.remove(figure_file(name))
         else:
-            out.write_text(f"figures/{name}.svg", figures.svg(figure))
-    return out.write_text("report.html", printable(html))
+            out.write_text(figure_file(name), figures.svg(figure))
+    return out.write_text(REPORT_FILE, printable(html))
 
 
 def _table_row(row: ComparedRow, shots: tuple[int, ...]) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from samtune.printable import printable
 from samtune.report import figures, words
 from samtune.report.examples import Example, embedded
 from samtune.report.rendering import render
+from samtune.run_folder import REPORT_FILE, REPORT_KIND
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -19,9 +20,6 @@ if TYPE_CHECKING:
 
     from markupsafe import Markup
 
-REPORT_FILE = "report.html"
-KIND = "report"
-"""In the list of what samtune wrote to a run folder."""
 
 MAX_HISTORY_ROWS = 200
 """Of a longer history the table shows every n-th row, each row with a validation score, and the last."""
@@ -99,7 +97,7 @@ def check_report(run: Path, *, overwrite: bool = False) -> None:
     Raises:
         OutputError: there is a report that samtune did not write, or that was changed since.
     """
-    OutputFolder(run, KIND, overwrite=overwrite).claim([REPORT_FILE])
+    OutputFolder(run, REPORT_KIND, overwrite=overwrite).claim([REPORT_FILE])
 
 
 def write_report(path: Path, page: ReportPage, *, overwrite: bool = False) -> Path:
@@ -132,7 +130,7 @@ def write_report(path: Path, page: ReportPage, *, overwrite: bool = False) -> Pa
         truth_rgb=TRUTH_COLOUR,
         prediction_rgb=PREDICTION_COLOUR,
     )
-    return OutputFolder(file.parent, KIND, overwrite=overwrite).write_text(file.name, printable(html))
+    return OutputFolder(file.parent, REPORT_KIND, overwrite=overwrite).write_text(file.name, printable(html))
 
 
 def _main_row(page: ReportPage) -> Mapping[str, Any] | None:

@@ -15,13 +15,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from samtune import __version__
-from samtune.config import CONFIG_FILE, RunConfig, claim_run
+from samtune.config import RunConfig, claim_run
 from samtune.data import open_dataset
 from samtune.errors import ConfigError, DataError, OutputError
 from samtune.outputs import OutputFolder
 from samtune.predict import evaluate
 from samtune.progress import say
-from samtune.training import RunFolder, TrainSettings, finished_result, interruptible, locked, train
+from samtune.run_folder import RunFolder
+from samtune.training import TrainSettings, finished_result, interruptible, locked, train
 
 if TYPE_CHECKING:
     from samtune.data import Dataset
@@ -172,7 +173,7 @@ def _read(file: Path) -> dict[str, Any]:
 def _train(settings: TrainSettings, column: Column, plan: Plan, run: Path) -> Path:
     """Train a run, or go on with it; one that is finished is left as it is."""
     images = _place(column.train, plan.data)
-    started = (run / CONFIG_FILE).is_file()
+    started = RunFolder(run).config.is_file()
     dataset = open_dataset(images)
     with locked(run, "run"):
         claim_run(run, RunConfig(images, data=dataset.options, train=settings), resume=started)

@@ -1,11 +1,11 @@
 """One loop for all methods: settings, the schedule of batches, cached features, checkpoints, the run folder."""
 
+from samtune.run_folder import RunFolder
 from samtune.training.divergence import Diverged
 from samtune.training.estimate import Estimate, estimate_run
 from samtune.training.interruption import interruptible
 from samtune.training.lock import locked
 from samtune.training.run import TrainResult, finished_result, read_result, train
-from samtune.training.run_folder import RunFolder
 from samtune.training.settings import Plan, TrainSettings, plan_run
 
 __all__ = [

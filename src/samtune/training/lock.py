@@ -18,11 +18,10 @@ from typing import TYPE_CHECKING, Any
 from samtune.errors import ConfigError
 from samtune.files import reported
 from samtune.progress import say
+from samtune.run_folder import LOCK_FILE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-LOCK_FILE = "samtune.lock"
 
 _held: dict[Path, int] = {}
 """Folders that this process holds, and by which thread."""

@@ -23,6 +23,7 @@ from samtune.errors import ConfigError, DataError, OutputError
 from samtune.files import make_folder, write_json
 from samtune.methods import StartsFromData, fit_probe, trainable
 from samtune.progress import say
+from samtune.run_folder import METRICS_FILE, RunFolder
 from samtune.training.data_record import check_data, data_record
 from samtune.training.features import (
     CachedFeatures,
@@ -34,7 +35,6 @@ from samtune.training.interruption import check, interruptible
 from samtune.training.lock import locked
 from samtune.training.micro_batch import choose_parts
 from samtune.training.recipe import Chosen, choose_recipe, settle_views
-from samtune.training.run_folder import RunFolder
 from samtune.training.setup import accelerator_of, adapt_and_plan, autocast_of, load_base, views_of
 from samtune.training.trainer import COLLAPSE_SHARE, Trainer
 from samtune.training.validation import Validation
@@ -350,7 +350,7 @@ def read_result(run: Path) -> TrainResult:
     """
     folder = RunFolder(run)
     if not folder.metrics.is_file():
-        raise ConfigError(f"{run} must hold a finished run, but it has no metrics.json; train it, or --resume.")
+        raise ConfigError(f"{run} must hold a finished run, but it has no {METRICS_FILE}; train it, or --resume.")
     stored = folder.read_metrics()
     names = [name for name in TrainResult.__dataclass_fields__ if name != "run"]
     try:

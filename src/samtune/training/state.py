@@ -18,14 +18,13 @@ from safetensors.torch import save_file
 
 from samtune.errors import ConfigError, WeightsError
 from samtune.files import make_folder, whole
+from samtune.run_folder import STATE_FILE
 from samtune.tensor_files import UNREADABLE
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from torch import Tensor
-
-STATE_FILE = "state.safetensors"
 
 
 @dataclass

@@ -44,8 +44,8 @@ if TYPE_CHECKING:
     from accelerate import Accelerator
 
     from samtune.bases import Sam
+    from samtune.run_folder import RunFolder
     from samtune.training.features import Source
-    from samtune.training.run_folder import RunFolder
     from samtune.training.settings import Plan
     from samtune.training.validation import Validation
 

@@ -16,11 +16,11 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from samtune.methods import fit_probe
+from samtune.run_folder import RunFolder
 from samtune.system.memory import peak_bytes
 from samtune.training.features import FreshPixels, encoded_at_once
 from samtune.training.memory import count_encoding, feature_bytes, input_shape, waste
 from samtune.training.micro_batch import USED, UpdateMemory, count_memory, parts_that_fit
-from samtune.training.run_folder import RunFolder
 from samtune.training.setup import autocast_of
 from samtune.training.trainer import Trainer
 from samtune.training.validation import REMEMBERED_BYTES, Validation
