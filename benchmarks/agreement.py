@@ -22,7 +22,7 @@ from results_nano import SETS
 
 from samtune.bases import Sam, keep_frozen_low
 from samtune.data import open_dataset, to_input
-from samtune.data.views.restore import decide, to_original
+from samtune.segment import decide, to_original
 from samtune.types import Prompt
 
 

@@ -23,12 +23,12 @@ from results_nano import SETS, Frozen, iou, over_seeds, parsed, parser, predicte
 from sets import SHOTS, scored_part
 
 from samtune.adapters import load_specialist
+from samtune.averaging import ProbabilityMean
 from samtune.bases import Sam
 from samtune.data import to_input
-from samtune.data.views.restore import decide, to_original
 from samtune.data.views.symmetries import SYMMETRIES, turned, turned_back
 from samtune.methods import touches_encoder
-from samtune.opinions import OpinionPool
+from samtune.segment import decide, to_original
 from samtune.training import TrainSettings, train
 
 if TYPE_CHECKING:
@@ -110,12 +110,12 @@ class Turned:
     def decoded(self, indices: Iterable[int], sam: Sam, averaging: Averaging) -> Iterator[tuple[int, np.ndarray]]:
         """Label maps from the average over symmetries, as `predict --tta` has it."""
         for index in indices:
-            pool = OpinionPool()
+            mean = ProbabilityMean()
             for symmetry in SYMMETRIES[averaging]:
                 features, geometry = self._at(index, symmetry)
                 with torch.inference_mode():
-                    pool.add(turned_back(to_original(sam.decode(features)[0], geometry), symmetry))
-            yield index, decide(pool.logits()).numpy()
+                    mean.add(turned_back(to_original(sam.decode(features)[0], geometry), symmetry))
+            yield index, decide(mean.logits()).numpy()
 
     def _at(self, index: int, symmetry: int) -> tuple[Features, Geometry]:
         if symmetry == 0:

@@ -25,10 +25,9 @@ from sets import IDS, SHOTS, open_set, scored_part
 from samtune.bases import Sam
 from samtune.compare.isolation import isolated
 from samtune.data import Dataset
-from samtune.data.views.restore import decide
 from samtune.methods import METHODS
 from samtune.predict import Predictor, load_predictor
-from samtune.predict.predictor import segment
+from samtune.segment import decide, segment
 from samtune.system.memory import peak_bytes
 from samtune.training import TrainSettings, train
 

@@ -25,11 +25,11 @@ from sets import SHOTS, VAL, open_set
 from samtune.adapters import load_specialist
 from samtune.bases import Sam
 from samtune.compare import COLOUR_SPEC, UNET_SPEC, colour_planes, fit_colour, train_unet
-from samtune.compare.scoring import HEADLINE, encode_and_decode, from_pixels, score
-from samtune.data import Dataset, split, to_input
-from samtune.data.views.restore import decide, to_original
+from samtune.compare.scoring import HEADLINE, from_images, score
+from samtune.data import Dataset, split
 from samtune.files import write_text
 from samtune.methods import Probe, touches_encoder
+from samtune.segment import PixelEncoder, decide, encode, full_size, prepare
 from samtune.training import TrainSettings, train
 from samtune.types import Features
 
@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 
     import numpy as np
 
+    from samtune.segment import Decoder
     from samtune.types import Geometry
 
 SETS = ("dsb2018_nuclei", "weizmann_horses", "kvasir_seg", "crackforest", "rice_leaf_disease")
@@ -55,9 +56,9 @@ class Frozen:
         self.dataset = open_set(name, folder)
         self.features: list[tuple[Features, Geometry]] = []
         for index in range(len(self.dataset)):
-            pixels, geometry = to_input(self.dataset.image(index), sam.spec)
+            inputs = prepare([self.dataset.image(index)], sam.spec)
             with torch.inference_mode():
-                self.features.append((sam.encode(pixels[None]), geometry))
+                self.features.append((encode(sam, inputs), inputs.geometries[0]))
 
     def decoded(
         self, indices: Iterable[int], decode: Callable[[Features], torch.Tensor]
@@ -66,8 +67,8 @@ class Frozen:
         for index in indices:
             features, geometry = self.features[index]
             with torch.inference_mode():
-                logits = decode(features)
-            yield index, decide(to_original(logits[0], geometry)).numpy()
+                (logits,) = full_size(decode(features), (geometry,))
+            yield index, decide(logits).numpy()
 
 
 def iou(dataset: Dataset, predicted: Iterable[tuple[int, np.ndarray]]) -> float:
@@ -84,11 +85,11 @@ def measure(frozen: Frozen, row: str, seed: int, changes: dict[str, Any]) -> dic
     if row in WITHOUT_SAM:
         train_ids = parts.train + parts.val  # they choose nothing by validation, so they may learn from all 16
         if row == "blurred_colour":
-            logits_of, spec = _colour(dataset, train_ids), COLOUR_SPEC
+            decode, spec = _colour(dataset, train_ids), COLOUR_SPEC
         else:
-            logits_of, spec = train_unet(dataset, train_ids, seed=seed), UNET_SPEC
+            decode, spec = _unet(dataset, train_ids, seed), UNET_SPEC
         seconds = time.monotonic() - start
-        predicted = from_pixels(dataset, parts.test, logits_of, spec, 0.5)
+        predicted = from_images(dataset, parts.test, PixelEncoder(spec), decode, threshold=0.5)
         return {row: {"iou": iou(dataset, predicted), "seconds": seconds}}
     with tempfile.TemporaryDirectory() as folder:
         run = Path(folder) / "run"
@@ -109,14 +110,20 @@ def measure(frozen: Frozen, row: str, seed: int, changes: dict[str, Any]) -> dic
 def predicted_by(sam: Sam, frozen: Frozen, indices: Sequence[int]) -> Iterator[tuple[int, np.ndarray]]:
     """Label maps of a specialist: from the frozen features where it leaves the encoder alone."""
     if touches_encoder(sam):
-        return from_pixels(frozen.dataset, indices, encode_and_decode(sam), sam.spec, 0.5)
+        return from_images(frozen.dataset, indices, sam, sam.decode, threshold=0.5)
     return frozen.decoded(indices, sam.decode)
 
 
-def _colour(dataset: Dataset, train_ids: tuple[int, ...]) -> Callable[[torch.Tensor], torch.Tensor]:
+def _colour(dataset: Dataset, train_ids: tuple[int, ...]) -> Decoder:
     """The colour floor, fitted: prepared pixels to logits."""
     probe = fit_colour(dataset, train_ids)
-    return lambda pixels: probe.logits(Features(colour_planes(pixels[0])[None]))
+    return lambda features: probe.logits(Features(colour_planes(features.embedding[0])[None]))
+
+
+def _unet(dataset: Dataset, train_ids: tuple[int, ...], seed: int) -> Decoder:
+    """The U-Net floor, trained: prepared pixels to logits."""
+    model = train_unet(dataset, train_ids, seed=seed)
+    return lambda features: model(features.embedding)
 
 
 def cell_key(base_sha256: str, name: str, row: str, seed: int) -> str:

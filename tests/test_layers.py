@@ -12,8 +12,8 @@ ROOT = Path(samtune.__file__).parent
 FLOOR = {"types", "errors", "progress", "files", "outputs", "spelling", "system", "printable", "values", "inputs"}
 FLOOR |= {"tensor_files", "array_store", "prefetch"}
 FLOOR |= {"run_folder", "comparison_folder"}
-LEVEL_2 = {"bases", "data", "metrics", "losses", "opinions", "overlay"}
-UP_TO_4 = FLOOR | LEVEL_2 | {"methods", "adapters", "training", "predict"}
+LEVEL_2 = {"bases", "data", "metrics", "losses", "averaging", "overlay"}
+UP_TO_4 = FLOOR | LEVEL_2 | {"methods", "adapters", "segment", "tasks", "training", "predict"}
 
 ALLOWED: dict[str, set[str]] = {
     **{part: set() for part in FLOOR},
@@ -26,11 +26,14 @@ ALLOWED: dict[str, set[str]] = {
     "tensor_files": {"errors", "inputs", "printable"},
     "run_folder": {"errors", "files", "inputs", "outputs"},
     "comparison_folder": {"run_folder"},
+    "system": {"errors", "printable"},
     **{part: FLOOR for part in LEVEL_2},
     "methods": FLOOR | LEVEL_2,
     "adapters": FLOOR | LEVEL_2 | {"methods"},
-    "training": FLOOR | LEVEL_2 | {"methods", "adapters"},
-    "predict": FLOOR | LEVEL_2 | {"methods", "adapters"},
+    "segment": FLOOR | LEVEL_2,
+    "tasks": FLOOR | LEVEL_2,
+    "training": FLOOR | LEVEL_2 | {"methods", "adapters", "segment", "tasks"},
+    "predict": FLOOR | LEVEL_2 | {"methods", "adapters", "segment", "tasks"},
     "config": FLOOR | {"data", "training"},
     "report": UP_TO_4,
     "specialist": UP_TO_4 | {"config", "report"},

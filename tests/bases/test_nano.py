@@ -12,8 +12,8 @@ from transformers import SamModel
 
 from samtune.bases import Sam, load_base
 from samtune.data import Dataset, make_samples, open_dataset, to_input
-from samtune.data.views.restore import to_original
 from samtune.methods import adapt, make_method, trainable
+from samtune.segment import to_original
 from samtune.types import Prompt
 
 FOLDER = Path(load_base.__code__.co_filename).parent / "assets" / "nano"

@@ -10,8 +10,8 @@ import torch
 
 from samtune.data import Augmentation, labels_to_input, to_input, view
 from samtune.data.views.augmentation import AUGMENTATIONS
-from samtune.data.views.restore import to_original
 from samtune.errors import ConfigError, ShapeError
+from samtune.segment import to_original
 from samtune.types import IGNORE, ImageSpec
 from tests.data.folders import picture
 

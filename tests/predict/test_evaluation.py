@@ -14,12 +14,12 @@ import torch
 from samtune.bases import Sam
 from samtune.data import DataOptions, open_dataset, read_image, split, split_record, to_input
 from samtune.data.views.resizing import resize_labels
-from samtune.data.views.restore import decide, to_original
 from samtune.errors import ConfigError, DataError
 from samtune.methods import Probe
 from samtune.metrics import EXPLAINED, PROTOCOLS, saliency
 from samtune.predict import evaluate, load_predictor
 from samtune.predict.regressions import find_regressions
+from samtune.segment import decide, to_original
 from tests.predict.conftest import write_specialist
 
 

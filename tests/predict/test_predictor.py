@@ -7,8 +7,7 @@ import pytest
 import torch
 
 from samtune.errors import ConfigError, ShapeError, WeightsError
-from samtune.predict import load_predictor, segment
-from samtune.types import Features
+from samtune.predict import load_predictor
 from tests.predict.conftest import write_specialist
 
 
@@ -42,22 +41,6 @@ def test_a_batch_equals_singles(specialist: Path) -> None:
     for image, found in zip(images(), together, strict=True):
         alone = predictor.images([image])[0]
         np.testing.assert_allclose(found.probabilities, alone.probabilities, atol=1e-5)
-
-
-def test_segment_encodes_once_for_all_decoders(specialist: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    sam = load_predictor(specialist, device="cpu").sam
-    calls: list[int] = []
-    encode = sam.encode
-
-    def counted(pixels: torch.Tensor) -> Features:
-        calls.append(len(pixels))
-        return encode(pixels)
-
-    monkeypatch.setattr(sam, "encode", counted)
-    rows = list(segment(sam, {"a": sam.decode, "b": lambda f: f.embedding[:, :1]}, images()))
-    assert calls == [3]
-    assert [planes["b"].shape for planes in rows] == [(1, *image.shape[:2]) for image in images()]
-    assert not any(planes["a"].requires_grad for planes in rows)
 
 
 def test_no_images_give_no_predictions(specialist: Path) -> None:

@@ -16,7 +16,7 @@ from samtune.data.views.augmentation import AUGMENTATIONS
 from samtune.data.views.orientation import find_orientation
 from samtune.errors import SamTuneError
 from samtune.methods import adapt, touches_encoder
-from samtune.predict.predictor import choose_device
+from samtune.system.device import choose_device
 from samtune.training.features import CachedFeatures, Views, encode_views, encoder_id
 from samtune.training.recipe import choose_recipe, settle_views
 from samtune.training.settings import augmentation_of, num_views

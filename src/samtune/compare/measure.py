@@ -13,13 +13,14 @@ from samtune.bases import Sam, compute_in
 from samtune.compare.colour import COLOUR_SPEC, colour_planes, fit_colour
 from samtune.compare.draws import draw_support
 from samtune.compare.features import frozen_features, load_base
-from samtune.compare.scoring import encode_and_decode, from_frozen, from_pixels, score
+from samtune.compare.scoring import from_frozen, from_images, score
 from samtune.compare.settings import COLOUR, STOCK, UNET, Cell, CompareSettings
 from samtune.compare.unet import UNET_SPEC, train_unet
 from samtune.comparison_folder import ComparisonFolder
 from samtune.methods import touches_encoder
-from samtune.predict.predictor import choose_device
 from samtune.run_folder import RunFolder
+from samtune.segment import PixelEncoder
+from samtune.system.device import choose_device
 from samtune.system.memory import peak_bytes
 from samtune.training import train
 from samtune.types import Features
@@ -90,7 +91,7 @@ def measure(job: Job, cell: Cell, digest: str) -> dict[str, Any]:
 def label_maps(job: Job, run: Path, indices: Sequence[int]) -> list[NDArray[np.uint8]]:
     """Label maps of a finished run on some images, for the page."""
     sam, card = _specialist(job.settings, run)
-    predicted = from_pixels(job.dataset, indices, encode_and_decode(sam), sam.spec, card.threshold)
+    predicted = from_images(job.dataset, indices, sam, sam.decode, threshold=card.threshold)
     return [labels for _, labels in predicted]
 
 
@@ -105,7 +106,7 @@ def _method(job: Job, cell: Cell, run: Path) -> dict[str, Any]:
     start = time.monotonic()
     sam, card = _specialist(job.settings, run)
     if touches_encoder(sam):
-        predicted = from_pixels(job.dataset, job.test, encode_and_decode(sam), sam.spec, card.threshold)
+        predicted = from_images(job.dataset, job.test, sam, sam.decode, threshold=card.threshold)
     else:
         frozen = frozen_features(sam, job.dataset, job.test)
         predicted = from_frozen(job.dataset, frozen, sam.decode, threshold=card.threshold, device=sam.device)
@@ -140,10 +141,10 @@ def _colour(job: Job, cell: Cell, train_ids: Sequence[int]) -> dict[str, Any]:
     probe = fit_colour(job.dataset, train_ids)
     seconds, memory, start = _since(start), _memory(), time.monotonic()
 
-    def logits_of(pixels: Tensor) -> Tensor:
-        return probe.logits(Features(colour_planes(pixels[0])[None]))
+    def decode(features: Features) -> Tensor:
+        return probe.logits(Features(colour_planes(features.embedding[0])[None]))
 
-    found = score(job.dataset, from_pixels(job.dataset, job.test, logits_of, COLOUR_SPEC, 0.5))
+    found = score(job.dataset, from_images(job.dataset, job.test, PixelEncoder(COLOUR_SPEC), decode, threshold=0.5))
     return found | {
         "counts": {"trainable": probe.weight.numel() + probe.bias.numel(), "updates": 0},
         "seconds": {"training": seconds, "total": seconds, "scoring": _since(start)},
@@ -159,9 +160,13 @@ def _unet(job: Job, cell: Cell, train_ids: Sequence[int]) -> dict[str, Any]:
     start = time.monotonic()
     model = train_unet(job.dataset, train_ids, seed=cell.seed, updates=job.settings.updates, device=device)
     seconds, memory, start = _since(start), _memory(), time.monotonic()
-    found = score(
-        job.dataset, from_pixels(job.dataset, job.test, lambda pixels: model(pixels.to(device)), UNET_SPEC, 0.5)
-    )
+
+    def decode(features: Features) -> Tensor:
+        logits: Tensor = model(features.embedding)
+        return logits
+
+    encoder = PixelEncoder(UNET_SPEC, device)
+    found = score(job.dataset, from_images(job.dataset, job.test, encoder, decode, threshold=0.5))
     return found | {
         "counts": {"trainable": sum(p.numel() for p in model.parameters()), "updates": job.settings.updates},
         "seconds": {"training": seconds, "total": seconds, "scoring": _since(start)},

@@ -25,9 +25,9 @@ from samtune.comparison_folder import CSV_FILE, FEATURES_FILE, KIND, PAGE_FILES,
 from samtune.errors import ConfigError, OutputError, SamTuneError
 from samtune.methods import METHODS
 from samtune.outputs import OutputFolder
-from samtune.predict.predictor import choose_device
 from samtune.progress import say
 from samtune.run_folder import RunFolder
+from samtune.system.device import choose_device
 from samtune.system.memory import available_bytes
 from samtune.training import interruptible, locked
 

@@ -6,20 +6,18 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from samtune.data import geometry_of, to_input
-from samtune.data.views.restore import decide, to_original
+from samtune.data import geometry_of
 from samtune.metrics import SegmentationScores
+from samtune.segment import decide, full_size, segment
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     import numpy as np
-    from torch import Tensor
 
-    from samtune.bases import Sam
     from samtune.data import Dataset
+    from samtune.segment import Decoder, Encoder
     from samtune.training.features import CachedFeatures
-    from samtune.types import ImageSpec
 
 HEADLINE = "iou_per_image"
 """The metric that rows are ranked by; `per_image` holds its value for each image."""
@@ -42,16 +40,16 @@ def score(dataset: Dataset, predicted: Iterable[tuple[int, np.ndarray]]) -> dict
 
 
 def from_frozen(
-    dataset: Dataset, frozen: CachedFeatures, decode: Callable[[Any], Tensor], *, threshold: float, device: torch.device
+    dataset: Dataset, frozen: CachedFeatures, decode: Decoder, *, threshold: float, device: torch.device
 ) -> Iterator[tuple[int, np.ndarray]]:
-    """Label maps from features that were computed once.
+    """Yield the index and label map of each image of features that were computed once.
 
     Args:
         dataset: that the features are of.
         frozen: the features of the test images, `frozen.views.indices` into `dataset`.
-        decode: Features -> logits (1, K, h, w).
+        decode: of one image's features.
         threshold: of one class.
-        device: where `decode` wants them.
+        device: of the decoder.
     """
     from samtune.types import Features
 
@@ -59,33 +57,22 @@ def from_frozen(
         embedding, _ = frozen.load([(item, 0)])
         geometry = geometry_of(dataset.sizes_hw[index], frozen.views.spec)
         with torch.inference_mode():
-            logits = decode(Features(embedding.to(device)))
-        yield index, decide(to_original(logits[0], geometry), threshold).cpu().numpy()
+            (logits,) = full_size(decode(Features(embedding.to(device))), (geometry,))
+        yield index, decide(logits, threshold).cpu().numpy()
 
 
-def from_pixels(
-    dataset: Dataset, indices: Sequence[int], logits_of: Callable[[Tensor], Tensor], spec: ImageSpec, threshold: float
+def from_images(
+    dataset: Dataset, indices: Sequence[int], encoder: Encoder, decode: Decoder, *, threshold: float
 ) -> Iterator[tuple[int, np.ndarray]]:
-    """Label maps of a model that sees pixels.
+    """Yield the index and label map of each image of a model with an encoder of its own.
 
     Args:
         dataset: images.
         indices: which of them.
-        logits_of: prepared pixels (1, 3, S, S) -> logits (1, K, h, w).
-        spec: how images are prepared.
+        encoder: of the images.
+        decode: of its features.
         threshold: of one class.
     """
     for index in indices:
-        pixels, geometry = to_input(dataset.image(index), spec)
-        with torch.inference_mode():
-            logits = logits_of(pixels[None])
-        yield index, decide(to_original(logits[0], geometry), threshold).cpu().numpy()
-
-
-def encode_and_decode(sam: Sam) -> Callable[[Tensor], Tensor]:
-    """Pixels (B, 3, S, S) to logits by a model whose encoder is its own."""
-
-    def run(pixels: Tensor) -> Tensor:
-        return sam.decode(sam.encode(pixels.to(sam.device)))
-
-    return run
+        (logits,) = segment(encoder, {"row": decode}, [dataset.image(index)])
+        yield index, decide(logits["row"], threshold).cpu().numpy()

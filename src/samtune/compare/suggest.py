@@ -12,14 +12,14 @@ import torch
 from samtune.adapters import load_specialist, put
 from samtune.bases import Sam
 from samtune.comparison_folder import KIND
-from samtune.data import list_images, read_image, to_input
+from samtune.data import list_images, read_image
 from samtune.data.images.duplicates import MIN_CORRELATION, thumbnail
-from samtune.data.views.restore import decide
 from samtune.errors import ConfigError, DataError
 from samtune.methods import delta, touches_encoder
 from samtune.outputs import OutputFolder
-from samtune.predict.predictor import choose_device
 from samtune.progress import track
+from samtune.segment import decide, encode, prepare, without_padding
+from samtune.system.device import choose_device
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -186,17 +186,15 @@ class Committee:
     @torch.inference_mode()
     def maps(self, image: NDArray[np.uint8]) -> tuple[list[NDArray[np.uint8]], NDArray[np.float32]]:
         """Label maps of all specialists at the decoder's resolution, the padding cut away; and the mean feature."""
-        pixels, geometry = to_input(image, self.sam.spec)
+        inputs = prepare([image], self.sam.spec)
         features = None
         maps = []
         for learned in self.learned:
             put(self.sam, learned, "a specialist of this comparison")
             if features is None or not self.shares_encoder:
-                features = self.sam.encode(pixels[None].to(self.sam.device))
+                features = encode(self.sam, inputs)
             logits = self.sam.decode(features)[0]
-            scale = logits.shape[-1] / geometry.side
-            height, width = (max(1, round(extent * scale)) for extent in geometry.resized_hw)
-            maps.append(decide(logits[:, :height, :width], self.threshold).cpu().numpy())
+            maps.append(decide(without_padding(logits, inputs.geometries[0]), self.threshold).cpu().numpy())
         assert features is not None
         mean = features.embedding[0].float().mean((1, 2)).cpu().numpy()
         return maps, (mean / (np.linalg.norm(mean) + 1e-9)).astype(np.float32)

@@ -2,7 +2,7 @@
 
 from samtune.predict.evaluation import Evaluation, evaluate
 from samtune.predict.folder import Written, predict_folder
-from samtune.predict.predictor import Predictor, load_predictor, segment
+from samtune.predict.predictor import Predictor, load_predictor
 from samtune.predict.reading import find_images
 from samtune.predict.regressions import Regression
 
@@ -15,5 +15,4 @@ __all__ = [
     "find_images",
     "load_predictor",
     "predict_folder",
-    "segment",
 ]

@@ -20,19 +20,20 @@ import numpy as np
 from samtune.adapters import load_base_of, load_specialist, read_card
 from samtune.bases import Sam, compute_in
 from samtune.data.views.resizing import resize_labels
-from samtune.data.views.restore import decide
 from samtune.data.views.symmetries import IN_WORDS
 from samtune.errors import ConfigError, DataError
 from samtune.losses import probabilities
 from samtune.methods import Probe, touches_encoder
 from samtune.metrics import EXPLAINED, Case, ProtocolScores, find_protocol
 from samtune.outputs import OutputFolder
-from samtune.predict.predictor import averaging, choose_device, segment
+from samtune.predict.predictor import averaging
 from samtune.predict.reading import read_ahead
 from samtune.predict.regressions import Regression, find_regressions
 from samtune.predict.scale import check_scale, undefined_notes
 from samtune.progress import say, track
 from samtune.run_folder import PROBE_FILE, SPLIT_FILE, run_of, specialist_folder
+from samtune.segment import decide, segment
+from samtune.system.device import choose_device
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -1,95 +1,27 @@
-"""Images in memory to segmentations at their original size.
-
-`segment` is the one path from pixels to full-size logits: an image is encoded once and decoded by as many
-decoders as there are rows to compare. `Predictor` is `segment` with the specialist alone. With test-time averaging
-both look at each image in several of its flips and quarter turns and average what they find.
-"""
+"""A specialist in memory that segments images: `samtune.segment` with the specialist's decoder and card."""
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
-
-import torch
-from torch import Tensor
 
 from samtune.adapters import load_specialist
 from samtune.bases import compute_in
-from samtune.data import to_input
-from samtune.data.views.restore import decide, to_original
-from samtune.data.views.symmetries import IN_WORDS, SYMMETRIES, turned, turned_back
-from samtune.data.views.transforms import check_image
+from samtune.data.views.symmetries import IN_WORDS, SYMMETRIES
 from samtune.errors import ConfigError
-from samtune.losses import probabilities
 from samtune.methods import fold
-from samtune.opinions import OpinionPool
-from samtune.printable import shown
 from samtune.progress import say
-from samtune.types import Prediction
+from samtune.segment import answer, segment
+from samtune.system.device import choose_device
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Sequence
     from pathlib import Path
 
     import numpy as np
 
     from samtune.adapters import AdapterCard
     from samtune.bases import Sam
-    from samtune.types import Averaging, Features, Precision
-
-
-@torch.inference_mode()
-def segment(
-    sam: Sam,
-    decoders: Mapping[str, Callable[[Features], Tensor]],
-    images: Sequence[np.ndarray],
-    *,
-    at: int | None = None,
-    tta: Averaging = "none",
-) -> Iterator[dict[str, Tensor]]:
-    """Encode a batch of images once and decode it with each decoder.
-
-    Args:
-        sam: its encoder and its image size are used.
-        decoders: name -> Features to logits (B, K, h, w) over the padded square, at any resolution.
-        images: uint8 (H, W, 3) RGB each, of any sizes; encoded as one batch.
-        at: side of the square that the logits are squashed to; None for each image's own size.
-        tta: average each decoder's probabilities over an image and its mirror, or over its eight flips and quarter
-            turns ("d4"): twice or eight times the work. With the latter an image is predicted in the same way
-            whichever way it is held.
-
-    Yields:
-        For each image in order: name -> logits float32 (K, H, W) at the image's size (or `at` squared), on the
-        device of `sam`.
-
-    Raises:
-        ShapeError: an image is not uint8 (H, W, 3).
-    """
-    if tta == "none":
-        yield from _segment_once(sam, decoders, images, at)
-        return
-    for image in images:
-        check_image(image)
-    pools = [{name: OpinionPool() for name in decoders} for _ in images]
-    for symmetry in SYMMETRIES[tta]:
-        views = [turned(image, symmetry) for image in images]
-        for pool, found in zip(pools, _segment_once(sam, decoders, views, at), strict=True):
-            for name, planes in found.items():
-                pool[name].add(turned_back(planes, symmetry))
-    yield from ({name: one.logits() for name, one in pool.items()} for pool in pools)
-
-
-def _segment_once(
-    sam: Sam, decoders: Mapping[str, Callable[[Features], Tensor]], images: Sequence[np.ndarray], at: int | None
-) -> Iterator[dict[str, Tensor]]:
-    prepared = [to_input(image, sam.spec) for image in images]
-    if not prepared:
-        return
-    features = sam.encode(torch.stack([pixels for pixels, _ in prepared]).to(sam.device))
-    logits = {name: decoder(features) for name, decoder in decoders.items()}
-    for index, (_, own) in enumerate(prepared):
-        geometry = own if at is None else replace(own, original_hw=(at, at))
-        yield {name: to_original(planes[index], geometry) for name, planes in logits.items()}
+    from samtune.types import Averaging, Precision, Prediction
 
 
 class Predictor:
@@ -107,7 +39,7 @@ class Predictor:
 
     def __init__(self, sam: Sam, card: AdapterCard, *, batch_size: int = 4, tta: Averaging | None = None) -> None:
         if batch_size < 1:
-            raise ConfigError(f"batch_size must be at least 1, but {batch_size} came.")
+            raise ConfigError(f"Expected `batch_size` >= 1, got {batch_size}.")
         self.sam = sam
         self.card = card
         self.batch_size = batch_size
@@ -129,14 +61,8 @@ class Predictor:
         for start in range(0, len(images), self.batch_size):
             batch = images[start : start + self.batch_size]
             for planes in segment(self.sam, {"specialist": self.sam.decode}, batch, tta=self.tta):
-                predictions.append(to_prediction(planes["specialist"], self.card.threshold))
+                predictions.append(answer(planes["specialist"], self.card.threshold))
         return predictions
-
-
-def to_prediction(logits: Tensor, threshold: float) -> Prediction:
-    """Logits (K, H, W) of one image as labels and probabilities; the background's logit is the constant 0."""
-    planes = probabilities(logits[None])[0]
-    return Prediction(decide(logits, threshold).cpu().numpy(), planes.cpu().numpy())
 
 
 def load_predictor(
@@ -164,11 +90,11 @@ def load_predictor(
         WeightsError: the folder is damaged or the base is not the one it was trained on.
         ConfigError: the device is not there, `batch_size` is below 1, or the precision or `tta` is unknown.
     """
-    place = choose_device(device)
+    computes_on = choose_device(device)
     sam, card = load_specialist(path, base)
     sam = fold(sam)
-    compute_in(sam, precision, place)
-    predictor = Predictor(sam.to(place), card, batch_size=batch_size, tta=tta)
+    compute_in(sam, precision, computes_on)
+    predictor = Predictor(sam.to(computes_on), card, batch_size=batch_size, tta=tta)
     if predictor.tta != "none":
         say(
             f"Predictions are averaged over {IN_WORDS[predictor.tta]}, which takes {len(SYMMETRIES[predictor.tta])} "
@@ -178,37 +104,16 @@ def load_predictor(
 
 
 def averaging(card: AdapterCard, tta: Averaging | None) -> Averaging:
-    """What a specialist's predictions are averaged over.
+    """Return the views of an image that a specialist's predictions are averaged over.
 
     Args:
         card: of the specialist.
-        tta: as asked; None for what the card says.
+        tta: the user's choice; None for the card's.
 
     Raises:
-        ConfigError: it is no word of `types.Averaging`.
+        ConfigError: the value is none of `types.Averaging`.
     """
-    chosen = card.tta if tta is None else tta
-    if chosen not in SYMMETRIES:
-        raise ConfigError(f"tta must be {', '.join(SYMMETRIES)}, but {chosen!r} came.")
-    return chosen
-
-
-def choose_device(device: str | None) -> torch.device:
-    """The device by name, or CUDA where there is one, else the CPU.
-
-    Raises:
-        ConfigError: the device is unknown or not there.
-    """
-    if device is None:
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    there = {
-        "cpu": True,
-        "cuda": torch.cuda.is_available(),
-        "mps": torch.backends.mps.is_available(),
-    }
-    kind, colon, number = device.partition(":")
-    count = torch.cuda.device_count() if kind == "cuda" else 1
-    if not there.get(kind, False) or (colon and number not in map(str, range(count))):
-        offered = ", ".join(name for name, is_there in there.items() if is_there)
-        raise ConfigError(f"The device must be one of {offered} on this machine, but {shown(device)} came.")
-    return torch.device(device)
+    value = card.tta if tta is None else tta
+    if value not in SYMMETRIES:
+        raise ConfigError(f"Expected `tta` to be one of {', '.join(SYMMETRIES)}, got {value!r}.")
+    return value

@@ -10,10 +10,10 @@ import torch
 from accelerate.utils import gather_object
 
 from samtune.array_store import ArrayStore
-from samtune.data import geometry_of, to_input
-from samtune.data.views.restore import decide, to_original
+from samtune.data import geometry_of
 from samtune.metrics import SegmentationScores, merge
 from samtune.progress import say
+from samtune.segment import decide, encode, full_size, prepare
 from samtune.training.divergence import NotFinite, all_finite
 from samtune.training.features import CachedFeatures, Views
 from samtune.training.interruption import check
@@ -88,34 +88,35 @@ class Validation:
 
     def _predict(self, sam: Sam, index: int) -> np.ndarray:
         features, geometry = self._encode(sam, index)
-        decoded = sam.decode(features)[0]
+        decoded = sam.decode(features)
         if not all_finite([decoded]):
             raise NotFinite
-        return decide(to_original(decoded, geometry)).cpu().numpy()
+        (logits,) = full_size(decoded, (geometry,))
+        return decide(logits).cpu().numpy()
 
     def _encode(self, sam: Sam, index: int) -> tuple[Features, Geometry]:
         if index in self._features:
             return self._features[index]
         if self.encoder is not None and self._remembered_bytes >= REMEMBERED_BYTES:
             return self._from_disk(sam, index, self.encoder)
-        pixels, geometry = to_input(self.dataset.image(index), sam.spec)
+        inputs = prepare([self.dataset.image(index)], sam.spec)
         with torch.no_grad():
-            features = sam.encode(pixels[None].to(sam.device))
+            features = encode(sam, inputs)
         if self.encoder is not None:
-            self._features[index] = (features, geometry)
+            self._features[index] = (features, inputs.geometries[0])
             self._remembered_bytes += features.embedding.nbytes
             if self._remembered_bytes >= REMEMBERED_BYTES:
                 say(f"{len(self._features)} validation images' features stay in memory; the others' are kept on disk.")
-        return features, geometry
+        return features, inputs.geometries[0]
 
     def _from_disk(self, sam: Sam, index: int, encoder: str) -> tuple[Features, Geometry]:
         """The features of an image as the training images' are kept, rounded to bfloat16."""
         kept = CachedFeatures(Views(self.dataset, (index,), sam.spec), encoder, ArrayStore.default())
 
-        def encode(pixels: Tensor) -> Tensor:
+        def embed(pixels: Tensor) -> Tensor:
             with torch.no_grad():
                 return sam.encode(pixels.to(sam.device)).embedding
 
-        kept.make(encode, [0])
+        kept.make(embed, [0])
         embedding, _ = kept.load([(0, 0)])
         return Features(embedding.to(sam.device)), geometry_of(self.dataset.sizes_hw[index], sam.spec)

@@ -2,7 +2,7 @@
 
     mask of a set   x = x_i                                 one of SAM's four mask tokens, or
                     x = sum over i of softmax(a)_i x_i      mixed, a in R^4 learned
-    class logits    the pool of the M members' masks (`samtune.opinions`)
+    class logits    the mean of the M members' probabilities (`samtune.averaging`)
 
     M x K sets of tokens --> frozen mask decoder --> 1 or 4 masks each --> choose or mix --> M x K masks --> pool --> K
 
@@ -17,10 +17,10 @@ from typing import TYPE_CHECKING, Any, Literal
 import torch
 from torch import Tensor, nn
 
+from samtune.averaging import ProbabilityMean
 from samtune.bases import DecoderPrompts
 from samtune.errors import MethodError
 from samtune.losses import probabilities
-from samtune.opinions import OpinionPool
 
 if TYPE_CHECKING:
     from samtune.bases import Sam
@@ -66,10 +66,10 @@ class TokenSets(DecoderPrompts):
         self._members = members if self.training and self.num_members > 1 else None
         if self.num_members == 1:
             return members[0]
-        pool = OpinionPool()
+        mean = ProbabilityMean()
         for logits in members:
-            pool.add(logits)
-        return pool.logits()
+            mean.add(logits)
+        return mean.logits()
 
     def member_logits(self) -> Tensor | None:
         """See `Ensembled.member_logits`."""
@@ -104,7 +104,7 @@ def member_logits(sam: Sam, features: Features) -> Tensor:
 def disagreement(sam: Sam, features: Features) -> Tensor:
     """How far the members of an ensemble are apart: where it is large, the mask should be looked at.
 
-    It has the form of a decoder, so `samtune.predict.segment(sam, {"disagreement": ...}, images)` brings it to the
+    It has the form of a decoder, so `samtune.segment.segment(sam, {"disagreement": ...}, images)` brings it to the
     images' size (without test-time averaging, which is for logits).
 
     Args:

@@ -1,0 +1,42 @@
+"""The mean of several predictions of one image, in probabilities: of an ensemble's members, of test-time views.
+
+    p = mean over m of softmax([0, x_m]),   logit of class k of the mean = log p_k - log p_0
+
+Probabilities are averaged, not logits: each prediction counts the same, however confident it is, so that one that is
+far off cannot outvote the others. (Of the logits +30, -5, -5, -5, -5 the mean is +2, that of the probabilities -1.4.)
+Source: Stone, "The opinion pool", Ann. Math. Stat. 32, 1961; for ensembles of networks Lakshminarayanan et al.,
+NeurIPS 2017, arXiv 1612.01474.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+
+class ProbabilityMean:
+    """Running mean of the probabilities of logits, returned as logits; memory does not grow with their number."""
+
+    def __init__(self) -> None:
+        self._total: Tensor | None = None
+
+    def add(self, logits: Tensor) -> None:
+        """Add one prediction.
+
+        Args:
+            logits: (.., K, H, W), the same shape each time; the background's logit is the constant 0.
+        """
+        logits = logits if logits.dtype == torch.float64 else logits.float()
+        log_probabilities = F.pad(logits, (0, 0, 0, 0, 1, 0)).log_softmax(-3)
+        self._total = log_probabilities if self._total is None else torch.logaddexp(self._total, log_probabilities)
+
+    def logits(self) -> Tensor:
+        """Return the logits of the mean: (.., K, H, W) float32 (float64 stays), the background's again 0.
+
+        Raises:
+            ValueError: nothing was added.
+        """
+        if self._total is None:
+            raise ValueError("Expected at least one prediction to average, got none.")
+        return self._total[..., 1:, :, :] - self._total[..., :1, :, :]
