@@ -257,7 +257,7 @@ UNCLEAR: dict[str, tuple[Callable[[int], np.ndarray], DataOptions, str]] = {
     "an image for a mask": (lambda seed: np.random.default_rng(seed).integers(0, 250, HW), DataOptions(),
                             "a grey image"),
     "noisy, but three classes are meant": (lambda seed: jpeg(90)(blobs(seed) * np.uint8(255)),
-                                           DataOptions(num_classes=3), "one class .* but 3 are meant"),
+                                           DataOptions(num_classes=3), "one class .* but 3 are expected"),
 }  # fmt: skip
 
 
@@ -299,7 +299,7 @@ def test_what_jpeg_leaves_beyond_small_ids_is_asked_or_said(num_classes: int, qu
     assert max(mask.max() for mask in noisy) > num_classes
     with suppress(DataError):
         dataset = open_masks(tmp_path, noisy)
-        assert any("drawn, or noise?" in note for note in dataset.notes)
+        assert any("may be drawn or noise" in note for note in dataset.notes)
     findings = inspect(tmp_path / "images", tmp_path / "masks")
     assert {problem.kind for problem in findings.problems} & {"border_ids", "interpolated_ids"}
 

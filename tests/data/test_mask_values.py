@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from samtune.data import DataOptions, MaskValues, open_dataset
-from samtune.data.masks.encodings import MaskEncoding
+from samtune.data.masks import MaskEncoding
 from samtune.errors import DataError
 from tests.data.folders import disc, make_folder
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from samtune.data import Dataset, inspect, open_dataset, split
-from samtune.data.masks.encodings import MaskEncoding
+from samtune.data.masks import MaskEncoding
 from samtune.data.stratify import class_notes
 from samtune.types import Pair
 from tests.data.folders import disc, picture, save

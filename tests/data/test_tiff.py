@@ -17,7 +17,7 @@ from PIL import Image
 
 from samtune.data.images.decoding import decode, read_header
 from samtune.data.images.reading import image_notes, read_image
-from samtune.data.masks.statistics import survey_mask
+from samtune.data.masks import survey_mask
 from samtune.errors import DataError
 
 HW = (40, 56)

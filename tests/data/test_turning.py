@@ -85,7 +85,7 @@ def test_a_folder_answers_for_its_squares_where_its_sizes_tell(tmp_path: Path) -
     dataset = open_dataset(tmp_path / "images", tmp_path / "masks")
     for index, expected in enumerate(shown):
         np.testing.assert_array_equal(dataset.labels(index), expected)
-    assert any("2 mask(s) whose image is turned" in note for note in dataset.notes)
+    assert any("EXIF rotates 2 image(s) without changing their size" in note for note in dataset.notes)
     # A further folder of squares alone is read like this one.
     other = tmp_path / "other"
     expected = pair(other, "b", SQUARE, 6, turn_mask=True)
@@ -106,7 +106,7 @@ def test_a_folder_of_unturned_masks_is_asked_and_read_whole(tmp_path: Path) -> N
 
 def test_an_answer_that_the_sizes_contradict_is_refused(tmp_path: Path) -> None:
     pair(tmp_path, "a", WIDE, 6, turn_mask=True)
-    with pytest.raises(DataError, match="said to be drawn on images as stored"):
+    with pytest.raises(DataError, match="with `--drawn-on stored`, expected 24 x 32"):
         open_dataset(tmp_path / "images", tmp_path / "masks", DataOptions(drawn_on="stored"))
     other = tmp_path / "other"
     pair(other, "a", WIDE, 6, turn_mask=False)

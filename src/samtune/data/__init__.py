@@ -14,8 +14,7 @@ from samtune.data.doctor import Findings, inspect
 from samtune.data.formats.folder import find_pairs
 from samtune.data.images.listing import list_images
 from samtune.data.images.reading import content_id, read_image
-from samtune.data.masks.encodings import MaskEncoding
-from samtune.data.masks.values import MaskValues
+from samtune.data.masks import MaskEncoding, MaskValues
 from samtune.data.mending import mend
 from samtune.data.options import DataOptions
 from samtune.data.samples import make_samples

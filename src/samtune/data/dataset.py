@@ -12,8 +12,7 @@ import numpy as np
 
 from samtune.data.images.raw import upright
 from samtune.data.images.reading import content_id, read_image
-from samtune.data.masks.statistics import NAN, unpack
-from samtune.data.masks.values import MaskValues
+from samtune.data.masks import NAN, MaskValues, unpack
 from samtune.data.options import DataOptions
 from samtune.data.survey import survey
 from samtune.errors import DataError
@@ -25,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from pathlib import Path
 
-    from samtune.data.masks.encodings import MaskEncoding
+    from samtune.data.masks import MaskEncoding
     from samtune.types import Problem
 
 MAX_TOLD = 10
@@ -101,7 +100,7 @@ class Dataset:
             ignore_label=self.ignore_label,
             instances=True if encoding.kind == "instances" else None,
             background=background or None,
-            threshold=encoding.threshold_said,
+            threshold=encoding.user_threshold,
             drawn_on=self.drawn_on,
         )
 

@@ -20,7 +20,7 @@ from samtune.types import IGNORE, Problem
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from samtune.data.masks.encodings import MaskEncoding
+    from samtune.data.masks import MaskEncoding
     from samtune.data.survey import Survey
     from samtune.types import ImageSpec, Pair
 

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from samtune.data.images.raw import Header
-    from samtune.data.masks.encodings import MaskEncoding
+    from samtune.data.masks import MaskEncoding
     from samtune.types import Pair
 
 MAX_ASPECT_DIFFERENCE = 0.02

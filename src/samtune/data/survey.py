@@ -9,10 +9,14 @@ from typing import TYPE_CHECKING
 from samtune.data.formats.folder import find_pairs
 from samtune.data.images.decoding import decode, is_complete, read_header
 from samtune.data.images.reading import count_notes, header_notes, image_notes
-from samtune.data.masks.empty import infer_empty
-from samtune.data.masks.inference import Inference, infer_encoding
-from samtune.data.masks.statistics import MaskStats, survey_mask
-from samtune.data.masks.turning import settle_turns
+from samtune.data.masks import (
+    InferredEncoding,
+    MaskStats,
+    infer_empty,
+    infer_encoding,
+    infer_orientations,
+    survey_mask,
+)
 from samtune.data.public_sets import layout_options
 from samtune.errors import DataError
 from samtune.progress import track
@@ -20,7 +24,7 @@ from samtune.types import Pair, Problem
 
 if TYPE_CHECKING:
     from samtune.data.images.raw import Header
-    from samtune.data.masks.encodings import MaskEncoding
+    from samtune.data.masks import MaskEncoding
     from samtune.data.options import DataOptions
 
 
@@ -36,13 +40,13 @@ class Survey:
         problems: all of them.
         notes: sentences on what was left out, scaled or guessed; the encoding's own sentence is not among
             them.
-        drawn_on: "shown" or "stored", as said or inferred; see `settle_turns`.
+        drawn_on: "shown" or "stored", as said or inferred; see `infer_orientations`.
     """
 
     pairs: tuple[Pair, ...]
     headers: tuple[Header, ...]
     stats: tuple[MaskStats, ...]
-    inference: Inference
+    inference: InferredEncoding
     problems: tuple[Problem, ...]
     notes: tuple[str, ...]
     drawn_on: str | None = None
@@ -78,7 +82,7 @@ def survey(images: Path | str, masks: Path | str | None, options: DataOptions, *
             stats.append(mask)
             if mask.pages > 1 and header.pages == 1 and header.hw == mask.hw:
                 problems.append(_pages_problem(mask))
-    turns = settle_turns(pairs, headers, stats, options)
+    turns = infer_orientations(pairs, headers, stats, options)
     problems += turns.problems
     for pair, header, mask in zip(turns.pairs, headers, stats, strict=True):
         if header.hw != mask.hw and pair.mask_orientation == 1:
@@ -143,7 +147,7 @@ def _pages_problem(mask: MaskStats) -> Problem:
     return Problem("mask_pages", str(mask.path), what, mend, True)
 
 
-def _inverted(stats: list[MaskStats], inference: Inference) -> list[str]:
+def _inverted(stats: list[MaskStats], inference: InferredEncoding) -> list[str]:
     """A sentence on masks that are shown inverted, unless that of their encoding says so or reads what is shown."""
     num, encoding = sum(s.inverted for s in stats), inference.encoding
     if not num or encoding is None or encoding.reads not in ("value", "unit") or "shown inverted" in encoding.sentence:

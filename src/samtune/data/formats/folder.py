@@ -11,11 +11,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from samtune.data.formats.joining import join
 from samtune.data.formats.manifest import SPLITS, read_manifest
 from samtune.data.formats.naming import is_image_word, is_mask_word
 from samtune.data.formats.pairing import Named, lonely_problem, look_of, masks_among, match, nothing_pairs
 from samtune.data.images.listing import find_images_below
-from samtune.data.masks.joining import join
 from samtune.data.options import DataOptions
 from samtune.data.public_sets import find_layout_pairs, split_word
 from samtune.errors import DataError

@@ -1,4 +1,4 @@
-"""What one mask file holds, counted in one decoding: enough to infer the encoding of the whole folder."""
+"""What one mask file holds, counted in one decoding: enough to infer the encoding of a whole folder."""
 
 from __future__ import annotations
 
@@ -8,8 +8,17 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from samtune.data.images.decoding import decode
-from samtune.data.images.raw import shown
-from samtune.data.masks.levels import Levels, Spread, measure_spread
+from samtune.data.masks.channels import (
+    alpha_channel,
+    as_integers,
+    grey_channel,
+    is_one_hot,
+    is_visible,
+    pack,
+    packed_colours,
+    round_floats,
+)
+from samtune.data.masks.spread import Levels, Spread, measure_spread
 from samtune.data.options import MAX_VALUE
 from samtune.errors import DataError
 
@@ -19,48 +28,36 @@ if TYPE_CHECKING:
     from samtune.data.images.raw import Raw
 
 MAX_COLOURS = 16384
-"""Masks with more colours than this are photographs; their colours are not counted further."""
+"""A mask with more colours than this is taken for a photograph; only this many are kept."""
 
-JPEG_GREY_TOLERANCE = 12
-"""How far the channels of a JPEG may differ for it to count as grey."""
-
-HALF = 127
-"""Alpha above it is visible, unless all alphas of a file lie below: then whatever is not 0 is visible."""
-
-MAX_OVERSHOOT = 0.3
-"""By how much of the object's value interpolation may go beyond background and object."""
-
-NAN = -(2**63)
-"""Stands for NaN where the values of a mask are integers (int64)."""
-
-PLAIN = frozenset({0, 1, 255, 65535})
-"""A mask with 0 and one of these needs no look at how its values lie."""
+PLAIN_VALUES = frozenset({0, 1, 255, 65535})
+"""A mask of 0 and one of these is binary beyond doubt, so its spread is not measured."""
 
 
 @dataclass(frozen=True)
 class MaskStats:
-    """The values of one mask and how many pixels have each.
+    """The values of one mask, the pixels of each, and how the file stores them.
 
     Attributes:
         path: the mask file.
         hw: rows and columns.
-        form: "value" (integers), "palette" (values are indices), "float", "colour" (values are 0xRRGGBB),
-            "alpha" (transparency varies; values are 0xRRGGBB where visible, 0 where not).
-        values: sorted unique values, int64; float64 for "float" (rounded unless all integral: to 1/255 where
-            they lie within about 0..1, else to integers; NaN last).
-        counts: int64 pixels of each value.
-        bits: bits per value as stored in the file, 1 to 64; 8 for palette indices.
-        lossy: whether the format blurs values.
-        palette: ((index, 0xRRGGBB), ...) of the used indices.
-        alpha: the alpha values of "alpha" with their pixels and spread; None for other forms.
-        visible: the colours of the visible pixels of "alpha".
-        pages: pages of the file; only the first is used.
-        inverted: the file shows low values bright: white is zero, or an inverting palette.
-        spread: how the values lie in the plane; None where the values leave no doubt, or are colours.
-        fractional: whether a "float" has values that are not integral.
-        one_hot: whether each pixel has a value in one channel alone, so that the channels may be the classes.
-        truncated: whether there were more colours than `MAX_COLOURS`, so that `values` and `counts` lack some.
-        orientation: EXIF orientation 1..8 of the mask file itself, by which it has been turned.
+        form: "value" (integers), "palette" (values are indices), "float", "colour" (values are 0xRRGGBB), or "alpha"
+            (transparency varies; values are 0xRRGGBB of visible pixels, 0 elsewhere).
+        values: sorted unique values, int64. For "float": float64, NaN last; rounded, unless all are whole numbers,
+            to 1/255 if they lie within about 0..1 and to integers otherwise.
+        counts: pixels of each value, int64.
+        bits: bits per value in the file, 1 to 64; 8 for palette indices.
+        lossy: whether the format changes pixel values.
+        palette: ((index, 0xRRGGBB), ...) of the indices in use.
+        alpha: for "alpha", the alpha values with their counts and spread; else None.
+        visible: for "alpha", the colours of the visible pixels.
+        pages: number of pages of the file; only the first is used.
+        inverted: whether the file displays low values as bright (white is zero, or an inverting palette).
+        spread: where the pixels of each value lie; None for colours and for plain binary masks.
+        fractional: for "float", whether any value is not a whole number.
+        one_hot: whether the channels look like one mask per class; see `is_one_hot`.
+        truncated: whether there were more than `MAX_COLOURS` colours, so that `values` and `counts` are incomplete.
+        orientation: EXIF orientation 1..8 of the mask file; it has been applied.
     """
 
     path: Path
@@ -83,111 +80,28 @@ class MaskStats:
 
     @property
     def num_values(self) -> int:
-        """Different values of the mask, of its alpha where that carries it."""
+        """Number of different values; of alpha values for the form "alpha"."""
         return len(self.values) if self.alpha is None else len(self.alpha.values)
 
-
-def pack(rgb: np.ndarray) -> np.ndarray:
-    """Colours uint8 (..., 3) as int32 0xRRGGBB (...)."""
-    wide = rgb.astype(np.int32)
-    packed: np.ndarray = (wide[..., 0] << 16) | (wide[..., 1] << 8) | wide[..., 2]
-    return packed
-
-
-def unpack(colour: int) -> tuple[int, int, int]:
-    """0xRRGGBB as (red, green, blue)."""
-    return (colour >> 16) & 255, (colour >> 8) & 255, colour & 255
-
-
-def _count(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Unique values (int64, or as they are for floats) and their counts; the memory does not depend on the values."""
-    flat = values.reshape(-1)
-    if flat.dtype in (np.uint8, np.uint16):
-        counts = np.bincount(flat)
-        found = np.flatnonzero(counts)
-        return found.astype(np.int64), counts[found].astype(np.int64)
-    found, counts = np.unique(flat, return_counts=True)
-    return (found if found.dtype.kind == "f" else found.astype(np.int64)), counts.astype(np.int64)
-
-
-def grey_of(raw: Raw) -> np.ndarray | None:
-    """The stored samples of a mask's single channel, or None where its channels truly differ.
-
-    Grey stored as RGB counts as grey; an alpha channel is passed over, other bands are not.
-    """
-    pixels = raw.pixels
-    if pixels.ndim == 2:
-        return pixels
-    rgb = pixels[..., :-1] if raw.header.has_alpha else pixels
-    if rgb.shape[2] == 1:
-        first: np.ndarray = rgb[..., 0]
-        return first
-    if raw.header.lossy and rgb.dtype == np.uint8:
-        wide = rgb.astype(np.int16)
-        if (wide.max(axis=2) - wide.min(axis=2)).max() <= JPEG_GREY_TOLERANCE:
-            middle: np.ndarray = rgb[..., 1]
-            return middle
-        return None
-    if (rgb[..., :1] == rgb).all():
-        red: np.ndarray = rgb[..., 0]
-        return red
-    return None
-
-
-def alpha_of(raw: Raw) -> np.ndarray | None:
-    """uint8 (H, W) alpha where the file has transparent pixels, else None (no alpha, or opaque)."""
-    pixels = raw.pixels
-    if pixels.ndim == 3 and raw.header.has_alpha and pixels.dtype in (np.uint8, np.uint16):
-        alpha = pixels[..., -1]
-        alpha = alpha if alpha.dtype == np.uint8 else (alpha >> 8).astype(np.uint8)
-        if alpha.min() <= HALF:
-            return alpha
-    return None
-
-
-def is_visible(alpha: np.ndarray) -> np.ndarray:
-    """Bool of alpha's shape: above one half; above 0 where the whole file stays below one half."""
-    visible: np.ndarray = alpha > (HALF if alpha.max() > HALF else 0)
-    return visible
-
-
-def colours_of(raw: Raw) -> np.ndarray:
-    """int32 (H, W) 0xRRGGBB, as shown, of any mask of at most 8 bit; transparent pixels are black."""
-    pixels = raw.pixels
-    if raw.palette is not None:
-        indexed: np.ndarray = pack(raw.palette)[pixels]
-        return indexed
-    pixels = shown(pixels, raw.header.samples)
-    if pixels.ndim == 2:
-        pixels = pixels[..., None]
-    rgb = np.broadcast_to(pixels[..., :1], (*pixels.shape[:2], 3)) if pixels.shape[2] <= 2 else pixels[..., :3]
-    packed = pack(rgb)
-    alpha = alpha_of(raw)
-    return packed if alpha is None else np.where(is_visible(alpha), packed, 0)
-
-
-def is_one_hot(pixels: np.ndarray) -> bool:
-    """Whether (H, W, C) pixels have a value in at most one channel each, all the same one, in two channels or more.
-
-    Bright colours of RGB masks (pure red, green and blue on black) look the same: the caller decides.
-    """
-    if pixels.ndim != 3 or pixels.shape[2] < 2:
-        return False
-    used = [pixels[..., channel] != 0 for channel in range(pixels.shape[2])]
-    tops = {pixels[..., channel].max() for channel, each in enumerate(used) if each.any()}
-    if sum(each.any() for each in used) < 2 or len(tops) != 1 or not tops <= {1, 255, 65535}:
-        return False
-    return bool((np.sum(used, axis=0) <= 1).all()) and all(
-        len(np.unique(pixels[..., channel])) <= 2 for channel in range(pixels.shape[2])
-    )
+    def values_as(self, reads: str) -> np.ndarray:
+        """Return `values` as `MaskEncoding.reads` asks for them: int64, in the order of `counts`."""
+        if self.form == "palette" and reads in ("grey", "colour"):
+            packed = np.array([colour for _, colour in self.palette], np.int64)
+            return packed if reads == "colour" else packed & 255
+        if self.form == "float":
+            return as_integers(self.values, reads)
+        if self.form == "value" and reads == "colour":
+            # Files of fewer than 8 bits are displayed scaled up: the 1 of a 1-bit file is white.
+            return self.values * (255 // (2**self.bits - 1) if self.bits < 8 else 1) * 0x010101
+        return self.values.astype(np.int64)
 
 
 def survey_mask(path: Path) -> MaskStats:
-    """Decode one mask, count its values and, where they may be noise, look how they lie.
+    """Decode one mask, count its values and, unless it is plainly binary, measure where they lie.
 
     Raises:
-        DataError: the file is damaged, or holds values no mask can have (infinity, 16-bit colours, more than
-            4 channels, values beyond 2**53).
+        DataError: the file is damaged, or holds what no mask can hold: infinity, NaN alone, colours of more than 8
+            bits, bands that are not RGB, or values of 2**53 and more.
     """
     raw = decode(path)
     stats = _survey(path, raw)
@@ -204,12 +118,12 @@ def _survey(path: Path, raw: Raw) -> MaskStats:
         spread = _spread(pixels, values, counts)
         return MaskStats(
             path, hw, "palette", values, counts, bits, header.lossy, used,
-            pages=header.pages, spread=spread, inverted=_inverts(used),
+            pages=header.pages, spread=spread, inverted=_is_inverting(used),
         )  # fmt: skip
-    alpha = alpha_of(raw)
+    alpha = alpha_channel(raw)
     if alpha is not None:
         return _survey_alpha(path, raw, alpha)
-    grey = grey_of(raw)
+    grey = grey_channel(raw)
     if grey is None:
         return _survey_colours(path, raw, bits)
     if grey.dtype.kind == "f":
@@ -221,15 +135,29 @@ def _survey(path: Path, raw: Raw) -> MaskStats:
     )  # fmt: skip
 
 
-def _inverts(palette: tuple[tuple[int, int], ...]) -> bool:
-    """Whether higher indices are darker greys."""
+def _count(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the unique values (floats unchanged, else int64) and their counts.
+
+    Memory grows with the number of pixels, not with the size of the values.
+    """
+    flat = values.reshape(-1)
+    if flat.dtype in (np.uint8, np.uint16):
+        counts = np.bincount(flat)
+        used = np.flatnonzero(counts)
+        return used.astype(np.int64), counts[used].astype(np.int64)
+    used, counts = np.unique(flat, return_counts=True)
+    return (used if used.dtype.kind == "f" else used.astype(np.int64)), counts.astype(np.int64)
+
+
+def _is_inverting(palette: tuple[tuple[int, int], ...]) -> bool:
+    """Return whether higher indices are darker greys."""
     greys = [colour & 255 for _, colour in palette if colour == (colour & 255) * 0x010101]
     return len(greys) == len(palette) and (greys != sorted(greys) or palette == ((0, 0xFFFFFF),))
 
 
 def _spread(plane: np.ndarray, values: np.ndarray, counts: np.ndarray) -> Spread | None:
-    """How the values lie, where there are more than 0 and one value that masks are usually written with."""
-    if len(values) <= 2 and PLAIN.issuperset(values.tolist()) and 0 in values:
+    """Measure the spread, unless the values are 0 and at most one of `PLAIN_VALUES`."""
+    if len(values) <= 2 and PLAIN_VALUES.issuperset(values.tolist()) and 0 in values:
         return None
     return measure_spread(plane, values, counts)
 
@@ -237,35 +165,33 @@ def _spread(plane: np.ndarray, values: np.ndarray, counts: np.ndarray) -> Spread
 def _check_range(path: Path, values: np.ndarray) -> None:
     largest = values[np.argmax(np.abs(values.astype(np.float64)))]
     if abs(float(largest)) >= MAX_VALUE:
-        raise DataError(f"{path}: mask values lie below 2**53, but this mask has {largest}; save it as 32-bit ids")
+        raise DataError(f"{path}: expected mask values below 2**53, got {largest}; save the mask with 32-bit ids")
 
 
 def _survey_colours(path: Path, raw: Raw, bits: int) -> MaskStats:
     header, hw = raw.header, (raw.pixels.shape[0], raw.pixels.shape[1])
     bands = raw.pixels.shape[2] - header.has_alpha
+    one_hot = is_one_hot(raw.pixels)
+    per_class = "; each pixel is set in one band only, so the bands may be one per class" if one_hot else ""
     if bands != 3:
-        what = (
-            "a value in one band alone at each pixel: one for each class?" if is_one_hot(raw.pixels) else "a mask each?"
-        )
         raise DataError(
-            f"{path}: the mask has {bands} bands that differ ({what}), so none of them alone is the mask; save one "
-            "band in which each class has its value, such as `np.argmax(bands, axis=2)` if the first is the background"
+            f"{path}: expected a mask of one band, got {bands} bands that differ{per_class}; save one band in which "
+            "each class has its own value, such as `np.argmax(bands, axis=2)` if band 0 is the background"
         )
     if bits > 8:
-        what = " (a value in one channel alone at each pixel: one for each class?)" if is_one_hot(raw.pixels) else ""
         raise DataError(
-            f"{path}: colour masks have 8 bit, but this one has {bits}{what}; save it as 8-bit RGB or as class ids"
+            f"{path}: expected colour masks of 8 bits per channel, got {bits}{per_class}; save the mask as 8-bit RGB "
+            "or as class ids"
         )
-    values, counts = _count(colours_of(raw))
-    truncated = len(values) > MAX_COLOURS
+    values, counts = _count(packed_colours(raw))
     return MaskStats(
         path, hw, "colour", values[:MAX_COLOURS], counts[:MAX_COLOURS], bits, header.lossy, pages=header.pages,
-        one_hot=is_one_hot(raw.pixels), truncated=truncated,
+        one_hot=one_hot, truncated=len(values) > MAX_COLOURS,
     )  # fmt: skip
 
 
 def _survey_alpha(path: Path, raw: Raw, alpha: np.ndarray) -> MaskStats:
-    colours = colours_of(raw) if raw.pixels.dtype == np.uint8 else np.zeros(alpha.shape, np.int32)
+    colours = packed_colours(raw) if raw.pixels.dtype == np.uint8 else np.zeros(alpha.shape, np.int32)
     values, counts = _count(colours)
     visible = np.unique(colours[is_visible(alpha)])[:MAX_COLOURS]
     levels, pixels = _count(alpha)
@@ -277,39 +203,24 @@ def _survey_alpha(path: Path, raw: Raw, alpha: np.ndarray) -> MaskStats:
     )  # fmt: skip
 
 
-def round_floats(grey: np.ndarray) -> np.ndarray:
-    """float64 of a float mask: as it is where all is integral, else rounded: see `MaskStats.values`."""
-    plane = grey.astype(np.float64)
-    finite = plane[np.isfinite(plane)]
-    if not finite.size or (finite == np.round(finite)).all():
-        return plane
-    rounded: np.ndarray = np.round(plane * 255) / 255 if _is_unit(finite) else np.round(plane)
-    return rounded
-
-
-def _is_unit(finite: np.ndarray) -> bool:
-    """Whether values lie within 0..1, overshoot of interpolation included."""
-    return bool(finite.min() >= -MAX_OVERSHOOT and finite.max() <= 1 + MAX_OVERSHOOT)
-
-
 def _survey_float(path: Path, grey: np.ndarray, bits: int, pages: int) -> MaskStats:
     missing = np.isnan(grey)
     if np.isinf(grey).any():
-        raise DataError(f"{path}: masks have finite values, but this one has infinity; save 0 and 1 instead")
+        raise DataError(f"{path}: expected finite mask values, got infinity; save the mask with 0 and 1")
     if missing.all():
-        raise DataError(f"{path}: masks have finite values, but every pixel of this one is NaN; save 0 and 1 instead")
+        raise DataError(f"{path}: expected finite mask values, but every pixel is NaN; save the mask with 0 and 1")
     plane = round_floats(grey)
     values, counts = _count(plane)
     finite = grey[~missing]
     fractional = bool((finite != np.round(finite)).any())
     _check_range(path, values[~np.isnan(values)])
-    # NaN is the last of the values. It is measured as the lowest one, and then counts as an area, never as a rim.
+    # NaN sorts last. It is measured as if it were the lowest value, and then counts as an area, never as a rim.
     filled, known = np.where(missing, values[0], plane), values[: len(values) - bool(missing.any())]
     pixels = counts[: len(known)] + np.where(known == values[0], missing.sum(), 0)
     spread = _spread(filled, known, pixels)
     if spread is not None and len(known) < len(values):
         core = np.append(np.minimum(spread.core, counts[:-1]), counts[-1])
-        spread = Spread(core, *(np.append(each, 0) for each in (spread.between, spread.lonely, spread.inside)))
+        spread = Spread(core, *(np.append(each, 0) for each in (spread.between, spread.isolated, spread.inside)))
     return MaskStats(
         path, (grey.shape[0], grey.shape[1]), "float", values, counts, bits, False,
         pages=pages, spread=spread, fractional=fractional,

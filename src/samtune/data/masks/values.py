@@ -1,4 +1,4 @@
-"""The values that mask files have for background and classes, to write masks that read like those of training."""
+"""The values that mask files have for background and classes, to write masks like those of training."""
 
 from __future__ import annotations
 
@@ -7,14 +7,17 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from samtune.data.masks.statistics import unpack
+from samtune.data.masks.channels import unpack
 from samtune.data.options import DataOptions
 
 if TYPE_CHECKING:
-    from samtune.data.masks.encodings import MaskEncoding
+    from samtune.data.masks.encoding import MaskEncoding
 
 MAX_VALUE = 2**32 - 1
+"""Largest value that can be written, as 32-bit TIFF."""
+
 MAX_PNG_VALUE = 65535
+"""Largest value that can be written as PNG."""
 
 
 @dataclass(frozen=True)
@@ -22,7 +25,7 @@ class MaskValues:
     """One value for the background and one for each class.
 
     Attributes:
-        values: K + 1 different values, the background's first; 0xRRGGBB for colours, else 0..2^32 - 1.
+        values: K + 1 different values, the background's first: 0xRRGGBB for colours, else 0..2**32 - 1.
         colours: whether masks are RGB.
     """
 
@@ -31,15 +34,15 @@ class MaskValues:
 
     @staticmethod
     def default(num_classes: int) -> MaskValues:
-        """0 and 255 for one class, else 0..K."""
+        """Return 0 and 255 for one class, else 0..K."""
         return MaskValues((0, 255) if num_classes == 1 else tuple(range(num_classes + 1)))
 
     @staticmethod
     def of(encoding: MaskEncoding) -> MaskValues:
-        """Return the values of mask files as they were read.
+        """Return the values with which mask files can be written so that they resemble those of an encoding.
 
-        Where several values mean a class, the highest is taken; masks of objects, float masks, transparency and
-        blurred masks give 0 and 255, masks read by a threshold 0 and a value above it.
+        If several values mean one class, the highest is used. Masks of objects, floats, transparency and blurred
+        masks become 0 and 255; masks read by a threshold become 0 and a value above it.
         """
         if encoding.kind == "threshold":
             limit = encoding.threshold or 0
@@ -49,27 +52,32 @@ class MaskValues:
         if encoding.reads in ("unit", "alpha") or set(range(1, num + 1)) - set(by_label):
             return MaskValues.default(num)
         classes = [by_label[label] for label in range(1, num + 1)]
-        grounds = [value for value, label in encoding.table if label == 0 and value >= 0]
-        meanings = {value: label for value, label in encoding.table}
-        if meanings.get(0, 0) == 0:
-            grounds = grounds or [0]
-        colours = encoding.reads == "colour"  # black is background beside the one that the map names
-        free = (value for value in range(len(meanings) + 1) if value not in meanings)
-        values = ((max if colours else min)(grounds, default=next(free)), *classes)
+        backgrounds = [value for value, label in encoding.table if label == 0 and value >= 0]
+        labels = dict(encoding.table)
+        if labels.get(0, 0) == 0:
+            backgrounds = backgrounds or [0]
+        colours = encoding.reads == "colour"
+        unused = next(value for value in range(len(labels) + 1) if value not in labels)
+        # Black is background in every colour map, so the highest is the colour that the map names, if it names one.
+        background = (max if colours else min)(backgrounds, default=unused)
+        values = (background, *classes)
         if min(values) < 0 or max(values) > MAX_VALUE:
             return MaskValues.default(num)
         return MaskValues(values, colours)
 
     @property
     def suffix(self) -> str:
-        """Ending of the files: PNG, or TIFF for values beyond 16 bit."""
+        """File suffix: ".png", or ".tif" for values of more than 16 bits."""
         return ".tif" if not self.colours and max(self.values) > MAX_PNG_VALUE else ".png"
 
     def apply(self, labels: np.ndarray) -> np.ndarray:
-        """Turn a label map uint8 (H, W) without `IGNORE` into the pixels of a mask file.
+        """Return the pixels of a mask file for a label map.
+
+        Args:
+            labels: uint8 (H, W), 0..K, without `IGNORE`.
 
         Returns:
-            (H, W) uint8, uint16 or uint32, the smallest that holds all values; colours uint8 (H, W, 3) RGB.
+            uint8, uint16 or uint32 (H, W), the smallest type that holds all values; for colours uint8 (H, W, 3) RGB.
         """
         if self.colours:
             table = np.array([unpack(value) for value in self.values], np.uint8)
@@ -79,7 +87,7 @@ class MaskValues:
         return painted
 
     def options(self, class_names: tuple[str, ...]) -> DataOptions:
-        """Return options that read masks of these values as these classes."""
+        """Return the options with which masks of these values are read as these classes."""
         background = (self.values[0],) if self.values[0] else None
         if len(class_names) == 1 and (self.colours or not background):
             return DataOptions(class_names=class_names)

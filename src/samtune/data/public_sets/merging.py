@@ -13,10 +13,9 @@ from typing import TYPE_CHECKING, Any
 import cv2
 import numpy as np
 
-from samtune.array_store import ArrayStore
 from samtune.data.images.decoding import IMAGE_SUFFIXES, decode, read_header
+from samtune.data.masks import cached_mask
 from samtune.errors import DataError
-from samtune.files import make_folder, whole
 from samtune.progress import track
 from samtune.types import Pair, Problem
 
@@ -146,16 +145,3 @@ def _unrolled(shape: dict[str, Any], file: Path) -> np.ndarray:
         raise DataError(f"{file}: a run-length mask of {high} x {wide} has {flat.size} pixels; the file is damaged")
     plane: np.ndarray = flat.reshape((wide, high)).T
     return plane
-
-
-def cached_mask(layout: str, stem: str, depends_on: object, make: Callable[[], np.ndarray]) -> Path:
-    """Return the file of a mask in the cache; `make` gives its pixels where it is not there yet."""
-    key = ArrayStore.key("layout", 1, layout, stem, depends_on)
-    file = ArrayStore.default().folder / "masks" / layout / key[:2] / f"{key[:16]}.png"
-    if not file.is_file():
-        done, coded = cv2.imencode(".png", make())
-        assert done
-        make_folder(file.parent)
-        with whole(file, shared=True) as partial:
-            partial.write_bytes(coded.tobytes())
-    return file

@@ -1,4 +1,4 @@
-"""How the values of a mask lie in the plane: evidence on which of them are areas and which are only rims of others."""
+"""Where the pixels of each value of a mask lie: evidence for whether a value is an area or only a rim of others."""
 
 from __future__ import annotations
 
@@ -12,34 +12,35 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 SOLID_SHARE = 0.2
-"""Where this share of the pixels of every value survives an erosion, no value is suspected of being a rim."""
+"""If at least this share of the pixels of every value survives an erosion, no value can be a rim of others."""
 
 
 @dataclass(frozen=True)
 class Spread:
-    """Per value of a mask, in the order of its sorted unique values, int64 pixels.
+    """Pixel counts for each value of a mask, int64, in the order of its sorted unique values.
 
     Attributes:
-        core: whose 3 x 3 neighbourhood has no other value (what survives an erosion).
-        between: whose 5 x 5 neighbourhood has both a lower and a higher value, as along the blurred edge of an area.
-        lonely: with at most one equal pixel among the eight neighbours, as in noise; 1-pixel lines have two.
-        inside: whose 3 x 3 neighbourhood has no value below the next lower one, as of specks on an area.
+        core: pixels whose 3 x 3 neighbourhood has no other value (those that survive an erosion).
+        between: pixels whose 5 x 5 neighbourhood has both a lower and a higher value, as along a blurred edge.
+        isolated: pixels with at most one equal pixel among their eight neighbours, as in noise; pixels of a line one
+            pixel wide have two.
+        inside: pixels whose 3 x 3 neighbourhood has no value below the next lower one, as of specks on an area.
     """
 
     core: np.ndarray
     between: np.ndarray
-    lonely: np.ndarray
+    isolated: np.ndarray
     inside: np.ndarray
 
 
 @dataclass(frozen=True)
 class Levels:
-    """Values with their pixels and their spread, of one mask or summed over masks; arrays in parallel.
+    """Values with their pixel counts and spread, of one mask or summed over several; parallel arrays.
 
     Attributes:
         values: sorted unique values, int64.
-        counts: int64 pixels of each.
-        spread: how they lie.
+        counts: pixels of each value, int64.
+        spread: where those pixels lie.
     """
 
     values: np.ndarray
@@ -47,21 +48,24 @@ class Levels:
     spread: Spread
 
     def without(self, value: int) -> Levels:
-        """The same without one value."""
+        """Return the levels with one value removed."""
         rest, spread = self.values != value, self.spread
-        kept = Spread(spread.core[rest], spread.between[rest], spread.lonely[rest], spread.inside[rest])
+        kept = Spread(spread.core[rest], spread.between[rest], spread.isolated[rest], spread.inside[rest])
         return Levels(self.values[rest], self.counts[rest], kept)
 
 
 def measure_spread(plane: np.ndarray, values: np.ndarray, counts: np.ndarray) -> Spread:
-    """Measure how the values of a mask lie.
+    """Measure where the pixels of each value lie.
 
     Args:
-        plane: (H, W) numbers without NaN.
+        plane: numbers (H, W) without NaN.
         values: the sorted unique values of `plane`.
-        counts: int64 pixels of each.
+        counts: pixels of each value, int64.
+
+    Returns:
+        `between`, `isolated` and `inside` are all 0 if every value but 0 is solid (`SOLID_SHARE`).
     """
-    plane = _for_opencv(plane)
+    plane = _as_opencv_type(plane)
     low, high = (method(plane, np.ones((3, 3), np.uint8)) for method in (cv2.erode, cv2.dilate))
     edge = low != high
     at = np.searchsorted(values, plane[edge])
@@ -72,19 +76,19 @@ def measure_spread(plane: np.ndarray, values: np.ndarray, counts: np.ndarray) ->
     inside = low[edge] >= values[np.maximum(at - 1, 0)]
     low, high = (method(plane, np.ones((5, 5), np.uint8)) for method in (cv2.erode, cv2.dilate))
     between = ((low < plane) & (plane < high))[edge]
-    lonely = _equal_neighbours(plane, edge) <= 1
-    return Spread(core, *(np.bincount(at[which], minlength=len(values)) for which in (between, lonely, inside)))
+    isolated = _equal_neighbours(plane, edge) <= 1
+    return Spread(core, *(np.bincount(at[which], minlength=len(values)) for which in (between, isolated, inside)))
 
 
-def _for_opencv(plane: np.ndarray) -> np.ndarray:
-    """The plane in a type that OpenCV's morphology takes and that loses nothing (values below 2**53)."""
+def _as_opencv_type(plane: np.ndarray) -> np.ndarray:
+    """Return the plane in a type that OpenCV's morphology accepts; exact for values below 2**53."""
     if plane.dtype in (np.uint8, np.uint16, np.int16, np.float32, np.float64):
         return np.ascontiguousarray(plane)
     return np.ascontiguousarray(plane, dtype=np.float64)
 
 
 def _equal_neighbours(plane: np.ndarray, where: np.ndarray) -> np.ndarray:
-    """How many of the eight neighbours of the pixels `where` have the pixel's own value."""
+    """Count, for the pixels selected by `where`, the neighbours (of eight) with the pixel's own value."""
     height, width = plane.shape
     rows, columns = np.nonzero(where)
     centre = plane[rows, columns]
@@ -99,12 +103,12 @@ def _equal_neighbours(plane: np.ndarray, where: np.ndarray) -> np.ndarray:
 
 
 def pool(masks: Iterable[tuple[np.ndarray, np.ndarray, Spread | None]]) -> Levels:
-    """Sum values, counts and spreads over masks; values of a mask without spread count as areas."""
+    """Sum values, counts and spreads over masks; all pixels of a mask without a spread count as `core`."""
     rows = [
         (
             values,
             counts,
-            *((spread.core, spread.between, spread.lonely, spread.inside) if spread else (counts, *[0 * counts] * 3)),
+            *((spread.core, spread.between, spread.isolated, spread.inside) if spread else (counts, *[0 * counts] * 3)),
         )
         for values, counts, spread in masks
     ]

@@ -1,11 +1,11 @@
-"""Whether the order of a palette means anything: ids have one, the colours that a program chose for an image do not."""
+"""Whether palette masks hold ids or colours: ids keep their order over a folder, a palette made per image does not."""
 
 from __future__ import annotations
 
 from collections import defaultdict
 from typing import TYPE_CHECKING
 
-from samtune.data.masks.statistics import unpack
+from samtune.data.masks.channels import unpack
 from samtune.types import Problem
 
 if TYPE_CHECKING:
@@ -22,54 +22,59 @@ CITYSCAPES = (
 """The colours of Cityscapes' training ids 0..18; its index 0 is a class (road), not background."""
 
 
-def read_palettes_as(stats: Sequence[MaskStats]) -> str:
-    """How palette masks are read, as `MaskEncoding.reads`: "grey", "value" (the indices are ids) or "colour".
+def palette_reading(stats: Sequence[MaskStats]) -> str:
+    """Return the `MaskEncoding.reads` of palette masks: "grey", "value" (indices are ids) or "colour".
 
-    Colours where the indices have no meaning that holds over the folder: one index has several colours, a colour moves
-    from index to index, or index 0 is used for another colour than the background (black, or the most frequent one).
+    Indices are ids unless they have no meaning that holds over the folder: an index has several colours, a colour has
+    several indices, or index 0 is not the background (black, or else the most frequent index).
     """
     colours: dict[int, set[int]] = defaultdict(set)
     indices: dict[int, set[int]] = defaultdict(set)
-    together: set[int] = set()
+    repeated: set[int] = set()
     for s in stats:
         here = [colour for _, colour in s.palette]
-        together |= {colour for colour in here if here.count(colour) > 1}
+        repeated |= {colour for colour in here if here.count(colour) > 1}
         for index, colour in s.palette:
             colours[index].add(colour)
             indices[colour].add(index)
     if set(indices) <= BLACK_WHITE:
-        # Of 0 and 255 the stored one counts, also under ImageJ's inverting table, which shows 255 black.
+        # Of 0 and 255 the stored one counts, also under ImageJ's inverting table, which displays 255 as black.
         return "value" if set(colours) <= {0, 255} else "grey"
     if all(each == {(255 - index) * 0x010101} for index, each in colours.items()):
         return "value"  # ImageJ's inverting table: the stored values count
     if any(len(each) > 1 for each in colours.values()):
-        return _shown(indices)
-    # Two ids may be shown in one colour; then both occur in one file. Moving from file to file, it is one class.
-    if any(len(each) > 1 and colour not in together for colour, each in indices.items()):
-        return _shown(indices)
+        return _grey_or_colour(indices)
+    # Two ids may be displayed in one colour; then both occur in one file. If not, it is one class with several indices.
+    if any(len(each) > 1 and colour not in repeated for colour, each in indices.items()):
+        return _grey_or_colour(indices)
     if not colours[0] or _is_cityscapes(colours) or _is_background(stats, colours[0], indices):
         return "value"
-    return _shown(indices)
+    return _grey_or_colour(indices)
 
 
 def palette_contradiction(stats: Sequence[MaskStats], reads: str) -> Problem | None:
-    """Palettes of black and white in which the index 0 is white: their order may mean nothing."""
+    """Return the problem of black-and-white palettes whose index 0 is white, so that object and background are unclear.
+
+    Args:
+        stats: of all masks.
+        reads: as returned by `palette_reading`.
+    """
     odd = [s for s in stats if s.palette and (0, 0xFFFFFF) in s.palette]
     if reads != "grey" or not odd or any({colour for _, colour in s.palette} - BLACK_WHITE for s in stats):
         return None
     what = (
-        f"has a palette in which the index 0 is shown white and another one black ({len(odd)} such file(s)), so "
-        "what is stored contradicts what is shown"
+        f"has a palette that displays index 0 as white and another one as black ({len(odd)} such file(s)), so the "
+        "stored value contradicts the displayed one"
     )
     mend = (
-        "give `--ids 1` if the index 1 is the object, whatever its colour; or the colour of the object, such as "
+        "pass `--ids 1` if index 1 is the object, whatever its colour; or the colour of the object, such as "
         "`--colour object=#FFFFFF`"
     )
     return Problem("palette_order", str(odd[0].path), what, mend, True)
 
 
-def _shown(indices: dict[int, set[int]]) -> str:
-    """Return "grey" where all colours are grey, else "colour"."""
+def _grey_or_colour(indices: dict[int, set[int]]) -> str:
+    """Return "grey" if all colours are grey, else "colour"."""
     return "grey" if all(len(set(unpack(colour))) == 1 for colour in indices) else "colour"
 
 
@@ -79,7 +84,7 @@ def _is_cityscapes(colours: dict[int, set[int]]) -> bool:
 
 
 def _is_background(stats: Sequence[MaskStats], first: set[int], indices: dict[int, set[int]]) -> bool:
-    """Whether index 0, of the colour `first`, is the background."""
+    """Return whether index 0, of the colours `first`, is the background."""
     if first == {0x000000}:
         return True
     if 0x000000 in indices:

@@ -15,8 +15,8 @@ import numpy as np
 from samtune.data.formats.manifest import SPLITS
 from samtune.data.formats.pairing import OTHER_FOLDER, lonely_problem, manifest_lines, pattern_of
 from samtune.data.images.decoding import decode
+from samtune.data.masks import cached_mask
 from samtune.data.options import MAX_CLASSES, NOT_CLASSES
-from samtune.data.public_sets.merging import cached_mask
 from samtune.errors import DataError
 from samtune.types import IGNORE, Problem
 
