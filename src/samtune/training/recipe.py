@@ -2,8 +2,8 @@
 
 auto    the method's own recipe; the number of images decides the updates (`settings.plan_run`), and the masks
         whether views are turned (`settle_views`)
-paper   what the method's source says (`methods.seam.recipes.PaperRecipe`), with the method's fields that bring back what
-        the default mends; a method whose source says nothing that is known is trained as by auto
+paper   what the method's source says (`methods.seam.recipes.PaperRecipe`), with the method's fields that bring back
+        what the default mends; a method whose source says nothing that is known is trained as by auto
 """
 
 from __future__ import annotations
