@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from samtune.cli.options import data_values, set_values
 from samtune.config import claim_run, config_text, make_config, parse_toml, read_config
-from samtune.data.formats.folder import find_pairs
+from samtune.data.formats.table import find_pairs
 from samtune.data.options import DataOptions
 from samtune.errors import SamTuneError
 from samtune.methods import make_method

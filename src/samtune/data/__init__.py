@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from samtune.data.dataset import Dataset, open_dataset
 from samtune.data.doctor import Findings, inspect
-from samtune.data.formats.folder import find_pairs
+from samtune.data.formats.table import find_pairs
 from samtune.data.images.listing import list_images
 from samtune.data.images.reading import content_id, read_image
 from samtune.data.masks import MaskEncoding, MaskValues

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from samtune.data.formats.folder import find_pairs
+from samtune.data.formats.table import find_pairs
 from samtune.data.images.decoding import decode, is_complete, read_header
 from samtune.data.images.reading import count_notes, header_notes, image_notes
 from samtune.data.masks import (
@@ -17,7 +17,6 @@ from samtune.data.masks import (
     infer_orientations,
     survey_mask,
 )
-from samtune.data.public_sets import layout_options
 from samtune.errors import DataError
 from samtune.progress import track
 from samtune.types import Pair, Problem
@@ -64,10 +63,8 @@ def survey(images: Path | str, masks: Path | str | None, options: DataOptions, *
     Raises:
         DataError: a folder or the manifest does not exist or has no known shape.
     """
-    options = layout_options(images, options)
     found = find_pairs(images, masks, options)
-    if found.class_names:
-        options = replace(options, class_names=found.class_names)
+    options = found.options
     problems = list(found.problems)
     if not found.pairs and not any(problem.stops_training for problem in problems):
         problems.insert(0, Problem("no_pairs", str(images), "there are no images", "check the path", True))

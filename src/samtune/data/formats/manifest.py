@@ -1,16 +1,23 @@
-"""A CSV or TSV that names images and masks: columns `image,mask` and, if wanted, `group` and `split`."""
+"""A CSV or TSV manifest: the columns `image` and `mask`, and optionally `group` and `split`."""
 
 from __future__ import annotations
 
 import csv
 import io
+from collections import Counter
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from samtune.data.formats.format import Certainty, Detection, Records
 from samtune.errors import DataError
 from samtune.inputs import read_text
 from samtune.printable import shown
 from samtune.types import Pair, Problem
 
+if TYPE_CHECKING:
+    from samtune.data.options import DataOptions
+
+SUFFIXES = (".csv", ".tsv", ".txt")
 COLUMNS = ("image", "mask", "group", "split")
 SPLITS = {
     "train": "train",
@@ -22,20 +29,55 @@ SPLITS = {
 }
 """Words for the parts of a split, in manifests and as folder names."""
 
+HEAD = 4096
+"""Bytes from the start of a file that are searched for the names of columns."""
+
+
+class Manifest:
+    """A CSV or TSV with a line for each pair."""
+
+    name = "manifest"
+    expects = "a CSV or TSV manifest with the columns image,mask[,group,split]"
+
+    def detect(self, images: Path, masks: Path | None) -> Detection | None:
+        """See `Format.detect`; the first line of a manifest names its columns."""
+        if images.suffix.lower() not in SUFFIXES or not _is_file(images):
+            return None
+        try:
+            with images.open("rb") as file:
+                lines = file.read(HEAD).decode("utf-8-sig", errors="replace").splitlines()
+        except OSError:
+            lines = []
+        first = lines[0] if lines else ""
+        columns = {cell.strip(' "').lower() for cell in first.split(_delimiter(first))}
+        if "image" in columns and columns & {"mask", "label"}:
+            return Detection(Certainty.CONTENT, f"the first line of {images.name} names the columns image and mask")
+        return Detection(Certainty.POSSIBLE, f"{images.name} ends in {images.suffix}")
+
+    def read(self, images: Path, masks: Path | None, options: DataOptions) -> Records:
+        """See `Format.read`."""
+        if masks is not None:
+            raise DataError(f"{images}: a manifest names the masks itself; leave out the masks folder ({masks})")
+        pairs, problems = read_manifest(images)
+        return Records(tuple(pairs), tuple(problems), (), options)
+
 
 def read_manifest(path: Path) -> tuple[list[Pair], list[Problem]]:
-    """The pairs of a manifest; paths are relative to the manifest's own folder.
+    """Read the pairs of a manifest; paths in it are relative to its own folder.
 
-    The first line names the columns; `label` stands for `mask` where there is no such (AutoGluon's bundles).
-    Columns other than `image`, `mask`, `group`, `split` are passed over.
-    An empty `group` or `split` is none. Splits are train, val and test (valid, validation, training are
-    understood).
+    The first line names the columns. `label` is read as `mask` where there is no column `mask` (as in AutoGluon's
+    bundles); further columns are ignored. An empty `group` or `split` means none. Splits are train (training), val
+    (valid, validation) and test.
+
+    Returns:
+        The pairs whose files exist, and a problem for every missing file and for every image named twice.
 
     Raises:
-        DataError: it is not a CSV or TSV, has no `image` or `mask` column, or a line has an unknown split.
+        DataError: the file is no CSV or TSV, the column `image` or `mask` is missing, or a line has no image, no mask
+            or an unknown split.
     """
-    if path.suffix.lower() not in (".csv", ".tsv", ".txt"):
-        raise DataError(f"{path}: must be a folder, or a manifest that ends in .csv or .tsv")
+    if path.suffix.lower() not in SUFFIXES:
+        raise DataError(f"{path}: expected a manifest that ends in {', '.join(SUFFIXES)}")
     header, rows = _rows_of(path)
     columns = _columns(header, path)
     pairs: list[Pair] = []
@@ -43,8 +85,8 @@ def read_manifest(path: Path) -> tuple[list[Pair], list[Problem]]:
     for number, row in rows:
         if any(cell.strip() for cell in row[len(header) :]):
             raise DataError(
-                f"Expected at most {len(header)} cells in line {number} of {path}, as in its first, got {len(row)}; "
-                'put "..." around a name that holds the character between cells.'
+                f"{path}, line {number}: expected at most {len(header)} cells as in the first line, got {len(row)}; "
+                'put "..." around a name that holds the character between cells'
             )
         cells = {name: row[index].strip() if index < len(row) else "" for name, index in columns.items()}
         if not any(cells.values()):
@@ -52,16 +94,12 @@ def read_manifest(path: Path) -> tuple[list[Pair], list[Problem]]:
         pair = _pair_of(cells, path, number)
         missing = [file for file in (pair.image, pair.mask) if not _is_file(file)]
         for file in missing:
-            what = f"is named in line {number} of {path.name} but is no file"
-            problems.append(
-                Problem("missing_file", str(file), what, "correct the path (relative to the manifest)", True)
-            )
+            what = f"is named in line {number} of {path.name} and does not exist as a file"
+            mend = "correct the path, which is relative to the manifest's folder"
+            problems.append(Problem("missing_file", str(file), what, mend, True))
         if not missing:
             pairs.append(pair)
-    seen: dict[Path, int] = {}
-    for pair in pairs:
-        seen[pair.image] = seen.get(pair.image, 0) + 1
-    for image, count in seen.items():
+    for image, count in Counter(pair.image for pair in pairs).items():
         if count > 1:
             what = f"is named {count} times in {path.name}"
             problems.append(Problem("stem_twice", str(image), what, "keep one line per image", True))
@@ -69,39 +107,43 @@ def read_manifest(path: Path) -> tuple[list[Pair], list[Problem]]:
 
 
 def _rows_of(path: Path) -> tuple[list[str], list[tuple[int, list[str]]]]:
-    """The cells of the first line, and of each further line with its number."""
+    """Return the cells of the first line, and those of each further line with its number."""
     text = read_text(path, DataError, bytes_as_names=True)
     first = text.partition("\n")[0]
-    delimiter = "\t" if "\t" in first else ";" if ";" in first else ","
-    usual = csv.field_size_limit(max(len(text), 1))  # a column that is passed over may hold anything
+    default_limit = csv.field_size_limit(max(len(text), 1))  # an ignored column may hold long texts
     try:
-        reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
+        reader = csv.reader(io.StringIO(text, newline=""), delimiter=_delimiter(first), strict=True)
         rows = [(reader.line_num, row) for row in reader]
     except csv.Error as error:
-        raise DataError(f"Expected CSV in {path}: {error} (line {reader.line_num}); check its quotes.") from error
+        raise DataError(f"{path}, line {reader.line_num}: no valid CSV ({error}); check its quotes") from error
     finally:
-        csv.field_size_limit(usual)
+        csv.field_size_limit(default_limit)
     return (rows[0][1], rows[1:]) if rows else ([], [])
 
 
+def _delimiter(first: str) -> str:
+    """Return the character between cells, from the first line."""
+    return "\t" if "\t" in first else ";" if ";" in first else ","
+
+
 def _columns(header: list[str], path: Path) -> dict[str, int]:
-    """Where the columns that are read stand."""
+    """Return the index of each column that is read."""
     names = [name.strip().lower() for name in header]
     if "label" in names and "mask" not in names:
         names[names.index("label")] = "mask"
     if "image" not in names or "mask" not in names:
         raise DataError(
-            f"{path}: the first line must name the columns image,mask[,group,split], but is {shown(','.join(header))}; "
-            "add it"
+            f"{path}: expected the columns image,mask[,group,split] in the first line, got {shown(','.join(header))}; "
+            "add that line"
         )
     twice = sorted(name for name in COLUMNS if names.count(name) > 1)
     if twice:
-        raise DataError(f"Expected each column once in the first line of {path}, got {', '.join(twice)} twice.")
+        raise DataError(f"{path}: expected each column once in the first line, got {', '.join(twice)} twice; keep one")
     return {name: names.index(name) for name in COLUMNS if name in names}
 
 
 def _is_file(path: Path) -> bool:
-    """Whether a regular file is there; a path that nothing can have names none."""
+    """Return whether a regular file exists; a path that no file can have does not."""
     try:
         return path.is_file()
     except (OSError, ValueError):
@@ -109,15 +151,17 @@ def _is_file(path: Path) -> bool:
 
 
 def _pair_of(cells: dict[str, str], path: Path, number: int) -> Pair:
-    """One line as a pair; its stem is the image's path without ending, shortened later if unique."""
+    """Return one line as a pair; its stem is the path of the image without ending."""
     if not cells["image"] or not cells["mask"]:
-        raise DataError(f"{path}, line {number}: must name an image and a mask, but one is empty; remove the line")
+        raise DataError(
+            f"{path}, line {number}: expected an image and a mask, got an empty cell; fill it or remove the line"
+        )
     split = cells.get("split", "").lower()
     if split and split not in SPLITS:
-        raise DataError(f"{path}, line {number}: split must be train, val or test, got {shown(split)}")
+        raise DataError(f"{path}, line {number}: expected train, val or test as the split, got {shown(split)}")
     image, mask = (path.parent / cells[name].replace("\\", "/") for name in ("image", "mask"))
     named = Path(cells["image"].replace("\\", "/"))
     if named.name in ("", ".."):
-        raise DataError(f"Expected the name of an image in line {number} of {path}, got {shown(cells['image'])}.")
+        raise DataError(f"{path}, line {number}: expected the name of an image, got {shown(cells['image'])}")
     stem = named.with_suffix("").as_posix().lstrip("/")
     return Pair(stem, image, mask, cells.get("group") or None, SPLITS.get(split))

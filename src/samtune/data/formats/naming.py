@@ -1,7 +1,8 @@
-"""What a file name says about the image it belongs to: `image_3`, `x_mask`, `x_cp_masks`, `x_mask_2`, `x_0000`.
+"""The readings of a file name: which image `image_3`, `x_mask`, `x_cp_masks`, `x_mask_2` or `x_0000` can belong to.
 
-A name has one or more *readings*. Each gives a key (what image and mask have in common), a pattern (the name with the
-key as `*`), the number of an object if it has one, and a rank: the lower, the less was taken away.
+A name has one or more readings. A reading gives a key (the part that image and mask share), a pattern (the name with
+`*` in place of the key), the number of an object where the name has one, and a rank, which is lower the less of the
+name was removed.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ MASK_WORDS = (
     "gtfine_labelids", "gtfine_color", "gtfine_instanceids", "gtfine", "instance", "instances", "inst", "object",
     "objects", "obj", "pred", "prediction",
 )  # fmt: skip
-"""Words in a mask's name that say what it is, not which image it belongs to; any case of letters."""
+"""Words in a mask's name that mark it as a mask and do not belong to the name of its image; case does not matter."""
 
 IMAGE_WORDS = (
     "image", "images", "img", "imgs", "im", "photo", "picture", "pic", "rgb", "input", "raw", "orig", "original",
@@ -27,8 +28,8 @@ IMAGE_WORDS = (
 )  # fmt: skip
 
 EXACT, FULL_NAME, WORD, TWO_WORDS, OBJECT, NUMBER, FOLDER = 0, 1, 2, 3, 4, 5, 6
-"""Ranks of readings: the stem, the name with its ending, one or two words removed, a word with an object's number, a
-number alone, the folder of an image."""
+"""Ranks of readings: the stem as it is, the name with its ending, one or two words removed, a word and an object's
+number removed, a number alone removed, the folder in place of the name."""
 
 
 @dataclass(frozen=True)
@@ -36,10 +37,10 @@ class Reading:
     """One way to read a file name.
 
     Attributes:
-        key: folder and name of the image that is meant, "/" between them, normalised to NFC.
-        pattern: the name with "*" for the key, without the number of an object.
-        rank: see above.
-        number: the object's number in its image, None where the name has none.
+        key: folder and name of the image, joined by "/" and normalised to NFC.
+        pattern: the name with "*" in place of the key, without the number of an object.
+        rank: one of the ranks above.
+        number: the object's number in its image, None without one.
     """
 
     key: str
@@ -58,7 +59,7 @@ def _any_of(words: tuple[str, ...]) -> str:
 
 @dataclass(frozen=True)
 class _Grammar:
-    """Where a word may stand in a name: at its end, at its start, or inside."""
+    """Patterns that locate a word in a name: at its end, at its start, inside, with a number, or alone."""
 
     suffix: re.Pattern[str]
     prefix: re.Pattern[str]
@@ -80,13 +81,13 @@ class _Grammar:
         )
 
     def peel(self, stem: str) -> list[tuple[str, str]]:
-        """(core, pattern) with one word removed at the end or at the start."""
-        found = []
+        """Return (core, pattern) with one word removed at the end, and with one removed at the start."""
+        peeled = []
         if match := self.suffix.match(stem):
-            found.append((match["core"], "*" + stem[match.end("core") :]))
+            peeled.append((match["core"], "*" + stem[match.end("core") :]))
         if match := self.prefix.match(stem):
-            found.append((match["core"], stem[: match.start("core")] + "*"))
-        return found
+            peeled.append((match["core"], stem[: match.start("core")] + "*"))
+        return peeled
 
 
 _MASK, _IMAGE = _Grammar.of(MASK_WORDS), _Grammar.of(IMAGE_WORDS)
@@ -96,54 +97,54 @@ _MANY_DIGITS = re.compile(r"^(?:\d+|[0-9a-f]{16,})$", re.IGNORECASE)
 
 
 def normal(name: str) -> str:
-    """The name in Unicode's composed form (NFC): macOS writes decomposed names, others mostly composed ones."""
+    """Return the name in Unicode's composed form (NFC); macOS writes decomposed names, other systems composed ones."""
     return unicodedata.normalize("NFC", name)
 
 
 def without_number(stem: str) -> str | None:
-    """`x` of `x_2`, None where there is no number at the end."""
+    """Return `x` of `x_2`, None where no number stands at the end."""
     match = _NUMBER_ALONE.match(normal(stem))
     return match["core"] if match else None
 
 
 def image_readings(folder: str, stem: str, suffix: str) -> list[Reading]:
-    """Readings of an image's name; see `Reading`."""
+    """Return the readings of an image's name."""
     folder, stem = normal(folder), normal(stem)
-    found = [Reading(_join(folder, stem), "*", EXACT), Reading(_join(folder, stem + suffix), "*", FULL_NAME)]
-    found += [Reading(_join(folder, core), pattern, WORD) for core, pattern in _IMAGE.peel(stem)]
+    readings = [Reading(_join(folder, stem), "*", EXACT), Reading(_join(folder, stem + suffix), "*", FULL_NAME)]
+    readings += [Reading(_join(folder, core), pattern, WORD) for core, pattern in _IMAGE.peel(stem)]
     if match := _IMAGE.infix.match(stem):
-        found.append(Reading(_join(folder, match["a"] + match["sep"] + match["b"]), _inner(stem, match), TWO_WORDS))
+        readings.append(Reading(_join(folder, match["a"] + match["sep"] + match["b"]), _inner(stem, match), TWO_WORDS))
     if match := _CHANNEL.match(stem):
-        found.append(Reading(_join(folder, match["core"]), "*" + stem[match.end("core") :], WORD))
+        readings.append(Reading(_join(folder, match["core"]), "*" + stem[match.end("core") :], WORD))
     if folder and _IMAGE.alone.match(stem):
-        found.append(Reading(folder, f"*/{stem}", WORD))
-    return found
+        readings.append(Reading(folder, f"*/{stem}", WORD))
+    return readings
 
 
 def mask_readings(folder: str, stem: str) -> list[Reading]:
-    """Readings of a mask's name; see `Reading`."""
+    """Return the readings of a mask's name."""
     folder, stem = normal(folder), normal(stem)
-    found = [Reading(_join(folder, stem), "*", EXACT)]
+    readings = [Reading(_join(folder, stem), "*", EXACT)]
     head, dot, ending = stem.rpartition(".")
     if head and f"{dot}{ending}".lower() in IMAGE_SUFFIXES:
-        found.append(Reading(_join(folder, head), f"*.{ending}", WORD))
+        readings.append(Reading(_join(folder, head), f"*.{ending}", WORD))
     peeled = [(core, pattern, WORD) for core, pattern in _MASK.peel(stem)]
     for core, pattern, _ in tuple(peeled):
         peeled += [(inner, pattern.replace("*", more), TWO_WORDS) for inner, more in _MASK.peel(core)]
-    found += [Reading(_join(folder, core), pattern, rank) for core, pattern, rank in peeled]
+    readings += [Reading(_join(folder, core), pattern, rank) for core, pattern, rank in peeled]
     if match := _MASK.infix.match(stem):
-        found.append(Reading(_join(folder, match["a"] + match["sep"] + match["b"]), _inner(stem, match), OBJECT))
+        readings.append(Reading(_join(folder, match["a"] + match["sep"] + match["b"]), _inner(stem, match), OBJECT))
     if match := _MASK.numbered.match(stem):
         pattern = "*" + stem[match.end("core") : match.start("n")].rstrip("_-. (")
-        found.append(Reading(_join(folder, match["core"]), pattern, OBJECT, match["n"]))
+        readings.append(Reading(_join(folder, match["core"]), pattern, OBJECT, match["n"]))
     for core, pattern, _ in [(stem, "*", WORD), *peeled]:
         if match := _NUMBER_ALONE.match(core):
-            found.append(Reading(_join(folder, match["core"]), pattern, NUMBER, match["n"]))
-    return found + _in_a_folder_of_its_image(folder, stem)
+            readings.append(Reading(_join(folder, match["core"]), pattern, NUMBER, match["n"]))
+    return readings + _in_a_folder_of_its_image(folder, stem)
 
 
 def _in_a_folder_of_its_image(folder: str, stem: str) -> list[Reading]:
-    """`x/mask.png`, `x/1.png`, `x/x_1.png` as masks of the image `x`."""
+    """Return the readings of `x/mask.png`, `x/1.png`, `x/x_1.png` as masks of the image `x`."""
     if not folder:
         return []
     if match := _MASK.alone.match(stem):
@@ -156,19 +157,19 @@ def _in_a_folder_of_its_image(folder: str, stem: str) -> list[Reading]:
 
 
 def has_mask_word(stem: str) -> bool:
-    """Whether a word of `MASK_WORDS` stands in the name beside something else, or is the whole name."""
+    """Return whether a word of `MASK_WORDS` is a part of the name, or all of it."""
     stem = normal(stem)
     patterns = (_MASK.suffix, _MASK.prefix, _MASK.infix, _MASK.numbered, _MASK.alone)
     return any(pattern.match(stem) for pattern in patterns)
 
 
 def is_mask_word(name: str) -> bool:
-    """Whether a folder's name is a word for masks."""
+    """Return whether a folder's name is a word for masks."""
     return bool(_MASK.alone.match(normal(name))) or name.lower() in ("segmentationclass", "segmentationobject")
 
 
 def is_image_word(name: str) -> bool:
-    """Whether a folder's name is a word for images."""
+    """Return whether a folder's name is a word for images."""
     return bool(_IMAGE.alone.match(normal(name))) or name.lower() == "jpegimages"
 
 

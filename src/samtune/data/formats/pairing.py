@@ -1,7 +1,7 @@
-"""Which mask belongs to which image, by their names: equal stems first, then the readings of `naming`.
+"""Match masks to images by their names: equal stems first, then the readings of `naming`.
 
-A mask goes to the image that needs the least taken away from both names. Where two images need equally little, or
-one image gets masks of different patterns, nothing is guessed: that is a problem that shows the patterns.
+A mask belongs to the image for which the least of both names is removed. Where that holds for two images, nothing is
+guessed: it becomes a problem that shows the patterns of the names.
 """
 
 from __future__ import annotations
@@ -19,16 +19,16 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
 OTHER_CASE, OTHER_FOLDER = 1, 10
-"""Added to the ranks of readings where names differ in the case of letters, or lie in differently named folders."""
+"""Costs added to the ranks of readings where names differ in case, or lie in differently named folders."""
 
 
 @dataclass(frozen=True)
 class Named:
-    """A file and its name below the folder it was found in.
+    """A file and its path below the folder that was listed.
 
     Attributes:
-        file: where it is.
-        folder: its sub-folder, "/" between parts, "" at the top.
+        file: the file.
+        folder: its sub-folder, with "/" between parts; "" at the top.
     """
 
     file: Path
@@ -36,39 +36,36 @@ class Named:
 
     @staticmethod
     def below(root: Path, files: Iterable[Path]) -> list[Named]:
-        """Name files by their place below `root`."""
-        found = []
-        for file in files:
-            folder = file.relative_to(root).parent.as_posix()
-            found.append(Named(file, "" if folder == "." else folder))
-        return found
+        """Return the files with their sub-folders below `root`."""
+        folders = ((file, file.relative_to(root).parent.as_posix()) for file in files)
+        return [Named(file, "" if folder == "." else folder) for file, folder in folders]
 
     @property
     def inner(self) -> str:
-        """The path below the folder it was found in."""
+        """The path below the listed folder."""
         return f"{self.folder}/{self.file.name}" if self.folder else self.file.name
 
     @property
     def path(self) -> str:
-        """`inner` without the file's ending."""
+        """`inner` without the ending."""
         return self.inner[: -len(self.file.suffix)] if self.file.suffix else self.inner
 
     @property
     def from_above(self) -> str:
-        """The path with the folder it was found in, as a manifest beside that folder names it."""
+        """The path with the listed folder in front, as a manifest beside that folder names it."""
         root = self.file.parents[len(self.folder.split("/")) if self.folder else 0]
         return f"{root.name}/{self.inner}"
 
 
 @dataclass(frozen=True)
 class Hit:
-    """One mask of one image, and how the names were read.
+    """A mask of an image, and how their names were read.
 
     Attributes:
         mask: the mask.
-        patterns: of the image's and of the mask's name, "*" for what they share.
+        patterns: patterns of the image's and of the mask's name, with "*" for the part they share.
         number: the object's number, None without one.
-        cost: 0 for equal stems in equal folders.
+        cost: sum of both ranks and of the costs above; 0 for equal stems in equal folders.
     """
 
     mask: Named
@@ -79,14 +76,14 @@ class Hit:
 
 @dataclass(frozen=True)
 class Matches:
-    """Masks by image.
+    """The masks of each image.
 
     Attributes:
-        hits: image -> its masks, in the order of the images; empty for an image without mask.
+        hits: image -> its masks, in the order of the images; an empty list for an image without mask.
         lonely: masks without an image.
         unclear: images that share a possible mask with another image.
-        problems: about masks with several possible images.
-        notes: the naming rules that were used, one sentence each.
+        problems: masks with several possible images.
+        notes: the naming rules that were applied, one sentence each.
     """
 
     hits: dict[Named, list[Hit]]
@@ -98,7 +95,7 @@ class Matches:
 
 @dataclass
 class _Index:
-    """Images by every key they can be read as."""
+    """Images by every key of their readings; each entry is (number of the image, rank, pattern)."""
 
     exact: dict[str, list[tuple[int, int, str]]] = field(default_factory=lambda: defaultdict(list))
     folded: dict[str, list[tuple[int, int, str]]] = field(default_factory=lambda: defaultdict(list))
@@ -122,7 +119,7 @@ class _Index:
         return index
 
     def find(self, mask: Named) -> list[tuple[int, Hit]]:
-        """The images of a mask at the least cost: one, several if that is unclear, none if it has no image."""
+        """Return the images of a mask at the lowest cost: several if the mask is ambiguous, none if it has no image."""
         readings = mask_readings(mask.folder, mask.file.stem)
         for table, key_of, extra in (
             (self.exact, lambda key: key, 0),
@@ -132,9 +129,9 @@ class _Index:
             hits: dict[int, Hit] = {}
             for reading in readings:
                 if reading.rank == naming.NUMBER and reading.key in self.series:
-                    continue  # the images are a numbered series themselves: `x_3` is no third object of `x`
+                    continue  # the images are a numbered series: `x_3` is not the third object of `x`
                 if extra == OTHER_FOLDER and reading.key == normal(mask.folder):
-                    continue  # a folder of objects is the image's only at its own place
+                    continue  # a folder of objects belongs to an image of its own name only beside that image
                 for image, rank, pattern in table.get(key_of(reading.key), ()):
                     far = extra == OTHER_FOLDER and not _related(self.folders[image], normal(mask.folder))
                     hit = Hit(mask, (pattern, reading.pattern), reading.number, rank + reading.rank + extra + far)
@@ -147,12 +144,12 @@ class _Index:
 
 
 def _related(image: str, mask: str) -> bool:
-    """Whether an image's folder begins or ends the folder of a mask: `train` and `train/cat`."""
+    """Return whether the folder of a mask begins or ends with the image's folder: `train/cat` with `train`."""
     return bool(image) and (mask.startswith(f"{image}/") or mask.endswith(f"/{image}"))
 
 
 def match(images: Sequence[Named], masks: Sequence[Named]) -> Matches:
-    """Find the masks of each image by their names."""
+    """Return the masks of each image by their names."""
     by_path: dict[str, list[int]] = defaultdict(list)
     for number, image in enumerate(images):
         by_path[normal(image.path)].append(number)
@@ -189,9 +186,9 @@ def match(images: Sequence[Named], masks: Sequence[Named]) -> Matches:
 def _shifted(
     hits: dict[Named, list[Hit]], lonely: Sequence[Named], images: Sequence[Named], masks: Sequence[Named]
 ) -> list[Problem]:
-    """A problem where two numbered series of equally many files overlap in part: `image0..3` and `mask1..4`.
+    """Return a problem where two numbered series of equal length overlap in part: `image0..3` and `mask1..4`.
 
-    Files of two words that share only their numbers may belong together by number or in their order.
+    Such files may belong together by their numbers or by their order.
     """
     alone = [image for image, found in hits.items() if not found]
     pairs = [(image, hit) for image, found in hits.items() for hit in found]
@@ -203,21 +200,21 @@ def _shifted(
         return []
     what = (
         f"the images look like {look_of(images)}, the masks like {look_of(masks)}: they share {len(pairs)} numbers, "
-        f"and {alone[0].inner} and {lonely[0].inner} are left over, so it is unclear whether equal numbers or equal "
-        "places belong together"
+        f"and {alone[0].inner} and {lonely[0].inner} are left over, so it is unclear whether they are paired by number "
+        "or by order"
     )
     mend = f"name each mask like its image, or write a CSV with a line for each pair ({manifest_lines(images, masks)})"
     return [Problem("ambiguous_pair", str(lonely[0].file), what, mend, True)]
 
 
 def _last_digits(named: Named) -> str:
-    """The number at the end of a name, "" without one."""
+    """Return the digits at the end of a name, "" without any."""
     stem = normal(named.file.stem)
     return stem[len(stem.rstrip("0123456789")) :]
 
 
 def _by_common_affix(images: Sequence[Named], masks: Sequence[Named]) -> dict[Named, list[Hit]] | None:
-    """Pairs where every mask is its image's stem with the same letters added, or the other way round."""
+    """Return pairs where the same letters are added to the stem of every image (or of every mask), None if not so."""
     if len(images) != len(masks) or len(masks) < 2:
         return None
     for longer, shorter in ((masks, images), (images, masks)):
@@ -251,7 +248,7 @@ def _by_common_affix(images: Sequence[Named], masks: Sequence[Named]) -> dict[Na
 
 
 def _notes(hits: dict[Named, list[Hit]]) -> list[str]:
-    """A sentence for each rule other than equal stems in equal folders."""
+    """Return a sentence for each rule that was applied besides equal stems in equal folders."""
     rules: dict[str, list[str]] = defaultdict(list)
     for image, found in hits.items():
         for hit in found:
@@ -272,10 +269,10 @@ def _notes(hits: dict[Named, list[Hit]]) -> list[str]:
 
 
 def masks_among(files: Sequence[Named]) -> set[Named]:
-    """The masks among images and masks that lie side by side: names with a word for masks.
+    """Return the masks among images and masks that lie side by side: files with a word for masks in their names.
 
-    Where such a word is part of the images' own names (`object_1`, `object_1_mask`), the name that another one is made
-    of is an image.
+    Where the images' own names contain such a word (`object_1`, `object_1_mask`), a name that another one extends is
+    an image.
     """
     keys = {reading.key for one in files for reading in image_readings(one.folder, one.file.stem, one.file.suffix)}
     masks, worded, origins = set(), [], set()
@@ -297,12 +294,12 @@ def masks_among(files: Sequence[Named]) -> set[Named]:
 
 
 def lonely_problem(named: Named, what: str, mend: str) -> Problem:
-    """A file without a partner."""
+    """Return the problem of a file without a partner; it does not stop training."""
     return Problem("unpaired", str(named.file), what, mend, False)
 
 
 def nothing_pairs(images: Sequence[Named], masks: Sequence[Named], where: str) -> Problem:
-    """No image has a mask: the two patterns of names, and the two ways out."""
+    """Return the problem that no image has a mask, with the patterns of the names and the two remedies."""
     if not images or not masks:
         kind = "images" if not images else "masks"
         return Problem(
@@ -316,14 +313,14 @@ def nothing_pairs(images: Sequence[Named], masks: Sequence[Named], where: str) -
 
 
 def manifest_lines(images: Sequence[Named], masks: Sequence[Named]) -> str:
-    """The first two lines of a manifest for these files, as an example."""
+    """Return the first two lines of a manifest for these files, as an example."""
     image = images[0].from_above if images else "images/a.png"
     mask = masks[0].from_above if masks else "masks/a.png"
     return f"`image,mask`, then `{image},{mask}`"
 
 
 def look_of(files: Sequence[Named]) -> str:
-    """What the names have in common, with "*" for the rest, how many they are and an example."""
+    """Return a pattern of the names with "*" for where they differ, their number and an example."""
     names = [normal(named.inner) for named in files]
     start = _common(names)
     end = _common([name[len(start) :][::-1] for name in names])[::-1]
@@ -336,13 +333,14 @@ def look_of(files: Sequence[Named]) -> str:
 
 
 def _common(names: Sequence[str]) -> str:
+    """Return the longest common start of the names."""
     low, high = min(names), max(names)
     length = next((i for i, (a, b) in enumerate(zip(low, high, strict=False)) if a != b), min(len(low), len(high)))
     return low[:length]
 
 
 def pattern_of(hit: Hit) -> str:
-    """A mask's name with "*" for what it shares with its image, its ending included."""
+    """Return a mask's name, ending included, with "*" for the part that it shares with its image."""
     number = "_N" if hit.number is not None and not hit.patterns[1].endswith("/") else ""
     folder = f"{hit.mask.folder}/" if hit.mask.folder and "/" not in hit.patterns[1] else ""
     return f"{folder}{hit.patterns[1]}{number}{hit.mask.file.suffix}"

@@ -54,24 +54,27 @@ def test_it_is_read(tmp_path: Path, content: bytes, stems: list[str]) -> None:
 
 
 REFUSED: list[tuple[bytes, str]] = [
-    (b"", "the first line must name the columns"),
-    (b"\n\n", "the first line must name the columns"),
-    (b"a.png,b.png", "the first line must name the columns image,mask[,group,split], but is 'a.png,b.png'"),
-    (b"image,mask,mask\na.png,b.png,b.png", "Expected each column once in the first line"),
+    (b"", "expected the columns image,mask[,group,split] in the first line, got ''"),
+    (b"\n\n", "expected the columns image,mask[,group,split] in the first line, got ''"),
+    (b"a.png,b.png", "expected the columns image,mask[,group,split] in the first line, got 'a.png,b.png'"),
+    (b"image,mask,mask\na.png,b.png,b.png", "expected each column once in the first line"),
     (b"image,Image,mask\na.png,a.png,b.png", "got image twice"),
     ("image,mask\na.png,b.png".encode("utf-16"), "found UTF-16 or binary data"),
     ("image,mask\na.png,b.png".encode("utf-16-le"), "found UTF-16 or binary data"),
     (b"image,mask\na\0.png,b.png", "found UTF-16 or binary data"),
-    (b"image,mask\n.,b.png", "Expected the name of an image in line 2"),
-    (b"image,mask\n/,b.png", "Expected the name of an image in line 2"),
-    (b"image,mask\n..,b.png", "Expected the name of an image in line 2"),
-    (b"image,mask\na.png,", "must name an image and a mask, but one is empty"),
-    (b"image,mask\na.png", "must name an image and a mask, but one is empty"),
-    (b"image,mask\na, b.png,b.png", "Expected at most 2 cells in line 2"),
+    (b"image,mask\n.,b.png", "line 2: expected the name of an image"),
+    (b"image,mask\n/,b.png", "line 2: expected the name of an image"),
+    (b"image,mask\n..,b.png", "line 2: expected the name of an image"),
+    (b"image,mask\na.png,", "expected an image and a mask, got an empty cell"),
+    (b"image,mask\na.png", "expected an image and a mask, got an empty cell"),
+    (b"image,mask\na, b.png,b.png", "line 2: expected at most 2 cells"),
     (b'image,mask\n"a.png,b.png\na.png,b.png', "unexpected end of data"),
     (b'image,mask\n"a.png"x,b.png', "check its quotes"),
-    (b"image,mask,split\na.png,b.png,\x1b[2Jholdout", r"split must be train, val or test, got '\x1b[2jholdout'"),
-    (b"\x1b[2J" + BIG, "but is '\\x1b[2Jxxx"),
+    (
+        b"image,mask,split\na.png,b.png,\x1b[2Jholdout",
+        r"expected train, val or test as the split, got '\x1b[2jholdout'",
+    ),
+    (b"\x1b[2J" + BIG, "got '\\x1b[2Jxxx"),
 ]
 
 
@@ -91,7 +94,7 @@ def test_what_is_no_file_is_a_problem(tmp_path: Path, name: bytes) -> None:
     pairs, problems = read_manifest(write(tmp_path, b"image,mask\n" + name + b",b.png\n"))
     assert not pairs
     assert [problem.kind for problem in problems] == ["missing_file"]
-    assert "is named in line 2 of pairs.csv but is no file" in problems[0].what
+    assert "is named in line 2 of pairs.csv and does not exist as a file" in problems[0].what
 
 
 def test_a_pipe_in_the_place_of_a_manifest_is_refused_without_being_opened(tmp_path: Path) -> None:

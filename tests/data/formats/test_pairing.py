@@ -310,7 +310,7 @@ IN_ONE: dict[str, tuple[str, str]] = {
         "imagesTr/a_0000.png=labelsTr/a.png|imagesTs/b_0000.png=labelsTs/b.png"),
     "train and val": ("train/images/a.png|train/masks/a.png|val/images/a.png|val/masks/a.png",
         "train/images/a.png=train/masks/a.png|val/images/a.png=val/masks/a.png"),
-    "endings alone": ("a.jpg|a.png|b.jpg|b.png", "!must hold images/ and masks/"),
+    "endings alone": ("a.jpg|a.png|b.jpg|b.png", "!expected images/ and masks/"),
     "a folder per image, DSB": ("p/images/p.png|p/masks/1.png|q/images/q.png|q/masks/1.png", "!dsb2018:"),
     "no masks": ("a.png|b.png", "!2 image files, which look like `\\*.png`"),
 }  # fmt: skip

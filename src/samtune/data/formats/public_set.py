@@ -1,0 +1,41 @@
+"""Public data sets as downloaded, by the name in front of the path: `cod10k:PATH`, `cod10k/test:PATH`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from samtune.data.formats.format import Certainty, Detection, Records
+from samtune.data.public_sets import find_layout_pairs, layout_options, split_word
+from samtune.errors import DataError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from samtune.data.options import DataOptions
+
+
+class PublicSet:
+    """A public data set; its folders and the meaning of its masks are in the table of `samtune.data.public_sets`."""
+
+    name = "public_set"
+    expects = "a public data set as SET:PATH (`samtune data list` shows them)"
+
+    def detect(self, images: Path, masks: Path | None) -> Detection | None:
+        """See `Format.detect`; only a name in front of the path counts.
+
+        Raises:
+            DataError: the name is that of a data set, which has no part of the given name.
+        """
+        named = split_word(images)
+        return None if named is None else Detection(Certainty.NAMED, f"{named[0].name} is a public data set")
+
+    def read(self, images: Path, masks: Path | None, options: DataOptions) -> Records:
+        """See `Format.read`."""
+        named = split_word(images)
+        if named is None:
+            raise DataError(f"{images}: expected {self.expects}")
+        if masks is not None:
+            raise DataError(f"{images}: a public data set has its own masks; leave out the masks folder ({masks})")
+        options = layout_options(images, options)
+        pairs, problems, notes = find_layout_pairs(*named)
+        return Records(tuple(pairs), tuple(problems), tuple(notes), options)
