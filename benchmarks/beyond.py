@@ -1,6 +1,6 @@
 """What fields of `ptsam` beyond its paper are worth, and faults of public code: the same draws with and without.
 
-    python benchmarks/beyond.py DATA [--sets a,b] [--variants dense=probe,tta,...] [--seeds 0,1,2]
+    python benchmarks/beyond.py DATA [--sets a,b] [--variants ensemble=5,tta,...] [--seeds 0,1,2]
     python benchmarks/beyond.py DATA --table
 
 DATA holds one folder per set with `images/` and `masks/`. Only the five sets of `results_nano.py` count for "helps
@@ -65,7 +65,6 @@ class Variant:
         return json.dumps([self.method, self.fields, self.settings], sort_keys=True)
 
 
-DENSE = {"dense": "probe"}
 VARIANTS = {
     "plain": Variant(),
     "tta": Variant(tta="d4"),
@@ -74,15 +73,7 @@ VARIANTS = {
     "init=sam_scale": Variant({"init": "sam_scale"}),
     "init=uniform": Variant({"init": "uniform"}),
     "init=normal": Variant({"init": "normal"}),
-    "mask_token=1": Variant({"mask_token": 1}),
-    "mask_token=2": Variant({"mask_token": 2}),
-    "mask_token=3": Variant({"mask_token": 3}),
-    "mask_token=mix": Variant({"mask_token": "mix"}),
-    "dense=probe": Variant(DENSE),
-    "dense_folds=1": Variant(DENSE | {"dense_folds": 1}),
     "ensemble=5": Variant({"ensemble": 5}),
-    "ensemble=5+dense=probe": Variant(DENSE | {"ensemble": 5}),
-    "ensemble=5+dense=probe+tta": Variant(DENSE | {"ensemble": 5}, tta="d4"),
     "loss_side=logits": Variant(settings={"loss_side": "logits"}),
     "ptsam_encoder": Variant(method="ptsam_encoder"),
     "gated": Variant({"gated": True}, method="ptsam_encoder", against="ptsam_encoder"),
@@ -96,7 +87,7 @@ VARIANTS = {
     "sam_adapter": Variant(method="sam_adapter", against="sam_adapter"),
     "sam_adapter paper": Variant({"paper": True}, method="sam_adapter", against="sam_adapter"),
 }
-"""Rows by name; "dense_folds=1" has dense=probe too. From "ptsam_encoder" on they train in the encoder and take many
+"""Rows by name. From "ptsam_encoder" on they train in the encoder and take many
 times longer; the last seven tell what faults of public code are worth, which `paper` and a loss bring back."""
 
 

@@ -106,12 +106,10 @@ class Features:
     Attributes:
         embedding: (B, C, H, W) the neck's output; H and W are the grid of patches of the padded square.
         side: what a side network kept of its own, None without one.
-        items: int64 (B,) which training image each row is a view of, told in training alone; None elsewhere.
     """
 
     embedding: Tensor
     side: Any = None
-    items: Tensor | None = None
 
 
 @dataclass(frozen=True)

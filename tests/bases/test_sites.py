@@ -37,7 +37,7 @@ def test_sites_are_empty_and_cost_no_key() -> None:
     assert set(sam.state_dict()) == set(tiny_library().state_dict())
     for block in sam.blocks:
         assert block.before is block.after_attn is block.after_mlp is block.prompts is None
-    assert not any((sam.vision_encoder.side, sam.decoder.prompts, sam.decoder.classes, sam.mask_prompt, sam.head))
+    assert not any((sam.vision_encoder.side, sam.decoder.prompts, sam.decoder.classes, sam.head))
 
 
 @pytest.mark.parametrize("index", [0, 1])

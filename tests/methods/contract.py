@@ -149,16 +149,7 @@ ROWS = {
     "ptsam": Row("ptsam", TOKENS, touches_encoder=False),
     "ptsam_normal": Row("ptsam", 3 * WIDTH, touches_encoder=False, fields={"num_tokens": 3, "init": "normal"}),
     "ptsam_sam_scale": Row("ptsam", TOKENS, touches_encoder=False, fields={"init": "sam_scale"}),
-    "ptsam_mask_token": Row("ptsam", TOKENS, touches_encoder=False, fields={"mask_token": 2}),
-    "ptsam_mix": Row("ptsam", TOKENS + 4, touches_encoder=False, fields={"mask_token": "mix"}),
-    "ptsam_dense": Row("ptsam", TOKENS, touches_encoder=False, fields={"dense": "probe"}),
     "ptsam_ensemble": Row("ptsam", 3 * TOKENS, touches_encoder=False, fields={"ensemble": 3}),
-    "ptsam_beyond": Row(
-        "ptsam",
-        2 * (TOKENS + 4),
-        touches_encoder=False,
-        fields={"mask_token": "mix", "dense": "probe", "dense_folds": 1, "ensemble": 2},
-    ),
     "ptsam_encoder": Row("ptsam_encoder", TOKENS + ENCODER_TOKENS, touches_encoder=True),
     "ptsam_encoder_gated": Row(
         "ptsam_encoder", TOKENS + ENCODER_TOKENS + BLOCKS, touches_encoder=True, fields={"gated": True}

@@ -105,7 +105,8 @@ CARDS: list[tuple[str, Any, str]] = [
     ("fields", {"num_tokens": 8.0}, "Expected `ptsam.num_tokens` to be a whole number"),
     ("fields", {"num_tokens": 9}, "(2, 9, 16)"),
     ("fields", {"num_tokens": None}, "Expected `ptsam.num_tokens` to be a whole number, got None"),
-    ("fields", {"ensemble": 4096}, "Expected `ptsam.ensemble` <= 64, got 4096"),
+    ("fields", {"ensemble": 4096}, "Expected 1 <= `ptsam.ensemble` <= 64, got 4096"),
+    ("fields", {"dense": "probe"}, "`ptsam.dense` is no longer a hyper-parameter"),
     ("fields", {"name": "lora"}, "names a method this samtune cannot build"),
     ("fields", {"self": 1}, "names a method this samtune cannot build"),
     ("fields", {"rank": 4}, "names a method this samtune cannot build"),
@@ -251,7 +252,7 @@ def test_no_hyper_parameter_builds_more_than_the_file_holds(tmp_path: Path, meth
     for name in numbers:
         if (method, name) == ("ts_sam", "refinements"):  # at most as many as there are blocks, so none too many
             continue
-        edit(tmp_path, fields={name: 4096} | ({"dense": "probe"} if name == "dense_folds" else {}))
+        edit(tmp_path, fields={name: 4096})
         assert str(tmp_path) in refusal(tmp_path, base)
         assert all(parameter.device.type == "cpu" for parameter in base.parameters())
 

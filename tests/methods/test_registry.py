@@ -37,7 +37,7 @@ def test_defaults_round_trip_through_json_values() -> None:
         ("lora", {"decoder": 1}, "Expected `lora.decoder` to be true or false, got 1"),
         ("lora", {"roles": [1]}, "Expected `lora.roles` to be a list with each item text, got .1."),
         ("ptsam", {"init": "zeros"}, "one of prototype, points, sam_scale, normal, uniform"),
-        ("ptsam", {"num_tokens": 0}, "num_tokens must be 1 or more"),
+        ("ptsam", {"num_tokens": 0}, "Expected `ptsam.num_tokens` >= 1, got 0"),
         ("ptsam_encoder", {"encoder_tokens": 0}, "encoder_tokens must be 1 or more"),
         ("ptsam_encoder", {"gate_start": -3.0}, "no effect without the gate"),
     ],

@@ -10,9 +10,8 @@ import torch
 
 from samtune.data import open_dataset
 from samtune.methods import probe
-from samtune.methods.parts import mask_prompts
 from samtune.training import RunFolder, features, validation
-from samtune.training.features import Views, with_sample_first
+from samtune.training.features import Views, sample_of
 from tests.tiny import tiny_sam
 from tests.training.tiny_run import run
 
@@ -24,18 +23,16 @@ def views_of(prepared: Path) -> Views:
 
 def test_few_images_are_all_of_the_sample(prepared: Path) -> None:
     views = views_of(prepared)
-    assert with_sample_first(views, 1000, seed=0) == (views, views)
+    assert sample_of(views, 1000, seed=0) is views
 
 
-def test_of_many_images_an_evenly_spread_sample_comes_first(prepared: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_of_many_images_the_sample_is_evenly_spread(prepared: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     views = views_of(prepared)
-    ordered, sample = with_sample_first(views, features.SAMPLE_BYTES // 4, seed=0)
+    sample = sample_of(views, features.SAMPLE_BYTES // 4, seed=0)
     assert len(sample) == 4
-    assert ordered.indices[:4] == sample.indices
-    assert sorted(ordered.indices) == list(range(8))
     assert [index // 2 for index in sample.indices] == [0, 1, 2, 3]
     monkeypatch.setattr(features, "SAMPLE_IMAGES", 2)
-    spread = {with_sample_first(views, 1000, seed=seed)[1].indices for seed in range(20)}
+    spread = {sample_of(views, 1000, seed=seed).indices for seed in range(20)}
     assert spread <= {(0, 4), (1, 5), (2, 6), (3, 7)}
     assert len(spread) > 1
 
@@ -51,12 +48,11 @@ def test_what_is_fitted_to_the_images_sees_the_sample_alone(
         fitted.append(len(embedding))
         return fit(embedding, *rest, **more)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(mask_prompts, "fit_probe", watched)
     monkeypatch.setattr("samtune.training.run.fit_probe", watched)
     with caplog.at_level(logging.INFO, logger="samtune"):
-        result = run(prepared, "many", method_fields={"dense": "probe", "dense_folds": 2}, updates=4)
+        result = run(prepared, "many", updates=4)
     assert result.num_train == 6
-    assert fitted == [4, 4, 2, 2]
+    assert fitted == [4]
     assert any("fitted to 4 of the 6 training images" in record.message for record in caplog.records)
 
 

@@ -27,8 +27,8 @@ def adapted(method: str, **fields: Any) -> Sam:
     return adapt(tiny_sam(), make_method(method, **fields))
 
 
-def loss_of(sam: Sam, inputs: Tensor, labels: Tensor, items: Tensor) -> Tensor:
-    features = Features(inputs, items=items) if inputs.shape[1] != 3 else sam.encode(inputs)
+def loss_of(sam: Sam, inputs: Tensor, labels: Tensor) -> Tensor:
+    features = Features(inputs) if inputs.shape[1] != 3 else sam.encode(inputs)
     return task_loss(sam, sam.decode(features), labels, "bce_dice") + penalty(sam)
 
 
@@ -59,7 +59,7 @@ def test_a_twin_takes_what_the_model_takes(method: str, cached: bool) -> None:
     with LiveBytes([*sam.parameters(), *sam.buffers()]) as real:
         inputs = torch.randn(2, 16, 6, 6) if cached else torch.randn(2, 3, 96, 96)
         labels = torch.zeros(2, 96, 96, dtype=torch.uint8)
-        loss_of(sam, inputs, labels, torch.arange(2)).backward()  # type: ignore[no-untyped-call]
+        loss_of(sam, inputs, labels).backward()  # type: ignore[no-untyped-call]
     assert counted == pytest.approx(real.peak, rel=0.02)
     encoding = count_encoding(sam, 2)
     assert encoding is not None

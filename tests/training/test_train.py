@@ -17,12 +17,10 @@ from samtune.bases import Sam
 from samtune.data import DataOptions, Dataset, make_samples, open_dataset
 from samtune.errors import ConfigError
 from samtune.methods import METHODS, Probe
-from samtune.methods.parts.mask_prompts import ProbeMasks
 from samtune.training import RunFolder, TrainSettings, read_result, setup, train
 from samtune.training import state as state_module
 from samtune.training import trainer as trainer_module
 from samtune.training.trainer import Trainer
-from samtune.types import Features
 from tests.training.tiny_run import run
 
 
@@ -135,24 +133,10 @@ def test_a_method_with_a_loss_of_its_own(prepared: Path, caplog: pytest.LogCaptu
         run(prepared, "both", method="decoder_only", method_fields=fields, loss="bce_dice")
 
 
-def test_fields_beyond_the_paper_train_and_resume(prepared: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Every row that is trained on is named, so that the mask prompt can leave its image out; and a resumed run sees
-    the same mask prompts, though those of the training images are not kept."""
-    seen: list[list[int]] = []
-    forward = ProbeMasks.forward
-
-    def watched(self: ProbeMasks, features: Features) -> torch.Tensor:
-        if self.training:
-            assert features.items is not None
-            seen.append(features.items.tolist())
-        return forward(self, features)
-
-    monkeypatch.setattr(ProbeMasks, "forward", watched)
-    fields = {"dense": "probe", "dense_folds": 3, "ensemble": 2, "mask_token": "mix"}
+def test_an_ensemble_trains_and_resumes(prepared: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    fields = {"ensemble": 2}
     whole = run(prepared, "beyond", method_fields=fields, updates=6, evaluations=1)
-    assert whole.trainable == 2 * (8 * 16 + 4)
-    assert len(seen) == 6
-    assert {item for items in seen for item in items} == set(range(6))
+    assert whole.trainable == 2 * 8 * 16
     with monkeypatch.context() as patch:
         patch.setattr(Trainer, "_is_evaluation", interrupt_at(3))
         assert run(prepared, "beyond-cut", method_fields=fields, updates=6, evaluations=1).stopped == "interrupted"

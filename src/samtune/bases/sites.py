@@ -18,12 +18,10 @@ A method attaches by assignment and nothing else; what each place hands in and e
                        in the place of one of the neck's four steps: (B, C, H, W) -> (B, C, H, W), channels first
     encoder.side       `Side`: sees the pixels, the patch embedding, every block's output and the neck's, in this
                        order; may correct each of the last three, and hands its own state from one to the next
-    decoder.prompts    `DecoderPrompts`: sets of learned sparse tokens, one per class or more, which of SAM's mask
-                       tokens answer them, and what makes class logits of the answers
+    decoder.prompts    `DecoderPrompts`: sets of learned sparse tokens, one per class or more, and what makes class
+                       logits of the masks that answer them
     decoder.classes    `MaskHeads`: mask tokens in place of SAM's token 0, and what makes logits of them; `ClassHeads`
                        has one token and one hyper-network per class
-    sam.mask_prompt    Features -> logits (B, P, h, w), P = 1 or K: what a user's mask prompt would be; in place of the
-                       no-mask embedding they pass SAM's frozen mask encoder; has no effect where a head stands
     sam.head           Features -> logits (B, K, h, w), in the mask decoder's place
 
 Tokens at a site of a block are always (B, H, W, C). A place left None costs nothing.
@@ -182,24 +180,22 @@ class DecoderPrompts(nn.Module):
 
     Attributes:
         tokens: (.., n, C) parameter; all but its last two axes count the sets. Here (K, n, C).
-        mask_tokens: which of SAM's mask tokens answer: 0 the single one, 1..3 the multi-mask ones.
     """
 
     def __init__(self, num_classes: int, num_tokens: int, channels: int) -> None:
         super().__init__()
         self.tokens = nn.Parameter(torch.zeros(num_classes, num_tokens, channels))
-        self.mask_tokens: tuple[int, ...] = (0,)
 
     def forward(self, masks: Tensor) -> Tensor:
         """Make class logits of the sets' masks.
 
         Args:
-            masks: (B, P, I, 4 H, 4 W) of P sets and I mask tokens.
+            masks: (B, P, 4 H, 4 W) of P sets, from SAM's mask token 0.
 
         Returns:
             (B, K, 4 H, 4 W); the background's logit is the constant 0.
         """
-        return masks.squeeze(2)
+        return masks
 
 
 class MaskHeads(nn.Module):

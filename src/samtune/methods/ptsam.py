@@ -19,12 +19,9 @@ as the output.
 Beyond the paper, off by default (`docs/methods.md` says what each is for), but for the averaging of predictions over
 an image's eight flips and quarter turns, which the recipe asks for where at most 16 images were trained on:
 
-    mask_token   another of SAM's four mask tokens, or all four mixed by 4 learned weights per class (`token_sets.py`;
-                 after PerSAM-F, arXiv 2305.03048, which mixes three)
-    dense        a mask prompt per class from a logistic probe, through SAM's frozen mask encoder (`mask_prompts.py`);
-                 C + 1 numbers per class that are saved, not trained, and one run of the decoder per class as before
-    ensemble     M members, each with its own start and loss, their probabilities averaged; M times the trained numbers
-                 (10,240 for five, an adapter file of 41 KB) and M times the decoder's work at each step and prediction
+    ensemble   M members, each with its own start and loss, their probabilities averaged (`parts/token_sets.py`);
+               M times the trained numbers (10,240 for five, an adapter file of 41 KB) and M times the decoder's work
+               in each step and prediction
 """
 
 from __future__ import annotations
@@ -37,9 +34,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from samtune.errors import ConfigError
-from samtune.methods.parts.mask_prompts import ProbeMasks
 from samtune.methods.parts.prototypes import prototypes
-from samtune.methods.parts.token_sets import MaskToken, TokenSets
+from samtune.methods.parts.token_sets import TokenSets
 from samtune.methods.seam.core import check_free, drawn_on
 from samtune.methods.seam.recipes import Recipe
 
@@ -47,11 +43,9 @@ if TYPE_CHECKING:
     from samtune.bases import Sam
 
 Init = Literal["prototype", "points", "sam_scale", "normal", "uniform"]
-Dense = Literal["none", "probe"]
 
-DENSE_FOLDS = 4
 MAX_MEMBERS = 64
-"""Folds of the mask prompt's probe where nothing is said."""
+"""The largest ensemble, since each member is a training of its own."""
 
 MEMBER_STEP = 1_000_003
 """Between the seeds of two members, so that runs with neighbouring seeds share none."""
@@ -70,55 +64,36 @@ class PTSAM:
             paper's own are not known to us; "uniform", VPT's rule +-sqrt(6 / (3 * 16^2 + C)), is the likeliest,
             since it builds on VPT, and "normal", N(0, 0.02), the other usual one. Both are a tenth of SAM's scale
             or less.
-        mask_token: which of SAM's mask tokens answers: 0 its single mask, 1..3 its three guesses, "mix" a learned
-            mean of the four masks' logits, equal weights at first.
-        dense: "probe" puts the logits of a logistic probe, fitted to the training images' features, in the place of
-            "no mask prompt".
-        dense_folds: in how many parts the training images are taken, so that each one's mask prompt comes from a
-            probe that has not seen it while the tokens learn; 1 for one probe that has seen them all.
         ensemble: M, token sets per class that are trained side by side and averaged.
     """
 
     num_tokens: int = 8
     init: Init = "prototype"
-    mask_token: MaskToken = 0
-    dense: Dense = "none"
-    dense_folds: int = DENSE_FOLDS
     ensemble: int = 1
 
     name: ClassVar[str] = "ptsam"
     source: ClassVar[str] = "Piater et al., Prompt-Tuning SAM, CVPRW 2025, arXiv 2504.16739"
     starts_as_identity: ClassVar[bool] = False
     recipe: ClassVar[Recipe] = Recipe(learning_rate=3e-2, updates=400, batch_size=4, few_tta="d4")
+    removed: ClassVar[dict[str, Any]] = {"mask_token": 0, "dense": "none", "dense_folds": 4}
 
     def __post_init__(self) -> None:
-        for field in ("num_tokens", "dense_folds", "ensemble"):
-            if getattr(self, field) < 1:
-                raise ConfigError(f"ptsam.{field} must be 1 or more, but {getattr(self, field)} came.")
-        for field in ("dense_folds", "ensemble"):  # each is a training of its own
-            if getattr(self, field) > MAX_MEMBERS:
-                raise ConfigError(f"Expected `ptsam.{field}` <= {MAX_MEMBERS}, got {getattr(self, field)}.")
-        if self.dense == "none" and self.dense_folds != DENSE_FOLDS:
-            raise ConfigError("ptsam.dense_folds has no effect without a mask prompt; set dense=probe as well.")
+        if self.num_tokens < 1:
+            raise ConfigError(f"Expected `ptsam.num_tokens` >= 1, got {self.num_tokens}.")
+        if not 1 <= self.ensemble <= MAX_MEMBERS:
+            raise ConfigError(f"Expected 1 <= `ptsam.ensemble` <= {MAX_MEMBERS}, got {self.ensemble}.")
 
     def attach(self, sam: Sam, *, num_classes: int) -> None:
         """See `Method.attach`."""
-        check_free("The mask prompt's place", sam.mask_prompt)
-        attach_tokens(sam, num_classes, self.num_tokens, self.init, members=self.ensemble, mask_token=self.mask_token)
-        if self.dense == "probe":
-            sam.mask_prompt = ProbeMasks(num_classes, sam.decoder.channels)
+        attach_tokens(sam, num_classes, self.num_tokens, self.init, members=self.ensemble)
 
     def start(self, sam: Sam, embedding: Tensor, labels: Tensor, *, seed: int) -> None:
-        """Put the tokens at prototypes, if `init` says so, and fit the mask prompt; see `StartsFromData.start`."""
+        """Put the tokens at prototypes, if `init` says so; see `StartsFromData.start`."""
         if self.init == "prototype":
             start_tokens(sam, embedding, labels, seed=seed)
-        if isinstance(sam.mask_prompt, ProbeMasks):
-            sam.mask_prompt.fit(embedding, labels, folds=self.dense_folds)
 
 
-def attach_tokens(
-    sam: Sam, num_classes: int, num_tokens: int, init: Init, *, members: int = 1, mask_token: MaskToken = 0
-) -> None:
+def attach_tokens(sam: Sam, num_classes: int, num_tokens: int, init: Init, *, members: int = 1) -> None:
     """Put learned prompt tokens into the mask decoder.
 
     Raises:
@@ -126,15 +101,13 @@ def attach_tokens(
     """
     decoder = sam.decoder
     check_free("The mask decoder's places", decoder.classes, decoder.prompts)
-    decoder.prompts = new_tokens(sam, num_classes, num_tokens, init, members=members, mask_token=mask_token)
+    decoder.prompts = new_tokens(sam, num_classes, num_tokens, init, members=members)
 
 
-def new_tokens(
-    sam: Sam, num_classes: int, num_tokens: int, init: Init, *, members: int = 1, mask_token: MaskToken = 0
-) -> TokenSets:
+def new_tokens(sam: Sam, num_classes: int, num_tokens: int, init: Init, *, members: int = 1) -> TokenSets:
     """Prompt tokens with the first values that `init` names, on SAM's device."""
     decoder = sam.decoder
-    prompts = TokenSets(num_classes, num_tokens, decoder.channels, members=members, mask_token=mask_token)
+    prompts = TokenSets(num_classes, num_tokens, decoder.channels, members=members)
     place = drawn_on(sam.device)
     prompts = prompts.to(place)
     with torch.no_grad():

@@ -81,11 +81,8 @@ SAMPLE_IMAGES, SAMPLE_BYTES = 256, 10**9
 methods whose first values come from the training images."""
 
 
-def with_sample_first(views: Views, bytes_per_image: int, *, seed: int) -> tuple[Views, Views]:
-    """Number the training images anew so that those that are looked at together come first, where not all can be.
-
-    A method may fit something to the sample and be told in training which image each row is (`Features.items`); so
-    the numbers of the two must agree.
+def sample_of(views: Views, bytes_per_image: int, *, seed: int) -> Views:
+    """Return views of the training images that the probe and first values are fitted to.
 
     Args:
         views: of all training images.
@@ -93,18 +90,15 @@ def with_sample_first(views: Views, bytes_per_image: int, *, seed: int) -> tuple
         seed: of which images it is; they lie evenly spread over the data's own order.
 
     Returns:
-        The views of all images, and of the sample: the same object twice where all of them fit.
+        `views` itself where all of them fit.
     """
     total = len(views)
     most = max(1, min(SAMPLE_IMAGES, SAMPLE_BYTES // bytes_per_image))
     if total <= most:
-        return views, views
+        return views
     shift = float(torch.rand((), generator=torch.Generator().manual_seed(seed), dtype=torch.float64))
-    chosen = [int((place + shift) * total / most) for place in range(most)]
-    rest = sorted(set(range(total)) - set(chosen))
     say(f"The probe, and first values that come from the data, are fitted to {most} of the {total} training images.")
-    ordered = replace(views, indices=tuple(views.indices[i] for i in chosen + rest))
-    return ordered, replace(ordered, indices=ordered.indices[:most])
+    return replace(views, indices=tuple(views.indices[int((i + shift) * total / most)] for i in range(most)))
 
 
 LATER_FIELDS = ("square", "mirror_odd")

@@ -90,13 +90,13 @@ class Load:
     autocast: torch.dtype | None = None
 
 
-def count_update(sam: Sam, load: Load, loss_of: Callable[[Sam, Tensor, Tensor, Tensor], Tensor]) -> int | None:
+def count_update(sam: Sam, load: Load, loss_of: Callable[[Sam, Tensor, Tensor], Tensor]) -> int | None:
     """The most bytes alive during a forward and backward pass beyond the model itself; gradients are in it.
 
     Args:
         sam: adapted; it is neither computed with nor changed.
         load: of one part of an update.
-        loss_of: model, inputs, labels uint8 (B, S, S) and items (B,) to a loss, as `objective.Objective` computes it.
+        loss_of: model, inputs and labels uint8 (B, S, S) to a loss, as `objective.Objective` computes it.
 
     Returns:
         Bytes; None where a module asks for the content of a tensor in its forward pass, which a twin has not.
@@ -104,9 +104,8 @@ def count_update(sam: Sam, load: Load, loss_of: Callable[[Sam, Tensor, Tensor, T
 
     def update(twin: Sam, inputs: Tensor) -> None:
         labels = torch.zeros(len(inputs), *2 * (sam.spec.side,), dtype=torch.uint8, device=inputs.device)
-        items = torch.arange(len(inputs), device=inputs.device)
         twin.train()
-        loss_of(twin, inputs, labels, items).backward()  # type: ignore[no-untyped-call]
+        loss_of(twin, inputs, labels).backward()  # type: ignore[no-untyped-call]
 
     return _count(sam, load, update)
 

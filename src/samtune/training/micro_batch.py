@@ -55,11 +55,11 @@ class UpdateMemory:
 def count_memory(sam: Sam, plan: Plan, *, cached: bool, autocast: torch.dtype | None) -> UpdateMemory | None:
     """Count what updates take; None where that cannot be told (`memory.count_update`)."""
 
-    def own(twin: Sam, inputs: Tensor, labels: Tensor, items: Tensor) -> Tensor:
-        loss, _ = Objective(twin, cached=cached, loss=plan.loss, loss_side=plan.loss_side)(inputs, labels, items)
+    def own(twin: Sam, inputs: Tensor, labels: Tensor) -> Tensor:
+        loss, _ = Objective(twin, cached=cached, loss=plan.loss, loss_side=plan.loss_side)(inputs, labels)
         return loss  # type: ignore[no-any-return]
 
-    def plain(twin: Sam, inputs: Tensor, labels: Tensor, items: Tensor) -> Tensor:
+    def plain(twin: Sam, inputs: Tensor, labels: Tensor) -> Tensor:
         return plain_loss(twin, inputs, labels, cached)
 
     for loss_of in (own, plain):

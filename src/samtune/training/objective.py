@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from torch import Tensor, nn
@@ -30,10 +29,10 @@ class Objective(nn.Module):
         super().__init__()
         self.sam, self.cached, self.loss, self.loss_side = sam, cached, loss, loss_side
 
-    def forward(self, inputs: Tensor, labels: Tensor, items: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, inputs: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
         """Mean loss over the images, with the method's own penalty; and the predicted share of foreground."""
         features = Features(inputs) if self.cached else self.sam.encode(inputs)
-        logits = self.sam.decode(replace(features, items=items))
+        logits = self.sam.decode(features)
         if self.loss_side == "logits":
             labels = labels_at(labels, (logits.shape[-2], logits.shape[-1]))
         loss = task_loss(self.sam, logits, labels, self.loss) + penalty(self.sam)

@@ -15,7 +15,7 @@ from samtune.data.views.augmentation import AUGMENTATIONS
 from samtune.errors import ConfigError
 from samtune.methods import adapt, has_own_loss, touches_encoder
 from samtune.progress import say
-from samtune.training.features import Views, with_sample_first
+from samtune.training.features import Views, sample_of
 from samtune.training.memory import feature_bytes
 from samtune.training.settings import augmentation_of, plan_run
 
@@ -93,7 +93,7 @@ def views_of(
 ) -> tuple[Views, Views]:
     """The views of the training images, and of the sample of them that is looked at together."""
     views = Views(dataset, train, sam.spec, AUGMENTATIONS[augmentation_of(settings, chosen.recipe)])
-    return with_sample_first(views, feature_bytes(sam), seed=settings.seed)
+    return views, sample_of(views, feature_bytes(sam), seed=settings.seed)
 
 
 def adapt_and_plan(

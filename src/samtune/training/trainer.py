@@ -49,7 +49,7 @@ if TYPE_CHECKING:
     from samtune.training.settings import Plan
     from samtune.training.validation import Validation
 
-Batch = tuple[Tensor, Tensor, Tensor]
+Batch = tuple[Tensor, Tensor]
 """Inputs, label maps uint8 (B, S, S), and which training image each row is a view of (B,)."""
 
 COLLAPSE_STEPS = 50
@@ -284,7 +284,7 @@ class Trainer:
             step, num_images=len(self.source.views), batch_size=self.plan.batch_size, num_views=self.plan.views,
             seed=self.seed,
         )[rank::world]  # fmt: skip
-        return *self.source.load(pairs), torch.tensor([item for item, _ in pairs])
+        return self.source.load(pairs)
 
     def _update(self, step: int) -> None:
         """One optimiser step over this process's share of the update's images."""

@@ -49,21 +49,13 @@ class MaskDecoder(nn.Module):
         """Decode without a user: learned prompts, class heads, or SAM's own unprompted mask.
 
         Args:
-            embedding: (B, C, H, W) image embedding, SAM's no-mask embedding already added; or (B, P, C, H, W) with
-                the dense prompts of P classes.
+            embedding: (B, C, H, W) image embedding, SAM's no-mask embedding already added.
             positions: (1, C, H, W) positional encoding of the grid.
 
         Returns:
             Logits (B, K, 4 H, 4 W); K = 1 where neither prompts nor class heads stand.
-
-        Raises:
-            MethodError: dense prompts of several classes came, but all classes share one run of the decoder.
         """
         if self.classes is not None:
-            if embedding.ndim == 5 and embedding.shape[1] != 1:
-                raise MethodError(
-                    f"Class heads answer for all classes at once, from one mask prompt, but {embedding.shape[1]} came."
-                )
             own: Tensor = self.classes.tokens
             if not self.classes.alone:  # SAM's other mask tokens stay in the stream: one class starts as SAM itself
                 own = torch.cat([own, self.mask_tokens.weight[1:]])
@@ -78,22 +70,22 @@ class MaskDecoder(nn.Module):
         return self.masks(embedding, positions, None, (0,))[0].squeeze(2)
 
     def answers(self, embedding: Tensor, positions: Tensor) -> Tensor:
-        """The masks of each set of the learned prompts, before anything is made of them.
+        """Return the mask of each set of the learned prompts, before class logits are made of them.
 
         Args:
             embedding: as for `forward`.
             positions: as for `forward`.
 
         Returns:
-            (B, P, I, 4 H, 4 W): P sets, I mask tokens.
+            (B, P, 4 H, 4 W) of P sets.
 
         Raises:
             MethodError: no learned prompts stand here.
         """
         if self.prompts is None:
-            raise MethodError("Answers need learned prompts in the mask decoder, but none stand there.")
+            raise MethodError("Expected learned prompts in the mask decoder, got none; adapt with ptsam first.")
         sparse = self.prompts.tokens.flatten(0, -3).expand(len(embedding), -1, -1, -1)
-        return self.masks(embedding, positions, sparse, self.prompts.mask_tokens)[0]
+        return self.masks(embedding, positions, sparse, (0,))[0].squeeze(2)
 
     def masks(
         self, embedding: Tensor, positions: Tensor, sparse: Tensor | None, indices: tuple[int, ...]
@@ -101,10 +93,9 @@ class MaskDecoder(nn.Module):
         """Decode given prompt tokens with SAM's own mask tokens.
 
         Args:
-            embedding: (B, C, H, W), dense prompt already added; or (B, Q, C, H, W) with Q of them, where Q divides P:
-                the p-th prompt gets the (p mod Q)-th.
+            embedding: (B, C, H, W), SAM's no-mask embedding already added.
             positions: (1, C, H, W).
-            sparse: (B, P, N, C) prompt tokens, or None for no tokens and P = 1 or Q.
+            sparse: (B, P, N, C) prompt tokens, or None for no tokens and P = 1.
             indices: which of the mask tokens become masks (0 the single one, 1..3 the multi-mask ones).
 
         Returns:
@@ -126,25 +117,17 @@ class MaskDecoder(nn.Module):
         Returns:
             The tokens (B, P, 1 + M + N, C), the IoU token first, then the mask tokens; the image (B, P, H * W, C).
         """
-        dense = 1 if embedding.ndim == 4 else embedding.shape[1]
-        prompts = dense if sparse is None else sparse.shape[1]
+        prompts = 1 if sparse is None else sparse.shape[1]
         own = torch.cat([self.iou_token.weight, mask_tokens])
         tokens = own.expand(len(embedding), prompts, -1, -1)
         if sparse is not None:
             tokens = torch.cat([tokens, sparse.to(own.dtype)], dim=2)
-        return two_way(self.transformer, tokens, _rows(embedding, prompts), positions[0].flatten(1).T)
+        return two_way(self.transformer, tokens, _rows(embedding), positions[0].flatten(1).T)
 
 
-def _rows(embedding: Tensor, prompts: int) -> Tensor:
-    """The image's tokens, shared by P prompts or one for each: (B, C, H, W) or (B, Q, C, H, W) -> (B, 1 or P, N, C)."""
-    image = (embedding[:, None] if embedding.ndim == 4 else embedding).flatten(3).transpose(2, 3).contiguous()
-    dense = image.shape[1]
-    if prompts % dense:
-        raise MethodError(
-            f"There must be one mask prompt for all sets of tokens, or one per class, but {dense} came for "
-            f"{prompts} sets."
-        )
-    return image if dense == 1 else image.repeat(1, prompts // dense, 1, 1)
+def _rows(embedding: Tensor) -> Tensor:
+    """Return the image's tokens, shared by all prompts: (B, C, H, W) -> (B, 1, H * W, C)."""
+    return embedding[:, None].flatten(3).transpose(2, 3).contiguous()
 
 
 def _grid_of(embedding: Tensor) -> tuple[int, int]:

@@ -9,10 +9,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
-from samtune.bases.kernels.upscaling import LOGITS_A_CELL
 from samtune.bases.sam1.config import MAX_SIDE
 from samtune.bases.sam1.decoder import MaskDecoder
 from samtune.bases.sam1.encoder import ImageEncoder
@@ -37,7 +35,6 @@ class Sam(nn.Module):
     """
 
     head: nn.Module | None
-    mask_prompt: nn.Module | None
     encoder_dtype: torch.dtype
     """What the encoder computes in, float32 unless told otherwise; see `precision.py`."""
 
@@ -59,7 +56,6 @@ class Sam(nn.Module):
         self.prompt_encoder: Any = library.prompt_encoder
         self.mask_decoder = MaskDecoder(library.mask_decoder)
         self.register_module("head", None)
-        self.register_module("mask_prompt", None)
 
     @classmethod
     def from_pretrained(cls, name: str | Path, side: int | None = None) -> Sam:
@@ -123,7 +119,7 @@ class Sam(nn.Module):
 
     def decode_masks(self, features: Features) -> Tensor:
         """The same by the mask decoder, whether or not a head stands in its place."""
-        return self.mask_decoder(self.dense(features), self.positions(features.embedding))  # type: ignore[no-any-return]
+        return self.mask_decoder(self.dense(features.embedding), self.positions(features.embedding))  # type: ignore[no-any-return]
 
     def prompt(self, features: Features, prompt: Prompt, *, multimask: bool = False) -> tuple[Tensor, Tensor]:
         """Segment by user prompts, as stock SAM does.
@@ -142,29 +138,14 @@ class Sam(nn.Module):
             self._to_trained(prompt.boxes_xyxy, embedding), None,
         )  # fmt: skip
         indices = tuple(range(1, self.mask_decoder.mask_tokens.num_embeddings)) if multimask else (0,)
-        return self.mask_decoder.masks(self._without_mask(embedding), self.positions(embedding), sparse, indices)
+        return self.mask_decoder.masks(self.dense(embedding), self.positions(embedding), sparse, indices)
 
     def positions(self, embedding: Tensor) -> Tensor:
         """The positional encoding (1, C, H, W) of the embedding's grid, at the cells' centres."""
         return self.shared_image_embedding(cell_centres(embedding)).permute(2, 0, 1)[None]  # type: ignore[no-any-return]
 
-    def dense(self, features: Features) -> Tensor:
-        """Add the dense prompt to the embedding, as the mask decoder takes it.
-
-        Returns:
-            (B, C, H, W) with SAM's no-mask embedding; where something stands at `mask_prompt`, (B, P, C, H, W) with
-            the embedding of its P masks in the no-mask embedding's place.
-        """
-        if self.mask_prompt is None:
-            return self._without_mask(features.embedding)
-        size = [LOGITS_A_CELL * cells for cells in features.embedding.shape[-2:]]
-        masks: Tensor = self.mask_prompt(features)
-        fine = F.interpolate(masks, size=size, mode="bilinear", align_corners=False)
-        embedded = self.prompt_encoder.mask_embed(fine.flatten(0, 1)[:, None])
-        return features.embedding[:, None] + embedded.unflatten(0, masks.shape[:2])  # type: ignore[no-any-return]
-
-    def _without_mask(self, embedding: Tensor) -> Tensor:
-        """Add SAM's no-mask embedding, which stands for "no mask prompt"."""
+    def dense(self, embedding: Tensor) -> Tensor:
+        """Add SAM's no-mask embedding, which stands for "no mask prompt", to an embedding (B, C, H, W)."""
         no_mask: Tensor = self.prompt_encoder.no_mask_embed.weight
         return embedding + no_mask[..., None, None]
 

@@ -1,10 +1,6 @@
-"""Sets of learned prompt tokens whose masks are chosen or mixed, and ensembles of such sets.
+"""Sets of learned prompt tokens, and ensembles of such sets.
 
-    mask of a set   x = x_i                                 one of SAM's four mask tokens, or
-                    x = sum over i of softmax(a)_i x_i      mixed, a in R^4 learned
-    class logits    the mean of the M members' probabilities (`samtune.averaging`)
-
-    M x K sets of tokens --> frozen mask decoder --> 1 or 4 masks each --> choose or mix --> M x K masks --> pool --> K
+    M x K sets of tokens --> frozen mask decoder --> M x K masks --> average of probabilities --> K logits
 
 In training each member is held to the task's loss by itself (`Ensembled`), on the same batches: what makes members
 differ is their start, which is known to matter more than the order of the data (Fort et al., arXiv 1912.02757).
@@ -12,7 +8,7 @@ differ is their start, which is known to matter more than the order of the data 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
@@ -26,26 +22,19 @@ if TYPE_CHECKING:
     from samtune.bases import Sam
     from samtune.types import Features
 
-MaskToken = Literal[0, 1, 2, 3, "mix"]
-
 
 class TokenSets(DecoderPrompts):
     """One set of tokens for each member and class.
 
     Attributes:
         tokens: (K, n, C) parameter; (M, K, n, C) with more than one member.
-        mix: (K, 4) or (M, K, 4) parameter, zero at first: each mask counts the same. None where one mask is chosen.
     """
 
-    def __init__(
-        self, num_classes: int, num_tokens: int, channels: int, *, members: int = 1, mask_token: MaskToken = 0
-    ) -> None:
+    def __init__(self, num_classes: int, num_tokens: int, channels: int, *, members: int = 1) -> None:
         super().__init__(num_classes, num_tokens, channels)
         self.num_classes, self.num_members = num_classes, members
         sets = (num_classes,) if members == 1 else (members, num_classes)
         self.tokens = nn.Parameter(torch.zeros(*sets, num_tokens, channels))
-        self.mask_tokens = (0, 1, 2, 3) if mask_token == "mix" else (mask_token,)
-        self.mix = nn.Parameter(torch.zeros(*sets, 4)) if mask_token == "mix" else None
         self._members: Tensor | None = None
 
     def by_member(self) -> Tensor:
@@ -53,12 +42,8 @@ class TokenSets(DecoderPrompts):
         return self.tokens.view(self.num_members, self.num_classes, *self.tokens.shape[-2:])
 
     def member_masks(self, masks: Tensor) -> Tensor:
-        """(B, M * K, I, h, w) masks of the sets -> (M, B, K, h, w) logits of the members."""
-        masks = masks.reshape(len(masks), self.num_members, self.num_classes, *masks.shape[2:])
-        if self.mix is None:
-            return masks.squeeze(3).transpose(0, 1)
-        share = self.mix.softmax(-1).view(self.num_members, self.num_classes, -1)
-        return torch.einsum("bmkihw,mki->mbkhw", masks, share)
+        """(B, M * K, h, w) masks of the sets -> (M, B, K, h, w) logits of the members."""
+        return masks.reshape(len(masks), self.num_members, self.num_classes, *masks.shape[2:]).transpose(0, 1)
 
     def forward(self, masks: Tensor) -> Tensor:
         """See `DecoderPrompts.forward`; keeps the members' logits for the loss in training."""
@@ -98,7 +83,7 @@ def member_logits(sam: Sam, features: Features) -> Tensor:
         raise MethodError(
             "Members' logits need learned token sets in the mask decoder, as ptsam has, but none are there."
         )
-    return prompts.member_masks(sam.decoder.answers(sam.dense(features), sam.positions(features.embedding)))
+    return prompts.member_masks(sam.decoder.answers(sam.dense(features.embedding), sam.positions(features.embedding)))
 
 
 def disagreement(sam: Sam, features: Features) -> Tensor:

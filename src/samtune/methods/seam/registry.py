@@ -61,6 +61,14 @@ class WithEarlierForm(Protocol):
     """What those fields were, in effect, when there was no such field."""
 
 
+@runtime_checkable
+class WithRemovedFields(Protocol):
+    """A method that had more fields in earlier versions, which cards and configs on disk may still name."""
+
+    removed: ClassVar[dict[str, Any]]
+    """Their defaults, which are what the method does today."""
+
+
 def stored_method(name: str, stored: dict[str, Any]) -> Method:
     """Build the method of a specialist on disk, whatever version wrote it.
 
@@ -85,8 +93,8 @@ def make_method(name: str, /, **values: Any) -> Method:
         values: hyper-parameters by the method's field names, as Python or JSON values.
 
     Raises:
-        ConfigError: the name or a hyper-parameter is unknown (the nearest one is named), or a value has the
-            wrong type.
+        ConfigError: the name or a hyper-parameter is unknown (the nearest one is named), a value has the wrong type,
+            or a field of an earlier version has another value than its default.
     """
     if not isinstance(name, str) or name not in METHODS:
         near = did_you_mean(name, METHODS) if isinstance(name, str) else ""
@@ -94,8 +102,16 @@ def make_method(name: str, /, **values: Any) -> Method:
     cls = METHODS[name]
     hints = typing.get_type_hints(cls)
     known = {field.name: hints[field.name] for field in fields(cls)}
+    removed: dict[str, Any] = cls.removed if isinstance(cls, WithRemovedFields) else {}
     checked = {}
     for key, value in values.items():
+        if key in removed:
+            if type(value) is not type(removed[key]) or value != removed[key]:
+                raise ConfigError(
+                    f"`{name}.{key}` is no longer a hyper-parameter: expected its default {removed[key]!r}, got "
+                    f"{shown(value)}; leave it out and train again, or use the samtune that wrote it."
+                )
+            continue
         if key not in known:
             offered = ", ".join(known) or "none at all"
             near = did_you_mean(key, known)
