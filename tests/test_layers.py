@@ -11,7 +11,7 @@ ROOT = Path(samtune.__file__).parent
 
 FLOOR = {"types", "errors", "progress", "files", "outputs", "spelling", "system", "printable", "values", "inputs"}
 FLOOR |= {"tensor_files", "array_store", "prefetch"}
-FLOOR |= {"run_folder", "comparison_folder"}
+FLOOR |= {"run_folder", "comparison_folder", "text"}
 LEVEL_2 = {"bases", "data", "metrics", "losses", "averaging", "overlay"}
 UP_TO_4 = FLOOR | LEVEL_2 | {"methods", "adapters", "segment", "tasks", "training", "predict"}
 
@@ -35,7 +35,7 @@ ALLOWED: dict[str, set[str]] = {
     "training": FLOOR | LEVEL_2 | {"methods", "adapters", "segment", "tasks"},
     "predict": FLOOR | LEVEL_2 | {"methods", "adapters", "segment", "tasks"},
     "config": FLOOR | {"data", "training"},
-    "report": UP_TO_4,
+    "report": FLOOR | {"metrics", "overlay"},
     "specialist": UP_TO_4 | {"config", "report"},
     "compare": UP_TO_4 | {"config", "specialist", "report"},
     "reproduce": UP_TO_4 | {"config"},

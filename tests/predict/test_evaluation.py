@@ -18,7 +18,6 @@ from samtune.errors import ConfigError, DataError
 from samtune.methods import Probe
 from samtune.metrics import EXPLAINED, PROTOCOLS, saliency
 from samtune.predict import evaluate, load_predictor
-from samtune.predict.regressions import find_regressions
 from samtune.segment import decide, to_original
 from tests.predict.conftest import write_specialist
 
@@ -86,8 +85,8 @@ def test_the_json_and_the_table(run: Path, samples: Path, tmp_path: Path) -> Non
     found = evaluate(run / "specialist", open_dataset(samples / "images", samples / "masks"), device="cpu")
     content = json.loads(json.dumps(found.to_json(), allow_nan=False))
     assert list(content) == [
-        "num_images", "protocol", "tta", "resolution", "headline", "rows", "per_class", "regressions", "skipped",
-        "notes",
+        "num_images", "protocol", "tta", "resolution", "headline", "rows", "verdict", "per_class", "regressions",
+        "skipped", "notes",
     ]  # fmt: skip
     assert list(content["rows"]) == ["specialist", "stock_sam", "probe"]
     assert content["num_images"] == 5
@@ -247,12 +246,3 @@ def test_regressions_are_the_images_where_a_baseline_did_better(run: Path, sampl
     assert [r.loss for r in found.regressions] == sorted((r.loss for r in found.regressions), reverse=True)
     rows = list(csv.DictReader(found.write_per_image(tmp_path / "scores.csv").read_text().splitlines()))
     assert {(row["name"], word) for row in rows for word in row["regression"].split()} == set(expected)
-
-
-def test_less_may_be_better() -> None:
-    values: dict[str, dict[str, dict[str, float | None]]] = {
-        "specialist": {"a": {"ber_percent": 5.0}, "b": {"ber_percent": 2.0}, "c": {"ber_percent": None}},
-        "probe": {"a": {"ber_percent": 3.0}, "b": {"ber_percent": 4.0}, "c": {"ber_percent": 0.0}},
-    }
-    found = find_regressions(values, PROTOCOLS["shadow"], "specialist")
-    assert [(r.name, r.baseline, r.loss) for r in found] == [("a", "probe", 2.0)]

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from samtune.errors import ShapeError
-from samtune.metrics import SegmentationScores
+from samtune.metrics import Regression, SegmentationScores, run_verdict
 from samtune.report import Example, HistoryRow, ReportPage, RunFacts, choose_examples, write_report
 
 VOID = {"meta", "img", "br", "link", "input", "hr"}
@@ -73,12 +73,17 @@ def example(name: str, size_hw: tuple[int, int] = (24, 32), **kinds: Any) -> Exa
 def full_page() -> ReportPage:
     names = ("cell", f"debris {EVIL}")
     scores = {name: scored(q, names) for name, q in (("specialist", 0.9), ("stock_sam", 0.4), (EVIL, 0.5))}
+    per_image = {name: {row.name: row.iou for row in each.rows()} for name, each in scores.items()}
+    rows = {name: each.result().to_dict() for name, each in scores.items()}
     return ReportPage(
         title=f"Title {EVIL}",
         facts=FACTS,
-        rows={name: each.result().to_dict() for name, each in scores.items()},
+        rows=rows,
         measured_on=f"the images in {EVIL}",
-        per_image={name: {row.name: row.iou for row in each.rows()} for name, each in scores.items()},
+        summary=run_verdict(rows, per_image),
+        per_image=per_image,
+        regressions=[Regression(f"worse {EVIL}", "stock_sam", "iou", 0.123, 0.777, 0.654)],
+        regression_sentence="The specialist is worse than stock SAM on 1 of 12 images:",
         history=[HistoryRow(step, 1 / (step + 1), 0.5 if step % 100 == 0 else None) for step in range(1000)],
         data={"Mask encoding": EVIL, "Training images": 16},
         notes=[f"note {EVIL}"],
@@ -128,6 +133,8 @@ def test_the_page_says_the_numbers(html: str) -> None:
         assert f"{value:.3f}" in text
     for words in ("2,048", "2 min 5 s", "0.0001235", "Tuning paid", "Specialist", "Stock SAM", "thinned"):
         assert words in text
+    assert "0.123" in text
+    assert "0.654" in text
 
 
 def test_ids_are_unique_and_links_lead_to_them(html: str) -> None:
@@ -170,7 +177,7 @@ def test_a_page_with_nothing_optional_is_whole(tmp_path: Path) -> None:
         assert "Classes" not in page.text
 
 
-def test_given_sentences_replace_the_verdict(tmp_path: Path) -> None:
+def test_the_sentences_are_those_given(tmp_path: Path) -> None:
     given = ReportPage("Cells", FACTS, full_page().rows, summary=("Said otherwise.",))
     text = Page(write_report(tmp_path, given).read_text(encoding="utf-8")).text
     assert "Said otherwise." in text

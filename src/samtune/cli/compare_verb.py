@@ -175,6 +175,8 @@ def _numbers(text: str) -> tuple[int, ...]:
 
 def _content(comparison: Comparison, suggestions: Suggestions | None, page: Path) -> dict[str, Any]:
     """What --json prints."""
+    from samtune.metrics.rows import STOCK
+
     advice, results = comparison.advice, comparison.results
     rows = [
         {
@@ -188,7 +190,7 @@ def _content(comparison: Comparison, suggestions: Suggestions | None, page: Path
     forecast = None if law is None else vars(law) | {"misfit": law.misfit, "verdict": law.verdict}
     groups = [
         {
-            "group": row.group.name, "num_images": len(row.group.places), "kept": row.kept, "stock_sam": row.stock,
+            "group": row.group.name, "num_images": len(row.group.places), "kept": row.kept, STOCK: row.stock,
             **_difference(row.difference),
         }
         for row in advice.groups
@@ -238,15 +240,20 @@ def _text(comparison: Comparison, suggestions: Suggestions | None, page: Path) -
 
 def _regressions(comparison: Comparison) -> list[str]:
     """Test images on which the row to keep is worse than a baseline, one a line."""
+    from samtune.metrics import row_name
+
     advice = comparison.advice
-    lines = [f"  {one.name}: {one.specialist:.3f}, {one.baseline} {one.value:.3f}" for one in advice.regressions]
+    lines = [
+        f"  {one.name}: {one.specialist:.3f}, {row_name(one.baseline).phrase} {one.value:.3f}"
+        for one in advice.regressions
+    ]
     return [advice.regression_sentence, *lines] if advice.regression_sentence else []
 
 
 def _table(comparison: Comparison) -> str:
     """Rows by numbers of images."""
     from samtune.compare import compared_rows
-    from samtune.report import duration, size
+    from samtune.text import duration, size
 
     shots = comparison.results.shots
     rows = []

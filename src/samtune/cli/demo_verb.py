@@ -31,11 +31,13 @@ def demo(
 ) -> None:
     """Show everything once, offline: generated images, train, evaluate, predict, report; about a minute."""
     start = time.monotonic()
+    from samtune.metrics import row_name
+
     _claim(out)
     content = _run(out, kind, seed, base)
     content["seconds"] = round(time.monotonic() - start, 1)
     rows = content["evaluation"]["rows"]
-    scores = ", ".join(f"{name} {row['iou_per_image']:.3f}" for name, row in rows.items())
+    scores = ", ".join(f"{row_name(name).phrase} {row['iou_per_image']:.3f}" for name, row in rows.items())
     text = (
         f"IoU per image on {NUM_HELD_OUT} images that training never saw: {scores}.\n"
         f"Masks:  {out / 'predictions'}\n"

@@ -34,9 +34,6 @@ from samtune.cli.output import emit, table
 from samtune.printable import one_line
 from samtune.run_folder import REPORT_FILE
 
-MAX_TOLD = 5
-"""Of the images on which a baseline did better, this many are named to people; --json has them all."""
-
 if TYPE_CHECKING:
     from samtune.data import DataOptions, Dataset
     from samtune.predict import Evaluation
@@ -168,16 +165,15 @@ def _size(resolution: str) -> str:
 
 
 def _regressions(evaluation: Evaluation) -> list[str]:
-    """Against each baseline: on how many images it did better, and the worst of them."""
-    lines = []
-    for baseline in evaluation.rows:
-        found = [regression for regression in evaluation.regressions if regression.baseline == baseline]
-        if found:
-            shown = ", ".join(f"{one_line(r.name)} {r.specialist:.2f} < {r.value:.2f}" for r in found[:MAX_TOLD])
-            if found[0].specialist > found[0].value:
-                shown = shown.replace("<", ">")
-            lines.append(f"{baseline} did better on {len(found)} images ({found[0].measure}): {shown}")
-    return lines
+    """Return how many images a baseline scores better on, and the worst of them, one a line."""
+    from samtune.metrics import row_name
+
+    sentence, worst = evaluation.worse_images
+    lines = [
+        f"  {one_line(each.name)}: {each.specialist:.3f}, {row_name(each.baseline).phrase} {each.value:.3f}"
+        for each in worst
+    ]
+    return [sentence, *lines] if sentence else []
 
 
 def _trained_with(specialist: Path) -> DataOptions | None:
@@ -192,10 +188,13 @@ def _trained_with(specialist: Path) -> DataOptions | None:
 
 
 def _text(evaluation: Evaluation) -> str:
-    """What was measured, a table with a line for each measure, the worst images, and where tuning hurt."""
-    header = ("measure", *evaluation.rows)
+    """Return the verdict, a table with a line per measure, the worst images, and where tuning hurt."""
+    from samtune.metrics import row_name
+
+    header = ("measure", *(row_name(row).label for row in evaluation.rows))
     rows = [(key, *(_cell(evaluation, row, key) for row in evaluation.rows)) for key in evaluation.headline]
     lines = [
+        *evaluation.verdict,
         f"{evaluation.num_images} images, protocol {evaluation.protocol}, compared {_size(evaluation.resolution)}.",
         table(header, rows),
         *(f"  {key}: {words}" for key, words in evaluation.headline.items()),

@@ -40,12 +40,16 @@ def write_evaluation_page(
     """
     from samtune.report import ReportPage, write_report
 
+    sentence, worst = evaluation.worse_images
     page = ReportPage(
         title=f"{run.resolve().name}: {', '.join(evaluation.class_names)}",
         facts=_facts(run),
         rows={name: scores.to_dict() for name, scores in evaluation.rows.items()},
         measured_on=f"the {evaluation.num_images} images in {where}",
+        summary=evaluation.verdict,
         per_image=evaluation.iou_by_image,
+        regressions=worst,
+        regression_sentence=sentence,
         history=_history(run),
         data=_data(dataset),
         notes=tuple(dict.fromkeys((*evaluation.notes, *dataset.notes))),

@@ -6,9 +6,10 @@ from samtune.compare.isolation import Outcome, here, isolated
 from samtune.compare.page import compared_rows, suggestion_sentences, write_page
 from samtune.compare.results import Results, RowSummary
 from samtune.compare.run import Comparison, compare
-from samtune.compare.settings import BASELINES, Cell, CompareSettings
+from samtune.compare.settings import Cell, CompareSettings
 from samtune.compare.suggest import Committee, Suggestion, Suggestions, suggest
 from samtune.compare.unet import UNET_SPEC, UNet, train_unet
+from samtune.metrics.rows import BASELINES
 
 __all__ = [
     "BASELINES",

@@ -2,47 +2,33 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from samtune.compare.curve import INTERVAL, MISFIT, WORTH, Forecast, forecast
-from samtune.compare.regressions import worse_images
-from samtune.compare.settings import COLOUR, PROBE, STOCK, UNET
-from samtune.report import signed
+from samtune.metrics import find_protocol
+from samtune.metrics.differences import difference
+from samtune.metrics.regressions import MAX_LISTED, find_regressions, regression_sentence, worst_by_image
+from samtune.metrics.rows import BASELINES, COLOUR, PROBE, STOCK, UNET
+from samtune.metrics.verdict import (
+    OPENINGS,
+    Floor,
+    few_images_sentences,
+    floor_sentences,
+    outcome_of,
+    tuning_sentence,
+)
+from samtune.text import count, listing, signed
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from samtune.compare.groups import ImageGroup
     from samtune.compare.results import Results
-    from samtune.compare.statistics import Difference
-    from samtune.predict.regressions import Regression
+    from samtune.metrics import Difference, Regression
 
 CLOSE = 0.02
 """A method with fewer trained numbers is kept where it is this close to the best and not distinguishable from it."""
-
-NAMES = {
-    STOCK: "stock SAM",
-    PROBE: "the probe",
-    COLOUR: "blurred colour",
-    UNET: "the U-Net from scratch",
-}
-"""Rows that are called otherwise than by their word."""
-
-FLOOR_BETTER = {
-    PROBE: "the frozen features alone say more than was learned",
-    COLOUR: "colour alone does, and no network is needed",
-    UNET: "SAM's weights are no help here",
-}
-"""What it means that a floor is better than the method to keep."""
-
-FLOOR_SAME = {
-    PROBE: "that anything is learned beyond the frozen features is not shown",
-    COLOUR: "that a network is needed is not shown",
-    UNET: "that SAM's weights help is not shown",
-}
-"""What it means that the two cannot be told apart."""
 
 
 @dataclass(frozen=True)
@@ -114,7 +100,7 @@ def advise(results: Results, groups: Sequence[ImageGroup], group_notes: Sequence
     keep = _keep(results, best, [row for row in against_best if row in scores], against_best, shots)
     compared = _groups(results, keep, shots, groups)
     law = _forecast(results, keep)
-    worse, told = worse_images(results, keep, shots)
+    worse, sentence = _regressions(results, keep, shots)
     return Advice(
         shots=shots,
         best=best,
@@ -126,20 +112,8 @@ def advise(results: Results, groups: Sequence[ImageGroup], group_notes: Sequence
         forecast=law,
         curve_sentences=_curve_sentences(results, keep, law),
         regressions=worse,
-        regression_sentence=told,
+        regression_sentence=sentence,
     )
-
-
-def name_of(row: str) -> str:
-    """A row as it is called in a sentence."""
-    return NAMES.get(row, row)
-
-
-def interval(difference: Difference, *, told: str = "95 %") -> str:
-    """Write a difference with its interval: `+0.032 (95 %: +0.011 to +0.053)`."""
-    if math.isinf(difference.low):
-        return f"{signed(difference.mean)} (one image or group: no interval)"
-    return f"{signed(difference.mean)} ({told}: {signed(difference.low)} to {signed(difference.high)})"
 
 
 def _keep(results: Results, best: str, methods: Sequence[str], against_best: dict[str, Difference], shots: int) -> str:
@@ -156,11 +130,11 @@ def _summary(
     results: Results, keep: str, best: str, against_best: dict[str, Difference], shots: int
 ) -> tuple[str, ...]:
     kept, top = results.summary(keep, shots), results.summary(best, shots)
-    num = len(results.stems)
+    num_images = count(len(results.stems), "image")
     spread = f", ± {kept.std:.3f} between draws" if len(kept.scores) > 1 else ""
     draws = "1 draw" if len(kept.scores) == 1 else f"{len(kept.scores)} draws"
     first = (
-        f"Keep {keep}. With {shots} labelled images it reaches an IoU of {kept.mean:.3f} per image on {_images(num)} "
+        f"Keep {keep}. With {shots} labelled images it reaches an IoU of {kept.mean:.3f} per image on {num_images} "
         f"that no cell learned from (mean of {draws} of labelled images{spread})"
     )
     if keep == best:
@@ -168,7 +142,7 @@ def _summary(
     else:
         first += (
             f". The highest is {best} with {top.mean:.3f}, but the two are not distinguishable: "
-            f"{interval(against_best[keep])}, and {keep} trains {kept.trainable:,} numbers in place of "
+            f"{against_best[keep]}, and {keep} trains {kept.trainable:,} numbers in place of "
             f"{top.trainable:,}."
         )
     sentences = [first, *_others(best, keep, against_best)]
@@ -179,55 +153,35 @@ def _summary(
 
 def _others(best: str, keep: str, against_best: dict[str, Difference]) -> list[str]:
     """Which methods are worse than the best, and which cannot be told from it."""
-    methods = {row: told for row, told in against_best.items() if row not in NAMES and row != keep}
+    methods = {row: told for row, told in against_best.items() if row not in BASELINES and row != keep}
     same = [row for row, told in methods.items() if told.verdict == "not distinguishable"]
     worse = [f"{row} (by {told.mean:.3f})" for row, told in methods.items() if told.verdict == "better"]
     sentences = []
     if same:
-        sentences.append(f"Not distinguishable from {best} on these images and draws: {_list(same)}.")
+        sentences.append(f"Not distinguishable from {best} on these images and draws: {listing(same)}.")
     if worse:
-        sentences.append(f"Worse than {best}: {_list(worse)}.")
+        sentences.append(f"Worse than {best}: {listing(worse)}.")
     return sentences
 
 
 def _against_stock(results: Results, keep: str, shots: int) -> list[str]:
-    told = results.compare(keep, STOCK, shots)
-    if told is None:
+    gain = results.compare(keep, STOCK, shots)
+    if gain is None:
         return ["Stock SAM is not compared: without prompts it gives one mask and knows no classes."] * (
             STOCK not in results.rows
         )
-    stock = results.summary(STOCK, 0).mean
-    text = f"stock SAM without prompts reaches {stock:.3f}; the difference is {interval(told)}"
-    if told.verdict == "better":
-        return [f"Tuning beat stock SAM: {text}."]
-    if told.verdict == "worse":
-        return [f"Tuning did not pay, keep stock SAM: {text}."]
-    return [f"That tuning helps is not shown: {text}."]
+    kept, stock = results.summary(keep, shots).mean, results.summary(STOCK, 0).mean
+    return [tuning_sentence(keep, kept, stock, gain, len(results.stems))]
 
 
 def _against_floors(results: Results, keep: str, shots: int) -> list[str]:
-    """Whether the kept method is above what needs no SAM, or nothing but its features."""
-    floors = [row for row in (PROBE, COLOUR, UNET) if row != keep and results.done(row, shots)]
-    told = {row: results.compare(keep, row, shots) for row in floors}
-    beaten, others = [], []
-    for row, value in told.items():
-        if value is None:
-            continue
-        score = results.summary(row, shots).mean
-        if value.verdict == "better":
-            beaten.append(f"{name_of(row)} ({score:.3f})")
-        else:
-            others.append((row, score, value))
-    sentences = [f"It is above {_list(beaten)}."] if beaten else []
-    for row, score, value in others:
-        name = name_of(row)
-        lost = value.verdict == "worse"
-        how = "is better" if lost else "is not distinguishable from it"
-        sentences.append(
-            f"{name[0].upper()}{name[1:]} ({score:.3f}) {how}; {keep} minus it is {interval(value)}: "
-            f"{FLOOR_BETTER[row] if lost else FLOOR_SAME[row]}."
-        )
-    return sentences
+    """Return whether the kept method is above what needs no SAM, or nothing but its features."""
+    floors = []
+    for row in (PROBE, COLOUR, UNET):
+        difference = results.compare(keep, row, shots) if row != keep and results.done(row, shots) else None
+        if difference is not None:
+            floors.append(Floor(row, results.summary(row, shots).mean, difference))
+    return floor_sentences(keep, floors)
 
 
 def _caveats(results: Results, keep: str, shots: int) -> list[str]:
@@ -237,8 +191,7 @@ def _caveats(results: Results, keep: str, shots: int) -> list[str]:
             "There is one draw of labelled images only: the intervals say how other test images would change the "
             "numbers, not how another draw would. Use --seeds 3 or more."
         )
-    if len(results.stems) < 10:
-        sentences.append(f"The test is on {_images(len(results.stems))} only: expect other images to differ.")
+    sentences += few_images_sentences(len(results.stems))
     failed = [cell for cell in results.cells if results.records.get(cell, {}).get("status") == "failed"]
     missing = [cell for cell in results.cells if cell not in results.records]
     if failed:
@@ -262,16 +215,11 @@ def _groups(results: Results, keep: str, shots: int, groups: Sequence[ImageGroup
 
 
 def _group_sentences(groups: Sequence[GroupResult]) -> list[str]:
-    words = {
-        "better": "Tuning beat stock SAM on",
-        "worse": "Tuning is worse than stock SAM on",
-        "not distinguishable": "Tuning and stock SAM are not distinguishable on",
-    }
     sentences = []
-    for verdict, start in words.items():
-        names = [f"{row.group.name}" for row in groups if row.difference.verdict == verdict]
+    for outcome, opening in OPENINGS.items():
+        names = [row.group.name for row in groups if outcome_of(row.difference) == outcome]
         if names:
-            sentences.append(f"{start} {_list(names)}.")
+            sentences.append(f"{opening} on {listing(names)}.")
     return sentences
 
 
@@ -319,7 +267,7 @@ def _without_law(results: Results, keep: str) -> list[str]:
     if told is None:
         return [why]
     words = {"better": "helped", "worse": "hurt", "not distinguishable": "made no difference that can be told"}
-    return [f"From {shots[-2]} to {shots[-1]} images {words[told.verdict]}: {interval(told)}.", why]
+    return [f"From {shots[-2]} to {shots[-1]} images {words[told.verdict]}: {told}.", why]
 
 
 def _three(last: int) -> tuple[int, int, int]:
@@ -329,17 +277,37 @@ def _three(last: int) -> tuple[int, int, int]:
 
 def _step(results: Results, row: str, before: int, after: int) -> Difference | None:
     """The gain of a row from one number of images to another, over the seeds of both."""
-    from samtune.compare.statistics import difference
-
     common = sorted(set(results.done(row, before)) & set(results.done(row, after)))
     if not common:
         return None
     return difference(results.table(row, after, common), results.table(row, before, common), results.units)
 
 
-def _images(num: int) -> str:
-    return "1 image" if num == 1 else f"{num:,} images"
+def _regressions(results: Results, keep: str, shots: int) -> tuple[tuple[Regression, ...], str]:
+    """Return the test images on which stock SAM or the probe is better, and a sentence on how many there are.
 
-
-def _list(words: Sequence[str]) -> str:
-    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"
+    Values are means over the seeds that both rows finished.
+    """
+    protocol = find_protocol("default")
+    regressions: list[Regression] = []
+    baselines = []
+    for row in (STOCK, PROBE):
+        mine, theirs = (set(results.done(name, shots)) for name in (keep, row))
+        common = sorted(mine if row == STOCK else mine & theirs)
+        if row == keep or not (common and theirs):
+            continue
+        baselines.append(row)
+        values: dict[str, dict[str, dict[str, float | None]]] = {
+            name: {
+                stem: {protocol.judge: float(value)}
+                for stem, value in zip(results.stems, results.table(name, shots, common).mean(0), strict=True)
+            }
+            for name in (keep, row)
+        }
+        regressions += find_regressions(values, protocol, keep)
+    worst = worst_by_image(regressions)
+    sentence = regression_sentence(
+        len(worst), len(results.stems), kept=f"With {shots} labelled images {keep}", baselines=baselines,
+        images="test image", averaged="means over draws",
+    )  # fmt: skip
+    return worst[:MAX_LISTED], sentence

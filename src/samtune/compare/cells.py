@@ -13,8 +13,9 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from samtune.compare.settings import STOCK, UNET, Cell
+from samtune.compare.settings import Cell
 from samtune.files import make_folder, write_json
+from samtune.metrics.rows import STOCK, UNET
 
 if TYPE_CHECKING:
     from samtune.compare.isolation import Outcome

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy.special import stdtrit
 
-from samtune.compare.statistics import unit_table, variance_of_mean
+from samtune.metrics.differences import unit_table, variance_of_mean
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -14,10 +14,11 @@ from samtune.compare.colour import COLOUR_SPEC, colour_planes, fit_colour
 from samtune.compare.draws import draw_support
 from samtune.compare.features import frozen_features, load_base
 from samtune.compare.scoring import from_frozen, from_images, score
-from samtune.compare.settings import COLOUR, STOCK, UNET, Cell, CompareSettings
+from samtune.compare.settings import Cell, CompareSettings
 from samtune.compare.unet import UNET_SPEC, train_unet
 from samtune.comparison_folder import ComparisonFolder
 from samtune.methods import touches_encoder
+from samtune.metrics.rows import COLOUR, STOCK, UNET
 from samtune.run_folder import RunFolder
 from samtune.segment import PixelEncoder
 from samtune.system.device import choose_device

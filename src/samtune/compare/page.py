@@ -7,13 +7,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from samtune.compare.advice import interval
 from samtune.compare.isolation import isolated
 from samtune.compare.measure import label_maps
-from samtune.compare.settings import BASELINES, COLOUR, PROBE, STOCK, UNET
 from samtune.comparison_folder import SUGGESTIONS_FILE
 from samtune.data import read_image
 from samtune.methods import METHODS
+from samtune.metrics.rows import BASELINES, STOCK, row_name
 from samtune.overlay import overlay
 from samtune.progress import say
 from samtune.report import (
@@ -25,9 +24,9 @@ from samtune.report import (
     Suggested,
     WorseImage,
     choose_examples,
-    duration,
     write_comparison,
 )
+from samtune.text import duration
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -37,14 +36,6 @@ if TYPE_CHECKING:
     from samtune.compare.advice import Advice
     from samtune.compare.run import Comparison, Runner
     from samtune.compare.suggest import Committee, Suggestions
-
-WHAT = {
-    STOCK: ("Stock SAM", "untouched, without prompts"),
-    PROBE: ("Probe", "logistic regression on the frozen features"),
-    COLOUR: ("Blurred colour", "logistic regression, no network"),
-    UNET: ("U-Net", "small, from scratch, without SAM"),
-}
-"""What baselines are called on the page, and what they are."""
 
 NUM_PICTURES = 24
 """Of the suggestions this many are shown as pictures; the CSV has all."""
@@ -76,13 +67,13 @@ def write_page(
         shots=results.shots,
         rows=compared_rows(comparison),
         groups=[
-            GroupRow(row.group.name, len(row.group.places), row.stock, row.kept, interval(row.difference),
+            GroupRow(row.group.name, len(row.group.places), row.stock, row.kept, str(row.difference),
                      row.difference.verdict)
             for row in advice.groups
         ],
         group_sentences=advice.group_sentences,
         regressions=[
-            WorseImage(one.name, one.specialist, WHAT[one.baseline][0], one.value, one.loss)
+            WorseImage(one.name, one.specialist, row_name(one.baseline).label, one.value, one.loss)
             for one in advice.regressions
         ],
         regression_sentence=advice.regression_sentence,
@@ -104,7 +95,8 @@ def compared_rows(comparison: Comparison) -> list[ComparedRow]:
     order = [row for row in results.rows if row not in BASELINES] + [row for row in results.rows if row in BASELINES]
     found = []
     for row in order:
-        label, what = WHAT[row] if row in WHAT else (row, _source(row))
+        name = row_name(row)
+        label, what = name.label, name.description or _source(row)
         if row == STOCK:
             told = results.summary(row, 0)
             found.append(
@@ -139,8 +131,7 @@ def against_best(advice: Advice, row: str) -> str:
     told = advice.against_best.get(row)
     if told is None:
         return ""
-    turned = type(told)(-told.mean, -told.high, -told.low, told.num_seeds, told.num_units)
-    return f"{interval(turned)}, {turned.verdict}"
+    return f"{-told}, {(-told).verdict}"
 
 
 def suggestion_sentences(suggestions: Suggestions | None, advice: Advice) -> tuple[str, ...]:

@@ -10,8 +10,9 @@ import numpy as np
 
 from samtune.compare.cells import DONE
 from samtune.compare.scoring import HEADLINE
-from samtune.compare.settings import STOCK, Cell
-from samtune.compare.statistics import Difference, difference
+from samtune.compare.settings import Cell
+from samtune.metrics.differences import Difference, difference
+from samtune.metrics.rows import STOCK
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -19,11 +19,12 @@ from samtune.compare.isolation import isolated
 from samtune.compare.measure import Job, measure
 from samtune.compare.results import Results
 from samtune.compare.scoring import HEADLINE
-from samtune.compare.settings import STOCK, Cell, CompareSettings
+from samtune.compare.settings import Cell, CompareSettings
 from samtune.compare.sharing import Division, divide, in_processes, one_by_one
 from samtune.comparison_folder import CSV_FILE, FEATURES_FILE, KIND, PAGE_FILES, SUGGESTIONS_FILE, ComparisonFolder
 from samtune.errors import ConfigError, OutputError, SamTuneError
 from samtune.methods import METHODS
+from samtune.metrics.rows import STOCK
 from samtune.outputs import OutputFolder
 from samtune.progress import say
 from samtune.run_folder import RunFolder

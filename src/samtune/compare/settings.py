@@ -7,16 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 from samtune.errors import ConfigError
 from samtune.methods import METHODS, make_method
+from samtune.metrics.rows import BASELINES, COLOUR, STOCK, UNET
 from samtune.training import TrainSettings
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from samtune.types import Precision
-
-STOCK, PROBE, COLOUR, UNET = "stock_sam", "probe", "blurred_colour", "unet"
-BASELINES = (STOCK, PROBE, COLOUR, UNET)
-"""The rows that are in every comparison, ahead of the methods."""
 
 OWN = ("method", "method_fields", "base", "side", "shots", "val", "seed", "updates", "device", "tta")
 """Settings of a training that the comparison decides itself."""

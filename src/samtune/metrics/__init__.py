@@ -1,6 +1,7 @@
 """Scores of label maps, foreground maps, outlines and objects; every one streams. Plain numpy and OpenCV, no torch."""
 
 from samtune.metrics.counts import Counts, confusion, count, dice, iou, precision, recall
+from samtune.metrics.differences import Difference, difference
 from samtune.metrics.measures import (
     BalancedErrorScores,
     Case,
@@ -10,8 +11,11 @@ from samtune.metrics.measures import (
     SaliencyScores,
 )
 from samtune.metrics.protocols import EXPLAINED, PROTOCOLS, EvaluationProtocol, ProtocolScores, find_protocol
+from samtune.metrics.regressions import Regression, find_regressions
+from samtune.metrics.rows import row_name
 from samtune.metrics.segmentation import ImageScore, Scores, SegmentationScores, merge
 from samtune.metrics.summary import Mean
+from samtune.metrics.verdict import run_verdict
 
 __all__ = [
     "EXPLAINED",
@@ -21,20 +25,26 @@ __all__ = [
     "ClassScores",
     "ContourScores",
     "Counts",
+    "Difference",
     "EvaluationProtocol",
     "ImageScore",
     "InstanceScores",
     "Mean",
     "ProtocolScores",
+    "Regression",
     "SaliencyScores",
     "Scores",
     "SegmentationScores",
     "confusion",
     "count",
     "dice",
+    "difference",
     "find_protocol",
+    "find_regressions",
     "iou",
     "merge",
     "precision",
     "recall",
+    "row_name",
+    "run_verdict",
 ]

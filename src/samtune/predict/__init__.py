@@ -4,12 +4,10 @@ from samtune.predict.evaluation import Evaluation, evaluate
 from samtune.predict.folder import Written, predict_folder
 from samtune.predict.predictor import Predictor, load_predictor
 from samtune.predict.reading import find_images
-from samtune.predict.regressions import Regression
 
 __all__ = [
     "Evaluation",
     "Predictor",
-    "Regression",
     "Written",
     "evaluate",
     "find_images",

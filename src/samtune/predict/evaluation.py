@@ -25,10 +25,12 @@ from samtune.errors import ConfigError, DataError
 from samtune.losses import probabilities
 from samtune.methods import Probe, touches_encoder
 from samtune.metrics import EXPLAINED, Case, ProtocolScores, find_protocol
+from samtune.metrics.regressions import MAX_LISTED, find_regressions, regression_sentence, worst_by_image
+from samtune.metrics.rows import PROBE, SPECIALIST, STOCK
+from samtune.metrics.verdict import run_verdict
 from samtune.outputs import OutputFolder
 from samtune.predict.predictor import averaging
 from samtune.predict.reading import read_ahead
-from samtune.predict.regressions import Regression, find_regressions
 from samtune.predict.scale import check_scale, undefined_notes
 from samtune.progress import say, track
 from samtune.run_folder import PROBE_FILE, SPLIT_FILE, run_of, specialist_folder
@@ -42,10 +44,9 @@ if TYPE_CHECKING:
 
     from samtune.adapters import AdapterCard
     from samtune.data import Dataset
-    from samtune.metrics import ImageScore, Scores
+    from samtune.metrics import ImageScore, Regression, Scores
     from samtune.types import Averaging, Features
 
-SPECIALIST, STOCK, PROBE = "specialist", "stock_sam", "probe"
 PER_IMAGE = "scores of each image"
 """In the list of what samtune wrote to a folder."""
 
@@ -97,8 +98,21 @@ class Evaluation:
         """Row -> image name -> IoU."""
         return {row: {score.name: score.iou for score in scores} for row, scores in self.per_image.items()}
 
+    @property
+    def verdict(self) -> tuple[str, ...]:
+        """Sentences on whether tuning paid, by the IoU."""
+        return run_verdict({name: scores.to_dict() for name, scores in self.rows.items()}, self.iou_by_image)
+
+    @property
+    def worse_images(self) -> tuple[str, tuple[Regression, ...]]:
+        """Sentence on how many images a baseline scores better on, and the regression of each, the worst first."""
+        worst = worst_by_image(self.regressions)
+        baselines = [row for row in self.rows if row != SPECIALIST]
+        sentence = regression_sentence(len(worst), self.num_images, kept="The specialist", baselines=baselines)
+        return sentence, worst[:MAX_LISTED]
+
     def to_json(self) -> dict[str, Any]:
-        """Plain JSON values; `per_class` is the specialist's, each row has its own too."""
+        """Return plain JSON values; `per_class` is the specialist's, each row has its own too."""
         rows = {name: scores.to_dict() | self.measures.get(name, {}) for name, scores in self.rows.items()}
         return {
             "num_images": self.num_images,
@@ -107,6 +121,7 @@ class Evaluation:
             "resolution": self.resolution,
             "headline": self.headline,
             "rows": rows,
+            "verdict": list(self.verdict),
             "per_class": rows[SPECIALIST]["per_class"],
             "regressions": [vars(regression) for regression in self.regressions],
             "skipped": list(self.skipped),

@@ -11,7 +11,6 @@ from samtune.report.comparison import (
 )
 from samtune.report.examples import Example, choose_examples
 from samtune.report.page import HistoryRow, ReportPage, RunFacts, check_report, write_report
-from samtune.report.words import duration, signed, size, verdict
 
 __all__ = [
     "ComparedRow",
@@ -26,10 +25,6 @@ __all__ = [
     "WorseImage",
     "check_report",
     "choose_examples",
-    "duration",
-    "signed",
-    "size",
-    "verdict",
     "write_comparison",
     "write_report",
 ]

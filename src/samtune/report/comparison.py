@@ -13,11 +13,11 @@ from samtune.outputs import OutputFolder
 from samtune.overlay import PREDICTION_COLOUR, TRUTH_COLOUR
 from samtune.printable import printable
 from samtune.report import comparison_figures as figures
-from samtune.report import words
 from samtune.report.examples import Example, data_uri, embedded, shown
 from samtune.report.figures import STYLE
 from samtune.report.rendering import render
 from samtune.run_folder import REPORT_FILE
+from samtune.text import decimals
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -242,5 +242,5 @@ def _picture(item: Suggested) -> dict[str, Any]:
     if item.image is None:
         return {"item": item, "uri": None}
     image = shown(item.image)
-    told = f"disagreement {words.decimals(item.disagreement, 2)}"
+    told = f"disagreement {decimals(item.disagreement, 2)}"
     return {"item": item, "uri": data_uri(image), "width": image.shape[1], "height": image.shape[0], "told": told}

@@ -13,8 +13,8 @@ import matplotlib as mpl
 import numpy as np
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
-from samtune.report import words
 from samtune.report.figures import INK, STYLE, axes_of, to_svg
+from samtune.text import duration, size
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -116,12 +116,10 @@ def costs(rows: Sequence[ComparedRow]) -> Figure | None:
         colour, _ = look(rows, place)
         time_s, memory = row.time_s or 0.0, row.memory_bytes
         left.barh(y, time_s, height=0.6, color=colour)
-        left.annotate(words.duration(time_s), (time_s, y), (3, 0), textcoords="offset points", va="center", fontsize=8)
+        left.annotate(duration(time_s), (time_s, y), (3, 0), textcoords="offset points", va="center", fontsize=8)
         if memory is not None:
             right.barh(y, memory / 1e9, height=0.6, color=colour)
-            right.annotate(
-                words.size(memory), (memory / 1e9, y), (3, 0), textcoords="offset points", va="center", fontsize=8
-            )
+            right.annotate(size(memory), (memory / 1e9, y), (3, 0), textcoords="offset points", va="center", fontsize=8)
     left.set_yticks(range(len(told)), [row.label for _, row in told])
     right.set_yticks([])
     for axes, title in ((left, "time of a training"), (right, "peak memory of its process")):

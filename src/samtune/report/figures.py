@@ -16,7 +16,7 @@ from markupsafe import Markup
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from samtune.report.words import SPECIALIST, row_label
+from samtune.metrics.rows import SPECIALIST, row_name
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -84,7 +84,7 @@ def strips(per_image: Mapping[str, Mapping[str, float]]) -> Markup:
             axes.scatter(values, place + spread, s=13, color=colour, alpha=0.65, linewidths=0, clip_on=False)
             if values.size:
                 axes.plot([values.mean()] * 2, [place - 0.36, place + 0.36], color=INK, linewidth=1.6)
-        axes.set_yticks(range(len(per_image)), [_drawable(row_label(name)) for name in per_image])
+        axes.set_yticks(range(len(per_image)), [_drawable(row_name(name).label) for name in per_image])
         axes.set_ylim(len(per_image) - 0.45, -0.55)
         axes.set_xlim(0, 1)
         axes.set_xlabel("IoU of an image")

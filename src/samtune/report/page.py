@@ -6,19 +6,23 @@ import math
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from samtune.metrics.rows import SPECIALIST
 from samtune.outputs import OutputFolder
 from samtune.overlay import PREDICTION_COLOUR, TRUTH_COLOUR
 from samtune.printable import printable
-from samtune.report import figures, words
+from samtune.report import figures
 from samtune.report.examples import Example, embedded
 from samtune.report.rendering import render
 from samtune.run_folder import REPORT_FILE, REPORT_KIND
+from samtune.text import plain
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from markupsafe import Markup
+
+    from samtune.metrics import Regression
 
 
 MAX_HISTORY_ROWS = 200
@@ -69,8 +73,10 @@ class ReportPage:
         rows: row name ("specialist", "stock_sam", "probe", or any other) -> `metrics.Scores.to_dict()`.
         measured_on: which images the rows were measured on, as the end of a sentence: "the 60 images in
             test/".
-        summary: sentences for the top; empty: `verdict(rows, per_image)` writes them.
-        per_image: row name -> image name -> IoU, for the dots and the list of images that got worse.
+        summary: sentences for the top, the most important first.
+        per_image: row name -> image name -> IoU, for the dots.
+        regressions: images on which a baseline scores better than the specialist, the worst first.
+        regression_sentence: on how many; "" leaves the list out.
         history: the training history, by step.
         data: facts about the data as label -> value: numbers of images, mask encoding, sizes.
         notes: what was guessed or noticed about data and run, one sentence each.
@@ -84,6 +90,8 @@ class ReportPage:
     measured_on: str = ""
     summary: Sequence[str] = ()
     per_image: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    regressions: Sequence[Regression] = ()
+    regression_sentence: str = ""
     history: Sequence[HistoryRow] = ()
     data: Mapping[str, str | int | float | bool | None] = field(default_factory=dict)
     notes: Sequence[str] = ()
@@ -119,13 +127,10 @@ def write_report(path: Path, page: ReportPage, *, overwrite: bool = False) -> Pa
     html = render(
         "page.html.jinja",
         page=page,
-        sentences=tuple(page.summary) or words.verdict(page.rows, page.per_image),
-        labels=words.ROW_LABELS,
         main=_main_row(page),
         strips=figures.strips(page.per_image) if any(page.per_image.values()) else None,
         curves=_curves(page.history),
         history=_thinned(page.history),
-        regressions=_regressions(page),
         examples=[embedded(example) for example in page.examples],
         truth_rgb=TRUTH_COLOUR,
         prediction_rgb=PREDICTION_COLOUR,
@@ -135,15 +140,7 @@ def write_report(path: Path, page: ReportPage, *, overwrite: bool = False) -> Pa
 
 def _main_row(page: ReportPage) -> Mapping[str, Any] | None:
     """Return the specialist's scores, or the first row's where there is none of that name."""
-    return page.rows.get(words.SPECIALIST) or next(iter(page.rows.values()), None)
-
-
-def _regressions(page: ReportPage) -> list[tuple[str, float, float]]:
-    """Return (name, stock IoU, specialist IoU) of up to ten images that got worse, the largest loss first."""
-    differences = words.paired(page.per_image, words.SPECIALIST, words.STOCK)
-    lost = sorted((value, name) for name, value in differences.items() if value < -words.SAME)[:10]
-    mine, stock = page.per_image.get(words.SPECIALIST, {}), page.per_image.get(words.STOCK, {})
-    return [(name, stock[name], mine[name]) for _, name in lost]
+    return page.rows.get(SPECIALIST) or next(iter(page.rows.values()), None)
 
 
 def _curves(history: Sequence[HistoryRow]) -> list[tuple[str, Markup]]:
@@ -159,8 +156,8 @@ def _curves(history: Sequence[HistoryRow]) -> list[tuple[str, Markup]]:
             continue
         steps, values = [step for step, _ in points], [value for _, value in points]
         told = (
-            f"{label} from {words.plain(float(values[0]))} at step {steps[0]:,} "
-            f"to {words.plain(float(values[-1]))} at step {steps[-1]:,}"
+            f"{label} from {plain(float(values[0]))} at step {steps[0]:,} "
+            f"to {plain(float(values[-1]))} at step {steps[-1]:,}"
         )
         drawn.append((told, figures.curve(steps, values, label, colour)))
     return drawn

@@ -7,7 +7,8 @@ from typing import Any
 
 import jinja2
 
-from samtune.report import words
+from samtune import text
+from samtune.metrics.rows import row_name
 
 
 def render(template: str, **values: Any) -> str:
@@ -25,7 +26,12 @@ def render(template: str, **values: Any) -> str:
         lstrip_blocks=True,
     )
     environment.filters.update(
-        decimals=words.decimals, plain=words.plain, duration=words.duration, signed=words.signed, size=words.size
+        decimals=text.decimals,
+        plain=text.plain,
+        duration=text.duration,
+        signed=text.signed,
+        size=text.size,
+        row_name=row_name,
     )
     return environment.get_template(template).render(**values)
 

@@ -1,4 +1,4 @@
-"""Differences between two rows with their chance: over seeds and test images at once, both crossed.
+"""Differences between two rows with intervals: over seeds and test images at once, both crossed.
 
 The analysis, its assumptions and what it leaves out are in docs/design/compare.md.
 """
@@ -12,23 +12,25 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy.special import stdtrit
 
+from samtune.text import signed
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from numpy.typing import NDArray
 
 LEVEL = 0.95
-"""How often the interval of a difference is meant to hold the true one; each by itself."""
+"""Coverage of the interval of a difference, each by itself."""
 
 
 @dataclass(frozen=True)
 class Difference:
-    """A mean difference of two rows, with its interval.
+    """Mean difference of two rows with its interval.
 
     Attributes:
         mean: over seeds and images, first row minus second.
-        low: lower end of the interval; -inf where no spread can be told.
-        high: upper end.
+        low: lower end of the interval; -inf where the spread is unknown.
+        high: upper end; inf where the spread is unknown.
         num_seeds: seeds that both rows have.
         num_units: images, or groups of images, that count as independent.
     """
@@ -41,10 +43,20 @@ class Difference:
 
     @property
     def verdict(self) -> str:
-        """better, worse, or not distinguishable."""
+        """Return better, worse or not distinguishable."""
         if self.low > 0:
             return "better"
         return "worse" if self.high < 0 else "not distinguishable"
+
+    def __neg__(self) -> Difference:
+        """Return second row minus first."""
+        return Difference(-self.mean, -self.high, -self.low, self.num_seeds, self.num_units)
+
+    def __str__(self) -> str:
+        """Return the difference with its interval: `+0.032 (95 %: +0.011 to +0.053)`."""
+        if math.isinf(self.low):
+            return f"{signed(self.mean)} (one image or group: no interval)"
+        return f"{signed(self.mean)} ({100 * LEVEL:.0f} %: {signed(self.low)} to {signed(self.high)})"
 
 
 def difference(
@@ -52,15 +64,15 @@ def difference(
     second: NDArray[np.float64],
     units: Sequence[int] | None = None,
 ) -> Difference:
-    """Compare two rows over the same seeds and images.
+    """Return the difference of two rows over the same seeds and images.
 
     Args:
         first: (S, I) score of each image with each seed.
-        second: (S, I) the same of the other row.
-        units: I numbers of the unit that an image belongs to; None where each image is its own.
+        second: (S, I) scores of the other row.
+        units: for each of I images the number of the unit it belongs to; None where each image is its own.
 
     Returns:
-        The mean over seeds and images with its interval; the whole line where there is one unit only.
+        The mean over seeds and images with its interval, which is the whole line for a single unit.
     """
     table = unit_table(np.asarray(first, np.float64) - np.asarray(second, np.float64), units)
     num_seeds, num_units = table.shape
@@ -72,16 +84,32 @@ def difference(
     return Difference(mean, mean - reach, mean + reach, num_seeds, num_units)
 
 
+def unpaired_difference(first: tuple[float, float], second: tuple[float, float], num_images: int) -> Difference:
+    """Return the difference of two rows of which only means and standard deviations over images are known.
+
+    Args:
+        first: mean and population standard deviation of a row.
+        second: the same of the other row.
+        num_images: in each row.
+    """
+    mean = first[0] - second[0]
+    if num_images < 2:
+        return Difference(mean, -math.inf, math.inf, 1, num_images)
+    error = math.sqrt((first[1] ** 2 + second[1] ** 2) / (num_images - 1))
+    reach = float(stdtrit(num_images - 1, (1 + LEVEL) / 2)) * error
+    return Difference(mean, mean - reach, mean + reach, 1, num_images)
+
+
 def unit_table(differences: NDArray[np.float64], units: Sequence[int] | None) -> NDArray[np.float64]:
-    """(S, I) values as (S, G) values of units whose mean is the mean over images.
+    """Return (S, I) values as (S, G) values of units whose mean is the mean over images.
 
     A unit's value is the linearisation of the mean per unit: with sizes n_g and totals T_sg over G units and I images,
     mean + (T_sg - n_g mean) G / I. Where each image is a unit, that is the image's own value.
     """
     if units is None:
         return differences
-    names, place = np.unique(np.asarray(units), return_inverse=True)
-    belongs = (place[None, :] == np.arange(len(names))[:, None]).astype(np.float64)  # (G, I)
+    names, index = np.unique(np.asarray(units), return_inverse=True)
+    belongs = (index[None, :] == np.arange(len(names))[:, None]).astype(np.float64)  # (G, I)
     mean = differences.mean()
     totals = differences @ belongs.T
     linear: NDArray[np.float64] = mean + (totals - belongs.sum(1) * mean) * len(names) / differences.shape[1]
@@ -89,7 +117,7 @@ def unit_table(differences: NDArray[np.float64], units: Sequence[int] | None) ->
 
 
 def variance_of_mean(table: NDArray[np.float64]) -> tuple[float, float]:
-    """Variance of the mean of a crossed table (S, G), and its degrees of freedom.
+    """Return the variance of the mean of a crossed table (S, G), and its degrees of freedom.
 
     With one seed only the units are left. Negative components of variance count as 0.
     """

@@ -1,0 +1,185 @@
+"""Whether tuning paid: decided from a difference and its interval, and said in words.
+
+Terminal, JSON and pages of a run and of a comparison all take their sentences from here.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from samtune.metrics.differences import Difference, difference, unpaired_difference
+from samtune.metrics.rows import COLOUR, PROBE, SPECIALIST, STOCK, UNET, row_name
+from samtune.text import count, listing
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    Row = Mapping[str, Any]
+    PerImage = Mapping[str, Mapping[str, float]]
+
+SAME = 0.005
+"""IoUs closer than this count as equal."""
+
+FEW_IMAGES = 10
+"""Below this many scored images a caveat is added."""
+
+Outcome = Literal["paid", "did not pay", "changed nothing", "uncertain"]
+
+OPENINGS: dict[Outcome, str] = {
+    "paid": "Tuning paid",
+    "did not pay": "Tuning did not pay",
+    "changed nothing": "Tuning changed nothing",
+    "uncertain": "Tuning may or may not have paid",
+}
+
+FLOOR_BETTER = {
+    PROBE: "the frozen features alone say more than was learned",
+    COLOUR: "colour alone is enough, and no network is needed",
+    UNET: "SAM's weights are no help here",
+}
+"""Baseline -> what follows where it is better."""
+
+FLOOR_SAME = {
+    PROBE: "it is not shown that anything is learned beyond the frozen features",
+    COLOUR: "it is not shown that a network is needed",
+    UNET: "it is not shown that SAM's weights help",
+}
+"""Baseline -> what follows where the two are not distinguishable."""
+
+
+@dataclass(frozen=True)
+class Floor:
+    """A baseline that the tuned model should beat.
+
+    Attributes:
+        row: key of the baseline.
+        iou: its mean IoU per image.
+        difference: IoU of the tuned model minus that of the baseline.
+    """
+
+    row: str
+    iou: float
+    difference: Difference
+
+
+def outcome_of(gain: Difference) -> Outcome:
+    """Return whether tuning paid.
+
+    Args:
+        gain: IoU of the tuned model minus that of stock SAM.
+    """
+    if abs(gain.mean) <= SAME:
+        return "changed nothing"
+    return {"better": "paid", "worse": "did not pay"}.get(gain.verdict, "uncertain")  # type: ignore[return-value]
+
+
+def tuning_sentence(kept: str, iou: float, stock_iou: float, gain: Difference, num_images: int) -> str:
+    """Return whether tuning paid, with the numbers.
+
+    Args:
+        kept: name of the tuned model within a sentence.
+        iou: its mean IoU per image.
+        stock_iou: that of stock SAM.
+        gain: the first minus the second.
+        num_images: images that were scored.
+    """
+    outcome = outcome_of(gain)
+    advice = " Keep stock SAM." if outcome == "did not pay" else ""
+    return (
+        f"{OPENINGS[outcome]}: {kept} reaches an IoU of {iou:.3f} per image, against {stock_iou:.3f} for "
+        f"{row_name(STOCK).phrase}, on {count(num_images, 'image')}; the difference is {gain}.{advice}"
+    )
+
+
+def floor_sentences(kept: str, floors: Sequence[Floor]) -> list[str]:
+    """Return which baselines the tuned model beats, and what it means where it does not.
+
+    Args:
+        kept: name of the tuned model within a sentence.
+        floors: the baselines.
+    """
+    beaten = [f"{row_name(floor.row).phrase} ({floor.iou:.3f})" for floor in floors if _is_beaten(floor)]
+    sentences = [f"It is above {listing(beaten)}."] if beaten else []
+    for floor in floors:
+        if _is_beaten(floor):
+            continue
+        name, better = row_name(floor.row).phrase, floor.difference.verdict == "worse"
+        how = "is better" if better else "is not distinguishable from it"
+        meaning = (FLOOR_BETTER if better else FLOOR_SAME)[floor.row]
+        sentences.append(
+            f"{name[0].upper()}{name[1:]} ({floor.iou:.3f}) {how}; {kept} minus it is {floor.difference}: {meaning}."
+        )
+    return sentences
+
+
+def few_images_sentences(num_images: int) -> list[str]:
+    """Return a caveat where few images were scored, else nothing."""
+    if num_images >= FEW_IMAGES:
+        return []
+    return [f"The scores are of only {count(num_images, 'image')}: expect other images to differ."]
+
+
+def run_verdict(rows: Mapping[str, Row], per_image: PerImage | None = None) -> tuple[str, ...]:
+    """Return sentences on whether tuning paid in one run: the specialist against stock SAM and the probe.
+
+    Args:
+        rows: row -> scores as `Scores.to_dict()` gives them.
+        per_image: row -> image name -> IoU. Rows that share images are compared image by image; others by their
+            standard deviations, as if their images were different ones.
+
+    Returns:
+        The most important sentence first; empty without a scored specialist.
+    """
+    scored = {row: values for row, values in rows.items() if values.get("iou_per_image") is not None}
+    if SPECIALIST not in scored:
+        return ()
+    mine, kept = scored[SPECIALIST], row_name(SPECIALIST).phrase
+    iou, num_images = mine["iou_per_image"], mine["num_images"]
+    if STOCK in scored:
+        gain = _difference(scored, per_image or {}, STOCK)
+        sentences = [tuning_sentence(kept, iou, scored[STOCK]["iou_per_image"], gain, num_images)]
+        sentences += _images_won(per_image or {})
+    else:
+        sentences = [f"The specialist reaches an IoU of {iou:.3f} per image on {count(num_images, 'image')}."]
+    if PROBE in scored:
+        floor = Floor(PROBE, scored[PROBE]["iou_per_image"], _difference(scored, per_image or {}, PROBE))
+        sentences += floor_sentences(kept, [floor])
+        if not _is_beaten(floor):
+            sentences.append("Train longer, try another method, or check the annotation.")
+    return (*sentences, *few_images_sentences(num_images))
+
+
+def _is_beaten(floor: Floor) -> bool:
+    return floor.difference.verdict == "better"
+
+
+def _difference(rows: Mapping[str, Row], per_image: PerImage, baseline: str) -> Difference:
+    """Return the specialist's IoU minus a baseline's."""
+    pairs = _pairs(per_image, baseline)
+    if pairs:
+        mine, theirs = np.array(pairs, dtype=np.float64).T
+        return difference(mine[None], theirs[None])
+    first, second = rows[SPECIALIST], rows[baseline]
+    return unpaired_difference(
+        (first["iou_per_image"], first.get("iou_per_image_std") or 0.0),
+        (second["iou_per_image"], second.get("iou_per_image_std") or 0.0),
+        first["num_images"],
+    )
+
+
+def _images_won(per_image: PerImage) -> list[str]:
+    pairs = _pairs(per_image, STOCK)
+    if not pairs:
+        return []
+    better = sum(mine - theirs > SAME for mine, theirs in pairs)
+    worse = sum(mine - theirs < -SAME for mine, theirs in pairs)
+    return [f"It is better on {better} of {count(len(pairs), 'image')} and worse on {worse}."]
+
+
+def _pairs(per_image: PerImage, baseline: str) -> list[tuple[float, float]]:
+    """Return the IoUs of specialist and baseline on the images that both have."""
+    mine, theirs = per_image.get(SPECIALIST, {}), per_image.get(baseline, {})
+    return [(mine[name], theirs[name]) for name in mine if name in theirs]
