@@ -255,8 +255,8 @@ def test_a_layout_is_read_as_it_is_downloaded(name: str, build: Build, tmp_path:
         labels = dataset.labels(index)
         assert labels.shape == dataset.image(index).shape[:2] == HW
         assert (labels > 0).any()
-    if LAYOUTS[name].trap:
-        assert any(LAYOUTS[name].trap in note for note in dataset.notes)
+    if LAYOUTS[name].caveat:
+        assert any(LAYOUTS[name].caveat in note for note in dataset.notes)
     for part in expected:
         if part is not None:
             assert {pair.split for pair in open_dataset(f"{name}/{part}:{root}").pairs} == {part}
@@ -342,18 +342,19 @@ def test_pascal_s_may_be_repacked_in_two_folders(tmp_path: Path) -> None:
 
 
 def test_what_is_not_there_is_refused_or_told(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="there is none"):
+    with pytest.raises(DataError, match="there is no such folder"):
         open_dataset(f"duts:{tmp_path / 'gone'}")
     with pytest.raises(DataError, match=r"DUTS-TR-Image.*samtune data list"):
         open_dataset(f"duts:{tmp_path}")
     with pytest.raises(DataError, match="did you mean 'test'"):
         open_dataset(f"duts/tests:{tmp_path}")
-    with pytest.raises(DataError, match="names no split"):
+    with pytest.raises(DataError, match="has no split"):
         open_dataset(f"emps/test:{tmp_path}")
     with pytest.raises(DataError, match="its own masks"):
         open_dataset(f"duts:{tmp_path}", tmp_path)
     pairs(tmp_path, "DUTS-TE/DUTS-TE-Image", "DUTS-TE/DUTS-TE-Mask", ["c"])
-    assert any("not here: train (DUTS-TR/DUTS-TR-Image)" in note for note in open_dataset(f"duts:{tmp_path}").notes)
+    notes = open_dataset(f"duts:{tmp_path}").notes
+    assert any("parts not present: train (DUTS-TR/DUTS-TR-Image)" in note for note in notes)
 
 
 def test_ordinary_paths_are_left_alone(tmp_path: Path) -> None:
@@ -372,8 +373,8 @@ def test_the_users_own_words_stand(tmp_path: Path) -> None:
 
 def test_facts_are_stated_or_said_not_to_be() -> None:
     for layout in LAYOUTS.values():
-        assert layout.where
+        assert layout.source
         assert layout.licence
         assert layout.protocol
-        assert all(len(part.masks) in (1, len(part.images)) or layout.objects == "coco" for part in layout.parts)
+        assert all(len(part.masks) in (1, len(part.images)) or layout.mask_storage == "coco" for part in layout.parts)
     assert CHECK_LICENCE in {layout.licence for layout in LAYOUTS.values()}

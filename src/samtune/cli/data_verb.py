@@ -39,19 +39,19 @@ def _facts(layout: Layout) -> dict[str, Any]:
     return {
         "name": layout.name,
         "title": layout.title,
-        "where": layout.where,
+        "where": layout.source,
         "licence": layout.licence,
         "protocol": layout.protocol,
         "parts": [
             {
                 "part": part.name or "all",
-                "images": part.num if part.num is not None else NOT_STATED,
+                "images": part.num_images if part.num_images is not None else NOT_STATED,
                 "image_folder": part.images[0],
                 "mask_folder": part.masks[0],
             }
             for part in layout.parts
         ],
-        "note": layout.trap,
+        "note": layout.caveat,
     }
 
 
@@ -59,10 +59,10 @@ def _text(layout: Layout) -> str:
     facts = _facts(layout)
     lines = [
         f"{layout.name}: {layout.title}",
-        f"  where: {layout.where}; licence: {layout.licence}; protocol: {layout.protocol}",
+        f"  where: {layout.source}; licence: {layout.licence}; protocol: {layout.protocol}",
     ]
     lines += [
         f"  {part['part']}: {part['images']} images; {part['image_folder']} with {part['mask_folder']}"
         for part in facts["parts"]
     ]
-    return "\n".join(lines + ([f"  note: {layout.trap}"] if layout.trap else []))
+    return "\n".join(lines + ([f"  note: {layout.caveat}"] if layout.caveat else []))

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from samtune.data.public_sets import is_there
+from samtune.data.public_sets import is_present
 from samtune.errors import ConfigError
 from samtune.reproduce.columns import BASES, CAVEATS, COLUMNS, METHODS_OF, Column
 from samtune.reproduce.published import Published, read_published
@@ -122,7 +122,7 @@ def make_plan(paper: str, data: Path, *, base: str | None = None, methods: Seque
     for published in cells:
         column = COLUMNS[paper][published.column]
         for need in column.needs:
-            there.setdefault(need, is_there(need, data))
+            there.setdefault(need, is_present(need, data))
         missing = tuple(f"{need} in {data / need.partition('/')[0]}" for need in column.needs if not there[need])
         method = rows.get(published.method)
         chosen.append(Cell(published, column, method if not methods or method in methods else None, missing))

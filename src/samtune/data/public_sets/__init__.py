@@ -1,9 +1,13 @@
-"""Public data sets as they are downloaded: a table of facts, and how their folders become pairs.
+"""Public data sets, read as they are downloaded: `open_dataset("cod10k:PATH")`, `open_dataset("cod10k/test:PATH")`.
 
-`open_dataset("cod10k:PATH")` reads one, `open_dataset("cod10k/test:PATH")` one part of it. Nothing is downloaded.
+    table.py         LAYOUTS: source, licence, splits and folders of each set
+    reading.py       from the folders of a set to pairs
+    conversion.py    masks that are not label maps, converted once into the cache
+
+Nothing is downloaded by samtune.
 """
 
-from samtune.data.public_sets.reading import find_layout_pairs, is_there, layout_options, split_word
+from samtune.data.public_sets.reading import find_layout_pairs, is_present, layout_options, split_word
 from samtune.data.public_sets.table import CHECK_LICENCE, LAYOUTS, NOT_STATED, Layout, Part
 
 __all__ = [
@@ -13,7 +17,7 @@ __all__ = [
     "Layout",
     "Part",
     "find_layout_pairs",
-    "is_there",
+    "is_present",
     "layout_options",
     "split_word",
 ]

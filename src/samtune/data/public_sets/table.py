@@ -1,8 +1,8 @@
-"""The public data sets of the papers: where they live, their licence and splits, and the folders they come in.
+"""The public data sets of the papers: source, licence, splits, and the folders they are downloaded as.
 
-Facts only. Names of folders are those of the authors' pages or of public code that reads the download; a licence stands
-here where its wording could be read, else the text says to check it. Numbers of images are those of the papers that use
-the set; what is not known says `NOT_STATED`.
+Folder names are those of the authors' pages, or of public code that reads the download. A licence is quoted where its
+wording could be read; otherwise the text says to check it. Numbers of images are those of the papers that use the set,
+and are left out where the papers do not state them.
 """
 
 from __future__ import annotations
@@ -16,29 +16,29 @@ CHECK_LICENCE = "not confirmed here, check it at the source"
 
 @dataclass(frozen=True)
 class Part:
-    """One part of a data set: folders below its root, the first that are there.
+    """One part of a data set. Of the alternative folders, the first that exist are read.
 
     Attributes:
-        name: "train", "val" or "test", or None where the set names no split.
-        images: alternatives of the folder of images.
-        masks: alternatives of the folder of masks, in the same order.
-        num: images as the papers count them; None where that is not stated.
-        image_end: what an image's stem ends with and its mask's lacks.
-        mask_end: what a mask's stem ends with and its image's lacks (any case).
-        image_suffixes: file endings of images; None for any image.
-        mask_suffixes: likewise of masks.
-        only: images whose name begins so; None for all.
+        name: "train", "val" or "test"; None if the set has no split.
+        images: alternatives for the folder of images, below the root of the set.
+        masks: alternatives for the folder of masks, in the same order, or one for all.
+        num_images: number of images according to the papers; None if they do not state it.
+        image_ending: end of an image's stem that its mask's stem lacks (any case).
+        mask_ending: end of a mask's stem that its image's stem lacks (any case).
+        image_suffixes: file suffixes of images; None for any image format.
+        mask_suffixes: file suffixes of masks; None for any image format.
+        prefix: only files whose stem starts with this are read; None for all.
     """
 
     name: str | None
     images: tuple[str, ...]
     masks: tuple[str, ...]
-    num: int | None = None
-    image_end: str = ""
-    mask_end: str = ""
+    num_images: int | None = None
+    image_ending: str = ""
+    mask_ending: str = ""
     image_suffixes: tuple[str, ...] | None = None
     mask_suffixes: tuple[str, ...] | None = None
-    only: str | None = None
+    prefix: str | None = None
 
 
 @dataclass(frozen=True)
@@ -46,48 +46,43 @@ class Layout:
     """One public data set.
 
     Attributes:
-        name: the word before the colon.
+        name: the name in front of the colon.
         title: its name in the papers.
-        protocol: how its field is scored, a word of `samtune evaluate --protocol`.
-        where: where it is had.
-        licence: as its authors state it; `CHECK_LICENCE` where their words could not be read.
+        protocol: how its papers score predictions; a value of `samtune evaluate --protocol`.
+        source: where it can be downloaded.
+        licence: as its authors state it; `CHECK_LICENCE` if their wording could not be read.
         parts: its folders.
-        trap: what goes wrong when it is read without care, and what is done here; "" for nothing known.
+        caveat: what would go wrong if it were read like any folder, and what is done about it; "" for nothing.
         options: fields of `DataOptions` that hold for it.
-        objects: how its masks are stored where they are no plain maps: "files" (one per object), "coco" (outlines),
-            "grey" (levels, cut at the middle).
-        wrappers: folders that a download may wrap everything in.
+        mask_storage: how masks are stored if they are not label maps: "files" (one per object), "coco" (outlines) or
+            "grey" (levels, thresholded at one half).
+        wrappers: folders that a download may have around everything else.
     """
 
     name: str
     title: str
     protocol: str
-    where: str
+    source: str
     licence: str
     parts: tuple[Part, ...]
-    trap: str = ""
+    caveat: str = ""
     options: dict[str, Any] = field(default_factory=dict)
-    objects: str = ""
+    mask_storage: str = ""
     wrappers: tuple[str, ...] = ()
 
     @property
     def part_names(self) -> tuple[str, ...]:
-        """The splits it names, in order."""
+        """Names of its splits, in order."""
         return tuple(dict.fromkeys(part.name for part in self.parts if part.name is not None))
-
-    @property
-    def folders(self) -> tuple[str, ...]:
-        """What is expected below the root: the first alternative of each part, images and masks."""
-        return tuple(dict.fromkeys(folder for part in self.parts for folder in (part.images[0], part.masks[0])))
 
 
 SINET = "the bundles linked from github.com/DengPingFan/SINet"
-STRAY = "the usual bundle has more files than the set has images; only an image and a mask of one stem make a pair"
+MORE_FILES = "the usual bundle has more files than the set has images; only an image and a mask of one stem are a pair"
 JPEG, PNG = (".jpg", ".jpeg"), (".png",)
 
 
 def _bundle(name: str) -> tuple[str, ...]:
-    """Where a test set lies in the bundle, or on its own."""
+    """Return the alternatives for the images of a test set, in the bundle of all sets or on its own."""
     return f"TestDataset/{name}/Imgs", f"{name}/Imgs", "Imgs", f"TestDataset/{name}/Image", f"{name}/Image", "Image"
 
 
@@ -95,14 +90,14 @@ def _masks(folders: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(f"{folder.rpartition('/')[0]}/GT".lstrip("/") for folder in folders)
 
 
-def _test_only(name: str, num: int | None) -> tuple[Part, ...]:
-    return (Part("test", _bundle(name), _masks(_bundle(name)), num),)
+def _test_only(name: str, num_images: int | None) -> tuple[Part, ...]:
+    return (Part("test", _bundle(name), _masks(_bundle(name)), num_images),)
 
 
-def _saliency(name: str, num: int | None, images: tuple[str, ...], masks: tuple[str, ...], **more: Any) -> Part:
-    """A salient-object test set: as its authors ship it, or as it is often repacked."""
+def _saliency(name: str, num_images: int | None, images: tuple[str, ...], masks: tuple[str, ...], **more: Any) -> Part:
+    """Return a salient-object test set, as its authors publish it or as it is often repacked."""
     repacked = ("Imgs", "Image", "images", "imgs"), ("GT", "Mask", "masks", "gt")
-    return Part("test", (*images, *repacked[0]), (*masks, *repacked[1]), num, **more)
+    return Part("test", (*images, *repacked[0]), (*masks, *repacked[1]), num_images, **more)
 
 
 CAMOUFLAGE = (
@@ -112,21 +107,21 @@ CAMOUFLAGE = (
             Part("train", ("Images/Train",), ("GT",), 1000),
             Part("test", ("Images/Test", *_bundle("CAMO")), ("GT", *_masks(_bundle("CAMO"))), 250),
         ),
-        trap=f"{STRAY} (251 files against 250)", wrappers=("CAMO-V.1.0-CVIU2019", "CAMO"),
+        caveat=f"{MORE_FILES} (251 files against 250)", wrappers=("CAMO-V.1.0-CVIU2019", "CAMO"),
     ),
     Layout(
         "cod10k", "COD10K", "cod", SINET, CHECK_LICENCE,
         (
-            Part("train", ("Train/Image",), ("Train/GT_Object",), 3040, only="COD10K-CAM"),
+            Part("train", ("Train/Image",), ("Train/GT_Object",), 3040, prefix="COD10K-CAM"),
             Part(
                 "test",
                 ("Test/Image", *_bundle("COD10K")),
                 ("Test/GT_Object", *_masks(_bundle("COD10K"))),
                 2026,
-                only="COD10K-CAM",
+                prefix="COD10K-CAM",
             ),
         ),
-        trap="the full release has images without camouflage (COD10K-NonCAM) beside the others: they are left out",
+        caveat="the full release has images without camouflage (COD10K-NonCAM), which are left out",
         wrappers=("COD10K-v3", "COD10K-v2", "COD10K"),
     ),
     Layout(
@@ -136,7 +131,7 @@ CAMOUFLAGE = (
     ),
     Layout(
         "chameleon", "CHAMELEON", "cod", SINET, CHECK_LICENCE, _test_only("CHAMELEON", 76),
-        trap=f"{STRAY} (77 files against 76)",
+        caveat=f"{MORE_FILES} (77 files against 76)",
     ),
     Layout(
         "nc4k", "NC4K", "cod", "github.com/JingZhang617/COD-Rank-Localize-and-Segment", CHECK_LICENCE,
@@ -151,7 +146,7 @@ SHADOW = (
             Part("train", ("train/train_A", "train_A"), ("train/train_B", "train_B"), 1330),
             Part("test", ("test/test_A", "test_A"), ("test/test_B", "test_B"), 540),
         ),
-        trap="A is the image, B the shadow mask, C the image without shadow: C is never read",
+        caveat="A is the image, B the shadow mask, C the image without shadow, which is not read",
         options={"class_names": ("shadow",)}, wrappers=("ISTD_Dataset", "ISTD"),
     ),
     Layout(
@@ -196,9 +191,9 @@ SALIENCY = (
                 image_suffixes=JPEG, mask_suffixes=PNG,
             ),
         ),
-        objects="grey",
-        trap="images (.jpg) and masks (.png) may share one folder: told apart by their endings; masks with grey "
-        "levels are cut at the middle, into the cache",
+        mask_storage="grey",
+        caveat="images (.jpg) and masks (.png) may share one folder and are distinguished by suffix; grey levels "
+        "of masks are thresholded at one half, into the cache",
         wrappers=("PASCAL-S",),
     ),
 )  # fmt: skip
@@ -206,15 +201,15 @@ SALIENCY = (
 MEDICAL = (
     Layout(
         "kvasir_seg", "Kvasir-SEG", "polyp", "datasets.simula.no/kvasir-seg",
-        "research and education alone; commercial use needs written permission",
+        "research and education only; commercial use needs written permission",
         (Part(None, ("images",), ("masks",), 1000),),
-        trap="its masks are JPEG: above the middle is polyp; no official split (papers use 900 + 100 or 880 + 120)",
+        caveat="masks are JPEG, and above one half is polyp; no official split (papers use 900 + 100 or 880 + 120)",
         options={"class_names": ("polyp",)}, wrappers=("Kvasir-SEG",),
     ),
     Layout(
         "cvc_clinicdb", "CVC-ClinicDB (CVC-612)", "polyp", "polyp.grand-challenge.org/CVCClinicDB", CHECK_LICENCE,
         (Part(None, ("Original", "PNG/Original"), ("Ground Truth", "PNG/Ground Truth"), 612),),
-        trap="frames of one video look alike: split by sequence, not at random",
+        caveat="frames of one video look alike, so split by sequence, not at random",
         options={"class_names": ("polyp",)}, wrappers=("CVC-ClinicDB",),
     ),
     Layout(
@@ -232,10 +227,10 @@ MEDICAL = (
         "isic2017", "ISIC 2017, task 1", "skin", "challenge.isic-archive.com/landing/2017/42", CHECK_LICENCE,
         tuple(
             Part(name, (f"ISIC-2017_{word}_Data",), (f"ISIC-2017_{word}_Part1_GroundTruth",), num,
-                 mask_end="_segmentation", image_suffixes=JPEG, mask_suffixes=PNG)
+                 mask_ending="_segmentation", image_suffixes=JPEG, mask_suffixes=PNG)
             for name, word, num in (("train", "Training", 2000), ("val", "Validation", 150), ("test", "Test_v2", 600))
         ),
-        trap="superpixel maps (_superpixels.png) lie beside the images: only .jpg are images",
+        caveat="superpixel maps (_superpixels.png) are in the folder of images; only .jpg files are images",
         options={"class_names": ("lesion",)},
     ),
 )  # fmt: skip
@@ -248,8 +243,8 @@ SCENES = (
             Part("train", ("orig_data/train_images", "train_images"), ("orig_data/train_masks", "train_masks")),
             Part("val", ("orig_data/valid_images", "valid_images"), ("orig_data/valid_masks", "valid_masks")),
         ),
-        trap="orig_data is read, not the copies beside it that were augmented beforehand; the names of its folders are "
-        "those that one public script reads", options={"class_names": ("disease",)},
+        caveat="orig_data is read, not the augmented copies beside it; folder names are those that a public script "
+        "reads", options={"class_names": ("disease",)},
         wrappers=("leaf_disease_segmentation",),
     ),
     Layout(
@@ -261,18 +256,18 @@ SCENES = (
                 ("train", "train", "train", 1108), ("val", "valid", "val", 14), ("test", "test", "test", 49),
             )
         ),
-        trap="images end in .tiff, masks in .tif: paired by stem; the repackaging on Kaggle (balraj98) is read too",
+        caveat="images are .tiff, masks .tif, paired by stem; the version on Kaggle (balraj98) is read too",
         options={"class_names": ("road",)}, wrappers=("mass_roads",),
     ),
     Layout(
         "trans10k", "Trans10K-v2", "trans10k", "github.com/xieenze/Trans2Seg", CHECK_LICENCE,
         tuple(
-            Part(name, (f"{word}/images",), (f"{word}/masks_12",), mask_end="_mask")
+            Part(name, (f"{word}/images",), (f"{word}/masks_12",), mask_ending="_mask")
             for name, word in (("train", "train"), ("val", "validation"), ("test", "test"))
         ),
-        trap="masks hold ids 0 to 11 in palette files: read as ids, never as colours; 8, wall, is floor glass in the "
-        "authors' code; all eleven classes keep their id even where a part lacks one, and 255 counts nowhere; masks of "
-        "the first version (masks/) are not read",
+        caveat="palette files hold ids 0 to 11 and are read as ids, never as colours; 8, wall, is floor glass in the "
+        "authors' code; the eleven classes keep their ids even if a part lacks one, and 255 is ignored; masks of the "
+        "first version (masks/) are not read",
         options={
             "class_names": (
                 "shelf", "jar", "freezer", "window", "door", "eyeglass", "cup", "wall", "bowl", "bottle", "box",
@@ -287,10 +282,10 @@ MICROSCOPY = (
     Layout(
         "organoid_basic", "OrganoidBasic (OrgaSegment)", "microscopy", "zenodo.org/records/10278229", CHECK_LICENCE,
         tuple(
-            Part(name, (word,), (word,), image_end="_img", mask_end="_masks_organoid")
+            Part(name, (word,), (word,), image_ending="_img", mask_ending="_masks_organoid")
             for name, word in (("train", "train"), ("val", "val"), ("test", "eval"))
         ),
-        trap="images and masks share a folder: *_img.jpg and *_masks_organoid.png; eval is the test part",
+        caveat="images and masks share a folder, as *_img.jpg and *_masks_organoid.png; eval is the test part",
         options={"class_names": ("organoid",), "instances": True}, wrappers=("OrganoidBasic_v20211206",),
     ),
     Layout(
@@ -298,7 +293,7 @@ MICROSCOPY = (
         "github.com/by256/emps, www.kaggle.com/datasets/batuhanyil/electron-microscopy-particle-segmentation",
         CHECK_LICENCE,
         (Part(None, ("images",), ("segmaps",), 465),),
-        trap="masks hold one id per particle, 32 bit",
+        caveat="masks hold one id per particle, 32 bit",
         options={"class_names": ("particle",), "instances": True}, wrappers=("emps-main", "emps"),
     ),
     Layout(
@@ -311,18 +306,18 @@ MICROSCOPY = (
                 ("test", "livecell_test_images"),
             )
         ),
-        trap="outlines in COCO files, and one folder holds train and val: masks are drawn once, into the cache, and "
-        "the files say which image is in which part; images may lie in a folder for each cell type or all in one",
-        options={"class_names": ("cell",), "instances": True}, objects="coco",
+        caveat="masks are outlines in COCO files, drawn once into the cache; train and val share a folder, and the "
+        "files say which image is in which part; images may be in one folder or in a folder per cell type",
+        options={"class_names": ("cell",), "instances": True}, mask_storage="coco",
         wrappers=("LIVECell_dataset_2021", "LIVECell"),
     ),
     Layout(
         "dsb2018", "2018 Data Science Bowl, stage 1", "microscopy",
         "bbbc.broadinstitute.org/BBBC038", "CC0 1.0",
         (Part(None, ("stage1_train",), ("stage1_train",), 670),),
-        trap="a folder for each image, with a mask file for each nucleus: merged once, into the cache; "
-        "stage1_test has no mask files and is not read",
-        options={"class_names": ("nucleus",), "instances": True}, objects="files",
+        caveat="a folder per image with a mask file per nucleus, merged once into the cache; "
+        "stage1_test has no masks and is not read",
+        options={"class_names": ("nucleus",), "instances": True}, mask_storage="files",
     ),
 )  # fmt: skip
 

@@ -1,7 +1,6 @@
-"""Masks that are no plain maps: brought once to one map per image, in the cache; objects to ids, 16 bit.
+"""Masks that are not label maps (a file per object, outlines, grey levels), converted once into the cache of masks.
 
-Of two objects that claim a pixel the later one has it. The cache lies where features lie (`$SAMTUNE_CACHE`, else
-`~/.cache/samtune`) and may be deleted at any time.
+Objects become ids, 16 bits; where two objects overlap, the later one counts.
 """
 
 from __future__ import annotations
@@ -23,15 +22,17 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 
-def merge_files(root: Path, layout: str) -> list[Pair]:
-    """Pairs from `ID/images/ID.png` with `ID/masks/*.png`, one file per object.
+def merge_object_files(root: Path, layout: str) -> list[Pair]:
+    """Return the pairs of `ID/images/ID.png` with `ID/masks/*.png`, one mask file per object.
+
+    Folders without exactly one image, or without masks, are skipped.
 
     Args:
-        root: the folder of the folders.
-        layout: names the folder in the cache.
+        root: the folder that holds a folder for each image.
+        layout: name of the data set; a folder of the cache.
 
     Raises:
-        DataError: a mask file is damaged or has another size than its image.
+        DataError: a mask file is damaged or differs in size from its image.
     """
     pairs = []
     folders = [path for path in sorted(root.iterdir()) if (path / "images").is_dir() and (path / "masks").is_dir()]
@@ -46,74 +47,85 @@ def merge_files(root: Path, layout: str) -> list[Pair]:
     return pairs
 
 
-def draw_coco(images: Path, file: Path, layout: str, part: str | None) -> tuple[list[Pair], list[Problem]]:
-    """Pairs from a COCO file: the outlines of an image drawn as one map of ids.
+def draw_coco(images: Path, file: Path, layout: str, split: str | None) -> tuple[list[Pair], list[Problem]]:
+    """Return the pairs of a COCO file, with the outlines of each image drawn as ids; and images that are missing.
 
     Args:
         images: the folder that holds the images, at any depth.
         file: the COCO JSON.
-        layout: names the folder in the cache.
-        part: the split.
+        layout: name of the data set; a folder of the cache.
+        split: the part of the data set that the file describes.
 
     Raises:
-        DataError: the file is no COCO JSON, or has run-length masks that are compressed.
+        DataError: the file is not COCO JSON, or has compressed run lengths.
     """
     try:
         content = json.loads(file.read_text(encoding="utf-8"))
         entries = content["images"]
         annotations = content["annotations"]
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise DataError(f"{file}: must be a COCO file with images and annotations, but is not ({error!r})") from error
+        raise DataError(f"{file}: expected a COCO file with images and annotations ({error!r})") from error
     by_image: dict[Any, list[dict[str, Any]]] = {}
     for annotation in annotations.values() if isinstance(annotations, dict) else annotations:
         by_image.setdefault(annotation["image_id"], []).append(annotation)
-    places = {path.name: path for path in images.rglob("*") if path.suffix.lower() in IMAGE_SUFFIXES}
+    by_name = {path.name: path for path in images.rglob("*") if path.suffix.lower() in IMAGE_SUFFIXES}
     stamp = (str(file.resolve()), file.stat().st_size, file.stat().st_mtime_ns)
     pairs, problems = [], []
     for entry in track(entries, "drawing masks", len(entries)):
-        image = places.get(Path(entry["file_name"]).name)
+        image = by_name.get(Path(entry["file_name"]).name)
         if image is None:
-            what = f"is named in {file.name} but is not in {images.name}"
-            mend = "unpack the images too, or leave it: it is not used"
+            what = f"is listed in {file.name} but missing in {images.name}"
+            mend = "unpack the images too; otherwise the image is left out"
             problems.append(Problem("unpaired", entry["file_name"], what, mend, False))
             continue
         size_hw = (int(entry["height"]), int(entry["width"]))
         draw = _drawer(by_image.get(entry["id"], []), size_hw, file)
         mask = cached_mask(layout, image.stem, (*stamp, entry["id"]), draw)
-        pairs.append(Pair(image.stem, image, mask, None, part))
+        pairs.append(Pair(image.stem, image, mask, None, split))
     return pairs, problems
 
 
-def cut_levels(file: Path, layout: str) -> Path:
-    """The mask of a file whose grey levels say how many annotators agreed: above the middle is 255, the rest 0.
+def threshold_levels(file: Path, layout: str) -> Path:
+    """Return a mask of 0 and 255 for one whose grey levels say how many annotators agreed: 255 above one half.
+
+    Args:
+        file: the mask of the download.
+        layout: name of the data set; a folder of the cache.
 
     Raises:
         DataError: the file is damaged.
     """
 
-    def cut() -> np.ndarray:
-        pixels = decode(file).pixels
-        plane = pixels if pixels.ndim == 2 else pixels[..., :3].max(axis=2)
-        mask: np.ndarray = np.where(plane > 127, 255, 0).astype(np.uint8)
+    def draw() -> np.ndarray:
+        mask: np.ndarray = np.where(_brightness(file) > 127, 255, 0).astype(np.uint8)
         return mask
 
     stat = file.stat()
-    return cached_mask(layout, file.stem, (str(file.resolve()), stat.st_size, stat.st_mtime_ns), cut)
+    return cached_mask(layout, file.stem, (str(file.resolve()), stat.st_size, stat.st_mtime_ns), draw)
+
+
+def _brightness(file: Path) -> np.ndarray:
+    """Return the grey, or the brightest colour channel, of an image file (H, W)."""
+    pixels = decode(file).pixels
+    brightness: np.ndarray = pixels if pixels.ndim == 2 else pixels[..., :3].max(axis=2)
+    return brightness
 
 
 def _merger(image: Path, objects: list[Path]) -> Callable[[], np.ndarray]:
-    def merge() -> np.ndarray:
+    def draw() -> np.ndarray:
         hw = read_header(image).hw
         ids = np.zeros(hw, np.uint16)
         for number, file in enumerate(objects, start=1):
-            pixels = decode(file).pixels
-            plane = pixels if pixels.ndim == 2 else pixels[..., :3].max(axis=2)
+            plane = _brightness(file)
             if plane.shape != hw:
-                raise DataError(f"{file}: must be {hw[0]} x {hw[1]} like its image, but is {plane.shape}; replace it")
+                raise DataError(
+                    f"{file}: expected {hw[0]} x {hw[1]} (rows x columns) like its image, got {plane.shape[0]} x "
+                    f"{plane.shape[1]}; replace it"
+                )
             ids[plane > 0] = number
         return ids
 
-    return merge
+    return draw
 
 
 def _drawer(annotations: list[dict[str, Any]], size_hw: tuple[int, int], file: Path) -> Callable[[], np.ndarray]:
@@ -122,7 +134,7 @@ def _drawer(annotations: list[dict[str, Any]], size_hw: tuple[int, int], file: P
         for number, annotation in enumerate(annotations, start=1):
             shape = annotation.get("segmentation")
             if isinstance(shape, dict):
-                ids[_unrolled(shape, file)] = number
+                ids[_decode_runs(shape, file)] = number
                 continue
             rings = [np.rint(np.reshape(ring, (-1, 2))).astype(np.int32) for ring in shape or [] if len(ring) >= 6]
             for ring in rings:
@@ -134,14 +146,17 @@ def _drawer(annotations: list[dict[str, Any]], size_hw: tuple[int, int], file: P
     return draw
 
 
-def _unrolled(shape: dict[str, Any], file: Path) -> np.ndarray:
-    """A run-length mask as bool (H, W); runs go down the columns, background first."""
+def _decode_runs(shape: dict[str, Any], file: Path) -> np.ndarray:
+    """Return a COCO run-length mask as bool (H, W); runs go down the columns and start with background."""
     counts = shape.get("counts")
     if not isinstance(counts, list):
-        raise DataError(f"{file}: run-length masks must be lists of numbers, but are compressed; decode them first")
-    high, wide = shape["size"]
+        raise DataError(f"{file}: expected run lengths as lists of numbers, got compressed ones; decode them first")
+    height, width = shape["size"]
     flat = np.repeat(np.arange(len(counts)) % 2 == 1, counts)
-    if flat.size != high * wide:
-        raise DataError(f"{file}: a run-length mask of {high} x {wide} has {flat.size} pixels; the file is damaged")
-    plane: np.ndarray = flat.reshape((wide, high)).T
+    if flat.size != height * width:
+        raise DataError(
+            f"{file}: expected {height * width} pixels in a run-length mask of {height} x {width}, got {flat.size}; "
+            "the file is damaged"
+        )
+    plane: np.ndarray = flat.reshape((width, height)).T
     return plane
