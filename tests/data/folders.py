@@ -48,3 +48,12 @@ def make_folder(root: Path, masks: list[np.ndarray], *, suffix: str = ".png", **
 
 def binary_folder(root: Path, num: int = 4) -> tuple[Path, Path]:
     return make_folder(root, [disc(shift=i % 5) * np.uint8(255) for i in range(num)])
+
+
+def named_files(root: Path, images: str, masks: str) -> tuple[Path, Path]:
+    """Files named in two lists: pictures below images/, a disc each below masks/."""
+    for number, name in enumerate(images.split("|")):
+        save(root / "images" / name, picture(number))
+    for number, name in enumerate(masks.split("|")):
+        save(root / "masks" / name, disc(shift=2 * number, radius=5) * np.uint8(255))
+    return root / "images", root / "masks"

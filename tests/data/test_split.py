@@ -104,15 +104,3 @@ def test_record_names_stems_and_contents(forty: Dataset) -> None:
     assert json.loads(json.dumps(record)) == record
     assert [entry["stem"] for entry in record["train"]] == [forty.pairs[i].stem for i in parts.train]
     assert record["val"][0]["content_id"] == forty.content_id(parts.val[0])
-
-
-def test_subset_and_fingerprint(forty: Dataset, tmp_path: Path) -> None:
-    part = forty.subset([3, 1])
-    assert [pair.stem for pair in part.pairs] == [forty.pairs[3].stem, forty.pairs[1].stem]
-    assert part.label_counts.shape == (2, 3)
-    assert part.fingerprint() == forty.subset([1, 3]).fingerprint()
-    assert part.fingerprint() != forty.subset([1, 2]).fingerprint()
-    assert len(forty.subset([])) == 0
-    described = json.loads(json.dumps(forty.describe()))
-    assert described["num"] == 40
-    assert 0 < described["foreground_share"]["foreground"] < 1

@@ -7,8 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from samtune.data import open_dataset
 from samtune.data.formats.manifest import read_manifest
 from samtune.errors import DataError
+from tests.data.folders import binary_folder
 
 BIG = b"x" * 140_000
 
@@ -101,3 +103,39 @@ def test_a_pipe_in_the_place_of_a_manifest_is_refused_without_being_opened(tmp_p
     os.mkfifo(tmp_path / "pairs.csv")
     with pytest.raises(DataError, match="found a named pipe"):
         read_manifest(tmp_path / "pairs.csv")
+
+
+@pytest.mark.parametrize("delimiter", [",", "\t", ";"])
+def test_manifest(delimiter: str, tmp_path: Path) -> None:
+    binary_folder(tmp_path, 3)
+    rows = [("image", "mask", "group", "split")]
+    rows += [(f"images/{i}.png", f"masks/{i}.png", f"g{i % 2}", ("train", "valid", "")[i]) for i in range(3)]
+    path = tmp_path / ("pairs.tsv" if delimiter == "\t" else "pairs.csv")
+    path.write_text("\n".join(delimiter.join(row) for row in rows), encoding="utf-8-sig")
+    dataset = open_dataset(path)
+    assert [(p.stem, p.group, p.split) for p in dataset.pairs] == [
+        ("0", "g0", "train"), ("1", "g1", "val"), ("2", "g0", None)
+    ]  # fmt: skip
+    with pytest.raises(DataError, match="manifest names the masks itself"):
+        open_dataset(path, tmp_path / "masks")
+
+
+def test_a_manifest_may_call_its_masks_labels(tmp_path: Path) -> None:
+    binary_folder(tmp_path, 2)
+    path = tmp_path / "train.csv"
+    path.write_text(",image,label\n0,images/0.png,masks/0.png\n1,images/1.png,masks/1.png\n")
+    assert [pair.mask.name for pair in open_dataset(path).pairs] == ["0.png", "1.png"]
+
+
+def test_bad_manifests_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "pairs.csv"
+    cases = {
+        "file,label\na,b": "image,mask",
+        "image,mask\nimages/0.png,": "line 2",
+        "image,mask,split\na.png,b.png,perhaps": "perhaps",
+        "image,mask\nabsent.png,b.png": "absent.png",
+    }
+    for text, said in cases.items():
+        path.write_text(text)
+        with pytest.raises(DataError, match=said):
+            open_dataset(path)

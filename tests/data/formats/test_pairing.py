@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 import unicodedata
 from collections.abc import Callable
@@ -12,12 +11,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from samtune.data import DataOptions, find_pairs, inspect, list_images, open_dataset
+from samtune.data import DataOptions, find_pairs, inspect, open_dataset
 from samtune.data.formats.naming import IMAGE_WORDS, MASK_WORDS
 from samtune.data.formats.pairing import Named, masks_among, match
 from samtune.errors import DataError
-from samtune.predict import find_images
-from tests.data.folders import disc, picture, save
+from tests.data.folders import disc, named_files, picture, save
 
 WHITE = np.uint8(255)
 NFC, NFD = (unicodedata.normalize(form, "Müller") for form in ("NFC", "NFD"))
@@ -26,15 +24,6 @@ NFC, NFD = (unicodedata.normalize(form, "Müller") for form in ("NFC", "NFD"))
 @pytest.fixture(autouse=True)
 def own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SAMTUNE_CACHE", str(tmp_path_factory.mktemp("cache")))
-
-
-def write(root: Path, images: str, masks: str) -> tuple[Path, Path]:
-    """Files named in two lists: pictures below images/, a disc each below masks/."""
-    for number, name in enumerate(images.split("|")):
-        save(root / "images" / name, picture(number))
-    for number, name in enumerate(masks.split("|")):
-        save(root / "masks" / name, disc(shift=2 * number, radius=5) * WHITE)
-    return root / "images", root / "masks"
 
 
 def pairs_of(found: Any, root: Path) -> str:
@@ -132,7 +121,7 @@ PAIRED: dict[str, tuple[str, str, str, str]] = {
 @pytest.mark.parametrize("name", PAIRED)
 def test_names_are_paired_and_said(name: str, tmp_path: Path) -> None:
     images, masks, expected, said = PAIRED[name]
-    found = find_pairs(*write(tmp_path, images, masks))
+    found = find_pairs(*named_files(tmp_path, images, masks))
     assert pairs_of(found, tmp_path) == expected
     assert not [problem for problem in found.problems if problem.stops_training]
     assert len({pair.stem for pair in found.pairs}) == len(found.pairs)
@@ -175,7 +164,7 @@ REFUSED: dict[str, tuple[str, str, str, tuple[str, ...]]] = {
 @pytest.mark.parametrize("name", REFUSED)
 def test_names_in_doubt_are_refused_with_their_patterns(name: str, tmp_path: Path) -> None:
     images, masks, kind, words = REFUSED[name]
-    folders = write(tmp_path, images, masks)
+    folders = named_files(tmp_path, images, masks)
     stopping = [problem for problem in find_pairs(*folders).problems if problem.stops_training]
     assert kind in {problem.kind for problem in stopping}, stopping
     told = " ".join(f"{problem.what}; {problem.mend}" for problem in stopping if problem.kind == kind)
@@ -187,7 +176,7 @@ def test_names_in_doubt_are_refused_with_their_patterns(name: str, tmp_path: Pat
 
 def test_several_masks_are_joined_as_one_class_or_as_objects(tmp_path: Path) -> None:
     """The second object is foreground too; with `instances` each file is one object."""
-    images, masks = write(tmp_path, "x.png|y.png", "y.png")
+    images, masks = named_files(tmp_path, "x.png|y.png", "y.png")
     first, second = disc(shift=-6, radius=4), disc(shift=1, radius=5)
     save(masks / "x_mask.png", first * WHITE)
     save(masks / "x_mask_1.png", second * WHITE)
@@ -251,7 +240,7 @@ def test_what_is_no_binary_mask_is_not_joined(name: str, tmp_path: Path) -> None
 
 
 def test_a_damaged_mask_among_several_is_named(tmp_path: Path) -> None:
-    images, masks = write(tmp_path, "x.png|y.png", "x_0.png|x_1.png|y_0.png")
+    images, masks = named_files(tmp_path, "x.png|y.png", "x_0.png|x_1.png|y_0.png")
     (masks / "x_1.png").write_bytes(b"no image")
     with pytest.raises(DataError, match=r"x_1\.png"):
         open_dataset(images, masks)
@@ -293,101 +282,6 @@ def test_class_folders_below_splits_and_with_objects(tmp_path: Path) -> None:
     assert [pair.split for pair in dataset.pairs] == ["train", "val"]
     area = int(disc(radius=4).sum())
     assert dataset.label_counts[:, 1:].tolist() == [[2 * area, area, 0]] * 2
-
-
-IN_ONE: dict[str, tuple[str, str]] = {
-    # name: files below one folder, pairs (or the words of the refusal)
-    "a_mask beside a": ("a.png|a_mask.png|b.jpg|b_mask.png", "a.png=a_mask.png|b.jpg=b_mask.png"),
-    "image_ and mask_ side by side": ("image_0.png|mask_0.png|image_1.png|mask_1.png",
-        "image_0.png=mask_0.png|image_1.png=mask_1.png"),
-    "objects side by side": ("a.png|a_mask.png|a_mask_1.png", "a.png=joined"),
-    "images called objects": ("object_1.png|object_1_mask.png", "object_1.png=object_1_mask.png"),
-    "a folder per sample": ("x/image.png|x/mask.png|y/image.png|y/mask.png",
-        "x/image.png=x/mask.png|y/image.png=y/mask.png"),
-    "Images and Labels": ("Images/a.png|Labels/a.png", "Images/a.png=Labels/a.png"),
-    "imgs and gt": ("imgs/a.png|gt/a.png", "imgs/a.png=gt/a.png"),
-    "nnU-Net": ("imagesTr/a_0000.png|labelsTr/a.png|imagesTs/b_0000.png|labelsTs/b.png",
-        "imagesTr/a_0000.png=labelsTr/a.png|imagesTs/b_0000.png=labelsTs/b.png"),
-    "train and val": ("train/images/a.png|train/masks/a.png|val/images/a.png|val/masks/a.png",
-        "train/images/a.png=train/masks/a.png|val/images/a.png=val/masks/a.png"),
-    "endings alone": ("a.jpg|a.png|b.jpg|b.png", "!expected images/ and masks/"),
-    "a folder per image, DSB": ("p/images/p.png|p/masks/1.png|q/images/q.png|q/masks/1.png", "!dsb2018:"),
-    "no masks": ("a.png|b.png", "!2 image files, which look like `\\*.png`"),
-}  # fmt: skip
-
-
-@pytest.mark.parametrize("name", IN_ONE)
-def test_one_folder_for_both(name: str, tmp_path: Path) -> None:
-    files, expected = IN_ONE[name]
-    for number, file in enumerate(files.split("|")):
-        is_mask = any(word in file for word in ("mask", "Labels", "labels", "gt"))
-        save(tmp_path / file, disc(shift=number) * WHITE if is_mask else picture(number))
-    if expected.startswith("!"):
-        with pytest.raises(DataError, match=expected[1:]):
-            find_pairs(tmp_path)
-        return
-    found = find_pairs(tmp_path)
-    inside = {str(pair.mask): pair.mask.is_relative_to(tmp_path) for pair in found.pairs}
-    lines = [
-        f"{pair.image.relative_to(tmp_path).as_posix()}="
-        + (pair.mask.relative_to(tmp_path).as_posix() if inside[str(pair.mask)] else "joined")
-        for pair in found.pairs
-    ]
-    assert "|".join(sorted(lines)) == expected
-    assert not [problem for problem in found.problems if problem.stops_training]
-
-
-def test_links_to_folders_are_followed_once(tmp_path: Path) -> None:
-    images, masks = write(tmp_path, "a.png", "a.png|more/b.png")
-    save(tmp_path / "elsewhere" / "b.png", picture(5))
-    (images / "more").symlink_to(tmp_path / "elsewhere", target_is_directory=True)
-    (images / "again").symlink_to(tmp_path / "elsewhere", target_is_directory=True)
-    (images / "loop").symlink_to(images, target_is_directory=True)
-    found = find_pairs(images, masks)
-    assert sorted(pair.stem for pair in found.pairs) == ["a", "b"]
-    assert not [problem for problem in found.problems if problem.stops_training]
-    assert any("read already" in note for note in found.notes)
-
-
-def test_a_folder_that_cannot_be_read_is_a_problem_that_names_it(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    names = "|".join(f"shut/{number}.png" for number in range(10))
-    images, masks = write(tmp_path, f"a.png|b.png|{names}", "a.png|b.png")
-    scan = os.scandir
-
-    def refuse(path: Any) -> Any:
-        if Path(path).name == "shut":
-            raise PermissionError(13, "Permission denied", str(path))
-        return scan(path)
-
-    monkeypatch.setattr(os, "scandir", refuse)
-    findings = inspect(images, masks)
-    assert [(p.kind, Path(p.file).name) for p in findings.problems if p.stops_training] == [("unreadable", "shut")]
-    assert "Permission denied" in findings.problems[0].what
-    with pytest.raises(DataError, match=r"shut: is a folder that cannot be read \(Permission denied\)"):
-        open_dataset(images, masks)
-    for look in (lambda: list_images(images), lambda: find_images([images])):
-        with pytest.raises(DataError, match="shut"):
-            look()
-
-
-@pytest.mark.parametrize("name", ["more", "b.png"])
-def test_a_link_to_nothing_is_a_problem(name: str, tmp_path: Path) -> None:
-    images, masks = write(tmp_path, "a.png", "a.png")
-    (images / name).symlink_to(tmp_path / "gone")
-    with pytest.raises(DataError, match=f"{name}: is a link to .*gone, which does not exist"):
-        open_dataset(images, masks)
-
-
-def test_hidden_and_system_files_are_skipped(tmp_path: Path) -> None:
-    images, masks = write(tmp_path, "a.png", "a.png")
-    for name in (".a.png", "._a.png", "__MACOSX/a.png", ".ipynb_checkpoints/a-checkpoint.png", "@eaDir/a.png"):
-        save(images / name, picture())
-        save(masks / name, disc())
-    (images / "Thumbs.db").write_text("x")
-    found = find_pairs(images, masks)
-    assert (len(found.pairs), found.problems, found.notes) == (1, (), ())
 
 
 def test_words_are_of_one_kind() -> None:

@@ -1,7 +1,7 @@
-"""Image files as they are on disk: one decoder for images and masks.
+"""The decoder of image files, for images and masks.
 
-Samples are the stored ones: palettes stay indices, 16 bit stays 16 bit, a 2-bit file has the values 0..3, and white
-is zero where the file says so. Only the EXIF rotation is applied, and CMYK and YCbCr become RGB.
+Samples are returned as stored: palette files give indices, 16-bit files 16 bit, a 2-bit file the values 0..3, and
+files that store white as zero are not inverted. Only the EXIF orientation is applied, and CMYK and YCbCr become RGB.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".jfif", ".tif", ".tiff", ".bmp", ".webp", ".gif", ".pgm", ".ppm"})
-"""File name endings (lower case) that are taken for images; anything else is left out, and said."""
+"""Endings of image files, in lower case; files with other endings are left out, with a note."""
 
 PLUGINS: dict[str, Any] = {
     "PNG": PngImagePlugin.PngImageFile,
@@ -41,24 +41,28 @@ PLUGINS: dict[str, Any] = {
     "GIF": GifImagePlugin.GifImageFile,
     "PPM": PpmImagePlugin.PpmImageFile,
 }
-"""Pillow's readers of the formats that are read. They are called directly: `Image.open` would try every format that
-Pillow knows, Ghostscript for PostScript among them, and has a limit of pixels of its own."""
+"""Pillow's readers of the supported formats. They are called directly, because `Image.open` tries every format that
+Pillow knows, among them PostScript by Ghostscript, and has its own limit on pixels."""
 
 ORIENTATION_TAG = 0x0112
 PNG_METADATA = frozenset({b"eXIf", b"tEXt", b"zTXt", b"iTXt"})
 BYTES_PER_PIXEL = {"1": 1, "L": 1, "P": 1, "LA": 2, "I;16": 2, "RGB": 3, "RGBA": 4, "CMYK": 4, "I": 4, "F": 4}
 LEAST_BITS = {"raw": 1.0, "zip": 1 / 1100, "jpeg": 1 / 64}
-"""Bits of a file that a pixel takes at least, by Pillow's name of the coding: a file that declares more pixels is cut
-off or lies, and is refused before memory is asked for. Deflate packs 1,032 bytes into one, a block of JPEG is 8 x 8."""
+"""Least bits in the file for each pixel, by Pillow's name of the codec. A file that declares more pixels is truncated
+or forged, and is refused before memory is allocated. Deflate packs at most 1,032 bytes into one; a block of JPEG has
+8 x 8 pixels."""
+
 MARGIN = 100_000
+"""Pixels that a file may declare beyond `LEAST_BITS`, for small files."""
+
 CHANNELS = {"LA": 2, "RGB": 3, "RGBA": 4, "RGBX": 4, "CMYK": 4}
 
 
 def read_header(path: Path) -> Header:
-    """What an image file says of itself, without decoding its pixels.
+    """Return the properties that an image file declares, without decoding its pixels.
 
     Raises:
-        DataError: the file is missing, is no image, or is too large (see `limits`).
+        DataError: the file is missing, not an image, or too large (see `limits`).
     """
     with open_image_file(path) as (file, form):
         if form == "TIFF":
@@ -68,10 +72,10 @@ def read_header(path: Path) -> Header:
 
 
 def decode(path: Path) -> Raw:
-    """The first page of an image file, upright and otherwise untouched.
+    """Decode the first page of an image file; it is upright and otherwise as stored.
 
     Raises:
-        DataError: the file is missing, is no image, is truncated, damaged or too large (see `limits`).
+        DataError: the file is missing, not an image, truncated, damaged or too large (see `limits`).
     """
     with open_image_file(path) as (file, form):
         if form == "TIFF":
@@ -89,7 +93,7 @@ def decode(path: Path) -> Raw:
 
 
 def is_complete(path: Path) -> bool:
-    """Whether the file ends as its format must; cheap, and False only sends the caller to a real decoding."""
+    """Return whether a file ends as its format requires; a cheap test, False where only decoding could tell."""
     with path.open("rb") as file:
         start = file.read(12)
         file.seek(0, 2)
@@ -108,11 +112,11 @@ def is_complete(path: Path) -> bool:
 
 
 def _opened(file: BinaryIO, form: str, path: Path) -> ImageFile.ImageFile:
-    """The file as a Pillow image whose size is within the limits."""
+    """Return the file as a Pillow image, not yet loaded, after checking its size."""
     try:
         image: ImageFile.ImageFile = PLUGINS[form](file, path.name)
     except SyntaxError as error:
-        # Pillow's word for a file that does not start as the format does.
+        # Pillow raises it for a file that does not start as its format requires.
         raise DataError(f"{path}: the {form} file is damaged ({error}); copy it again or remove it") from error
     here = file.tell()
     check_image_size(path, (image.size[1], image.size[0]), BYTES_PER_PIXEL.get(image.mode, 4))
@@ -124,8 +128,9 @@ def _opened(file: BinaryIO, form: str, path: Path) -> ImageFile.ImageFile:
 
 
 def _header(image: Image.Image, file: BinaryIO, form: str) -> Header:
+    """Return the properties of an image that Pillow opened."""
     samples = _samples(image, file, form)
-    # Pillow decodes a whole PNG before it says that there is no EXIF in it.
+    # Pillow decodes a whole PNG to find that it has no EXIF.
     orientation = 1 if form == "PNG" and not _has_metadata(file) else image.getexif().get(ORIENTATION_TAG, 1)
     if orientation not in range(1, 9):
         orientation = 1
@@ -133,14 +138,14 @@ def _header(image: Image.Image, file: BinaryIO, form: str) -> Header:
     hw = (width, height) if orientation >= 5 else (height, width)
     mode = {"1": "L", "I": "L", "F": "L", "PA": "RGBA", "RGBX": "RGB"}.get(image.mode, image.mode)
     mode = "L" if mode.startswith("I;16") else mode
-    # The pages of a GIF are not counted: that would read all of it.
+    # Frames of a GIF are not counted, because that reads all of it.
     pages = 1 if image.format == "MPO" else 1 + bool(getattr(image, "is_animated", False))
     lossy = form == "JPEG" or (form == "WEBP" and b"VP8L" not in _start_of(file, 65536))
     return Header(hw, orientation, mode, CHANNELS.get(mode, 1), pages, lossy, samples)
 
 
 def _has_metadata(file: BinaryIO) -> bool:
-    """Whether a PNG file has a chunk that may hold an orientation; the file is left where it was."""
+    """Return whether a PNG file has a chunk that may hold an orientation; the file position is kept."""
     here = file.tell()
     file.seek(8)
     kind = b""
@@ -155,7 +160,7 @@ def _has_metadata(file: BinaryIO) -> bool:
 
 
 def _start_of(file: BinaryIO, num: int) -> bytes:
-    """The first bytes of a file, which is left where it was."""
+    """Return the first bytes of a file; the file position is kept."""
     here = file.tell()
     file.seek(0)
     start = file.read(num)
@@ -164,7 +169,7 @@ def _start_of(file: BinaryIO, num: int) -> bytes:
 
 
 def _samples(image: Image.Image, file: BinaryIO, form: str) -> Samples:
-    """Depth and range of the samples as they are stored, whatever Pillow makes of them."""
+    """Return depth and range of the samples as stored, which Pillow may convert."""
     if image.mode == "P":
         return Samples()
     if form == "PNG":
@@ -177,26 +182,26 @@ def _samples(image: Image.Image, file: BinaryIO, form: str) -> Samples:
 
 
 def _pnm_top(start: bytes) -> int:
-    """The highest sample value of a PBM, PGM or PPM file, from its first bytes."""
+    """Return the highest sample value that a PBM, PGM or PPM file declares."""
     lines = [line.split(b"#")[0] for line in start.replace(b"\r", b"\n").split(b"\n")]
     words = b" ".join(lines).split(maxsplit=4)
     return 1 if words[0] in (b"P1", b"P4") else int(words[3])
 
 
 def _deep_png(file: BinaryIO, header: Header, path: Path) -> np.ndarray:
-    """16 bit in several channels, which Pillow would cut to 8: uint16 (H, W, C)."""
+    """Decode a PNG of 16 bit in several channels, which Pillow reduces to 8 bit: uint16 (H, W, C)."""
     file.seek(0)
     pixels: np.ndarray = imagecodecs.png_decode(file.read())
     if pixels.ndim != 3 or pixels.dtype != np.uint16:
         raise DataError(f"{path}: the PNG file is damaged; copy it again or remove it")
     if pixels.shape[2] < header.channels:
-        # Pillow gives grey with alpha three colours.
+        # Pillow expands grey with alpha to RGBA.
         pixels = pixels[..., [0, 0, 0, 1]]
     return np.ascontiguousarray(pixels[..., : header.channels])
 
 
 def _deep_ppm(image: ImageFile.ImageFile, file: BinaryIO) -> np.ndarray:
-    """A binary PPM file of more than 8 bit, which Pillow would cut to 8: uint16 (H, W, 3)."""
+    """Decode a binary PPM of more than 8 bit, which Pillow reduces to 8 bit: uint16 (H, W, 3)."""
     if image.tile[0].codec_name == "ppm_plain":
         raise ValueError("a plain-text PPM of more than 8 bit is not read; save it as PNG or TIFF")
     file.seek(image.tile[0].offset)
@@ -206,7 +211,7 @@ def _deep_ppm(image: ImageFile.ImageFile, file: BinaryIO) -> np.ndarray:
 
 
 def _pixels_of(image: Image.Image) -> tuple[np.ndarray, np.ndarray | None]:
-    """The loaded image as an array, and its palette."""
+    """Return a loaded image as an array, and its palette."""
     mode = image.mode
     if mode == "1":
         return np.asarray(image, dtype=np.uint8), None
@@ -224,7 +229,7 @@ def _pixels_of(image: Image.Image) -> tuple[np.ndarray, np.ndarray | None]:
 
 
 def _stored(pixels: np.ndarray, samples: Samples, mode: str) -> np.ndarray:
-    """The samples in the file, where Pillow (whose mode is given) has inverted them or multiplied them up."""
+    """Return the samples as stored, undoing that Pillow (`mode` is its own) inverted or scaled them."""
     if mode == "1":
         return 1 - pixels if samples.white_is_zero else pixels
     full = 255 if samples.bits <= 8 else 65535

@@ -1,4 +1,4 @@
-"""Images that are the same or nearly the same, found from small grey thumbnails."""
+"""Equal and nearly equal images, by correlation of small grey thumbnails."""
 
 from __future__ import annotations
 
@@ -13,14 +13,24 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
 MIN_CORRELATION = 0.98
-"""Thumbnails that correlate more than this are taken for near-duplicates (resized, a frame later)."""
+"""Images whose thumbnails correlate above this are near-duplicates: resized copies, neighbouring frames."""
 
 THUMBNAIL_SIDE = 32
+"""Rows and columns of a thumbnail."""
+
 CHUNK = 512
+"""Thumbnails that are compared with all others at once."""
 
 
 def thumbnail(image: np.ndarray) -> np.ndarray:
-    """float32 (1024,) of unit length and zero mean: uint8 (H, W, 3) as 32 x 32 grey; zeros if uniform."""
+    """Return an image as a vector that `duplicate_groups` compares.
+
+    Args:
+        image: uint8 (H, W, 3) RGB.
+
+    Returns:
+        float32 (1024,): 32 x 32 grey values of zero mean and unit length; zeros for a uniform image.
+    """
     grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY).astype(np.float32)
     small = cv2.resize(grey, (THUMBNAIL_SIDE, THUMBNAIL_SIDE), interpolation=cv2.INTER_AREA).reshape(-1)
     small = small - small.mean()
@@ -30,11 +40,16 @@ def thumbnail(image: np.ndarray) -> np.ndarray:
 
 
 def duplicate_groups(thumbnails: list[np.ndarray], content_ids: list[str]) -> list[list[int]]:
-    """Return the groups of two or more indices whose images are equal or correlate above `MIN_CORRELATION`, chained.
+    """Return groups of images that are equal or correlate above `MIN_CORRELATION`.
+
+    Groups are transitive: A and C are in one group if both resemble B.
 
     Args:
-        thumbnails: one per image, from `thumbnail`.
-        content_ids: sha256 of each image.
+        thumbnails: one for each image, from `thumbnail`.
+        content_ids: `content_id` of each image.
+
+    Returns:
+        Sorted lists of two or more indices each.
     """
     if not thumbnails:
         return []
@@ -52,11 +67,14 @@ def duplicate_groups(thumbnails: list[np.ndarray], content_ids: list[str]) -> li
 
 
 def linked_sets(num_items: int, links: Iterable[ArrayLike]) -> list[list[int]]:
-    """Return the sets of items that hang together through links, ordered by their first item; each item is in one.
+    """Return the connected components of a graph, ordered by their first item.
 
     Args:
-        num_items: items are the numbers below it.
-        links: arrays (2, n) of items; each item of the first row is linked with the one below it.
+        num_items: number of nodes; items are the integers below it.
+        links: arrays (2, n) of items; each column is an edge.
+
+    Returns:
+        Lists of items, each sorted; every item is in one of them.
     """
     from scipy.sparse import coo_array  # slow to import
     from scipy.sparse.csgraph import connected_components

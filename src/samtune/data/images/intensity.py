@@ -1,4 +1,4 @@
-"""Samples of more than 8 bit, signed or floating point, as bytes; missing samples are found and left out."""
+"""Conversion of samples of more than 8 bit, signed or floating point to bytes, without the missing ones."""
 
 from __future__ import annotations
 
@@ -11,32 +11,32 @@ if TYPE_CHECKING:
     from samtune.data.images.raw import Samples
 
 LOW_PERCENTILE, HIGH_PERCENTILE = 0.5, 99.5
-"""Images of more than 8 bit are scaled so that these percentiles of all their values become 0 and 255."""
+"""Percentiles of all values of an image that become 0 and 255."""
 
 HUGE = 1e20
-"""Floating-point values of this size or more among ordinary ones stand for missing samples (-3.4e38, 1e30)."""
+"""Floating-point values of at least this magnitude among ordinary ones mark missing samples (-3.4e38, 1e30)."""
 
 FILL_VALUES = frozenset({0.0, -999.0, -9999.0, -99999.0, -32767.0, -32768.0, -2147483648.0})
-"""Numbers that stand for missing samples where they lie far below all others."""
+"""Values that mark missing samples where they lie far below all others."""
 
 TOPS = frozenset({32767.0, 65535.0, 2147483647.0, 4294967295.0})
-"""Highest values of a type: missing samples, or saturated ones."""
+"""Highest values of integer types: they mark missing samples, or saturated ones."""
 
 MIN_SHARE = 0.002
-"""Fewer extreme samples than this share do not move the percentiles and are never taken for missing."""
+"""Smallest share of the samples that can be missing by their value; fewer do not affect the percentiles."""
 
 
 def to_bytes(pixels: np.ndarray, samples: Samples) -> tuple[np.ndarray, tuple[str, ...]]:
-    """Scale samples so that their percentiles 0.5 and 99.5 become 0 and 255; missing ones become 0 (black).
+    """Scale samples so that percentiles 0.5 and 99.5 become 0 and 255; missing samples become 0 (black).
 
-    The percentiles are of all channels together. Where white is zero the low end is the highest value.
+    The percentiles are taken over all channels together. Where white is zero, the scale is reversed.
 
     Args:
         pixels: (H, W) or (H, W, C) of any real type.
-        samples: how they are stored.
+        samples: the storage of the samples.
 
     Returns:
-        uint8 of the same shape, and what is to be said, as clauses that finish "N images ...".
+        uint8 of the same shape, and notes on missing samples, as clauses that continue "N image(s) ...".
     """
     missing, notes = find_missing(pixels, samples)
     valid = pixels if missing is None else pixels[~missing]
@@ -50,7 +50,7 @@ def to_bytes(pixels: np.ndarray, samples: Samples) -> tuple[np.ndarray, tuple[st
     if samples.white_is_zero:
         low, high = high, low
     if pixels.dtype.kind in "ui" and pixels.dtype.itemsize <= 2:
-        # A table of all values that there can be is faster.
+        # A lookup table of all possible values is faster.
         lowest = np.iinfo(pixels.dtype).min
         table = _scaled(np.arange(lowest, np.iinfo(pixels.dtype).max + 1), low, high)
         scaled = table[pixels.astype(np.int32) - lowest]
@@ -62,7 +62,7 @@ def to_bytes(pixels: np.ndarray, samples: Samples) -> tuple[np.ndarray, tuple[st
 
 
 def _percentiles(valid: np.ndarray) -> tuple[float, float]:
-    """The low and the high percentile, interpolated linearly; of 16-bit integers by counting, which is faster."""
+    """Return the low and the high percentile, linearly interpolated; 16-bit integers are counted, which is faster."""
     if valid.dtype.kind not in "ui" or valid.dtype.itemsize > 2:
         low, high = np.percentile(valid.astype(np.float64).reshape(-1), (LOW_PERCENTILE, HIGH_PERCENTILE))
         return float(low), float(high)
@@ -76,22 +76,23 @@ def _percentiles(valid: np.ndarray) -> tuple[float, float]:
 
 
 def _scaled(values: np.ndarray, low: float, high: float) -> np.ndarray:
-    """uint8: `low` becomes 0 and `high` 255, whichever is larger; what lies beyond is clipped."""
-    # Halved, so that the widest range of float64 has a finite width.
+    """Return values as uint8: `low` becomes 0, `high` 255, values beyond are clipped; `low` may exceed `high`."""
+    # Halved, so that even the widest range of float64 has a finite width.
     half = np.clip(values.astype(np.float64), min(low, high), max(low, high)) / 2
     return ((half - low / 2) * (255 / (high / 2 - low / 2)) + 0.5).astype(np.uint8)
 
 
 def find_missing(pixels: np.ndarray, samples: Samples) -> tuple[np.ndarray | None, tuple[str, ...]]:
-    """Find the samples that are no measurement: NaN, infinite, of the nodata value, or evidently a fill value.
+    """Find missing samples: NaN, infinite, of the file's nodata value, or evidently of a fill value.
 
-    Evident is a fill value that lies further from all others than they spread, in areas without a slope towards them:
-    -9999, -32768 or a number of 1e20 and more anywhere; the type's highest value, which a saturated sensor gives as
-    well, and 0 only where the areas reach the border of the image, and 0 on at most half of it.
+    A fill value is evident if it is further from all other values than these spread, and covers areas without a slope
+    towards their surroundings. -9999, -32768 and magnitudes of at least 1e20 count anywhere. The type's highest value,
+    which saturation yields too, and 0 count only in areas that reach the border of the image, and 0 only if it covers
+    at most half of the image.
 
     Returns:
-        bool of the shape of `pixels`, None if no sample is missing; and what is to be said, as clauses that finish "N
-        images ...".
+        bool of the shape of `pixels`, True for missing, None if no sample is missing; and notes, as clauses that
+        continue "N image(s) ...".
     """
     missing = np.zeros(pixels.shape, bool)
     notes: list[str] = []
@@ -115,7 +116,7 @@ def find_missing(pixels: np.ndarray, samples: Samples) -> tuple[np.ndarray | Non
 
 
 def _equal(pixels: np.ndarray, value: float) -> np.ndarray:
-    """Where the samples are a value, for floats up to the digits that a decimal number in a tag keeps."""
+    """Return where the samples equal a value; floats to a relative 1e-6, the precision of decimal numbers in tags."""
     if pixels.dtype.kind != "f":
         same: np.ndarray = pixels == int(value)
         return same
@@ -124,7 +125,7 @@ def _equal(pixels: np.ndarray, value: float) -> np.ndarray:
 
 
 def _find_huge(pixels: np.ndarray, missing: np.ndarray) -> list[str]:
-    """Add to `missing` the floats of 1e20 and more, if the others are ordinary numbers."""
+    """Add to `missing` the floats of magnitude 1e20 or more, if the others are ordinary numbers; return notes."""
     with np.errstate(invalid="ignore"):
         huge = (np.abs(pixels) >= HUGE) & ~missing
     rest = ~huge & ~missing
@@ -135,7 +136,7 @@ def _find_huge(pixels: np.ndarray, missing: np.ndarray) -> list[str]:
 
 
 def _find_fill_values(pixels: np.ndarray, missing: np.ndarray) -> list[str]:
-    """Add to `missing` the lowest or highest value, if it evidently is a fill value."""
+    """Add to `missing` the lowest and the highest value where they evidently are fill values; return notes."""
     if pixels.dtype.itemsize < 2:
         return []
     notes = []
@@ -155,7 +156,7 @@ def _find_fill_values(pixels: np.ndarray, missing: np.ndarray) -> list[str]:
         if high <= low or gap <= high - low or not _is_block(hit):
             continue
         if value == 0 and (hit.mean() > 0.5 or not _reaches_border(hit)):
-            continue  # background or a measured darkness rather than a frame of nothing
+            continue  # a dark background rather than an empty frame
         ring = _neighbours(pixels, hit)
         slope = ring < np.percentile(others, 5) if end is np.min else ring > np.percentile(others, 95)
         if ring.size and slope.mean() > 0.5:
@@ -172,7 +173,7 @@ def _find_fill_values(pixels: np.ndarray, missing: np.ndarray) -> list[str]:
 
 
 def _is_block(hit: np.ndarray) -> bool:
-    """Whether most hits lie in areas of at least 3 x 3, rather than alone or in lines; the border counts as inside."""
+    """Return whether most hits lie in areas of at least 3 x 3, not in lines or points; the border counts as inside."""
     mask = hit.astype(np.uint8)
     kernel = np.ones((3, 3), np.uint8)
     inner = cv2.erode(mask, kernel, borderType=cv2.BORDER_CONSTANT, borderValue=1)
@@ -182,14 +183,15 @@ def _is_block(hit: np.ndarray) -> bool:
 
 
 def _neighbours(pixels: np.ndarray, hit: np.ndarray) -> np.ndarray:
-    """The samples next to the hits."""
+    """Return the samples next to the hits."""
     mask = hit.astype(np.uint8)
-    found: np.ndarray = pixels[cv2.dilate(mask, np.ones((3, 3), np.uint8)).reshape(mask.shape) > mask]
-    return found
+    grown = cv2.dilate(mask, np.ones((3, 3), np.uint8)).reshape(mask.shape)
+    neighbours: np.ndarray = pixels[grown > mask]
+    return neighbours
 
 
 def _reaches_border(hit: np.ndarray) -> bool:
-    """Whether most hits belong to areas that touch the border of the image."""
+    """Return whether most hits belong to areas that touch the border of the image."""
     flat = hit if hit.ndim == 2 else hit.any(axis=2)
     _, areas = cv2.connectedComponents(flat.astype(np.uint8), connectivity=8)
     border = np.unique(np.concatenate([areas[0], areas[-1], areas[:, 0], areas[:, -1]]))

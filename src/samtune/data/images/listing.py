@@ -1,4 +1,4 @@
-"""Image files below a folder: links followed once, and every folder or link that cannot be read named."""
+"""Lists of the image files below a folder; each link is followed once, and what cannot be read is reported."""
 
 from __future__ import annotations
 
@@ -11,12 +11,15 @@ from samtune.errors import DataError
 from samtune.types import Problem
 
 SYSTEM_FILES = frozenset({"thumbs.db", "desktop.ini", "classes.txt", "dataset.yaml", "readme.md", "split.json"})
+"""Files that stand beside images without being images, in lower case; they are skipped without a note."""
+
 HIDDEN_FOLDERS = ("__MACOSX", "@eaDir", "$RECYCLE.BIN", "__pycache__")
+"""Names that systems give to folders of their own; entries that begin so are skipped, as are hidden ones."""
 
 
 @dataclass(frozen=True)
 class Listing:
-    """Files below one folder.
+    """The image files below one folder.
 
     Attributes:
         files: image files, sorted by path.
@@ -31,7 +34,7 @@ class Listing:
 
 @dataclass
 class _Walk:
-    """State of one walk through a folder."""
+    """The state of a walk through one folder."""
 
     root: Path
     files: list[Path] = field(default_factory=list)
@@ -42,7 +45,7 @@ class _Walk:
     visited: set[tuple[int, int]] = field(default_factory=set)
 
     def folder(self, folder: Path) -> None:
-        """List a folder and its real sub-folders; links to folders wait until all real ones are listed."""
+        """List a folder and its real sub-folders; links to folders are collected, to be listed after all real ones."""
         stack = [folder]
         while stack:
             current = stack.pop()
@@ -61,7 +64,7 @@ class _Walk:
                 self.problems.append(Problem("unreadable", str(current), what, mend, True))
 
     def _entry(self, entry: os.DirEntry[str]) -> Path | None:
-        """Sort one entry; returns a real sub-folder that is still to be listed."""
+        """Record one entry; return it if it is a real sub-folder, which is still to be listed."""
         path = Path(entry.path)
         if entry.name.startswith((".", *HIDDEN_FOLDERS)):
             return None
@@ -80,9 +83,9 @@ class _Walk:
 
 
 def find_images_below(folder: Path) -> Listing:
-    """List the image files below `folder`.
+    """List the image files below a folder.
 
-    Sub-folders that are links are followed, each target once, so a loop of links ends. Hidden files and what systems
+    Links to folders are followed, each target once, so that a loop of links ends. Hidden files and those that systems
     leave behind (Thumbs.db, __MACOSX) are skipped without a note.
     """
     walk = _Walk(folder)
@@ -92,7 +95,7 @@ def find_images_below(folder: Path) -> Listing:
     notes = []
     if walk.strays:
         shown = ", ".join(walk.strays[:3]) + (", ..." if len(walk.strays) > 3 else "")
-        notes.append(f"{folder.name}: {len(walk.strays)} file(s) that are no images were left out ({shown})")
+        notes.append(f"{folder.name}: {len(walk.strays)} file(s) that are not images were left out ({shown})")
     if walk.again:
         shown = ", ".join(walk.again[:3]) + (", ..." if len(walk.again) > 3 else "")
         notes.append(
@@ -102,10 +105,10 @@ def find_images_below(folder: Path) -> Listing:
 
 
 def list_images(folder: Path) -> tuple[list[Path], list[str]]:
-    """Return the image files below `folder`, sorted, and notes about the files left out.
+    """Return the image files below a folder, sorted by path, and sentences about files that were left out.
 
     Raises:
-        DataError: a sub-folder or a link below it cannot be read.
+        DataError: a sub-folder or a link cannot be read.
     """
     listing = find_images_below(folder)
     if listing.problems:

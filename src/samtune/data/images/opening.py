@@ -1,4 +1,4 @@
-"""Opening an image file of unknown origin: what is no regular file or no known format is refused by name."""
+"""Open image files of unknown origin; anything but a regular file of a known format is refused by its name."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 HEAD = 512
-"""Bytes from the start of a file that tell its format."""
+"""Bytes from the start of a file that identify its format."""
 
 TIFF_STARTS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 
@@ -55,11 +55,11 @@ OTHERS: tuple[tuple[bytes, str], ...] = (
     (b"<html", "HTML"),
     (b"version https://git-lfs", "Git LFS pointer (run `git lfs pull`)"),
 )
-"""First bytes of what is met under the name of an image and is not read, and what it is called."""
+"""First bytes and names of formats that are not read, but occur under the name of an image."""
 
 
 class _Silence:
-    """No warnings while any thread is within it: `warnings.catch_warnings` alone is torn apart by several threads."""
+    """A context without warnings, for several threads at once; `warnings.catch_warnings` alone is not thread-safe."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -86,24 +86,23 @@ _SILENCE = _Silence()
 
 @contextmanager
 def open_image_file(path: Path) -> Iterator[tuple[BinaryIO, str]]:
-    """Open a file and tell its format, with every failure as one `DataError`.
+    """Open a file and identify its format; every failure inside the block becomes a `DataError`.
 
-    Decoders are other people's code and meet hostile files here, so whatever they raise (`struct.error`, `TypeError`,
-    `zlib.error`, `MemoryError`, ...) inside the block becomes a sentence too.
+    Decoders are third-party code that reads untrusted files here, so whatever they raise (`struct.error`, `TypeError`,
+    `zlib.error`, `MemoryError`, ...) is converted.
 
     Args:
-        path: of an image.
+        path: the image file.
 
     Yields:
-        The file at its first byte, and "PNG", "JPEG", "TIFF", "GIF", "BMP", "WEBP" or "PPM".
+        The file, positioned at its first byte, and "PNG", "JPEG", "TIFF", "GIF", "BMP", "WEBP" or "PPM".
 
     Raises:
-        DataError: there is no such file, it is a pipe, a device or a folder, it is of another format, too large, or
-            damaged.
+        DataError: the file is missing, a pipe, a device or a folder, of another format, too large, or damaged.
     """
     try:
         with _SILENCE:
-            # Looked at before it is opened: opening a named pipe waits for someone to write to it.
+            # Checked before opening, because opening a named pipe blocks until someone writes to it.
             status = path.stat()
             if not stat.S_ISREG(status.st_mode):
                 raise DataError(
@@ -115,20 +114,20 @@ def open_image_file(path: Path) -> Iterator[tuple[BinaryIO, str]]:
                 file.seek(0)
                 yield file, _format_of(head, path)
     except (SamTuneError, NameError):
-        raise  # a NameError is a fault of ours, not of the file
+        raise  # a NameError is a bug of samtune, not a damaged file
     except FileNotFoundError as error:
-        raise DataError(f"{path}: there is no such file") from error
+        raise DataError(f"{path}: no such file; check the path") from error
     except PermissionError as error:
-        raise DataError(f"{path}: the file may not be read; change its permissions") from error
+        raise DataError(f"{path}: permission denied; make the file readable") from error
     except MemoryError as error:
-        raise DataError(f"{path}: decoding the image takes more memory than there is; cut it into tiles") from error
+        raise DataError(f"{path}: decoding the image takes more memory than is available; cut it into tiles") from error
     except Exception as error:
         what = " ".join(str(error).split())[:160] or type(error).__name__
         raise DataError(f"{path}: the image cannot be decoded ({what}); copy it again or remove it") from error
 
 
 def _kind(mode: int) -> str:
-    """What a file that is no regular one is."""
+    """Return what a file is that is not a regular one."""
     if stat.S_ISDIR(mode):
         return "a folder"
     if stat.S_ISFIFO(mode):
@@ -137,10 +136,10 @@ def _kind(mode: int) -> str:
 
 
 def _format_of(head: bytes, path: Path) -> str:
-    """The format by a file's first bytes, whatever its name says.
+    """Return the format that the first bytes of a file identify.
 
     Raises:
-        DataError: none that is read.
+        DataError: it is not a format that is read.
     """
     if not head:
         raise DataError(f"{path}: the file is empty; copy it again or remove it")
@@ -152,11 +151,11 @@ def _format_of(head: bytes, path: Path) -> str:
     readable = "PNG, JPEG, TIFF, BMP, WebP, GIF or PNM"
     for start, name in OTHERS:
         if head.startswith(start):
-            raise DataError(f"{path}: the file is {name}, whatever its name says; export it as PNG or TIFF")
+            raise DataError(f"{path}: the file is {name}, regardless of its name; export it as PNG or TIFF")
     if head[4:8] == b"ftyp":
-        raise DataError(f"{path}: the file is HEIC, AVIF or a video, whatever its name says; export it as PNG")
+        raise DataError(f"{path}: the file is HEIC, AVIF or a video, regardless of its name; export it as PNG")
     if head[128:132] == b"DICM":
-        raise DataError(f"{path}: the file is DICOM, whatever its name says; export it as PNG or TIFF")
+        raise DataError(f"{path}: the file is DICOM, regardless of its name; export it as PNG or TIFF")
     text = head.isascii() and all(byte >= 32 or byte in b"\t\r\n\f" for byte in head)
     what = "is text" if text else "is in none of the formats that are read"
     raise DataError(f"{path}: the file {what}, not an image; expected {readable}")

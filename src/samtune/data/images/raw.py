@@ -1,4 +1,4 @@
-"""A decoded image file: its stored samples, and what the file says about them."""
+"""A decoded image file: its samples as stored, and the properties that the file declares."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Samples:
-    """How the samples of a file are stored.
+    """The storage of the samples of a file.
 
     Attributes:
         bits: bits per sample in the file: 1, 2, 4, 8, 12, 16, 32, ...
         kind: "u" unsigned, "i" signed, "f" floating point (numpy's letters).
-        top: the highest value that unsigned samples can have, which is white (or black, see `white_is_zero`).
-        white_is_zero: the file asks for 0 to be shown white and `top` black.
+        top: the highest possible value of unsigned samples, shown white (black where `white_is_zero`).
+        white_is_zero: whether 0 is shown white and `top` black.
         nodata: the value that stands for a missing sample (GDAL's tag 42113), None without one.
     """
 
@@ -28,25 +28,24 @@ class Samples:
 
     @property
     def has_bytes(self) -> bool:
-        """Whether the samples are at most 8 bit and unsigned, so that an image needs no scaling by its values."""
+        """Whether the samples are unsigned and of at most 8 bit, so that an image is not scaled by its own values."""
         return self.bits <= 8 and self.kind == "u"
 
 
 @dataclass(frozen=True)
 class Header:
-    """What a file says of itself without being decoded.
+    """The properties that an image file declares; known without decoding it.
 
     Attributes:
         hw: rows and columns after the EXIF rotation.
         orientation: EXIF orientation 1..8; 1 is upright.
         mode: "L" (grey), "LA", "RGB", "RGBA", "P" (palette indices), "CMYK" (decoded to RGB), or "bands" (two or more
-            that the file gives no colour), "bandsA" (the last of them alpha).
+            channels without declared colours), "bandsA" (likewise, with alpha last).
         channels: samples per pixel in the file.
-        pages: how many pages (frames) the file has, counted up to 1,000, of a GIF or WebP up to 2; only the first is
-            ever used.
+        pages: number of pages (frames), counted up to 1,000, in GIF and WebP up to 2; only the first is used.
         lossy: whether the format changes pixel values (JPEG, lossy WebP, JPEG in TIFF).
-        samples: their depth and range.
-        notes: what else is to be said of reading it, as clauses that finish "N images ...".
+        samples: depth and range of the samples.
+        notes: further remarks on reading the file, as clauses that continue "N image(s) ...".
     """
 
     hw: tuple[int, int]
@@ -66,14 +65,13 @@ class Header:
 
 @dataclass(frozen=True)
 class Raw:
-    """A decoded file.
+    """The first page of a file, decoded.
 
     Attributes:
-        pixels: (H, W) or (H, W, C), stored samples, channels in the order L / LA / RGB / RGBA / bands; palette indices
-            for palette files; the file's own integer or float type, uint8 for fewer than 8 bit. Upright (EXIF
-            applied).
-        palette: uint8 (N, 3) RGB of each index, or None.
-        header: what the file says of itself.
+        pixels: (H, W) or (H, W, C) samples as stored, upright (EXIF applied), in the file's own integer or float type;
+            uint8 for fewer than 8 bit. Channels are in the order of `Header.mode`; palette files hold indices.
+        palette: uint8 (N, 3) RGB of each index, None without a palette.
+        header: the properties that the file declares.
     """
 
     pixels: np.ndarray
@@ -82,7 +80,7 @@ class Raw:
 
 
 def upright(pixels: np.ndarray, orientation: int) -> np.ndarray:
-    """`pixels` (H, W) or (H, W, C) turned and mirrored as EXIF orientation 1..8 asks for display."""
+    """Return pixels (H, W) or (H, W, C) rotated and mirrored to display upright, by their EXIF orientation 1..8."""
     turns: dict[int, Any] = {
         1: lambda a: a,
         2: lambda a: a[:, ::-1],
@@ -98,7 +96,7 @@ def upright(pixels: np.ndarray, orientation: int) -> np.ndarray:
 
 
 def shown(pixels: np.ndarray, samples: Samples) -> np.ndarray:
-    """Stored samples of at most 8 bit as they are displayed: uint8, 0 black and 255 white."""
+    """Return stored samples of at most 8 bit as displayed: uint8, 0 black and 255 white."""
     if samples.top != 255:
         pixels = np.rint(pixels * np.float32(255 / samples.top)).astype(np.uint8)
     return 255 - pixels if samples.white_is_zero else pixels

@@ -1,4 +1,4 @@
-"""Any image file as uint8 RGB: what is scaled, dropped or turned on the way is said, never silent."""
+"""Any image file as uint8 RGB, with notes on what was scaled, dropped or rotated."""
 
 from __future__ import annotations
 
@@ -21,23 +21,23 @@ if TYPE_CHECKING:
 
 
 def read_image(path: Path) -> np.ndarray:
-    """An image file as uint8 (H, W, 3) RGB, 0..255, upright.
+    """Read an image file as uint8 (H, W, 3) RGB, 0..255, upright.
 
-    PNG, JPEG (CMYK too), TIFF, BMP, WebP, GIF, PNM; grey and palette become RGB, alpha and a fourth band are dropped,
-    the first page of several is used. Up to 8 bit, the highest value of the depth becomes 255. 16 bit, 32 bit, signed
-    and floating point are scaled per image: percentile 0.5 becomes 0, percentile 99.5 becomes 255, NaN and missing
-    samples are left out of them and become 0. Where white is zero, samples are inverted. `image_notes` says which of
-    these happened.
+    PNG, JPEG (also CMYK), TIFF, BMP, WebP, GIF and PNM are read. Grey and palette images become RGB, alpha and a fourth
+    band are dropped, and the first of several pages is used. Samples of up to 8 bit are scaled so that the highest
+    value of their depth becomes 255. Samples of 16 and 32 bit, signed and floating point are scaled per image:
+    percentile 0.5 becomes 0 and percentile 99.5 becomes 255; NaN and missing samples do not count and become 0. Images
+    that store white as zero are inverted. `read_with_notes` also returns which of these were applied.
 
     Raises:
-        DataError: the file is missing, damaged, no image, too large (see `limits`), or has a number of channels that
-            makes no picture (two without alpha, five and more).
+        DataError: the file is missing, damaged, not an image, too large (see `limits`), or has two channels without
+            alpha, or five or more.
     """
     return read_with_notes(path)[0]
 
 
 def read_with_notes(path: Path) -> tuple[np.ndarray, list[str]]:
-    """An image as `read_image` gives it, and what reading it changed, as clauses that finish "N images ...".
+    """Return an image as `read_image` does, and what reading changed, as clauses that continue "N image(s) ...".
 
     Raises:
         DataError: as `read_image`.
@@ -46,17 +46,17 @@ def read_with_notes(path: Path) -> tuple[np.ndarray, list[str]]:
     try:
         rgb, missing = _picture(raw, path)
     except MemoryError as error:
-        raise DataError(f"{path}: scaling the image takes more memory than there is; cut it into tiles") from error
+        raise DataError(f"{path}: scaling the image takes more memory than is available; cut it into tiles") from error
     return rgb, [*header_notes(raw.header), *missing]
 
 
 def to_rgb(raw: Raw, path: Path) -> np.ndarray:
-    """A decoded file as uint8 (H, W, 3); see `read_image`."""
+    """Return a decoded file as uint8 (H, W, 3) RGB; see `read_image`."""
     return _picture(raw, path)[0]
 
 
 def _picture(raw: Raw, path: Path) -> tuple[np.ndarray, tuple[str, ...]]:
-    """A decoded file as uint8 (H, W, 3), and what is to be said of missing samples."""
+    """Return a decoded file as uint8 (H, W, 3), and clauses on missing samples."""
     if raw.palette is not None:
         return np.ascontiguousarray(raw.palette[raw.pixels]), ()
     pixels, samples = _colour_channels(raw, path), raw.header.samples
@@ -69,20 +69,20 @@ def _picture(raw: Raw, path: Path) -> tuple[np.ndarray, tuple[str, ...]]:
 
 
 def _colour_channels(raw: Raw, path: Path) -> np.ndarray:
-    """The stored samples (H, W, 1) or (H, W, 3) that make the picture."""
+    """Return the stored samples that are shown: (H, W, 1) grey or (H, W, 3) RGB."""
     pixels, header = raw.pixels, raw.header
     if pixels.ndim == 2:
         pixels = pixels[..., None]
     channels = pixels.shape[2] - header.has_alpha
     if channels not in (1, 3, 4):
         raise DataError(
-            f"{path}: expected an image of 1, 3 or 4 channels, got {channels}; save the ones to be seen as grey or RGB"
+            f"{path}: expected an image of 1, 3 or 4 channels, got {channels}; save the relevant ones as grey or RGB"
         )
     return pixels[..., : min(channels, 3)]
 
 
 def header_notes(header: Header) -> list[str]:
-    """What reading this image changes, as clauses that finish "N images ..."."""
+    """Return what reading an image changes, as clauses that continue "N image(s) ..."."""
     notes = list(header.notes)
     if not header.samples.has_bytes:
         notes.append(
@@ -102,7 +102,7 @@ def header_notes(header: Header) -> list[str]:
 
 
 def image_notes(raw: Raw, path: Path) -> list[str]:
-    """What reading this image changes: `header_notes`, and what only its samples tell (missing ones)."""
+    """Return `header_notes`, and clauses on missing samples, which only the decoded pixels show."""
     notes = header_notes(raw.header)
     if raw.palette is None and not raw.header.samples.has_bytes:
         notes += find_missing(_colour_channels(raw, path), raw.header.samples)[1]
@@ -110,22 +110,22 @@ def image_notes(raw: Raw, path: Path) -> list[str]:
 
 
 def count_notes(clauses: Iterable[Sequence[str]]) -> list[str]:
-    """Sentences such as "3 image(s) carry an EXIF rotation: applied" from the clauses of each image."""
-    counts = Counter(clause for said in clauses for clause in said)
+    """Return sentences such as "3 image(s) carry an EXIF rotation: applied" from the clauses of each image."""
+    counts = Counter(clause for of_image in clauses for clause in of_image)
     return [f"{num} image(s) {clause}" for clause, num in counts.items()]
 
 
 def content_id(image: np.ndarray) -> str:
-    """sha256 (hex) of the decoded pixels, their shape and type: the same for a lossless copy.
+    """Return the sha256 (hex) of the decoded pixels, their shape and type; equal for lossless copies.
 
     Args:
-        image: uint8 (H, W, 3), as `read_image` gives it; any other array works too.
+        image: uint8 (H, W, 3) as of `read_image`, or any other array.
 
     Raises:
-        ShapeError: `image` has no pixels.
+        ShapeError: `image` is empty or has fewer than two axes.
     """
     if image.ndim < 2 or image.size == 0:
-        raise ShapeError(f"an image must be (H, W) or (H, W, C) with pixels, got shape {image.shape}")
+        raise ShapeError(f"Expected an image (H, W) or (H, W, C) with pixels, got shape {image.shape}.")
     digest = hashlib.sha256(f"{image.dtype.str}{image.shape}".encode())
     digest.update(np.ascontiguousarray(image).data)
     return digest.hexdigest()

@@ -1,4 +1,4 @@
-"""The first page of a TIFF file by tifffile: any byte order, compression, tiling and depth, its samples as stored."""
+"""The decoder of TIFF files, by tifffile: the first page, of any byte order, compression, tiling and depth."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from samtune.errors import DataError
 if TYPE_CHECKING:
     from pathlib import Path
 
-# They tell oddities of files to their loggers, which print to the terminal where nobody has set up logging.
+# These libraries log oddities of files, and Python prints such records where no logging is configured.
 for _name in ("tifffile", "imagecodecs"):
     logging.getLogger(_name).addHandler(logging.NullHandler())
 
@@ -34,25 +34,26 @@ JPEG = frozenset({6, 7})
 JPEG_2000 = frozenset({33003, 33004, 33005, 34712})
 WEBP = 50001
 COMPRESSIONS = frozenset({1, 2, 3, 4, 5, 8, 32773, 32946, 34925, 50000, WEBP}) | JPEG | JPEG_2000
-"""None, CCITT, LZW, JPEG, Deflate, PackBits, LZMA, Zstandard, WebP, JPEG 2000: those whose output can be bounded."""
+"""Compressions that are read: none, CCITT, LZW, JPEG, Deflate, PackBits, LZMA, Zstandard, WebP, JPEG 2000. The size of
+their output can be bounded before decoding."""
 
 MAX_RATIO = {5: 3_000, 6: 3_200, 7: 3_200, 8: 1_100, 32946: 1_100, 32773: 70}
-"""Bytes that one byte of LZW, JPEG (a bit for a block of 8 x 8), Deflate and PackBits can become at most; a file that
+"""Largest number of bytes from one byte of LZW, JPEG (one bit for a block of 8 x 8), Deflate and PackBits; a file that
 declares more is damaged."""
 
 MAX_COUNTED = 1_000
-"""Pages are counted up to this number."""
+"""Largest number of pages that are counted."""
 
 MAX_SEGMENTS = 250_000
-"""Strips and tiles of one page."""
+"""Largest number of strips or tiles of a page."""
 
 REDUCED, MASK = 1, 4
-"""Bits of the tag NewSubfileType: an overview of another page, a transparency mask of another page."""
+"""Bits of the tag NewSubfileType: a smaller version of another page, a transparency mask of another page."""
 
 
 @dataclass(frozen=True)
 class _Page:
-    """A page, checked: its tags are within the limits and of a kind that is read."""
+    """A page of a kind that is read, with its size within the limits."""
 
     page: Any
     photometric: int
@@ -60,28 +61,28 @@ class _Page:
 
 
 def read_tiff_header(file: BinaryIO, path: Path) -> Header:
-    """What a TIFF file says of its first page.
+    """Return the properties that a TIFF file declares for its first page.
 
     Raises:
-        DataError: it is of a kind that is not read, or too large.
-        Exception: whatever tifffile raises for a damaged file.
+        DataError: the file is of a kind that is not read, or too large.
+        Exception: any error that tifffile raises for a damaged file.
     """
     with tifffile.TiffFile(file, name=path.name) as tiff:
         return _checked(tiff, file, path).header
 
 
 def decode_tiff(file: BinaryIO, path: Path) -> Raw:
-    """The first page of a TIFF file.
+    """Decode the first page of a TIFF file.
 
     Raises:
-        DataError: it is of a kind that is not read, too large, or ends before its pixels.
-        Exception: whatever tifffile raises for a damaged file.
+        DataError: the file is of a kind that is not read, too large or truncated.
+        Exception: any error that tifffile raises for a damaged file.
     """
     with tifffile.TiffFile(file, name=path.name) as tiff:
         checked = _checked(tiff, file, path)
         page, header = checked.page, checked.header
         _check_segments(page, path)
-        # (planes, depth, H, W, channels): of a volume the first slice.
+        # (planes, depth, H, W, channels); of a volume the first slice is used.
         pixels = page.asarray(squeeze=False, maxworkers=1)[:, 0]
         palette = _palette(page, path) if header.mode == "P" else None
     pixels = np.moveaxis(pixels[..., 0], 0, -1) if pixels.shape[0] > 1 else pixels[0]
@@ -89,7 +90,7 @@ def decode_tiff(file: BinaryIO, path: Path) -> Raw:
         pixels = pixels.astype(np.uint8)
     pixels = pixels.astype(pixels.dtype.newbyteorder("="), copy=False)
     if pixels.dtype.kind == "f" and np.isnan(pixels).any():
-        # One kind of NaN: the signalling ones warn in every computation.
+        # Signalling NaNs would warn in every computation.
         pixels = np.where(np.isnan(pixels), pixels.dtype.type(np.nan), pixels)
     if header.mode == "CMYK":
         pixels = _from_cmyk(pixels)
@@ -101,13 +102,47 @@ def decode_tiff(file: BinaryIO, path: Path) -> Raw:
 
 
 def _checked(tiff: tifffile.TiffFile, file: BinaryIO, path: Path) -> _Page:
-    """The first page at full size, with everything that does not need its pixels checked."""
+    """Return the first page at full size, after all checks that do not need its pixels."""
+    page = _full_page(tiff)
+    _check_kind(page, path)
+    channels, depth = page.samplesperpixel, page.imagedepth
+    hw = (page.imagelength, page.imagewidth)
+    check_image_size(path, hw, channels * depth * page.dtype.itemsize)
+    if prod(page.shaped) != hw[0] * hw[1] * channels * depth:
+        raise DataError(f"{path}: the TIFF is damaged: its tags contradict each other; export it again")
+    compression = int(page.compression)
+    photometric = int(page.photometric) if 262 in page.tags or compression == 6 else BLACK_IS_ZERO
+    if photometric not in range(7):
+        named = PHOTOMETRICS.get(photometric, f"in colours of an unknown kind ({photometric})")
+        raise DataError(f"{path}: the TIFF is {named}, which is not read; save it as RGB or grey")
+    orientation = page.tags.valueof(274)
+    orientation = orientation if orientation in range(1, 9) else 1
+    mode, notes = _mode(page, photometric)
+    if page is not tiff.pages[0]:
+        notes = (*notes, "begin with a preview: skipped")
+    lossy = compression in JPEG | {WEBP, 33003, 33004, 33005}
+    header = Header(
+        hw[::-1] if orientation >= 5 else hw, orientation, mode, channels,
+        max(_num_pages(tiff, page, file), depth), lossy, _samples(page, photometric), notes,
+    )  # fmt: skip
+    return _Page(page, photometric, header)
+
+
+def _full_page(tiff: tifffile.TiffFile) -> Any:
+    """Return the first page that is not a preview or mask of another page; the first page if there is none."""
     page: Any = tiff.pages[0]
-    first = page
     if int(page.subfiletype) & (REDUCED | MASK):
-        # A preview stands before the image itself.
         others = [other for other in tiff.pages[:16] if not int(other.aspage().subfiletype) & (REDUCED | MASK)]
         page = others[0].aspage() if others else page
+    return page
+
+
+def _check_kind(page: Any, path: Path) -> None:
+    """Check that the type of the samples and the compression of a page are read.
+
+    Raises:
+        DataError: they are not.
+    """
     if page.dtype is None or page.dtype.kind not in "buif" or not isinstance(page.bitspersample, int | tuple):
         raise DataError(
             f"{path}: the TIFF has samples of {page.bitspersample} bit of a kind that is not read "
@@ -121,30 +156,10 @@ def _checked(tiff: tifffile.TiffFile, file: BinaryIO, path: Path) -> _Page:
         )
     if compression in JPEG and page.bitspersample not in (8, 12, 16):
         raise DataError(f"{path}: the TIFF is damaged: it declares JPEG of {page.bitspersample} bit; export it again")
-    channels, depth = page.samplesperpixel, page.imagedepth
-    hw = (page.imagelength, page.imagewidth)
-    check_image_size(path, hw, channels * depth * page.dtype.itemsize)
-    if prod(page.shaped) != hw[0] * hw[1] * channels * depth:
-        raise DataError(f"{path}: the TIFF is damaged: its tags contradict each other; export it again")
-    photometric = int(page.photometric) if 262 in page.tags or compression == 6 else BLACK_IS_ZERO
-    if photometric not in range(7):
-        named = PHOTOMETRICS.get(photometric, f"in colours of an unknown kind ({photometric})")
-        raise DataError(f"{path}: the TIFF is {named}, which is not read; save it as RGB or grey")
-    orientation = page.tags.valueof(274)
-    orientation = orientation if orientation in range(1, 9) else 1
-    mode, notes = _mode(page, photometric)
-    if first is not page:
-        notes = (*notes, "begin with a preview: passed over")
-    lossy = compression in JPEG | {WEBP, 33003, 33004, 33005}
-    header = Header(
-        hw[::-1] if orientation >= 5 else hw, orientation, mode, channels,
-        max(_num_pages(tiff, page, file), depth), lossy, _samples(page, photometric), notes,
-    )  # fmt: skip
-    return _Page(page, photometric, header)
 
 
 def _mode(page: Any, photometric: int) -> tuple[str, tuple[str, ...]]:
-    """`Header.mode`, and what is to be said of the channels."""
+    """Return `Header.mode`, and clauses on how the channels are interpreted."""
     channels = page.samplesperpixel
     colours = {RGB: 3, YCBCR: 3, CMYK: 4}.get(photometric, 1)
     extra = page.tags.valueof(338)
@@ -154,7 +169,7 @@ def _mode(page: Any, photometric: int) -> tuple[str, tuple[str, ...]]:
     if photometric == PALETTE:
         return "P", ()
     if rest < colours:
-        # GDAL's habit for RGB images that lack a band.
+        # GDAL writes RGB images that lack a band like this.
         return ("bandsA" if alpha else "bands"), ()
     if photometric == CMYK:
         return "CMYK", (() if channels == 4 else ("have channels beyond cyan, magenta, yellow and black: dropped",))
@@ -175,7 +190,7 @@ def _mode(page: Any, photometric: int) -> tuple[str, tuple[str, ...]]:
 
 
 def _samples(page: Any, photometric: int) -> Samples:
-    """Depth, range and the value of missing samples."""
+    """Return depth and range of the samples, and the value of missing ones."""
     if photometric == PALETTE:
         return Samples(nodata=_nodata(page))
     # Samples of unequal depth, such as 5, 6 and 5 bit, are brought to 8 by tifffile.
@@ -185,7 +200,7 @@ def _samples(page: Any, photometric: int) -> Samples:
 
 
 def _nodata(page: Any) -> float | None:
-    """GDAL's value of missing samples as this page's type holds it; None where no sample can have it."""
+    """Return GDAL's nodata value as the type of this page represents it, None where no sample can have it."""
     text = page.tags.valueof(42113)
     if not isinstance(text, str):
         return None
@@ -194,7 +209,7 @@ def _nodata(page: Any) -> float | None:
     except ValueError:
         return None
     if np.isnan(value):
-        return None  # missing without being named
+        return None  # NaN counts as missing anyway
     if page.dtype.kind == "f":
         with np.errstate(over="ignore"):
             return float(page.dtype.type(value))
@@ -205,10 +220,10 @@ def _nodata(page: Any) -> float | None:
 
 
 def _num_pages(tiff: tifffile.TiffFile, page: Any, file: BinaryIO) -> int:
-    """Pages, overviews and transparency masks not counted, by the chain of their offsets."""
+    """Return the number of pages without overviews and transparency masks, by following the chain of offsets."""
     images = re.match(r"ImageJ=.*?^images=(\d{1,9})", page.description, re.DOTALL | re.MULTILINE)
     if images is not None:
-        # ImageJ writes one page for large stacks, and the number of images into the description.
+        # ImageJ writes large stacks as one page, with the number of images in the description.
         return max(1, int(images[1]))
     layout: Any = tiff.tiff
     seen: set[int] = set()
@@ -233,10 +248,10 @@ def _num_pages(tiff: tifffile.TiffFile, page: Any, file: BinaryIO) -> int:
 
 
 def _check_segments(page: Any, path: Path) -> None:
-    """Check that the strips or tiles lie within the file and can hold the image, before memory is asked for.
+    """Check that the strips or tiles lie within the file and can hold the image, before memory is allocated.
 
     Raises:
-        DataError: the file ends before its pixels, or declares more than it can hold.
+        DataError: the file is truncated, or declares more than it can hold.
     """
     offsets, counts = list(page.dataoffsets), list(page.databytecounts)
     file_size = page.parent.filehandle.size
@@ -245,12 +260,12 @@ def _check_segments(page: Any, path: Path) -> None:
         check_image_size(path, (page.tilelength, page.tilewidth), bytes_per_pixel)
     num = prod(page.chunked)
     if num > MAX_SEGMENTS:
-        raise DataError(f"{path}: the TIFF has {num:,} strips or tiles, more than {MAX_SEGMENTS:,}; save it anew")
+        raise DataError(f"{path}: the TIFF has {num:,} strips or tiles, more than {MAX_SEGMENTS:,}; save it again")
     if len(offsets) < num or len(counts) < num:
         raise _truncated(path)
     used = [(o, c) for o, c in zip(offsets[:num], counts[:num], strict=True) if o > 0 and c > 0]
     if not used:
-        raise DataError(f"{path}: the TIFF holds no pixels, only their description; export it again")
+        raise DataError(f"{path}: the TIFF holds a header without pixels; export it again")
     bits = (
         page.bitspersample if isinstance(page.bitspersample, int) else sum(page.bitspersample) // page.samplesperpixel
     )
@@ -273,7 +288,7 @@ def _truncated(path: Path) -> DataError:
 
 
 def _check_codestreams(page: Any, used: list[tuple[int, int]], path: Path) -> None:
-    """Check that strips or tiles which are images of their own have the size of a strip or tile."""
+    """Check the size of strips or tiles that are JPEG, JPEG 2000 or WebP images of their own."""
     most = (page.tilelength, page.tilewidth) if page.is_tiled else (page.rowsperstrip, page.imagewidth)
     handle = page.parent.filehandle
     for offset, count in used:
@@ -285,7 +300,7 @@ def _check_codestreams(page: Any, used: list[tuple[int, int]], path: Path) -> No
 
 
 def _codestream_hw(data: bytes) -> tuple[int, int] | None:
-    """Rows and columns that a JPEG, JPEG 2000 or WebP stream declares, None where they are not met."""
+    """Return the rows and columns that a JPEG, JPEG 2000 or WebP stream declares, None if it does not."""
     if data[:4] == b"RIFF":
         if data[12:16] == b"VP8X":
             return 1 + int.from_bytes(data[27:30], "little"), 1 + int.from_bytes(data[24:27], "little")
@@ -315,11 +330,11 @@ def _codestream_hw(data: bytes) -> tuple[int, int] | None:
 
 
 def _palette(page: Any, path: Path) -> np.ndarray:
-    """uint8 (N, 3) colours of the indices."""
+    """Return the palette as uint8 (N, 3) RGB."""
     colours = page.colormap
     if not isinstance(colours, np.ndarray) or colours.ndim != 2 or page.dtype.kind not in "bu":
         raise DataError(f"{path}: the TIFF has palette indices but no palette; save it as RGB or grey")
-    # The standard says 16 bit; some writers fill the low 8 alone.
+    # The standard requires 16 bit; some writers fill only the low 8.
     shift = 8 if colours.max() > 255 else 0
     palette = np.zeros((max(256, 2 ** (8 * page.dtype.itemsize)), 3), np.uint8)
     palette[: colours.shape[1]] = (colours >> shift).astype(np.uint8).T
@@ -327,7 +342,7 @@ def _palette(page: Any, path: Path) -> np.ndarray:
 
 
 def _from_cmyk(pixels: np.ndarray) -> np.ndarray:
-    """(H, W, 4 or more) ink as (H, W, 3) RGB of the same type."""
+    """Convert CMYK (H, W, 4 or more) to RGB (H, W, 3) of the same type."""
     top = 1.0 if pixels.dtype.kind == "f" else float(np.iinfo(pixels.dtype).max)
     light = 1 - pixels[..., :4].astype(np.float32) / top
     rgb = light[..., :3] * light[..., 3:] * top
@@ -335,7 +350,7 @@ def _from_cmyk(pixels: np.ndarray) -> np.ndarray:
 
 
 def _from_ycbcr(pixels: np.ndarray, path: Path) -> np.ndarray:
-    """(H, W, 3) luminance and chrominance as RGB."""
+    """Convert YCbCr uint8 (H, W, 3) to RGB."""
     if pixels.dtype != np.uint8 or pixels.shape[2] != 3:
         raise DataError(f"{path}: the TIFF is YCbCr of {pixels.dtype}, which is not read; save it as RGB")
     converted: np.ndarray = cv2.cvtColor(np.ascontiguousarray(pixels[..., [0, 2, 1]]), cv2.COLOR_YCrCb2RGB)

@@ -16,7 +16,7 @@ from PIL import Image
 from samtune.data.images.decoding import decode, read_header
 from samtune.errors import ConfigError, DataError
 from tests.data.folders import picture, save
-from tests.data.test_decoding import COLOUR, IDS, png
+from tests.data.images.test_decoding import COLOUR, IDS, png
 
 RGB = np.dstack([IDS] * 3)
 
@@ -163,5 +163,5 @@ def test_a_raised_limit_lets_images_through_that_pillow_alone_refuses(
 @pytest.mark.parametrize("value", ["0", "-5", "many", "1e9", "²", "9" * 5000])
 def test_limits_that_are_no_number_are_refused(value: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SAMTUNE_MAX_PIXELS", value)
-    with pytest.raises(ConfigError, match="Expected `SAMTUNE_MAX_PIXELS`"):
+    with pytest.raises(ConfigError, match="environment variable `SAMTUNE_MAX_PIXELS`"):
         decode(save(tmp_path / "a.png", picture()))

@@ -455,7 +455,7 @@ HOSTILE: dict[str, tuple[dict[str, Any], str]] = {
         {"width": 13_000, "height": 13_000, "compression": 8, "data": zlib.compress(bytes(10**6))}, "truncated",
     ),
     "strip beyond the end": ({"width": 64, "height": 64, "compression": 8, "count": 2**32 - 1}, "truncated"),
-    "no data": ({"width": 64, "height": 64, "count": 0}, "holds no pixels"),
+    "no data": ({"width": 64, "height": 64, "count": 0}, "holds a header without pixels"),
     "huge tile": ({"width": 64, "height": 64, "tile": 2**20}, "SAMTUNE_MAX_PIXELS"),
     "huge JPEG inside": ({**SMALL_RGB, "compression": 7, "data": stream("jpeg8")}, "larger than the image"),
     "JPEG of 1 bit": ({**SMALL_RGB, "bits": 1, "compression": 7}, "JPEG of 1 bit"),
