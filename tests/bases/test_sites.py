@@ -155,7 +155,7 @@ def test_head_stands_in_the_decoders_place() -> None:
     sam = tiny_sam()
 
     class Head(nn.Module):
-        def forward(self, features: Features) -> Tensor:
+        def forward(self, features: Features, sam: Sam) -> Tensor:
             return features.embedding[:, :5]
 
     sam.head = Head()

@@ -12,7 +12,7 @@ from samtune.adapters import card_of, load_specialist, save
 from samtune.bases import Sam
 from samtune.errors import ConfigError
 from samtune.methods import StartsFromData, adapt, delta, make_method, trainable
-from samtune.methods.ptsam import start_tokens
+from samtune.methods.parts.prompt_tokens import start_tokens
 from samtune.types import Features
 from tests.tiny import tiny_sam
 

@@ -1,4 +1,4 @@
-"""Mask queries: the assignment against all permutations, the joined answer and the loss against plain loops."""
+"""Mask queries: the joined answer, and the loss against plain loops over all ways to match."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import copy
 import itertools
 import math
 
-import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
@@ -15,7 +14,6 @@ from samtune.bases import build
 from samtune.errors import MethodError
 from samtune.losses import probabilities, segmentation_loss
 from samtune.methods import Method, adapt, has_own_loss, make_method, task_loss, trainable
-from samtune.methods.parts.assignment import assign
 from samtune.methods.parts.heads import QueryHeads, class_logits, matching_loss
 from samtune.methods.parts.shares import class_shares
 from samtune.types import Features
@@ -28,28 +26,6 @@ def noise(*shape: int, seed: int = 0) -> Tensor:
 
 def queries(num: int = 10) -> Method:
     return make_method("decoder_only", head="queries", num_queries=num, prompts="none")
-
-
-@pytest.mark.parametrize("whole", [False, True], ids=["real costs", "costs with ties"])
-def test_the_assignment_is_the_best_of_all(whole: bool) -> None:
-    random = np.random.default_rng(0)
-    for _ in range(200):
-        rows = int(random.integers(1, 5))
-        columns = int(random.integers(rows, 7))
-        cost = random.normal(size=(rows, columns))
-        cost = np.round(2 * cost) if whole else cost
-        found = assign(cost)
-        assert len(set(found)) == rows
-        best = min(cost[range(rows), list(tried)].sum() for tried in itertools.permutations(range(columns), rows))
-        assert cost[range(rows), found].sum() == pytest.approx(best, abs=1e-9)
-
-
-def test_the_assignment_refuses_what_it_cannot_do() -> None:
-    assert assign(np.zeros((0, 3))) == []
-    with pytest.raises(ValueError, match="3 rows and 2 columns"):
-        assign(np.zeros((3, 2)))
-    with pytest.raises(ValueError, match="finite"):
-        assign(np.array([[0.0, math.nan]]))
 
 
 def test_logits_are_the_scores_of_the_reference_on_a_logarithmic_scale() -> None:

@@ -11,8 +11,8 @@ from torch import Tensor, nn
 from samtune.adapters import card_of, save
 from samtune.bases import Block, EncoderPrompts, Sam, build
 from samtune.methods import adapt, make_method, trainable
+from samtune.methods.parts.prompt_tokens import start_tokens
 from samtune.methods.parts.prototypes import prototypes
-from samtune.methods.ptsam import start_tokens
 from tests.tiny import tiny_config, tiny_sam
 
 

@@ -92,7 +92,7 @@ def test_the_first_tile_of_attention_stands_for_all(monkeypatch: pytest.MonkeyPa
 class Curious(nn.Module):
     """Asks for the content of what comes."""
 
-    def forward(self, features: Features) -> Tensor:
+    def forward(self, features: Features, sam: Sam) -> Tensor:
         return features.embedding[:, :1] * float(features.embedding.mean())
 
 

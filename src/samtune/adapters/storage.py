@@ -23,7 +23,7 @@ from samtune.adapters.card import CARD_FILE, CONFIG_FILE, TENSOR_FILE, AdapterCa
 from samtune.bases import EMBEDDED, META_SIZES, Sam, is_local
 from samtune.errors import ConfigError, MethodError, WeightsError
 from samtune.inputs import check_regular
-from samtune.methods.seam.core import adapt, adaptation, delta
+from samtune.methods.seam.adapt import adapt, adaptation, delta
 from samtune.methods.seam.registry import method_fields, stored_method
 from samtune.outputs import OutputFolder
 from samtune.printable import one_line, shown
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-    from samtune.methods.seam.core import Method
+    from samtune.methods.seam.protocol import Method
 
 MAX_TENSOR_BYTES = 4 * 2**30
 """The largest file of tensors that is read; full tuning of ViT-H writes 2.6 GB."""

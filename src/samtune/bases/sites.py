@@ -22,7 +22,7 @@ A method attaches by assignment and nothing else; what each place hands in and e
                        logits of the masks that answer them
     decoder.classes    `MaskHeads`: mask tokens in place of SAM's token 0, and what makes logits of them; `ClassHeads`
                        has one token and one hyper-network per class
-    sam.head           Features -> logits (B, K, h, w), in the mask decoder's place
+    sam.head           `Head`: features and the model -> logits (B, K, h, w), in the mask decoder's place
 
 Tokens at a site of a block are always (B, H, W, C). A place left None costs nothing.
 """
@@ -31,13 +31,17 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
-from typing import Any, ClassVar, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 import torch
 from torch import Tensor, nn
 
 from samtune.bases.kernels.upscaling import FineImage, masks_of
 from samtune.errors import MethodError
+
+if TYPE_CHECKING:
+    from samtune.bases.sam1.model import Sam
+    from samtune.types import Features
 
 ROLES = {
     "qkv": "attn.qkv",
@@ -196,6 +200,22 @@ class DecoderPrompts(nn.Module):
             (B, K, 4 H, 4 W); the background's logit is the constant 0.
         """
         return masks
+
+
+class Head(Protocol):
+    """What stands in the mask decoder's place."""
+
+    def __call__(self, features: Features, sam: Sam) -> Tensor:
+        """Turn features into logits.
+
+        Args:
+            features: of B images, from this model's encoder.
+            sam: the model, so that a head may use its modules without holding them.
+
+        Returns:
+            (B, K, h, w); the background's logit is the constant 0.
+        """
+        ...
 
 
 class MaskHeads(nn.Module):

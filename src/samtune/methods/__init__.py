@@ -3,13 +3,7 @@
 from samtune.methods.parts.shares import cell_shares
 from samtune.methods.parts.token_sets import disagreement, member_logits
 from samtune.methods.probe import Probe, fit_probe
-from samtune.methods.seam.core import (
-    Ensembled,
-    Foldable,
-    Method,
-    Penalised,
-    StartsFromData,
-    Supervised,
+from samtune.methods.seam.adapt import (
     adapt,
     adaptation,
     delta,
@@ -20,6 +14,7 @@ from samtune.methods.seam.core import (
     touches_encoder,
     trainable,
 )
+from samtune.methods.seam.protocol import Ensembled, Foldable, Method, Penalised, StartsFromData, Supervised
 from samtune.methods.seam.recipes import PaperRecipe, Recipe, WithPaperRecipe
 from samtune.methods.seam.registry import METHODS, make_method, method_fields
 

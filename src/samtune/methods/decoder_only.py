@@ -24,8 +24,9 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from samtune.methods.parts.heads import NUM_QUERIES, Head, check_head, train_decoder_with
-from samtune.methods.ptsam import PTSAM, new_tokens, start_tokens
-from samtune.methods.seam.core import MaskTokens
+from samtune.methods.parts.prompt_tokens import new_tokens, start_tokens
+from samtune.methods.parts.trained_decoder import MaskTokens
+from samtune.methods.ptsam import PTSAM
 from samtune.methods.seam.recipes import CONV_LORA_PAPER, PaperRecipe, Recipe
 
 if TYPE_CHECKING:
@@ -42,7 +43,7 @@ class DecoderOnly:
         head: what the decoder answers with: one mask token per class, or mask queries; see `heads`.
         num_queries: Q, with queries; more than the number of classes.
         mask_tokens: whether SAM's mask tokens 1 to 3, which nobody reads, stay in the mask decoder's stream ("all") or
-            leave it ("own"), as in the public code; see `core.MaskTokens`.
+            leave it ("own"), as in the public code; see `trained_decoder.MaskTokens`.
         prompts: "prototype" stands fixed prompt tokens into the decoder, centres of the training images' features;
             "none" stands none, as published.
     """

@@ -31,8 +31,9 @@ import torch
 from torch import Tensor, nn
 
 from samtune.bases import ClassHeads
+from samtune.methods.parts.trained_decoder import train_decoder
 from samtune.methods.parts.whole_decoder import WholeDecoder
-from samtune.methods.seam.core import check_free, drawn_on, train_decoder
+from samtune.methods.seam.adapt import check_free, drawn_on
 from samtune.methods.seam.recipes import BASELINE_PAPER, PaperRecipe, Recipe
 
 if TYPE_CHECKING:
@@ -89,7 +90,7 @@ def train_everything(sam: Sam, num_classes: int) -> None:
     if num_classes > 1:
         train_decoder(sam, num_classes)
         decoder.output_hypernetworks_mlps.requires_grad_(False)  # the class heads hold copies
-    sam.head = WholeDecoder(sam)
+    sam.head = WholeDecoder()
 
 
 def first_values(module: nn.Module, key: str, parameter: Tensor) -> Tensor:

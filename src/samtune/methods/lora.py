@@ -26,7 +26,8 @@ from torch import Tensor, nn
 from samtune.bases import ROLES
 from samtune.errors import ConfigError, MethodError
 from samtune.methods.parts.heads import NUM_QUERIES, Head, check_head, train_decoder_with
-from samtune.methods.seam.core import MaskTokens, drawn_on
+from samtune.methods.parts.trained_decoder import MaskTokens
+from samtune.methods.seam.adapt import drawn_on
 from samtune.methods.seam.recipes import CONV_LORA_PAPER, PaperRecipe, Recipe
 
 if TYPE_CHECKING:
@@ -45,7 +46,7 @@ class LoRA:
         head: what the decoder answers with: one mask token per class, or mask queries; see `heads`.
         num_queries: Q, with queries; more than the number of classes.
         mask_tokens: whether SAM's mask tokens 1 to 3, which nobody reads, stay in the mask decoder's stream ("all") or
-            leave it ("own"), as in the public code; see `core.MaskTokens`.
+            leave it ("own"), as in the public code; see `trained_decoder.MaskTokens`.
     """
 
     rank: int = 3

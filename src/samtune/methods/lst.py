@@ -34,7 +34,8 @@ from torch import Tensor, nn
 
 from samtune.bases.kernels.attention import attend, from_windows, to_windows
 from samtune.errors import ConfigError
-from samtune.methods.seam.core import check_free, train_decoder
+from samtune.methods.parts.trained_decoder import train_decoder
+from samtune.methods.seam.adapt import check_free
 from samtune.methods.seam.recipes import BASELINE_PAPER, PaperRecipe, Recipe
 
 if TYPE_CHECKING:

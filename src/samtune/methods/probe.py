@@ -28,7 +28,7 @@ from samtune.bases.loading import aligned
 from samtune.errors import ConfigError, WeightsError
 from samtune.files import whole
 from samtune.methods.parts.shares import cell_shares
-from samtune.methods.seam.core import check_free
+from samtune.methods.seam.adapt import check_free
 from samtune.methods.seam.recipes import Recipe
 from samtune.tensor_files import UNREADABLE
 from samtune.types import Features
@@ -77,7 +77,7 @@ class LinearProbe:
 
 
 class LinearHead(nn.Module):
-    """One linear map for every cell, zero at first; features -> logits (B, K, H, W) on the embedding's grid.
+    """A head of one linear map for every cell, zero at first.
 
     Args:
         num_classes: K.
@@ -89,8 +89,8 @@ class LinearHead(nn.Module):
         self.weight = nn.Parameter(torch.zeros(num_classes, channels))
         self.bias = nn.Parameter(torch.zeros(num_classes))
 
-    def forward(self, features: Features) -> Tensor:
-        """See `Sam.decode`."""
+    def forward(self, features: Features, sam: Sam) -> Tensor:
+        """Logits (B, K, H, W) on the embedding's grid; see `bases.Head`."""
         return F.conv2d(features.embedding, self.weight[..., None, None], self.bias)
 
 

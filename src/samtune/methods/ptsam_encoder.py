@@ -25,8 +25,8 @@ from typing import TYPE_CHECKING, ClassVar
 from torch import Tensor
 
 from samtune.errors import ConfigError
-from samtune.methods.ptsam import Init, attach_tokens, start_tokens
-from samtune.methods.seam.core import check_free
+from samtune.methods.parts.prompt_tokens import Init, attach_tokens, start_tokens
+from samtune.methods.seam.adapt import check_free
 from samtune.methods.seam.recipes import Recipe
 from samtune.methods.vpt import uniform_prompts
 

@@ -13,9 +13,9 @@ Cost, with q = C / factor: (C q + q) + (768 q + q) + L (q^2 + q) + (q C + C); wi
 decoder's 4,058,340 and the no-mask embedding's 256: 4,121,908, 4,175,140 and 4,245,556. Of these the IoU head and three
 hyper-networks, 552,036 numbers, are read by nobody: they are trained in name, as published, and stay as they are but
 for weight decay. `decoder="used"` trains the 3,505,536 that have a say, as the other methods here do
-(`core.train_decoder`), and so do several classes, which the source does not have. Each step runs the encoder forward
-and backward. Not to be used where nothing of the task shows in the edges, or where features could be cached (`ptsam`,
-`decoder_only`).
+(`parts/trained_decoder.py`), and so do several classes, which the source does not have. Each step runs the encoder
+forward and backward. Not to be used where nothing of the task shows in the edges, or where features could be cached
+(`ptsam`, `decoder_only`).
 
 Source: Chen et al., "SAM Fails to Segment Anything? SAM-Adapter", ICCV Workshops 2023, arXiv 2304.09148, and its
 public code (SAM-Adapter-PyTorch 665145d), from which are factor 32, the mask of a quarter of the frequencies, F from
@@ -48,8 +48,9 @@ from samtune.bases import cell_centres
 from samtune.errors import ConfigError, MethodError
 from samtune.methods.parts.frequency import high_frequency
 from samtune.methods.parts.stem import Stem, is_scrambled, scrambled
+from samtune.methods.parts.trained_decoder import train_decoder
 from samtune.methods.parts.whole_decoder import WholeDecoder
-from samtune.methods.seam.core import check_free, drawn_on, train_decoder
+from samtune.methods.seam.adapt import check_free, drawn_on
 from samtune.methods.seam.recipes import SIDE_NOTE, SIDE_RECIPE, PaperRecipe, Recipe, Variant
 
 if TYPE_CHECKING:
@@ -109,7 +110,7 @@ class SAMAdapter:
             check_free("The mask decoder's places", decoder.classes, decoder.prompts)
             decoder.requires_grad_(True)
             sam.prompt_encoder.no_mask_embed.requires_grad_(not self.paper)
-            sam.head = PublishedDecoder(sam) if self.paper else WholeDecoder(sam)
+            sam.head = PublishedDecoder(sam) if self.paper else WholeDecoder()
         width, mixed = encoder.channels // self.factor, is_scrambled(self.stem, paper=self.paper)
         encoder.side = EdgePrompts(len(sam.blocks), encoder.channels, width, encoder.patch, scrambled_stem=mixed)
 
@@ -158,10 +159,10 @@ class EdgePrompts(nn.Module):
 
 
 class PublishedDecoder(nn.Module):
-    """The mask decoder with a random positional matrix and a random no-mask embedding; features -> (B, 1, h, w).
+    """A head that answers with the mask decoder, with a random positional matrix and a random no-mask embedding.
 
     Args:
-        sam: whose mask decoder is used; it stays where it is and keeps its keys.
+        sam: gives sizes and device.
     """
 
     matrix: Tensor
@@ -172,14 +173,13 @@ class PublishedDecoder(nn.Module):
         place = drawn_on(sam.device)
         self.register_buffer("matrix", torch.randn(own.positional_embedding.shape, device=place))
         self.no_mask = nn.Parameter(torch.randn(sam.decoder.channels, device=place))
-        self._decoder = (sam.decoder,)  # in a tuple, so that it is not registered a second time
 
-    def forward(self, features: Features) -> Tensor:
-        """See `Sam.decode`."""
+    def forward(self, features: Features, sam: Sam) -> Tensor:
+        """Logits (B, 1, h, w); see `bases.Head`."""
         embedding = features.embedding
         angles = 2 * torch.pi * ((2 * cell_centres(embedding) - 1) @ self.matrix)
         positions = torch.cat([angles.sin(), angles.cos()], dim=-1).permute(2, 0, 1)[None]
-        decoder = self._decoder[0]
+        decoder = sam.decoder
         indices = tuple(range(decoder.mask_tokens.num_embeddings))
         logits, quality = decoder.masks(embedding + self.no_mask[:, None, None], positions, None, indices)
         # All masks are computed and one is kept, as published; data-parallel training wants some gradient for each

@@ -18,7 +18,6 @@ paper's table says 4.42, without saying where its SSF stands.
 
 from __future__ import annotations
 
-import copy
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
@@ -26,7 +25,8 @@ import torch
 from torch import Tensor, nn
 
 from samtune.bases import ENCODER_ROLES, ROLES
-from samtune.methods.seam.core import drawn_on, train_decoder
+from samtune.methods.parts.trained_decoder import train_decoder
+from samtune.methods.seam.adapt import drawn_on
 from samtune.methods.seam.recipes import BASELINE_PAPER, PaperRecipe, Recipe
 
 if TYPE_CHECKING:
@@ -53,6 +53,10 @@ class SSFLinear(nn.Linear):
         super().__init__(base.in_features, base.out_features, base.bias is not None, device="meta")
         _take_over(self, base)
 
+    def plain(self) -> nn.Linear:
+        """Return a linear of the same sizes, without content."""
+        return nn.Linear(self.in_features, self.out_features, self.bias is not None, device="meta")
+
     def forward(self, tokens: Tensor) -> Tensor:
         """(..., in) -> (..., out)."""
         return _scale_and_shift(super().forward(tokens), self.gamma, self.beta)
@@ -74,19 +78,12 @@ class SSFConv2d(nn.Conv2d):
     beta: nn.Parameter | None
 
     def __init__(self, base: nn.Conv2d) -> None:
-        super().__init__(
-            base.in_channels,
-            base.out_channels,
-            base.kernel_size,  # type: ignore[arg-type]
-            base.stride,  # type: ignore[arg-type]
-            base.padding,  # type: ignore[arg-type]
-            base.dilation,  # type: ignore[arg-type]
-            base.groups,
-            base.bias is not None,
-            base.padding_mode,
-            device="meta",
-        )
+        super().__init__(**_sizes(base), device="meta")
         _take_over(self, base)
+
+    def plain(self) -> nn.Conv2d:
+        """Return a convolution of the same sizes, without content."""
+        return nn.Conv2d(**_sizes(self), device="meta")
 
     def forward(self, planes: Tensor) -> Tensor:
         """(B, C, H, W) -> (B, C', H', W')."""
@@ -112,7 +109,13 @@ class SSFLayerNorm(nn.LayerNorm):
     def __init__(self, base: nn.LayerNorm) -> None:
         super().__init__(base.normalized_shape, base.eps, device="meta")
         self.channels_first = getattr(base, "data_format", "channels_last") == "channels_first"
+        self.plain_class = type(base)
         _take_over(self, base)
+
+    def plain(self) -> nn.LayerNorm:
+        """Return a layer norm of the base's class and sizes, without content."""
+        order: Any = {"data_format": "channels_first"} if self.channels_first else {}
+        return self.plain_class(self.normalized_shape, eps=self.eps, device="meta", **order)
 
     def forward(self, tokens: Tensor) -> Tensor:
         """(..., C), or (B, C, H, W) with the channels first."""
@@ -139,13 +142,18 @@ def scaled(base: nn.Module) -> Scaled:
     return SSFLayerNorm(base)
 
 
+def _sizes(convolution: nn.Conv2d) -> dict[str, Any]:
+    """The arguments of a convolution of the same sizes."""
+    names = ("in_channels", "out_channels", "kernel_size", "stride", "padding", "dilation", "groups", "padding_mode")
+    return {name: getattr(convolution, name) for name in names} | {"bias": convolution.bias is not None}
+
+
 def _take_over(module: Any, base: Any) -> None:
     """Hold the base's own weight and bias, and add gamma and beta."""
     module.weight, module.bias = base.weight, base.bias
     like = {"device": base.weight.device}
     module.gamma = nn.Parameter(torch.ones(len(base.weight), **like))
     module.beta = None if base.bias is None else nn.Parameter(torch.zeros(len(base.weight), **like))
-    module.base = (base,)  # in a tuple, so that it is no submodule and has no keys
 
 
 def _scale_and_shift(tokens: Tensor, gamma: Tensor, beta: Tensor | None) -> Tensor:
@@ -155,14 +163,14 @@ def _scale_and_shift(tokens: Tensor, gamma: Tensor, beta: Tensor | None) -> Tens
 
 
 def _folded(module: Scaled) -> nn.Module:
-    """A copy of what the wrapper took over, with gamma and beta in its weight and bias."""
-    plain: Any = copy.deepcopy(module.base[0])  # type: ignore[index]
+    """A plain module of the base's class, with gamma and beta in its weight and bias."""
+    plain = module.plain()
     with torch.no_grad():
         gamma = module.gamma.reshape(-1, *[1] * (module.weight.ndim - 1))
         plain.weight = nn.Parameter(module.weight * gamma, requires_grad=False)
         if module.beta is not None and module.bias is not None:
             plain.bias = nn.Parameter(module.bias * module.gamma + module.beta, requires_grad=False)
-    return plain  # type: ignore[no-any-return]
+    return plain
 
 
 @dataclass(frozen=True)

@@ -114,7 +114,7 @@ class Sam(nn.Module):
             decoder h and w are four times the embedding's grid.
         """
         if self.head is not None:
-            return self.head(features)  # type: ignore[no-any-return]
+            return self.head(features, self)  # type: ignore[no-any-return]
         return self.decode_masks(features)
 
     def decode_masks(self, features: Features) -> Tensor:

@@ -42,9 +42,9 @@ from torch import Tensor, nn
 
 from samtune.bases import MaskHeads, masks_of
 from samtune.errors import ConfigError, MethodError
-from samtune.methods.parts.assignment import assign
 from samtune.methods.parts.shares import class_shares
-from samtune.methods.seam.core import MaskTokens, drawn_on, train_decoder
+from samtune.methods.parts.trained_decoder import MaskTokens, train_decoder
+from samtune.methods.seam.adapt import drawn_on
 
 if TYPE_CHECKING:
     from samtune.bases import FineImage, Sam
@@ -179,6 +179,8 @@ def matching_loss(classes: Tensor, masks: Tensor, labels: Tensor) -> Tensor:
     Returns:
         A scalar: cross-entropy over the queries, plus BCE and Dice over the matched masks.
     """
+    from scipy.optimize import linear_sum_assignment  # slow to import
+
     classes = classes.double() if classes.dtype == torch.float64 else classes.float()
     shares, counted = class_shares(labels, masks.shape[-2:], classes.shape[-1] - 1)
     with torch.autocast(classes.device.type, enabled=False):
@@ -190,7 +192,7 @@ def matching_loss(classes: Tensor, masks: Tensor, labels: Tensor) -> Tensor:
         losses = []
         for image, (cost, there) in enumerate(zip(costs, present, strict=True)):
             kinds = there.nonzero()[:, 0]
-            queries = torch.tensor(assign(cost[:, kinds].T.double().numpy()), dtype=torch.long)
+            queries = torch.from_numpy(linear_sum_assignment(cost[:, kinds].T.double().numpy())[1])
             kinds, queries = kinds.to(labels.device), queries.to(labels.device)
             losses.append(_image_loss(classes[image], flat[image], targets[image], weight[image], queries, kinds))
         return torch.stack(losses).mean()

@@ -1,14 +1,15 @@
-"""The mask decoder trained as a whole, with what has no say in the mask: `sam_adapter`, `full` and `scratch`.
+"""The mask decoder trained as a whole, with what has no effect on the mask: `sam_adapter`, `full` and `scratch`.
+
+    logits = decoder(features) + 0 * sum of the trained parameters without effect
 
 SAM's single mask without a prompt comes from mask token 0 and its hyper-network. The quality head, the other three
-hyper-networks and the embeddings of points, boxes and mask prompts are read by nobody. Where a source counts them as
+hyper-networks and the embeddings of points, boxes and mask prompts have no effect. Where a source counts them as
 trained, they are marked so here: they are saved, their gradient is zero, and at most weight decay moves them.
 """
 
 from __future__ import annotations
 
-import weakref
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
@@ -18,40 +19,11 @@ if TYPE_CHECKING:
     from samtune.types import Features
 
 
-class Owner:
-    """A model as one of its modules sees it: neither registered in it once more nor kept alive by it.
-
-    A cycle of references would hold the memory of a finished run until Python looks for garbage. Copied or pickled
-    with the model, it refers to the copy.
-    """
-
-    def __init__(self, sam: Sam) -> None:
-        self._sam = weakref.ref(sam)
-
-    def __call__(self) -> Sam:
-        """The model."""
-        sam = self._sam()
-        assert sam is not None, "a head is used without the model that it is part of"
-        return sam
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return type(self), (self(),)
-
-
 class WholeDecoder(nn.Module):
-    """The mask decoder as it stands; features -> logits (B, K, h, w).
+    """A head that answers with the mask decoder as it stands; it has no parameters of its own."""
 
-    Args:
-        sam: whose mask decoder is used; it stays where it is and keeps its keys.
-    """
-
-    def __init__(self, sam: Sam) -> None:
-        super().__init__()
-        self._owner = Owner(sam)
-
-    def forward(self, features: Features) -> Tensor:
-        """See `Sam.decode`."""
-        sam = self._owner()
+    def forward(self, features: Features, sam: Sam) -> Tensor:
+        """Logits (B, K, h, w); see `bases.Head`."""
         logits = sam.decode_masks(features)
         if torch.is_grad_enabled():
             # Data-parallel training waits for a gradient of each trained tensor: these get one of zero.

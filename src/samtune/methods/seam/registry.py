@@ -18,7 +18,7 @@ from samtune.methods.probe import LinearProbe
 from samtune.methods.ptsam import PTSAM
 from samtune.methods.ptsam_encoder import PTSAMEncoder
 from samtune.methods.sam_adapter import SAMAdapter
-from samtune.methods.seam.core import Method
+from samtune.methods.seam.protocol import Method
 from samtune.methods.ssf import SSF
 from samtune.methods.ts_sam import TSSAM
 from samtune.methods.vpt import VPT

@@ -45,7 +45,7 @@ from torch import Tensor, nn
 from samtune.errors import ConfigError, MethodError
 from samtune.methods.parts.frequency import high_frequency
 from samtune.methods.parts.stem import Stem, is_scrambled, scrambled
-from samtune.methods.seam.core import check_free
+from samtune.methods.seam.adapt import check_free
 from samtune.methods.seam.recipes import SIDE_NOTE, SIDE_RECIPE, PaperRecipe, Recipe, Variant
 from samtune.methods.ts_sam.modules import FusionDecoder, Refinement, SideAdapter
 
@@ -166,7 +166,7 @@ class FusionHead(nn.Module):
         super().__init__()
         self.decoder = decoder
 
-    def forward(self, features: Features) -> Tensor:
+    def forward(self, features: Features, sam: Sam) -> Tensor:
         """Logits (B, K, 4 H, 4 W) of features that this model's own encoder gave.
 
         Raises:

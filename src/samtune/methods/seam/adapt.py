@@ -1,107 +1,24 @@
-"""The seam: what a method is, and everything that is written once for all of them.
+"""What is written once for all methods: attach, what is trained, what was learned, fold, and losses of modules.
 
-A method is a frozen dataclass whose fields are its hyper-parameters; `attach` puts modules at the sites of a
-frozen `Sam`. What was learned is found by identity of tensors (trainable, plus what the base did not have),
-never by matching names.
+What was learned is found by identity of tensors (trainable, plus what the base did not have), never by matching names.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
 
 from samtune.errors import MethodError
 from samtune.losses import segmentation_loss
+from samtune.methods.seam.protocol import Ensembled, Foldable, Penalised, Supervised
 
 if TYPE_CHECKING:
-    from samtune.bases import MaskHeads, Sam
+    from samtune.bases import Sam
     from samtune.losses import LossKind
-    from samtune.methods.seam.recipes import Recipe
-
-
-class Method(Protocol):
-    """What each file of this folder offers; a frozen dataclass, its fields are its hyper-parameters."""
-
-    name: ClassVar[str]
-    """Registry key, word of the command line, word in every result file."""
-    source: ClassVar[str]
-    """The paper, and the reference code at a commit where there is one."""
-    starts_as_identity: ClassVar[bool]
-    """Whether, for one class, the adapted model equals the base before the first step."""
-    recipe: ClassVar[Recipe]
-    """The method's own defaults."""
-
-    def attach(self, sam: Sam, *, num_classes: int) -> None:
-        """Put modules at the sites of a frozen `sam` and mark what is to be trained.
-
-        Args:
-            sam: every parameter frozen.
-            num_classes: K, the background not counted.
-
-        Raises:
-            MethodError: a site is taken, or the model lacks what the method needs.
-        """
-        ...
-
-
-@runtime_checkable
-class Foldable(Protocol):
-    """A module that can become plain weights of the base."""
-
-    def folded(self) -> nn.Module:
-        """A plain module with the same output."""
-        ...
-
-
-@runtime_checkable
-class Penalised(Protocol):
-    """A module with a loss of its own, kept since its last forward pass."""
-
-    def penalty(self) -> Tensor:
-        """A scalar to add to the task's loss."""
-        ...
-
-
-@runtime_checkable
-class Supervised(Protocol):
-    """A module that brings its own loss against the labels, in place of the recipe's."""
-
-    def supervised_loss(self, labels: Tensor) -> Tensor:
-        """The loss of the last forward pass in training: a scalar, the mean over images.
-
-        Args:
-            labels: uint8 (B, H, W) of the same images: 0 background, 1..K, 255 counts nowhere.
-        """
-        ...
-
-
-@runtime_checkable
-class Ensembled(Protocol):
-    """A module whose members answer each for itself, and are trained each for itself."""
-
-    def member_logits(self) -> Tensor | None:
-        """Logits (M, B, K, h, w) of the last forward pass in training; None where there is but one member."""
-        ...
-
-
-@runtime_checkable
-class StartsFromData(Protocol):
-    """A method whose first values come from the training images."""
-
-    def start(self, sam: Sam, embedding: Tensor, labels: Tensor, *, seed: int) -> None:
-        """Set the trained tensors' first values.
-
-        Args:
-            sam: adapted by this method.
-            embedding: (N, C, H, W) features of the training images as the adapted encoder gives them; of many images
-                a sample, which are then the images numbered 0 .. N - 1 in `Features.items`.
-            labels: (N, h, w) uint8 label maps, h and w multiples of H and W; 255 counts nowhere.
-            seed: of whatever is drawn.
-        """
-        ...
+    from samtune.methods.seam.protocol import Method
 
 
 @dataclass(frozen=True)
@@ -298,47 +215,3 @@ def check_free(places: str, *standing: nn.Module | None) -> None:
     """
     if any(module is not None for module in standing):
         raise MethodError(f"{places} must be free, but a method stands there already.")
-
-
-MaskTokens = Literal["all", "own"]
-"""Which mask tokens the stream of a trained mask decoder has. "all": SAM's tokens 1 to 3 too, frozen and read by
-nobody, so that one class starts as SAM itself. "own": the method's alone, as in Conv-LoRA's released code; the first
-mask is then another than SAM's."""
-
-
-def train_decoder(
-    sam: Sam, num_classes: int, heads: MaskHeads | None = None, *, mask_tokens: MaskTokens = "all"
-) -> None:
-    """Mark the mask decoder for training: one mask token and one hyper-network per class, the rest shared.
-
-    Args:
-        sam: frozen.
-        num_classes: K.
-        heads: other mask tokens and what makes logits of them, in place of those per class.
-        mask_tokens: which tokens are in the stream.
-
-    Trained: the two-way transformer, the upscaling, the IoU token (which takes part in the attention), the
-    class tokens and their hyper-networks. Frozen: the IoU head and SAM's own mask tokens and hyper-networks,
-    whose outputs nobody uses. For K = 1 that is 3,505,536 parameters at SAM's sizes. Source: Conv-LoRA's
-    released code.
-
-    Raises:
-        MethodError: class heads stand there already.
-    """
-    from samtune.bases import ClassHeads
-
-    decoder = sam.decoder
-    check_free("The mask decoder's places", decoder.classes, decoder.prompts)
-    if heads is None:
-        heads = ClassHeads(num_classes, decoder.mask_tokens.weight[0], decoder.output_hypernetworks_mlps[0])
-    heads.alone = mask_tokens == "own"
-    decoder.classes = heads
-    for module in (
-        decoder.transformer,
-        decoder.upscale_conv1,
-        decoder.upscale_conv2,
-        decoder.upscale_layer_norm,
-        decoder.iou_token,
-        heads,
-    ):
-        module.requires_grad_(True)

@@ -1,0 +1,110 @@
+"""Learned prompt tokens of the mask decoder: made, attached, and set to prototypes of the training images' features.
+
+    prototype start of class k:  p_i = centre_i of the class's features + SAM's positive point embedding,  i <= 5 n / 8
+                                 p_i = centre_i of all other features + SAM's negative point embedding,    the rest
+
+Used by `ptsam`, `ptsam_encoder` and `decoder_only`. The centres are `prototypes.prototypes`.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from samtune.methods.parts.prototypes import prototypes
+from samtune.methods.parts.token_sets import TokenSets
+from samtune.methods.seam.adapt import check_free, drawn_on
+from samtune.types import IGNORE
+
+if TYPE_CHECKING:
+    from samtune.bases import Sam
+
+Init = Literal["prototype", "points", "sam_scale", "normal", "uniform"]
+"""First values of the tokens; see `ptsam.PTSAM`."""
+
+MEMBER_STEP = 1_000_003
+"""Between the seeds of two members, so that runs with neighbouring seeds share none."""
+
+
+def attach_tokens(sam: Sam, num_classes: int, num_tokens: int, init: Init, *, members: int = 1) -> None:
+    """Put learned prompt tokens into the mask decoder.
+
+    Raises:
+        MethodError: tokens or class heads stand there already.
+    """
+    decoder = sam.decoder
+    check_free("The mask decoder's places", decoder.classes, decoder.prompts)
+    decoder.prompts = new_tokens(sam, num_classes, num_tokens, init, members=members)
+
+
+def new_tokens(sam: Sam, num_classes: int, num_tokens: int, init: Init, *, members: int = 1) -> TokenSets:
+    """Prompt tokens with the first values that `init` names, on SAM's device."""
+    decoder = sam.decoder
+    prompts = TokenSets(num_classes, num_tokens, decoder.channels, members=members)
+    place = drawn_on(sam.device)
+    prompts = prompts.to(place)
+    with torch.no_grad():
+        for member in prompts.by_member():  # drawn one after the other: the first starts where a single one would
+            if init == "normal":
+                member.normal_(0.0, 0.02)
+            elif init == "uniform":
+                # VPT's sqrt(6 / (3 p^2 + d)) with the fan of a C -> C map: 0.0765 for C = 256 and p = 16.
+                bound = (6.0 / (3 * 16**2 + decoder.channels)) ** 0.5
+                member.uniform_(-bound, bound)
+            else:
+                points = _point_tokens(sam, num_classes, num_tokens)
+                if init == "sam_scale":
+                    noise = torch.randn(points.shape, device=place).to(sam.device)
+                    points = noise * points.square().mean().sqrt()
+                member.copy_(points)
+    return prompts.to(sam.device)
+
+
+def start_tokens(sam: Sam, embedding: Tensor, labels: Tensor, *, seed: int) -> None:
+    """Set each class's tokens to centres of its features (5 of 8) and of all others' (3 of 8).
+
+    SAM's positive or negative point embedding is added to each, as to a user's click; there is no position
+    in them. A cell has the label of its middle; a class without any cell keeps its first values. Members of an
+    ensemble differ by the seed of the clustering.
+    """
+    prompts = sam.decoder.prompts
+    assert isinstance(prompts, TokenSets)
+    grid_hw = embedding.shape[-2:]
+    labels = F.interpolate(labels[:, None].float(), size=grid_hw, mode="nearest-exact")[:, 0].to(torch.uint8)
+    with torch.no_grad():
+        for number, member in enumerate(prompts.by_member()):
+            for index, tokens in enumerate(member):
+                _start_class(sam, tokens, embedding, labels, index + 1, seed + MEMBER_STEP * number)
+
+
+def _start_class(sam: Sam, tokens: Tensor, embedding: Tensor, labels: Tensor, label: int, seed: int) -> None:
+    """Set one class's tokens (n, C), in place, from features and the cells' labels."""
+    positive, negative = _label_embeddings(sam)
+    num_foreground = (5 * len(tokens) + 7) // 8
+    for mask, kind, place in (
+        (labels == label, positive, slice(0, num_foreground)),
+        ((labels != label) & (labels != IGNORE), negative, slice(num_foreground, len(tokens))),
+    ):
+        vectors = embedding.permute(0, 2, 3, 1)[mask.to(embedding.device)].float()
+        wanted = len(tokens[place])
+        if wanted and len(vectors):
+            tokens[place] = prototypes(vectors, wanted, seed=seed) + kind
+
+
+def _label_embeddings(sam: Sam) -> tuple[Tensor, Tensor]:
+    """SAM's embeddings (C,) of a positive and of a negative point."""
+    points: Any = sam.prompt_encoder.point_embed
+    negative, positive = (points[i].weight[0] for i in (0, 1))
+    return positive, negative
+
+
+def _point_tokens(sam: Sam, num_classes: int, num_tokens: int) -> Tensor:
+    """(K, n, C) tokens like clicks at random places of the image, the first five of eight positive."""
+    positive, negative = _label_embeddings(sam)
+    places = torch.rand(num_classes, num_tokens, 2).to(sam.device)
+    is_positive = torch.arange(num_tokens, device=sam.device) < (5 * num_tokens + 7) // 8
+    label = torch.where(is_positive[:, None], positive, negative)
+    return sam.shared_image_embedding(places) + label  # type: ignore[no-any-return]

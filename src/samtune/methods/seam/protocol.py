@@ -1,0 +1,97 @@
+"""What a method is, and what the modules it attaches may offer.
+
+A method is a frozen dataclass whose fields are its hyper-parameters; `attach` puts modules at the sites of a frozen
+base. A module offers something by having the methods of one of the protocols below; nothing is registered.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar, Protocol, runtime_checkable
+
+from torch import Tensor, nn
+
+if TYPE_CHECKING:
+    from samtune.bases import Sam
+    from samtune.methods.seam.recipes import Recipe
+
+
+class Method(Protocol):
+    """What each file of this folder offers; a frozen dataclass, its fields are its hyper-parameters."""
+
+    name: ClassVar[str]
+    """Registry key, word of the command line, word in every result file."""
+    source: ClassVar[str]
+    """The paper, and the reference code at a commit where there is one."""
+    starts_as_identity: ClassVar[bool]
+    """Whether, for one class, the adapted model equals the base before the first step."""
+    recipe: ClassVar[Recipe]
+    """The method's own defaults."""
+
+    def attach(self, sam: Sam, *, num_classes: int) -> None:
+        """Put modules at the sites of a frozen `sam` and mark what is to be trained.
+
+        Args:
+            sam: every parameter frozen.
+            num_classes: K, the background not counted.
+
+        Raises:
+            MethodError: a site is taken, or the model lacks what the method needs.
+        """
+        ...
+
+
+@runtime_checkable
+class Foldable(Protocol):
+    """A module that can become plain weights of the base."""
+
+    def folded(self) -> nn.Module:
+        """A plain module with the same output."""
+        ...
+
+
+@runtime_checkable
+class Penalised(Protocol):
+    """A module with a loss of its own, kept since its last forward pass."""
+
+    def penalty(self) -> Tensor:
+        """A scalar to add to the task's loss."""
+        ...
+
+
+@runtime_checkable
+class Supervised(Protocol):
+    """A module that brings its own loss against the labels, in place of the recipe's."""
+
+    def supervised_loss(self, labels: Tensor) -> Tensor:
+        """The loss of the last forward pass in training: a scalar, the mean over images.
+
+        Args:
+            labels: uint8 (B, H, W) of the same images: 0 background, 1..K, 255 counts nowhere.
+        """
+        ...
+
+
+@runtime_checkable
+class Ensembled(Protocol):
+    """A module whose members answer each for itself, and are trained each for itself."""
+
+    def member_logits(self) -> Tensor | None:
+        """Logits (M, B, K, h, w) of the last forward pass in training; None where there is but one member."""
+        ...
+
+
+@runtime_checkable
+class StartsFromData(Protocol):
+    """A method whose first values come from the training images."""
+
+    def start(self, sam: Sam, embedding: Tensor, labels: Tensor, *, seed: int) -> None:
+        """Set the trained tensors' first values.
+
+        Args:
+            sam: adapted by this method.
+            embedding: (N, C, H, W) features of the training images as the adapted encoder gives them; of a sample of
+                them where there are many.
+            labels: (N, h, w) uint8 label maps, h and w multiples of H and W; 255 counts nowhere.
+            seed: of whatever is drawn.
+        """
+        ...
