@@ -367,9 +367,9 @@ def test_stands_alone_on_a_flat_sequence_with_a_class_token() -> None:
         assert torch.allclose(found[:, :1], plain, atol=1e-10)
         other = layer(torch.cat([ahead, tokens[:, :1].flatten(1, 2)], dim=1), grid=(1, 5))
         assert other.shape == (9, 6, 10)
-    with pytest.raises(ShapeError, match=r"\(9, 10, 6\) came with the grid \(2, 5\)"):
+    with pytest.raises(ShapeError, match=r"got \(9, 10, 6\) with the grid \(2, 5\)"):
         layer(tokens.flatten(1, 2))
-    with pytest.raises(ShapeError, match="told to from_linear"):
+    with pytest.raises(ShapeError, match="pass `grid` and `prefix` to from_linear"):
         layer_of()(tokens.flatten(1, 2))
 
 
@@ -390,11 +390,11 @@ def test_counts_on_metas_sizes(base: str, encoder: int) -> None:
 @pytest.mark.parametrize(
     ("fields", "told"),
     [
-        ({"rank": 0}, "conv_lora.rank must be 1 or more, but 0 came"),
-        ({"num_experts": 1}, "conv_lora.num_experts must be 2 or more"),
-        ({"balance": -1.0}, "conv_lora.balance must be 0 or more"),
+        ({"rank": 0}, "Expected `conv_lora.rank` >= 1, got 0"),
+        ({"num_experts": 1}, "`conv_lora.num_experts` >= 2"),
+        ({"balance": -1.0}, "`conv_lora.balance` >= 0"),
         ({"balance": float("nan")}, "`conv_lora.balance` to be a finite number, got nan"),
-        ({"paper": True, "balance": 0.0}, "the router would not learn"),
+        ({"paper": True, "balance": 0.0}, "the router does not learn"),
     ],
 )
 def test_refusals(fields: dict[str, Any], told: str) -> None:
@@ -403,7 +403,7 @@ def test_refusals(fields: dict[str, Any], told: str) -> None:
 
 
 def test_a_refusal_leaves_nothing_behind() -> None:
-    with pytest.raises(ConfigError, match="prefix must be 0 or more"):
+    with pytest.raises(ConfigError, match="`prefix` >= 0"):
         ConvLoRALinear.from_linear(nn.Linear(2, 2), prefix=-1)
     sam = tiny_sam()
     sam.blocks[1].put("qkv", nn.Identity())

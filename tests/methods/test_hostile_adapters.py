@@ -155,7 +155,7 @@ CONTENTS: list[tuple[bytes, str]] = [
     (b"\xff\xfe{\0}\0", "found UTF-16 or binary data"),
     (b'{"method": "\xff"}', "found byte 0xff at 12"),
     (b" " * (2**20 + 1), "Expected at most 1,048,576 bytes"),
-    (b'{"format_version": 1}', "missing are ['adapter_sha256'"),
+    (b'{"format_version": 1}', "missing ['adapter_sha256'"),
 ]
 
 

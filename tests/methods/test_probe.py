@@ -130,5 +130,5 @@ def test_as_a_method_it_is_the_fit(num_classes: int) -> None:
 def test_as_a_method_it_has_257_numbers() -> None:
     sam = adapt(build("facebook/sam-vit-base"), make_method("probe"))
     assert sum(parameter.numel() for parameter in trainable(sam).values()) == 257
-    with pytest.raises(ConfigError, match=r"probe.strength must be 0 or more, but -1.0"):
+    with pytest.raises(ConfigError, match=r"Expected `probe.strength` >= 0, got -1.0"):
         make_method("probe", strength=-1)

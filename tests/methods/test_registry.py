@@ -22,11 +22,11 @@ def test_defaults_round_trip_through_json_values() -> None:
     ("name", "values", "told"),
     [
         ("ptsm", {}, "did you mean 'ptsam'"),
-        ("zzzz", {}, r"must be one of ptsam, .*, but 'zzzz' came\.$"),
+        ("zzzz", {}, r"Expected a method of ptsam, .*, got 'zzzz'\.$"),
         ("lora", {"rnk": 2}, "did you mean 'rank'"),
         ("bitfit", {"rank": 2}, "none at all"),
         ("decoder_only", {"num_queries": 20}, "decoder_only.num_queries has no effect with class tokens"),
-        ("lora", {"head": "queries", "num_queries": 1}, "lora.num_queries must be 2 or more"),
+        ("lora", {"head": "queries", "num_queries": 1}, "Expected `lora.num_queries` >= 2"),
         ("lora", {"head": "queries", "decoder": False}, "no effect without the decoder"),
         ("conv_lora", {"head": "both"}, "one of class_tokens, queries"),
         ("lora", {"rank": "2"}, "Expected `lora.rank` to be a whole number, got '2'"),
@@ -38,7 +38,7 @@ def test_defaults_round_trip_through_json_values() -> None:
         ("lora", {"roles": [1]}, "Expected `lora.roles` to be a list with each item text, got .1."),
         ("ptsam", {"init": "zeros"}, "one of prototype, points, sam_scale, normal, uniform"),
         ("ptsam", {"num_tokens": 0}, "Expected `ptsam.num_tokens` >= 1, got 0"),
-        ("ptsam_encoder", {"encoder_tokens": 0}, "encoder_tokens must be 1 or more"),
+        ("ptsam_encoder", {"encoder_tokens": 0}, "`ptsam_encoder.encoder_tokens` >= 1"),
         ("ptsam_encoder", {"gate_start": -3.0}, "no effect without the gate"),
     ],
 )

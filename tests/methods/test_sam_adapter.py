@@ -150,7 +150,7 @@ def test_the_published_decoder_is_sams_with_a_positional_matrix_and_embedding_of
         features = plain.encode(pixels)
         head.matrix.copy_(plain.state_dict()["shared_image_embedding.positional_embedding"])
         head.no_mask.copy_(plain.prompt_encoder.no_mask_embed.weight[0])
-        torch.testing.assert_close(head(features), plain.decode(features), atol=1e-5, rtol=1e-5)
+        torch.testing.assert_close(head(features, plain), plain.decode(features), atol=1e-5, rtol=1e-5)
 
 
 def test_the_whole_decoder_is_trained_as_published_and_what_is_used_on_request() -> None:
@@ -179,15 +179,15 @@ def test_the_whole_decoder_starts_as_sams_own_and_what_is_silent_gets_no_gradien
 
 
 def test_refusals_leave_nothing_behind() -> None:
-    with pytest.raises(ConfigError, match=r"sam_adapter.factor must be 1 or more, but 0 came"):
+    with pytest.raises(ConfigError, match=r"Expected `sam_adapter.factor` >= 1, got 0"):
         make_method("sam_adapter", factor=0)
-    with pytest.raises(ConfigError, match="trains the whole decoder, but decoder=used"):
+    with pytest.raises(ConfigError, match="to be whole with paper=true, got used"):
         make_method("sam_adapter", paper=True, decoder="used")
     sam = tiny_sam()
     keys = set(sam.state_dict())
-    with pytest.raises(MethodError, match="at most the encoder's 32 channels, but 33"):
+    with pytest.raises(MethodError, match="<= the encoder's 32 channels, got 33"):
         adapt(sam, make_method("sam_adapter", factor=33))
-    with pytest.raises(MethodError, match="one mask, but 2 classes"):
+    with pytest.raises(MethodError, match=r"Expected 1 class .* got 2"):
         adapt(sam, make_method("sam_adapter", paper=True), num_classes=2)
     assert set(sam.state_dict()) == keys
     assert not trainable(sam)

@@ -141,12 +141,12 @@ def test_first_values_are_uniform_within_vpts_bound() -> None:
 
 
 def test_refusals_leave_nothing_behind() -> None:
-    with pytest.raises(ConfigError, match="num_tokens must be 1 or more, but 0 came"):
+    with pytest.raises(ConfigError, match=r"`vpt\.num_tokens` >= 1, got 0"):
         make_method("vpt", num_tokens=0)
     for deep in (True, False):
         sam = tiny_sam()
         sam.vision_encoder.prompts = EncoderPrompts(2, 32, None)
         keys = set(sam.state_dict())
-        with pytest.raises(MethodError, match="prompts must be free"):
+        with pytest.raises(MethodError, match=r"Expected nothing at .*prompts"):
             adapt(sam, make_method("vpt", deep=deep))
         assert set(sam.state_dict()) == keys

@@ -1,6 +1,6 @@
-"""What is known of a specialist beside its tensors: `adapter_config.json`, and the model card for people.
+"""Record of a specialist beside its tensors: `adapter_config.json`, and the model card for people.
 
-Two files of the specialist's folder. Reading is strict, for the folder may come from anybody: an unknown or a missing
+Two files of the specialist's folder. Reading is strict, since a folder may come from anywhere: an unknown or a missing
 key, another format version, and any value outside its type and range are refused before a model is built.
 """
 
@@ -38,7 +38,7 @@ RANGES = {"side": (1, MAX_SIDE), "threshold": (0, 1), "num_images": (0, 2**53)}
 
 @dataclass(frozen=True)
 class AdapterCard:
-    """Everything a specialist must know of itself to be loaded and trusted.
+    """Everything that loading a specialist needs and checks, beside its tensors.
 
     Attributes:
         method: key of the method.
@@ -94,7 +94,7 @@ class AdapterCard:
 
 
 LATER_KEYS = frozenset({"recipe", "square", "tta", "mask_values", "mask_colours"})
-"""Keys that are younger than format version 1; a card without them has their defaults."""
+"""Keys added after format version 1; a card without them has their defaults."""
 
 
 def write_card(out: OutputFolder, card: AdapterCard, num_parameters: int) -> None:
@@ -114,8 +114,8 @@ def read_card(folder: Path) -> AdapterCard:
     where = one_line(str(file))
     if not file.exists():
         raise WeightsError(
-            f"Expected a run folder, or its specialist/ folder with {CONFIG_FILE}, but there is none in "
-            f"{one_line(str(folder))}; check the path, or train first."
+            f"No {CONFIG_FILE} in {one_line(str(folder))}; expected a run folder or its specialist/ folder; check the "
+            "path, or train first."
         )
     values = read_json(file, WeightsError, limit=MAX_CONFIG_BYTES)
     version = values.get("format_version")
@@ -128,7 +128,7 @@ def read_card(folder: Path) -> AdapterCard:
     missing, extra = sorted(known - LATER_KEYS - set(values)), sorted(set(values) - known)
     if missing or extra:
         raise WeightsError(
-            f"Expected exactly the format's keys in {where}, but missing are {missing} and unknown are {shown(extra)}."
+            f"Expected exactly the format's keys in {where}, got missing {missing} and unknown {shown(extra)}."
         )
     if isinstance(values["metrics"], dict):  # a score that is not defined is written as NaN
         values["metrics"] = {key: score for key, score in values["metrics"].items() if score == score}
@@ -165,12 +165,12 @@ def _out_of_range(values: dict[str, Any]) -> list[str]:
 
 def _mask_value_problems(values: dict[str, Any]) -> list[str]:
     """A clause if the table of mask values is not one different number for the background and for each class."""
-    found, top = values.get("mask_values", ()), MAX_COLOUR if values.get("mask_colours") else MAX_VALUE
-    if not found:
+    numbers, top = values.get("mask_values", ()), MAX_COLOUR if values.get("mask_colours") else MAX_VALUE
+    if not numbers:
         return []
     num = len(values["class_names"]) + 1
-    if len(found) != num or len(set(found)) != num or not all(0 <= value <= top for value in found):
-        return [f"Expected {num} different `mask_values` in 0..{top}, the background's first, got {shown(found)}"]
+    if len(numbers) != num or len(set(numbers)) != num or not all(0 <= value <= top for value in numbers):
+        return [f"Expected {num} different `mask_values` in 0..{top}, the background's first, got {shown(numbers)}"]
     return []
 
 

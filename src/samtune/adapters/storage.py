@@ -51,11 +51,9 @@ def card_of(sam: Sam, class_names: tuple[str, ...]) -> AdapterCard:
 
     record = adaptation(sam)
     if record is None:
-        raise MethodError("A specialist needs an adapted model, but no method is attached; call adapt first.")
+        raise MethodError("Expected an adapted model, got one without a method; call adapt first.")
     if len(class_names) != record.num_classes:
-        raise MethodError(
-            f"There must be one name per class ({record.num_classes}), but {len(class_names)} came: {class_names}."
-        )
+        raise MethodError(f"Expected {record.num_classes} class names, got {len(class_names)}: {class_names}.")
     return AdapterCard(
         method=record.method.name,
         fields=method_fields(record.method),
@@ -155,15 +153,14 @@ def load_specialist(path: str | Path, base: str | Path | Sam | None = None) -> t
     sam = base if isinstance(base, Sam) else load_base_of(card, base, folder)
     if sam.base_sha256 != card.base_sha256:
         raise WeightsError(
-            f"{folder} was trained on the base {card.base} (weights sha256 {card.base_sha256[:16]}), but "
-            f"{sam.base_name} "
-            f"({sam.base_sha256[:16]}) was loaded; pass the base it was trained on with --base."
+            f"{folder} was trained on the base {card.base} (weights sha256 {card.base_sha256[:16]}), got "
+            f"{sam.base_name} ({sam.base_sha256[:16]}); pass the base it was trained on with --base."
         )
     if sam.spec.side != card.side:
-        raise WeightsError(f"{folder} was trained at {card.side} pixels, but the base was loaded at {sam.spec.side}.")
+        raise WeightsError(f"{folder} was trained at {card.side} pixels, got a base loaded at {sam.spec.side}.")
     if (sam.spec.pixel_mean, sam.spec.pixel_std) != (card.pixel_mean, card.pixel_std):
         raise WeightsError(
-            f"{folder} was trained with pixel_mean {card.pixel_mean} and pixel_std {card.pixel_std}, but the base has "
+            f"{folder} was trained with pixel_mean {card.pixel_mean} and pixel_std {card.pixel_std}, got a base with "
             f"{sam.spec.pixel_mean} and {sam.spec.pixel_std}; copy the folder again."
         )
     method = _check_fit(sam, card, headers, folder)
@@ -201,17 +198,16 @@ def load_base_of(card: AdapterCard, base: str | Path | None, folder: Path) -> Sa
 def _check_tensor_file(file: Path, card: AdapterCard) -> dict[str, TensorHeader]:
     """The headers of a specialist's tensors, once the file is the one that its card names."""
     if not file.exists():
-        raise WeightsError(f"A specialist must hold {TENSOR_FILE}, but there is none in {file.parent}; copy it again.")
+        raise WeightsError(f"No {TENSOR_FILE} in {file.parent}; copy the specialist again.")
     size = check_regular(file, WeightsError)
     if size > MAX_TENSOR_BYTES:
-        raise WeightsError(f"Expected at most {MAX_TENSOR_BYTES:,} bytes in {file}, found {size:,}; copy it again.")
+        raise WeightsError(f"Expected at most {MAX_TENSOR_BYTES:,} bytes in {file}, got {size:,}; copy it again.")
     with file.open("rb") as stream:
         sha256 = hashlib.file_digest(stream, "sha256").hexdigest()
     if sha256 != card.adapter_sha256:
         raise WeightsError(
-            f"{file} must have the sha256 {card.adapter_sha256[:16]} that the config names, but it has "
-            f"{sha256[:16]}; "
-            "the file is damaged or belongs to another run, copy the whole folder again."
+            f"Expected the sha256 {card.adapter_sha256[:16]} of {file} that the config names, got {sha256[:16]}; the "
+            "file is damaged or belongs to another run, copy the whole folder again."
         )
     return read_headers(file, WeightsError)
 
@@ -271,18 +267,15 @@ def _check_headers(expected: dict[str, Tensor], headers: dict[str, TensorHeader]
     missing, extra = sorted(set(expected) - set(headers)), sorted(set(headers) - set(expected))
     if missing or extra:
         raise WeightsError(
-            f"{where} must hold exactly the {len(expected)} tensors its method learns, but {len(headers)} "
-            f"came: "
+            f"Expected exactly the {len(expected)} tensors its method learns in {where}, got {len(headers)}: "
             f"missing {missing[:3] or 'none'}, unknown {shown(extra[:3]) if extra else 'none'}; the folder is damaged, "
             f"copy it again."
         )
     for key, tensor in expected.items():
         if tuple(tensor.shape) != headers[key].shape:
             raise WeightsError(
-                f"{where}: {key} must have the shape {tuple(tensor.shape)} for the classes and fields that "
-                f"the config "
-                f"names, but the file holds {headers[key].shape}; config and tensors do not belong "
-                f"together."
+                f"Expected {key} in {where} to have the shape {tuple(tensor.shape)} of the config's classes and fields"
+                f", got {headers[key].shape}; config and tensors do not belong together."
             )
         dtype = str(tensor.dtype).removeprefix("torch.")
         if dtype != headers[key].dtype:

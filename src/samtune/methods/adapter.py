@@ -75,12 +75,12 @@ class Adapter:
 
     def __post_init__(self) -> None:
         if self.bottleneck < 1:
-            raise ConfigError(f"adapter.bottleneck must be 1 or more, but {self.bottleneck} came.")
+            raise ConfigError(f"Expected `adapter.bottleneck` >= 1, got {self.bottleneck}.")
 
     def attach(self, sam: Sam, *, num_classes: int) -> None:
         """See `Method.attach`."""
-        standing = [place for block in sam.blocks for place in (block.after_attn, block.after_mlp)]
-        check_free("The places after attention and MLP", *standing)
+        present = [module for block in sam.blocks for module in (block.after_attn, block.after_mlp)]
+        check_free("the sites after attention and MLP", *present)
         train_decoder(sam, num_classes)
         channels = sam.vision_encoder.channels
         for block in sam.blocks:

@@ -13,9 +13,9 @@ Cost: per block R * (C + 3C) + M (9 R^2 + R) + 2 R M (rank 3, 8 experts: 16,080 
 and the router), plus 3,505,536 of the decoder. Every step runs the encoder forward and backward. The update depends on
 the input and is not linear in it, so it never folds into plain weights. Not to be used where `lora` does as well: the
 paper's gains over it are 0.2 to 1.1 points.
-Balance: experts that nobody chooses learn nothing, so each layer adds 0.01 (CV^2(importance) + CV^2(load)) to the loss
-(`ConvLoRALinear.penalty`). It is over the grids of one forward pass, and so, unlike the other losses, no mean of its
-images': it changes with gradient accumulation, and with one image the importance term of a global block is constant.
+Balance: experts that are never chosen learn nothing, so each layer adds 0.01 (CV^2(importance) + CV^2(load)) to the
+loss (`ConvLoRALinear.penalty`). It is over the grids of one forward pass, and so, unlike the other losses, no mean of
+its images': it changes with gradient accumulation, and with one image the importance term of a global block is constant.
 Where it routes: the layer decides once for each grid it is handed. In SAM that is each window of a windowed block, the
 zero-padded windows at the border included, and each image in a global block.
 
@@ -31,7 +31,7 @@ f34ebb4f (`models/adaptation_layers.py`). Where they differ the code is followed
 Changed on purpose: (1) in the code the router learns from the balance loss alone, since a softmax over the one kept
 logit is the constant 1. Here the expert's output is multiplied by 1 + (P(e) - stop(P(e))), P(e) the softmax over all
 logits (the noisy ones in training). Its value is 1, so that both modes compute the same function and share weights; its
-gradient tells the router whether the chosen expert should have spoken louder, as in a Switch layer. That is our own
+gradient scales the chosen expert's share up or down, as in a Switch layer. That is our own
 inference, untested by the paper; `paper=True` leaves it out. (2) The layer returns one tensor, and the balance loss
 stays on the module; it is 0 in evaluation. (3) Results are combined by look-up, where the code takes the logarithm of
 a sum of exponentials, which overflows. (4) The mask decoder keeps SAM's unused mask tokens in its stream, so that it
@@ -76,8 +76,8 @@ class ConvLoRA:
         paper: leave the router without a gradient from the task, as the authors' code does.
         head: what the decoder answers with: one mask token per class, or mask queries; see `heads`.
         num_queries: Q, with queries; more than the number of classes.
-        mask_tokens: whether SAM's mask tokens 1 to 3, which nobody reads, stay in the mask decoder's stream ("all") or
-            leave it ("own"), as in the public code; see `trained_decoder.MaskTokens`.
+        mask_tokens: whether SAM's mask tokens 1 to 3, whose outputs have no effect, stay in the mask decoder's stream
+            ("all") or leave it ("own"), as in the public code; see `trained_decoder.MaskTokens`.
     """
 
     rank: int = 3
@@ -98,7 +98,7 @@ class ConvLoRA:
         _check_numbers("conv_lora.", self.rank, self.num_experts, self.balance)
         if self.paper and self.balance == 0:
             raise ConfigError(
-                "conv_lora.balance must be above 0 with paper=true, but 0 came: the router would not learn."
+                "Expected `conv_lora.balance` > 0 with paper=true, got 0; without it the router does not learn."
             )
         check_head("conv_lora", self.head, self.num_queries)
 
@@ -195,7 +195,7 @@ class ConvLoRALinear(nn.Linear):
         """
         _check_numbers("", rank, num_experts, balance)
         if prefix < 0:
-            raise ConfigError(f"prefix must be 0 or more, but {prefix} came.")
+            raise ConfigError(f"Expected `prefix` >= 0, got {prefix}.")
         layer = cls(linear.in_features, linear.out_features, linear.bias is not None, rank, num_experts)
         layer.weight, layer.bias = linear.weight.requires_grad_(False), linear.bias
         if layer.bias is not None:
@@ -248,8 +248,8 @@ class ConvLoRALinear(nn.Linear):
         shape = tuple(tokens.shape)
         if grid is None or len(shape) != 3 or shape[1] != self.prefix + grid[0] * grid[1]:
             raise ShapeError(
-                "Conv-LoRA's tokens must be (N, H, W, C), or (N, P + H * W, C) with the grid (H, W) and the "
-                f"{self.prefix} tokens P ahead of it told to from_linear, but {shape} came with the grid {grid}."
+                f"Expected tokens (N, H, W, C), or (N, {self.prefix} + H * W, C) with the grid (H, W), got {shape} "
+                f"with the grid {grid}; pass `grid` and `prefix` to from_linear."
             )
         return grid
 
@@ -337,8 +337,8 @@ def _squared_variation(values: Tensor) -> Tensor:
 
 def _check_numbers(where: str, rank: int, num_experts: int, balance: float) -> None:
     if rank < 1:
-        raise ConfigError(f"{where}rank must be 1 or more, but {rank} came.")
+        raise ConfigError(f"Expected `{where}rank` >= 1, got {rank}.")
     if num_experts < 2:
-        raise ConfigError(f"{where}num_experts must be 2 or more, but {num_experts} came; lora has none.")
+        raise ConfigError(f"Expected `{where}num_experts` >= 2, got {num_experts}; lora has none.")
     if not (balance >= 0 and math.isfinite(balance)):
-        raise ConfigError(f"{where}balance must be 0 or more, but {balance} came.")
+        raise ConfigError(f"Expected `{where}balance` >= 0, got {balance}.")

@@ -42,10 +42,10 @@ class DecoderOnly:
     Attributes:
         head: what the decoder answers with: one mask token per class, or mask queries; see `heads`.
         num_queries: Q, with queries; more than the number of classes.
-        mask_tokens: whether SAM's mask tokens 1 to 3, which nobody reads, stay in the mask decoder's stream ("all") or
-            leave it ("own"), as in the public code; see `trained_decoder.MaskTokens`.
-        prompts: "prototype" stands fixed prompt tokens into the decoder, centres of the training images' features;
-            "none" stands none, as published.
+        mask_tokens: whether SAM's mask tokens 1 to 3, whose outputs have no effect, stay in the mask decoder's stream
+            ("all") or leave it ("own"), as in the public code; see `trained_decoder.MaskTokens`.
+        prompts: "prototype" gives the decoder fixed prompt tokens, centres of the training images' features; "none"
+            gives it none, as published.
     """
 
     head: Head = "class_tokens"

@@ -6,7 +6,7 @@
 
 Cost: all of SAM: the encoder's 89,670,912 (ViT-B), 308,278,272 (ViT-L) or 637,026,048 (ViT-H), the mask decoder's
 4,058,340 and the prompt encoder's 6,220; together 93,735,472, 312,342,832 and 641,090,608, the 641.09 million of the
-published tables. Of these 558,000 are read by nobody without a user's prompts (the IoU head, three hyper-networks, the
+published tables. Of these 558,000 have no effect without a user's prompts (the IoU head, three hyper-networks, the
 embeddings of points, boxes and mask prompts): they are counted and saved, but stay as they are but for weight decay.
 Only the matrix of the positional encoding is left out: it is a random draw that SAM itself never trained. For K > 1
 classes there are K tokens and hyper-networks more (139,808 + 256 each at SAM's sizes), and SAM's own four
@@ -80,10 +80,10 @@ def train_everything(sam: Sam, num_classes: int) -> None:
     """Mark every tensor of SAM for training, but for the positional matrix, with class heads for several classes.
 
     Raises:
-        MethodError: class heads, prompts or a head stand there already.
+        MethodError: class heads, prompts or a head are there already.
     """
     decoder = sam.decoder
-    check_free("The mask decoder's places and that of the head", decoder.classes, decoder.prompts, sam.head)
+    check_free("the mask decoder and the head", decoder.classes, decoder.prompts, sam.head)
     for part in (sam.vision_encoder, decoder, sam.prompt_encoder):
         part.requires_grad_(True)
     sam.shared_image_embedding.requires_grad_(False)  # the prompt encoder's too: it is one module
@@ -94,7 +94,7 @@ def train_everything(sam: Sam, num_classes: int) -> None:
 
 
 def first_values(module: nn.Module, key: str, parameter: Tensor) -> Tensor:
-    """Random values in a parameter's place, of its shape and on its device; see the head of this file.
+    """Draw first values of a parameter, of its shape and on its device; see the head of this file.
 
     Args:
         module: that holds it.

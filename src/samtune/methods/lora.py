@@ -5,8 +5,8 @@
     x --+--> W0, b0 (frozen) --------------+--> y
         '--> A (R x in) --> B (out x R) ---'   * alpha / R
 
-Cost: R * (in + out) per linear (rank 3 on the fused qkv of ViT-H: 491,520; `samtune methods` tells it for
-any base, plus 3,505,536 of the decoder. Every step runs the encoder forward and backward. After training it
+Cost: R * (in + out) per linear (rank 3 on the fused qkv of ViT-H: 491,520; `samtune methods` counts it for
+any base), plus 3,505,536 of the decoder. Every step runs the encoder forward and backward. After training it
 folds into plain weights. Not to be used when features could be cached instead: `ptsam` and `decoder_only`
 train in a fraction of the time.
 Source: Hu et al., "LoRA", ICLR 2022; placed as in Zhong et al., "Convolution Meets LoRA", ICLR 2024, and its
@@ -45,8 +45,8 @@ class LoRA:
         decoder: train the mask decoder too, as the paper does; without it the update alone is trained.
         head: what the decoder answers with: one mask token per class, or mask queries; see `heads`.
         num_queries: Q, with queries; more than the number of classes.
-        mask_tokens: whether SAM's mask tokens 1 to 3, which nobody reads, stay in the mask decoder's stream ("all") or
-            leave it ("own"), as in the public code; see `trained_decoder.MaskTokens`.
+        mask_tokens: whether SAM's mask tokens 1 to 3, whose outputs have no effect, stay in the mask decoder's stream
+            ("all") or leave it ("own"), as in the public code; see `trained_decoder.MaskTokens`.
     """
 
     rank: int = 3
@@ -64,11 +64,11 @@ class LoRA:
 
     def __post_init__(self) -> None:
         if self.rank < 1:
-            raise ConfigError(f"lora.rank must be 1 or more, but {self.rank} came.")
+            raise ConfigError(f"Expected `lora.rank` >= 1, got {self.rank}.")
         if not self.roles:
-            raise ConfigError("lora.roles must name at least one linear, but it is empty; the default is qkv.")
+            raise ConfigError("Expected at least one role in `lora.roles`, got none; the default is qkv.")
         if len(set(self.roles)) != len(self.roles):
-            raise ConfigError(f"lora.roles must name each linear once, but {', '.join(self.roles)} came.")
+            raise ConfigError(f"Expected each role once in `lora.roles`, got {', '.join(self.roles)}.")
         check_head("lora", self.head, self.num_queries)
         if self.head != "class_tokens" and not self.decoder:
             raise ConfigError(f"lora.head={self.head} has no effect without the decoder; keep decoder=true.")
@@ -83,26 +83,24 @@ class LoRA:
     def attach(self, sam: Sam, *, num_classes: int) -> None:
         """See `Method.attach`; raises `MethodError` for a role that is not a linear of a block."""
         if num_classes != 1 and not self.decoder:
-            raise MethodError(
-                f"lora without the decoder gives SAM's one mask, but {num_classes} classes came; keep decoder=true."
-            )
-        places = [(block, role) for block in sam.blocks for role in self.roles]
-        linears = [_free_linear(block, role) for block, role in places]
+            raise MethodError(f"Expected 1 class for lora with decoder=false, got {num_classes}; keep decoder=true.")
+        sites = [(block, role) for block in sam.blocks for role in self.roles]
+        linears = [_free_linear(block, role) for block, role in sites]
         if self.decoder:
             train_decoder_with(sam, num_classes, self.head, self.num_queries, self.mask_tokens)
-        for (block, role), linear in zip(places, linears, strict=True):
+        for (block, role), linear in zip(sites, linears, strict=True):
             block.put(role, LoRALinear(linear, self.rank, self.alpha))
 
 
 def _free_linear(block: Block, role: str) -> nn.Linear:
-    """The linear at a role; refuses another module, and one of another method."""
-    standing = block.free_at(role)
-    if not isinstance(standing, nn.Linear):
+    """Return the base's linear at a role; refuse another module, and one of another method."""
+    module = block.free_at(role)
+    if not isinstance(module, nn.Linear):
         linears = [r for r in ROLES if isinstance(block.at(r), nn.Linear)]
         raise MethodError(
-            f"lora.roles must name linears ({', '.join(linears)}), but {role!r} is a {type(standing).__name__}."
+            f"Expected linears ({', '.join(linears)}) in `lora.roles`, got {role!r}, a {type(module).__name__}."
         )
-    return standing
+    return module
 
 
 class LoRALinear(nn.Linear):

@@ -63,14 +63,14 @@ class LST:
     def __post_init__(self) -> None:
         if self.width < 1 or self.num_heads < 1 or self.width % self.num_heads:
             raise ConfigError(
-                f"lst.width must be a multiple of lst.num_heads, both 1 or more, but {self.width} and "
-                f"{self.num_heads} came."
+                f"Expected `lst.width` to be a multiple of `lst.num_heads`, both >= 1, got {self.width} and "
+                f"{self.num_heads}."
             )
 
     def attach(self, sam: Sam, *, num_classes: int) -> None:
         """See `Method.attach`."""
         encoder = sam.vision_encoder
-        check_free("The place beside the encoder", encoder.side)
+        check_free("the encoder's side", encoder.side)
         train_decoder(sam, num_classes)
         windows = [block.window_size for block in sam.blocks]
         encoder.side = Ladder(windows, encoder.channels, self.width, self.num_heads, sam.decoder.channels)
@@ -101,7 +101,7 @@ class Ladder(nn.Module):
         """Nothing to look at yet; see `Side.begin`."""
 
     def forward(self, index: int, tokens: Tensor, state: Tensor | None, call: Call) -> tuple[Tensor, Tensor | None]:
-        """The stream as it came, and s_i (B, H, W, w) after block i; see `Side`."""
+        """Return the stream unchanged, and s_i (B, H, W, w) after block i; see `Side`."""
         if index == -1:
             return tokens, None
         seen: Tensor = self.down[index](tokens)

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from samtune.bases import Sam
 
 STRENGTH = 1e-3
-"""Weight of the squared norm of the standardised weights, where nothing else is said."""
+"""Weight of the squared norm of the standardised weights, by default."""
 
 
 @dataclass(frozen=True)
@@ -59,11 +59,11 @@ class LinearProbe:
 
     def __post_init__(self) -> None:
         if not self.strength >= 0:
-            raise ConfigError(f"probe.strength must be 0 or more, but {self.strength} came.")
+            raise ConfigError(f"Expected `probe.strength` >= 0, got {self.strength}.")
 
     def attach(self, sam: Sam, *, num_classes: int) -> None:
         """See `Method.attach`."""
-        check_free("The head's place", sam.head)
+        check_free("the head", sam.head)
         sam.head = LinearHead(num_classes, sam.decoder.channels)
 
     def start(self, sam: Sam, embedding: Tensor, labels: Tensor, *, seed: int) -> None:
@@ -193,10 +193,10 @@ def _best_threshold(probe: Probe, embedding: Tensor, share: Tensor, counted: Ten
     best, best_iou = 0.0, -1.0
     for probability in torch.arange(0.05, 0.96, 0.05).tolist():
         threshold = float(torch.tensor(probability).logit())
-        chosen = (logits > threshold) * counted
+        predicted = (logits > threshold) * counted
         truth = share * counted
-        overlap = (chosen * share).sum((1, 2))
-        union = chosen.sum((1, 2)) + truth.sum((1, 2)) - overlap
+        overlap = (predicted * share).sum((1, 2))
+        union = predicted.sum((1, 2)) + truth.sum((1, 2)) - overlap
         iou = torch.where(union > 0, overlap / union.clamp_min(1e-9), 1.0).mean().item()
         if iou > best_iou:
             best, best_iou = threshold, iou

@@ -1,4 +1,4 @@
-"""PTSAM, decoder prompts: learned tokens stand where a user's prompts would.
+"""PTSAM, decoder prompts: learned tokens take the place of a user's prompts.
 
     tokens into the mask decoder = [IoU | 4 mask tokens | p_1 .. p_n]
     p in R^(K x n x C), the only trained numbers

@@ -61,13 +61,13 @@ class PTSAMEncoder:
     def __post_init__(self) -> None:
         for field in ("num_tokens", "encoder_tokens"):
             if getattr(self, field) < 1:
-                raise ConfigError(f"ptsam_encoder.{field} must be 1 or more, but {getattr(self, field)} came.")
+                raise ConfigError(f"Expected `ptsam_encoder.{field}` >= 1, got {getattr(self, field)}.")
         if self.gate_start != -5.0 and not self.gated:
             raise ConfigError("ptsam_encoder.gate_start has no effect without the gate; set gated=true as well.")
 
     def attach(self, sam: Sam, *, num_classes: int) -> None:
         """See `Method.attach`."""
-        check_free("The encoder blocks' prompts", *(block.prompts for block in sam.blocks))
+        check_free("the encoder blocks' prompts", *(block.prompts for block in sam.blocks))
         attach_tokens(sam, num_classes, self.num_tokens, self.init)
         gate = self.gate_start if self.gated else None
         for block in sam.blocks:

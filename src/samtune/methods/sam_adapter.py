@@ -1,4 +1,4 @@
-"""SAM-Adapter: each encoder block is told of the image's edges and of its patches, and the mask decoder is trained.
+"""SAM-Adapter: the image's edges and patches as a prompt of each encoder block, and the mask decoder trained.
 
     F   = W_p P + b_p + Conv16(HF(I))                            P patch embedding, HF(I) high frequencies
     x  <- x + W_up gelu(W_i F + b_i) + b_up                      ahead of block i; W_up, b_up are shared
@@ -11,8 +11,8 @@
 Cost, with q = C / factor: (C q + q) + (768 q + q) + L (q^2 + q) + (q C + C); with factor 32 that is 63,312 on ViT-B,
 116,544 on ViT-L, 186,960 on ViT-H; with factor 16 on ViT-H 475,040. To it come, for one class, the whole mask
 decoder's 4,058,340 and the no-mask embedding's 256: 4,121,908, 4,175,140 and 4,245,556. Of these the IoU head and three
-hyper-networks, 552,036 numbers, are read by nobody: they are trained in name, as published, and stay as they are but
-for weight decay. `decoder="used"` trains the 3,505,536 that have a say, as the other methods here do
+hyper-networks, 552,036 numbers, have no effect on the mask: they count as trained, as published, and only weight decay
+moves them. `decoder="used"` trains the 3,505,536 that have a say, as the other methods here do
 (`parts/trained_decoder.py`), and so do several classes, which the source does not have. Each step runs the encoder
 forward and backward. Not to be used where nothing of the task shows in the edges, or where features could be cached
 (`ptsam`, `decoder_only`).
@@ -90,24 +90,24 @@ class SAMAdapter:
 
     def __post_init__(self) -> None:
         if self.factor < 1:
-            raise ConfigError(f"sam_adapter.factor must be 1 or more, but {self.factor} came.")
+            raise ConfigError(f"Expected `sam_adapter.factor` >= 1, got {self.factor}.")
         if self.paper and self.decoder != "whole":
-            raise ConfigError(f"sam_adapter with paper=true trains the whole decoder, but decoder={self.decoder} came.")
+            raise ConfigError(f"Expected `sam_adapter.decoder` to be whole with paper=true, got {self.decoder}.")
 
     def attach(self, sam: Sam, *, num_classes: int) -> None:
         """See `Method.attach`; raises `MethodError` for fewer channels than the factor, or classes with `paper`."""
         encoder, decoder = sam.vision_encoder, sam.decoder
-        check_free("The places beside the encoder and of the head", encoder.side, sam.head)
+        check_free("the encoder's side and the head", encoder.side, sam.head)
         if encoder.channels < self.factor:
             raise MethodError(
-                f"sam_adapter.factor must be at most the encoder's {encoder.channels} channels, but {self.factor} came."
+                f"Expected `sam_adapter.factor` <= the encoder's {encoder.channels} channels, got {self.factor}."
             )
         if self.paper and num_classes != 1:
-            raise MethodError(f"sam_adapter with paper=true gives one mask, but {num_classes} classes came.")
+            raise MethodError(f"Expected 1 class for sam_adapter with paper=true, got {num_classes}; set paper=false.")
         if self.decoder == "used" or num_classes > 1:
             train_decoder(sam, num_classes)
         else:
-            check_free("The mask decoder's places", decoder.classes, decoder.prompts)
+            check_free("the mask decoder", decoder.classes, decoder.prompts)
             decoder.requires_grad_(True)
             sam.prompt_encoder.no_mask_embed.requires_grad_(not self.paper)
             sam.head = PublishedDecoder(sam) if self.paper else WholeDecoder()
@@ -154,7 +154,7 @@ class EdgePrompts(nn.Module):
         return tokens + self.up(F.gelu(self.tune[index + 1](state))), state
 
     def end(self, embedding: Tensor, state: Tensor, call: Call) -> tuple[Tensor, None]:
-        """The embedding as it came; see `Side.end`."""
+        """Return the embedding unchanged; see `Side.end`."""
         return embedding, None
 
 

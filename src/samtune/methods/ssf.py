@@ -7,7 +7,7 @@
 Cost: 2 * (7 C + hidden units) per block (ViT-H: 28,160), 2 C of the patch embedding, 1,536 of the neck (ViT-H together:
 905,216), plus 3,505,536 of the decoder. Every training step runs the encoder forward and backward and keeps one more
 activation for each operation. After training gamma and beta go into the frozen weights and biases: plain SAM, no extra
-time. Not to be used where the features must be mixed anew: a channel is only made louder or moved.
+time. Not to be used where the features must be mixed anew: a channel is only scaled and shifted.
 Source: Lian, Zhou, Feng, Wang, "Scaling & Shifting Your Features", NeurIPS 2022, arXiv 2210.08823; as a baseline in
 Zhong et al., "Convolution Meets LoRA", ICLR 2024, whose code for it is not public. From SSF: the places in a block, the
 patch embedding, gamma ~ N(1, 0.02), beta ~ N(0, 0.02), so that the first step starts near SAM, not from it
@@ -199,10 +199,10 @@ class SSF:
     def attach(self, sam: Sam, *, num_classes: int) -> None:
         """See `Method.attach`."""
         encoder = sam.vision_encoder
-        places = [(block, role) for block in sam.blocks for role in ROLES] + [(encoder, role) for role in ENCODER_ROLES]
-        bases = [owner.free_at(role) for owner, role in places]
+        sites = [(block, role) for block in sam.blocks for role in ROLES] + [(encoder, role) for role in ENCODER_ROLES]
+        bases = [owner.free_at(role) for owner, role in sites]
         train_decoder(sam, num_classes)
-        for (owner, role), base in zip(places, bases, strict=True):
+        for (owner, role), base in zip(sites, bases, strict=True):
             module = scaled(base)
             for parameter in (module.gamma, module.beta):
                 if self.init == "normal" and parameter is not None:

@@ -62,12 +62,12 @@ class VPT:
 
     def __post_init__(self) -> None:
         if self.num_tokens < 1:
-            raise ConfigError(f"vpt.num_tokens must be 1 or more, but {self.num_tokens} came.")
+            raise ConfigError(f"Expected `vpt.num_tokens` >= 1, got {self.num_tokens}.")
 
     def attach(self, sam: Sam, *, num_classes: int) -> None:
         """See `Method.attach`."""
         encoder = sam.vision_encoder
-        check_free("The encoder's prompts", encoder.prompts, *(block.prompts for block in sam.blocks))
+        check_free("the encoder's prompts", encoder.prompts, *(block.prompts for block in sam.blocks))
         train_decoder(sam, num_classes)
         for owner in sam.blocks if self.deep else [encoder]:
             owner.prompts = uniform_prompts(self.num_tokens, encoder.channels, sam.spec.patch)

@@ -1,4 +1,4 @@
-"""What the trained mask decoder answers with: one mask token per class, or mask queries that are matched to classes.
+"""Heads of the trained mask decoder: one mask token per class, or mask queries that are matched to classes.
 
 class_tokens    logits_k = h_k(t_k) . fine                                  (`ClassHeads`, the default)
 queries         S_c = sum_q softmax(W t_q + b)_c * sigmoid(h(t_q) . fine)   c = 0 (background) .. K
@@ -8,8 +8,8 @@ queries         S_c = sum_q softmax(W t_q + b)_c * sigmoid(h(t_q) . fine)   c = 
                                          '--> W, b --> classes, or "no object" --+--> S_0 .. S_K --> logits
 
 In training each class that is in an image, the background included, is matched with a query of its own at the least
-total cost; the loss is cross-entropy of the queries' classes, and BCE and Dice of the matched masks. It takes the place
-of the recipe's loss, since a sum over queries teaches none of them what to stand for.
+total cost (`scipy.optimize.linear_sum_assignment`). The loss is cross-entropy of the queries' classes, and BCE and Dice
+of the matched masks; it replaces the recipe's loss, since a loss of the sum over queries would not tell them apart.
 
 Cost: Q * C + a hyper-network + (C + 1) (K + 2) in place of K tokens and hyper-networks (10 queries and 3 classes at
 SAM's sizes: 143,653 in place of 420,192). Not to be used for few classes: one token per class starts from SAM's own
@@ -52,7 +52,7 @@ if TYPE_CHECKING:
 Head = Literal["class_tokens", "queries"]
 
 NUM_QUERIES = 10
-"""Mask queries where nobody says how many."""
+"""Default number of mask queries."""
 
 COST_CLASS, COST_MASK, COST_DICE = 1.0, 5.0, 5.0
 NO_OBJECT_WEIGHT = 0.1
@@ -70,7 +70,7 @@ def check_head(method: str, head: Head, num_queries: int) -> None:
         ConfigError: see above.
     """
     if num_queries < 2:
-        raise ConfigError(f"{method}.num_queries must be 2 or more, but {num_queries} came.")
+        raise ConfigError(f"Expected `{method}.num_queries` >= 2, got {num_queries}.")
     if head == "class_tokens" and num_queries != NUM_QUERIES:
         raise ConfigError(f"{method}.num_queries has no effect with class tokens; set head=queries as well.")
 
@@ -95,8 +95,7 @@ def train_decoder_with(
         return
     if num_queries <= num_classes:
         raise MethodError(
-            f"There must be a query for each of the {num_classes} classes and the background, but {num_queries} came; "
-            f"set num_queries to {num_classes + 1} or more."
+            f"Expected `num_queries` >= {num_classes + 1}, one for each class and the background, got {num_queries}."
         )
     decoder = sam.decoder
     token, network = decoder.mask_tokens.weight[0], decoder.output_hypernetworks_mlps[0]
@@ -114,11 +113,11 @@ class QueryHeads(MaskHeads):
 
     def __init__(self, num_classes: int, num_queries: int, token: Tensor, hypernetwork: nn.Module) -> None:
         super().__init__()
-        place, copies = drawn_on(token.device), token.detach().expand(num_queries, -1)
-        noise = torch.randn(copies.shape, device=place).to(token.device)
+        device, copies = drawn_on(token.device), token.detach().expand(num_queries, -1)
+        noise = torch.randn(copies.shape, device=device).to(token.device)
         self.tokens = nn.Parameter(copies + START_NOISE * token.detach().std() * noise)
         self.hypernetwork = copy.deepcopy(hypernetwork)
-        self.classifier = nn.Linear(len(token), num_classes + 2, device=place)
+        self.classifier = nn.Linear(len(token), num_classes + 2, device=device)
         self._answers: tuple[Tensor, Tensor] | None = None
 
     def forward(self, tokens: Tensor, fine: FineImage) -> Tensor:
@@ -142,7 +141,7 @@ class QueryHeads(MaskHeads):
             MethodError: there was no forward pass in training.
         """
         if self._answers is None:
-            raise MethodError("The matching loss needs a forward pass in training mode first, but there was none.")
+            raise MethodError("Expected a forward pass in training mode before the matching loss, got none.")
         return matching_loss(*self._answers, labels)
 
     def __getstate__(self) -> dict[str, Any]:
@@ -199,7 +198,7 @@ def matching_loss(classes: Tensor, masks: Tensor, labels: Tensor) -> Tensor:
 
 
 def costs_of(classes: Tensor, masks: Tensor, targets: Tensor, weight: Tensor) -> Tensor:
-    """What it would cost to match each query with each kind, for one image.
+    """Return the cost of matching each query with each kind, for one image.
 
     Args:
         classes: (Q, K + 2) logits.
@@ -222,16 +221,16 @@ def costs_of(classes: Tensor, masks: Tensor, targets: Tensor, weight: Tensor) ->
 def _image_loss(
     classes: Tensor, masks: Tensor, targets: Tensor, weight: Tensor, queries: Tensor, kinds: Tensor
 ) -> Tensor:
-    """The loss of one image, given which query stands for which kind."""
+    """Return the loss of one image, given the query of each kind."""
     if len(kinds) == 0:
         return 0 * (classes.sum() + masks.sum())  # 0, but part of the graph, so that no parameter goes without
     no_object = classes.shape[-1] - 1
-    wanted = torch.full((len(classes),), no_object, device=classes.device).index_put((queries,), kinds)
+    target_kinds = torch.full((len(classes),), no_object, device=classes.device).index_put((queries,), kinds)
     importance = torch.ones(classes.shape[-1], device=classes.device, dtype=classes.dtype)
     importance[no_object] = NO_OBJECT_WEIGHT
-    total = F.cross_entropy(classes, wanted, weight=importance)
-    chosen, target = masks[queries], targets[kinds]
-    bce = (F.softplus(-chosen) * target + F.softplus(chosen) * (weight - target)).sum(1) / weight.sum()
-    filled = chosen.sigmoid() * weight
+    total = F.cross_entropy(classes, target_kinds, weight=importance)
+    matched, target = masks[queries], targets[kinds]
+    bce = (F.softplus(-matched) * target + F.softplus(matched) * (weight - target)).sum(1) / weight.sum()
+    filled = matched.sigmoid() * weight
     dice = 1 - (2 * (filled * target).sum(1) + 1) / (filled.sum(1) + target.sum(1) + 1)
     return total + bce.mean() + dice.mean()

@@ -33,19 +33,19 @@ def attach_tokens(sam: Sam, num_classes: int, num_tokens: int, init: Init, *, me
     """Put learned prompt tokens into the mask decoder.
 
     Raises:
-        MethodError: tokens or class heads stand there already.
+        MethodError: the decoder has tokens or class heads already.
     """
     decoder = sam.decoder
-    check_free("The mask decoder's places", decoder.classes, decoder.prompts)
+    check_free("the mask decoder", decoder.classes, decoder.prompts)
     decoder.prompts = new_tokens(sam, num_classes, num_tokens, init, members=members)
 
 
 def new_tokens(sam: Sam, num_classes: int, num_tokens: int, init: Init, *, members: int = 1) -> TokenSets:
-    """Prompt tokens with the first values that `init` names, on SAM's device."""
+    """Make prompt tokens with the first values that `init` names, on SAM's device."""
     decoder = sam.decoder
     prompts = TokenSets(num_classes, num_tokens, decoder.channels, members=members)
-    place = drawn_on(sam.device)
-    prompts = prompts.to(place)
+    drawn = drawn_on(sam.device)
+    prompts = prompts.to(drawn)
     with torch.no_grad():
         for member in prompts.by_member():  # drawn one after the other: the first starts where a single one would
             if init == "normal":
@@ -57,7 +57,7 @@ def new_tokens(sam: Sam, num_classes: int, num_tokens: int, init: Init, *, membe
             else:
                 points = _point_tokens(sam, num_classes, num_tokens)
                 if init == "sam_scale":
-                    noise = torch.randn(points.shape, device=place).to(sam.device)
+                    noise = torch.randn(points.shape, device=drawn).to(sam.device)
                     points = noise * points.square().mean().sqrt()
                 member.copy_(points)
     return prompts.to(sam.device)
@@ -84,27 +84,27 @@ def _start_class(sam: Sam, tokens: Tensor, embedding: Tensor, labels: Tensor, la
     """Set one class's tokens (n, C), in place, from features and the cells' labels."""
     positive, negative = _label_embeddings(sam)
     num_foreground = (5 * len(tokens) + 7) // 8
-    for mask, kind, place in (
+    for mask, kind, rows in (
         (labels == label, positive, slice(0, num_foreground)),
         ((labels != label) & (labels != IGNORE), negative, slice(num_foreground, len(tokens))),
     ):
         vectors = embedding.permute(0, 2, 3, 1)[mask.to(embedding.device)].float()
-        wanted = len(tokens[place])
-        if wanted and len(vectors):
-            tokens[place] = prototypes(vectors, wanted, seed=seed) + kind
+        count = len(tokens[rows])
+        if count and len(vectors):
+            tokens[rows] = prototypes(vectors, count, seed=seed) + kind
 
 
 def _label_embeddings(sam: Sam) -> tuple[Tensor, Tensor]:
-    """SAM's embeddings (C,) of a positive and of a negative point."""
+    """Return SAM's embeddings (C,) of a positive and of a negative point."""
     points: Any = sam.prompt_encoder.point_embed
     negative, positive = (points[i].weight[0] for i in (0, 1))
     return positive, negative
 
 
 def _point_tokens(sam: Sam, num_classes: int, num_tokens: int) -> Tensor:
-    """(K, n, C) tokens like clicks at random places of the image, the first five of eight positive."""
+    """Draw tokens (K, n, C) like clicks at random points of the image, the first five of eight positive."""
     positive, negative = _label_embeddings(sam)
-    places = torch.rand(num_classes, num_tokens, 2).to(sam.device)
+    points_xy = torch.rand(num_classes, num_tokens, 2).to(sam.device)
     is_positive = torch.arange(num_tokens, device=sam.device) < (5 * num_tokens + 7) // 8
     label = torch.where(is_positive[:, None], positive, negative)
-    return sam.shared_image_embedding(places) + label  # type: ignore[no-any-return]
+    return sam.shared_image_embedding(points_xy) + label  # type: ignore[no-any-return]

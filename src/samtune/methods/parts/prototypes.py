@@ -8,7 +8,7 @@ from torch import Tensor
 
 
 def prototypes(vectors: Tensor, count: int, *, seed: int, rounds: int = 10) -> Tensor:
-    """The means of `count` clusters of `vectors`, clustered by cosine.
+    """Return the means of `count` clusters of `vectors`, clustered by cosine.
 
     Args:
         vectors: (M, C), M >= 1; at most 20,000 of them, drawn with `seed`, are used.
@@ -20,8 +20,8 @@ def prototypes(vectors: Tensor, count: int, *, seed: int, rounds: int = 10) -> T
         (count, C), each the plain mean of its cluster; an empty cluster keeps its last centre.
     """
     generator = torch.Generator().manual_seed(seed)
-    chosen = torch.randperm(len(vectors), generator=generator)[:20_000].to(vectors.device)
-    vectors = vectors[chosen]
+    drawn = torch.randperm(len(vectors), generator=generator)[:20_000].to(vectors.device)
+    vectors = vectors[drawn]
     unit = F.normalize(vectors, dim=1)
     centres = vectors[torch.arange(count, device=vectors.device) % len(vectors)].clone()
     for _ in range(rounds):

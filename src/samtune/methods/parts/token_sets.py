@@ -76,13 +76,11 @@ def member_logits(sam: Sam, features: Features) -> Tensor:
         Logits (M, B, K, 4 H, 4 W).
 
     Raises:
-        MethodError: no such sets stand in the mask decoder.
+        MethodError: the mask decoder has no such sets.
     """
     prompts = sam.decoder.prompts
     if not isinstance(prompts, TokenSets):
-        raise MethodError(
-            "Members' logits need learned token sets in the mask decoder, as ptsam has, but none are there."
-        )
+        raise MethodError("Expected learned token sets in the mask decoder, got none; adapt with ptsam first.")
     return prompts.member_masks(sam.decoder.answers(sam.dense(features.embedding), sam.positions(features.embedding)))
 
 

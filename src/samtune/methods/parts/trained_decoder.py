@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from samtune.bases import MaskHeads, Sam
 
 MaskTokens = Literal["all", "own"]
-"""Which mask tokens the stream of a trained mask decoder has. "all": SAM's tokens 1 to 3 too, frozen and read by
-nobody, so that one class starts as SAM itself. "own": the method's alone, as in Conv-LoRA's released code; the first
+"""Which mask tokens the stream of a trained mask decoder has. "all": SAM's tokens 1 to 3 too, frozen and without
+effect, so that one class starts as SAM itself. "own": the method's alone, as in Conv-LoRA's released code; the first
 mask is then another than SAM's."""
 
 
@@ -36,14 +36,14 @@ def train_decoder(
 
     Trained: the two-way transformer, the upscaling, the IoU token (which takes part in the attention), the
     class tokens and their hyper-networks. Frozen: the IoU head and SAM's own mask tokens and hyper-networks,
-    whose outputs nobody uses. For K = 1 that is 3,505,536 parameters at SAM's sizes. Source: Conv-LoRA's
+    whose outputs have no effect. For K = 1 that is 3,505,536 parameters at SAM's sizes. Source: Conv-LoRA's
     released code.
 
     Raises:
-        MethodError: class heads stand there already.
+        MethodError: the decoder has class heads or prompts already.
     """
     decoder = sam.decoder
-    check_free("The mask decoder's places", decoder.classes, decoder.prompts)
+    check_free("the mask decoder", decoder.classes, decoder.prompts)
     if heads is None:
         heads = ClassHeads(num_classes, decoder.mask_tokens.weight[0], decoder.output_hypernetworks_mlps[0])
     heads.alone = mask_tokens == "own"

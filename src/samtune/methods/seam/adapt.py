@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Adaptation:
-    """What `adapt` remembers on the model.
+    """Record that `adapt` keeps on the model.
 
     Attributes:
         method: what was attached.
@@ -31,7 +31,7 @@ class Adaptation:
         base_tensors: identities of the base's tensors.
         base_parameters: the tensors themselves, which keeps their identities alive.
         trained: identities of those of them that the method trains; a loaded specialist is frozen, so that
-            `requires_grad` no longer tells.
+            `requires_grad` no longer says so.
     """
 
     method: Method
@@ -56,14 +56,14 @@ def adapt(sam: Sam, method: Method, *, num_classes: int = 1, seed: int = 0) -> S
     Raises:
         MethodError: a method is attached already, K is out of range, or the method does not fit this model.
     """
-    standing = adaptation(sam)
-    if standing is not None:
+    present = adaptation(sam)
+    if present is not None:
         raise MethodError(
-            f"A method must be attached to a base as loaded, but {standing.method.name} is attached already; "
-            f"load the base again before attaching {method.name}."
+            f"Expected a base without a method, got one with {present.method.name}; load the base again to attach "
+            f"{method.name}."
         )
     if not 1 <= num_classes <= 254:
-        raise MethodError(f"The number of classes must be 1..254 without the background, but {num_classes} came.")
+        raise MethodError(f"Expected 1 to 254 classes without the background, got {num_classes}.")
     sam.requires_grad_(False)
     parameters = tuple(sam.parameters())
     with torch.random.fork_rng(devices=[]):
@@ -77,7 +77,7 @@ def adapt(sam: Sam, method: Method, *, num_classes: int = 1, seed: int = 0) -> S
 
 
 def drawn_on(device: torch.device) -> torch.device:
-    """Where first values are drawn for a tensor of a device: on the CPU, so that a seed means the same anywhere.
+    """Return where first values of a tensor on `device` are drawn: the CPU, so that a seed means the same anywhere.
 
     Tensors without content (`meta`), which are only counted, stay without. `adapt` moves what was drawn.
     """
@@ -85,17 +85,17 @@ def drawn_on(device: torch.device) -> torch.device:
 
 
 def adaptation(sam: Sam) -> Adaptation | None:
-    """What was attached to this model, or None."""
+    """Return what was attached to this model, or None."""
     return sam.__dict__.get("_adaptation")
 
 
 def trainable(sam: Sam) -> dict[str, nn.Parameter]:
-    """The parameters that training moves, by name."""
+    """Return the parameters that are trained, by name."""
     return {name: parameter for name, parameter in sam.named_parameters() if parameter.requires_grad}
 
 
 def penalty(sam: Sam) -> Tensor:
-    """The sum of the modules' own losses of the last forward pass; a zero where there is none."""
+    """Return the sum of the modules' own losses of the last forward pass; zero where there are none."""
     total = torch.zeros((), device=sam.device)
     for module in _offering(sam, Penalised):
         total = total + module.penalty()
@@ -103,22 +103,22 @@ def penalty(sam: Sam) -> Tensor:
 
 
 def has_own_loss(sam: Sam) -> bool:
-    """Whether a module of the model brings a loss in place of the recipe's."""
+    """Whether a module of the model has a loss that replaces the recipe's."""
     return bool(_offering(sam, Supervised))
 
 
 def task_loss(sam: Sam, logits: Tensor, labels: Tensor, kind: LossKind) -> Tensor:
-    """The loss of a batch against its labels, without penalties.
+    """Compute the loss of a batch against its labels, without penalties.
 
     Args:
         sam: an adapted model, in training; its last forward pass gave `logits`.
         logits: (B, K, h, w).
         labels: uint8 (B, H, W).
-        kind: the loss of the recipe; a module with a loss of its own takes its place.
+        kind: the loss of the recipe; a module's own loss replaces it.
 
     Returns:
         A scalar, the mean over images; over the members of an ensemble too, of the loss of each, since the loss of
-        their common answer would teach each of them to mend what the others miss.
+        their average would train each to correct the others.
     """
     own = [module.supervised_loss(labels) for module in _offering(sam, Supervised)]
     if own:
@@ -131,32 +131,32 @@ def task_loss(sam: Sam, logits: Tensor, labels: Tensor, kind: LossKind) -> Tenso
 
 
 def _offering(sam: Sam, protocol: Any) -> list[Any]:
-    """The modules that have a protocol's methods.
+    """Return the modules that have a protocol's methods.
 
-    Asked of each module in each step, and thirty times slower to find out than the walk itself, so remembered by class.
+    The check is thirty times slower than the walk over modules, so its result is kept by class.
     """
-    found = []
+    offering = []
     for module in sam.modules():
         key = (type(module), protocol)
         if key not in _OFFERS:
             _OFFERS[key] = issubclass(*key)
         if _OFFERS[key]:
-            found.append(module)
-    return found
+            offering.append(module)
+    return offering
 
 
 _OFFERS: dict[tuple[type, Any], bool] = {}
 
 
 def delta(sam: Sam) -> dict[str, Tensor]:
-    """What distinguishes the adapted model from its base: trained tensors, and any the base did not have.
+    """Return what distinguishes the adapted model from its base: trained tensors, and any the base did not have.
 
     Raises:
         MethodError: no method is attached.
     """
     record = adaptation(sam)
     if record is None:
-        raise MethodError("A delta needs an adapted model, but no method is attached; call adapt first.")
+        raise MethodError("Expected an adapted model, got one without a method; call adapt first.")
     state = sam.state_dict(keep_vars=True)
     return {
         key: tensor.detach()
@@ -203,15 +203,17 @@ def _tensors(value: Any) -> list[Tensor]:
     return []
 
 
-def check_free(places: str, *standing: nn.Module | None) -> None:
-    """Refuse to attach where something stands.
+def check_free(sites: str, *modules: nn.Module | None) -> None:
+    """Check that sites of a base are empty.
 
     Args:
-        places: what the places are called, as the subject of "must be free".
-        standing: what stands there, None for nothing.
+        sites: their names, for the message.
+        modules: what is at them, None for nothing.
 
     Raises:
-        MethodError: something does.
+        MethodError: a site has a module already.
     """
-    if any(module is not None for module in standing):
-        raise MethodError(f"{places} must be free, but a method stands there already.")
+    if any(module is not None for module in modules):
+        raise MethodError(
+            f"Expected nothing at {sites}, got a method's modules; attach one method to a freshly loaded base."
+        )

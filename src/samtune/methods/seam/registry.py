@@ -1,4 +1,4 @@
-"""The table of methods: the one place besides a method's own file that knows its name."""
+"""Table of methods: the only module besides a method's own file that knows its name."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ def make_method(name: str, /, **values: Any) -> Method:
     """
     if not isinstance(name, str) or name not in METHODS:
         near = did_you_mean(name, METHODS) if isinstance(name, str) else ""
-        raise ConfigError(f"The method must be one of {', '.join(METHODS)}, but {shown(name)} came{near}.")
+        raise ConfigError(f"Expected a method of {', '.join(METHODS)}, got {shown(name)}{near}.")
     cls = METHODS[name]
     hints = typing.get_type_hints(cls)
     known = {field.name: hints[field.name] for field in fields(cls)}
@@ -115,20 +115,20 @@ def make_method(name: str, /, **values: Any) -> Method:
         if key not in known:
             offered = ", ".join(known) or "none at all"
             near = did_you_mean(key, known)
-            raise ConfigError(f"The hyper-parameters of {name} are {offered}, but {shown(key)} came{near}.")
+            raise ConfigError(f"Expected a hyper-parameter of {name} ({offered}), got {shown(key)}{near}.")
         checked[key] = _typed(f"{name}.{key}", value, known[key])
     method: Method = cls(**checked)
     return method
 
 
 def method_fields(method: Method) -> dict[str, Any]:
-    """The hyper-parameters of a method as JSON values."""
+    """Return the hyper-parameters of a method as JSON values."""
     values = {field.name: getattr(method, field.name) for field in fields(method)}  # type: ignore[arg-type]
     return {key: list(value) if isinstance(value, tuple) else value for key, value in values.items()}
 
 
 def _typed(where: str, value: Any, hint: Any) -> Any:
-    """A hyper-parameter as the type its field declares; a word alone passes for a list of one."""
+    """Convert a hyper-parameter to the type of its field; a word alone passes for a list of one."""
     if typing.get_origin(hint) is tuple and isinstance(value, str):
         value = [value]
     try:

@@ -87,14 +87,14 @@ class TSSAM:
 
     def __post_init__(self) -> None:
         if self.side_channels is not None and (self.side_channels < 2 or self.side_channels % 2):
-            raise ConfigError(f"ts_sam.side_channels must be even and 2 or more, but {self.side_channels} came.")
+            raise ConfigError(f"Expected `ts_sam.side_channels` to be even and >= 2, got {self.side_channels}.")
         if self.refinements < 0:
-            raise ConfigError(f"ts_sam.refinements must be 0 or more, but {self.refinements} came.")
+            raise ConfigError(f"Expected `ts_sam.refinements` >= 0, got {self.refinements}.")
 
     def attach(self, sam: Sam, *, num_classes: int) -> None:
         """See `Method.attach`."""
         encoder = sam.vision_encoder
-        check_free("The places beside the encoder and of the head", encoder.side, sam.head)
+        check_free("the encoder's side and the head", encoder.side, sam.head)
         neck = sam.decoder.channels
         side = neck if self.side_channels is None else self.side_channels
         encoder.side = SideStream(self, sam, side)
@@ -173,7 +173,7 @@ class FusionHead(nn.Module):
             MethodError: the features come without a side stream.
         """
         if features.side is None:
-            raise MethodError("TS-SAM decodes its side stream, but features without one came; encode with this model.")
+            raise MethodError("Expected features with TS-SAM's side stream, got none; encode with this model.")
         side, (fourfold, twofold) = features.side
         logits: Tensor = self.decoder(side, twofold, fourfold)
         return logits
