@@ -80,3 +80,21 @@ def test_lists_and_numpy_numbers_become_plain_values() -> None:
     assert options.background == (0, -1)
     assert options == DataOptions(class_names=("a", "b"), ids=(3, 7), ignore_label=math.nan, background=(0, -1))
     assert DataOptions(colours={"a": [1, 2, 3]}).colours == {"a": (1, 2, 3)}  # type: ignore[dict-item]
+
+
+def test_options_that_contradict_each_other_are_refused() -> None:
+    for wrong in (
+        {"num_classes": 0},
+        {"num_classes": 2, "class_names": ("a",)},
+        {"colours": {"a": (0, 0, 300)}},
+        {"ids": (1, 2), "num_classes": 3},
+        {"instances": True, "num_classes": 2},
+        {"class_names": ("a", "a")},
+    ):
+        with pytest.raises(ConfigError):
+            DataOptions(**wrong)
+
+
+def test_another_word_for_drawn_on_is_refused() -> None:
+    with pytest.raises(ConfigError, match="Expected shown or stored for `drawn_on`, got 'turned'"):
+        DataOptions(drawn_on="turned")

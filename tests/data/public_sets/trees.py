@@ -1,31 +1,19 @@
-"""Every public layout from a tiny folder of its own shape, traps included."""
+"""A tiny folder in the shape of each public data set as downloaded, with what its bundles have in excess."""
 
 from __future__ import annotations
 
 import json
-from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-import pytest
-from PIL import Image
 
-from samtune.data import DataOptions, inspect, open_dataset, split
-from samtune.data.public_sets import CHECK_LICENCE, LAYOUTS, split_word
-from samtune.errors import DataError
-from samtune.types import IGNORE
 from tests.data.folders import disc, picture, save, save_palette
 
 Build = Callable[[Path], dict[str | None, int]]
-"""Writes a layout below a folder; part -> how many pairs must be found."""
+"""Writes a layout below a folder; returns part -> how many pairs must be found."""
 
 HW = (24, 32)
-
-
-@pytest.fixture(autouse=True)
-def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("SAMTUNE_CACHE", str(tmp_path / "cache"))
 
 
 def image(path: Path) -> None:
@@ -236,145 +224,3 @@ TREES: list[tuple[str, Build]] = [
     ("cvc_clinicdb", clinicdb), ("pranet_polyp", pranet), ("isic2017", isic), ("leaf", leaf), ("mass_roads", roads),
     ("trans10k", trans10k), ("organoid_basic", organoids), ("emps", emps), ("livecell", livecell), ("dsb2018", dsb),
 ]  # fmt: skip
-
-
-def test_every_layout_has_a_tree() -> None:
-    assert {name for name, _ in TREES} == set(LAYOUTS)
-
-
-@pytest.mark.parametrize(("name", "build"), TREES, ids=[f"{name}-{build.__name__}" for name, build in TREES])
-def test_a_layout_is_read_as_it_is_downloaded(name: str, build: Build, tmp_path: Path) -> None:
-    root = tmp_path / "download"
-    expected = build(root)
-    if name == "cod_train":
-        expected = {"train": expected[None]}
-    dataset = open_dataset(f"{name}:{root}")
-    assert Counter(pair.split for pair in dataset.pairs) == expected
-    assert len({pair.stem for pair in dataset.pairs}) == len(dataset)
-    for index in range(len(dataset)):
-        labels = dataset.labels(index)
-        assert labels.shape == dataset.image(index).shape[:2] == HW
-        assert (labels > 0).any()
-    if LAYOUTS[name].caveat:
-        assert any(LAYOUTS[name].caveat in note for note in dataset.notes)
-    for part in expected:
-        if part is not None:
-            assert {pair.split for pair in open_dataset(f"{name}/{part}:{root}").pairs} == {part}
-    told = LAYOUTS[name].options.get("class_names")
-    assert dataset.class_names == (told or ("foreground",))
-
-
-def test_splits_reach_training(tmp_path: Path) -> None:
-    roads(tmp_path)
-    parts = split(open_dataset(f"mass_roads:{tmp_path}"))
-    assert (len(parts.train), len(parts.val), len(parts.test)) == (2, 2, 2)
-
-
-def test_strays_are_told_and_left_out(tmp_path: Path) -> None:
-    camo_bundle(tmp_path)
-    dataset = open_dataset(f"camo/test:{tmp_path}")
-    assert any("1 file(s) without a partner" in note and "stray.jpg" in note for note in dataset.notes)
-    findings = inspect(f"camo/test:{tmp_path}", None)
-    assert (findings.num_pairs, findings.stops_training) == (2, False)
-    assert any("2 pairs here, 250 in the papers" in note for note in dataset.notes)
-
-
-def test_istd_never_reads_the_images_without_shadow(tmp_path: Path) -> None:
-    istd(tmp_path)
-    files = [str(file) for pair in open_dataset(f"istd:{tmp_path}").pairs for file in (pair.image, pair.mask)]
-    assert not any("_C" in file for file in files)
-
-
-def test_trans10k_keeps_its_ids_whatever_the_palette(tmp_path: Path) -> None:
-    trans10k(tmp_path)
-    dataset = open_dataset(f"trans10k:{tmp_path}")
-    found = {pair.split: set(np.unique(dataset.labels(i)).tolist()) for i, pair in enumerate(dataset.pairs)}
-    assert found == {"train": {0, 11}, "val": {0, 3}, "test": {0, 1, IGNORE}}
-    assert dataset.num_classes == 11
-    again = open_dataset(f"trans10k/val:{tmp_path}", options=dataset.options)
-    assert set(np.unique(again.labels(0)).tolist()) == {0, 3}
-
-
-@pytest.mark.parametrize(("name", "build"), [("organoid_basic", organoids), ("emps", emps), ("dsb2018", dsb)])
-def test_objects_keep_their_ids(name: str, build: Build, tmp_path: Path) -> None:
-    build(tmp_path)
-    dataset = open_dataset(f"{name}:{tmp_path}")
-    for index in range(len(dataset)):
-        ids = dataset.objects(index)
-        assert ids is not None
-        assert sorted(np.unique(ids, return_counts=True)[1][1:].tolist()) == [30, 64, 64]
-        assert set(np.unique(dataset.labels(index)).tolist()) == {0, 1}
-
-
-def test_coco_outlines_and_runs_are_drawn(tmp_path: Path) -> None:
-    livecell(tmp_path)
-    dataset = open_dataset(f"livecell:{tmp_path}")
-    ids = dataset.objects(0)
-    assert ids is not None
-    expected = np.zeros(HW, int)
-    expected[4:12, 4:12], expected[4:12, 12] = 1, 2
-    np.testing.assert_array_equal(ids, expected)
-    assert any("gone.tif" in note for note in dataset.notes)
-
-
-def test_merged_masks_are_made_once_and_anew_when_a_file_changes(tmp_path: Path) -> None:
-    dsb(tmp_path)
-    first = open_dataset(f"dsb2018:{tmp_path}")
-    file = first.pairs[0].mask
-    stamp = file.stat().st_mtime_ns
-    assert open_dataset(f"dsb2018:{tmp_path}").pairs[0].mask.stat().st_mtime_ns == stamp
-    save(tmp_path / "stage1_train" / "00ae" / "masks" / "new.png", np.full(HW, 255, np.uint8))
-    changed = open_dataset(f"dsb2018:{tmp_path}")
-    assert changed.pairs[0].mask != file
-    assert changed.labels(0).all()
-
-
-def test_grey_levels_of_pascal_s_are_cut_at_the_middle(tmp_path: Path) -> None:
-    pascal_s(tmp_path)
-    dataset = open_dataset(f"pascal_s:{tmp_path}")
-    levels = np.asarray(Image.open(tmp_path / "PASCAL-S/Imgs/2.png"))
-    np.testing.assert_array_equal(dataset.labels(1), (levels > 127).astype(np.uint8))
-
-
-def test_pascal_s_may_be_repacked_in_two_folders(tmp_path: Path) -> None:
-    pairs(tmp_path, "Imgs", "GT", ["1", "2"])
-    assert [pair.mask.parent.parent.name for pair in open_dataset(f"pascal_s:{tmp_path}").pairs] == ["pascal_s"] * 2
-
-
-def test_what_is_not_there_is_refused_or_told(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="there is no such folder"):
-        open_dataset(f"duts:{tmp_path / 'gone'}")
-    with pytest.raises(DataError, match=r"DUTS-TR-Image.*samtune data list"):
-        open_dataset(f"duts:{tmp_path}")
-    with pytest.raises(DataError, match="did you mean 'test'"):
-        open_dataset(f"duts/tests:{tmp_path}")
-    with pytest.raises(DataError, match="has no split"):
-        open_dataset(f"emps/test:{tmp_path}")
-    with pytest.raises(DataError, match="its own masks"):
-        open_dataset(f"duts:{tmp_path}", tmp_path)
-    pairs(tmp_path, "DUTS-TE/DUTS-TE-Image", "DUTS-TE/DUTS-TE-Mask", ["c"])
-    notes = open_dataset(f"duts:{tmp_path}").notes
-    assert any("parts not present: train (DUTS-TR/DUTS-TR-Image)" in note for note in notes)
-
-
-def test_ordinary_paths_are_left_alone(tmp_path: Path) -> None:
-    for path in ("images", "C:/images", "other:images", str(tmp_path)):
-        assert split_word(path) is None
-
-
-def test_the_users_own_words_stand(tmp_path: Path) -> None:
-    istd(tmp_path)
-    dataset = open_dataset(f"istd:{tmp_path}", options=DataOptions(class_names=("dark",)))
-    assert dataset.class_names == ("dark",)
-    trans10k(tmp_path)
-    with pytest.raises(DataError, match="colours"):
-        open_dataset(f"trans10k:{tmp_path}", options=DataOptions(num_classes=2))
-
-
-def test_facts_are_stated_or_said_not_to_be() -> None:
-    for layout in LAYOUTS.values():
-        assert layout.source
-        assert layout.licence
-        assert layout.protocol
-        assert all(len(part.masks) in (1, len(part.images)) or layout.mask_storage == "coco" for part in layout.parts)
-    assert CHECK_LICENCE in {layout.licence for layout in LAYOUTS.values()}

@@ -1,4 +1,4 @@
-"""Masks beside images that EXIF turns: by their sizes, by the others of the folder, as said, or asked."""
+"""Masks beside images that EXIF rotates: by their sizes, by the others of the folder, by an option, or refused."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from PIL import Image
 from samtune.data import DataOptions, inspect, open_dataset
 from samtune.data.images.raw import upright
 from samtune.data.mending import mend
-from samtune.errors import ConfigError, DataError
+from samtune.errors import DataError
 from tests.data.folders import picture, save
 
 SQUARE, WIDE = (24, 24), (24, 32)
@@ -136,8 +136,3 @@ def test_objects_are_turned_as_well(tmp_path: Path) -> None:
     objects = dataset.objects(0)
     assert objects is not None
     np.testing.assert_array_equal(objects, upright(ids, 6))
-
-
-def test_another_word_is_refused() -> None:
-    with pytest.raises(ConfigError, match="Expected shown or stored for `drawn_on`, got 'turned'"):
-        DataOptions(drawn_on="turned")

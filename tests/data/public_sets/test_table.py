@@ -1,0 +1,19 @@
+"""The facts of each public data set are complete."""
+
+from __future__ import annotations
+
+from samtune.data.public_sets import CHECK_LICENCE, LAYOUTS
+from tests.data.public_sets.trees import TREES
+
+
+def test_every_layout_has_a_tree() -> None:
+    assert {name for name, _ in TREES} == set(LAYOUTS)
+
+
+def test_facts_are_stated_or_said_not_to_be() -> None:
+    for layout in LAYOUTS.values():
+        assert layout.source
+        assert layout.licence
+        assert layout.protocol
+        assert all(len(part.masks) in (1, len(part.images)) or layout.mask_storage == "coco" for part in layout.parts)
+    assert CHECK_LICENCE in {layout.licence for layout in LAYOUTS.values()}
