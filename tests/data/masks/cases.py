@@ -11,19 +11,12 @@ from samtune.data import DataOptions, Dataset, open_dataset
 from tests.data.drawn import assert_reads, blobs, classes, open_masks
 
 NUM = 3
-
 BLOBS = [blobs(seed) for seed in range(NUM)]
-
 IDS = [classes(seed, (1, 2, 3)) for seed in range(NUM)]
-
 COLOURS = np.array([(0, 0, 0), (200, 0, 0), (0, 200, 0), (0, 0, 200)], np.uint8)
-
 MAP = {"a": (200, 0, 0), "b": (0, 200, 0), "c": (0, 0, 200)}
-
 Masks = list[np.ndarray] | list[Image.Image]
-
 Read = tuple[Masks, DataOptions, list[np.ndarray], int, str]
-
 Refused = tuple[Masks, DataOptions, str]
 
 

@@ -14,7 +14,6 @@ from samtune.types import IGNORE
 from tests.data.folders import disc, make_folder, save
 
 D = disc()
-
 HALF = np.where(np.arange(32) < 16, 1, 2).astype(np.uint8) * D
 
 

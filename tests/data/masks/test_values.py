@@ -12,11 +12,8 @@ from samtune.data.masks import MaskEncoding
 from tests.data.folders import disc, make_folder
 
 D = disc()
-
 HALF = np.where(np.arange(32) < 16, 1, 2).astype(np.uint8) * D
-
 WHITE = np.uint8(255)
-
 RED_GREEN = {"road": (255, 0, 0), "tree": (0, 255, 0)}
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from samtune.data import DataOptions, inspect, open_dataset, split
-from samtune.data.public_sets import LAYOUTS, split_word
+from samtune.data.public_sets import LAYOUTS, parse_set_name
 from samtune.errors import DataError
 from samtune.types import IGNORE
 from tests.data.public_sets.trees import HW, TREES, Build, camo_bundle, istd, pairs, roads, trans10k
@@ -91,7 +91,7 @@ def test_what_is_not_there_is_refused_or_told(tmp_path: Path) -> None:
 
 def test_ordinary_paths_are_left_alone(tmp_path: Path) -> None:
     for path in ("images", "C:/images", "other:images", str(tmp_path)):
-        assert split_word(path) is None
+        assert parse_set_name(path) is None
 
 
 def test_the_users_own_words_stand(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from samtune.data.formats.format import Certainty, Detection, Records
-from samtune.data.public_sets import find_layout_pairs, layout_options, split_word
+from samtune.data.public_sets import find_layout_pairs, layout_options, parse_set_name
 from samtune.errors import DataError
 
 if TYPE_CHECKING:
@@ -26,12 +26,12 @@ class PublicSet:
         Raises:
             DataError: the name is that of a data set, which has no part of the given name.
         """
-        named = split_word(images)
+        named = parse_set_name(images)
         return None if named is None else Detection(Certainty.NAMED, f"{named[0].name} is a public data set")
 
     def read(self, images: Path, masks: Path | None, options: DataOptions) -> Records:
         """See `Format.read`."""
-        named = split_word(images)
+        named = parse_set_name(images)
         if named is None:
             raise DataError(f"{images}: expected {self.expects}")
         if masks is not None:

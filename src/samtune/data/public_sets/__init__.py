@@ -7,7 +7,7 @@
 Nothing is downloaded by samtune.
 """
 
-from samtune.data.public_sets.reading import find_layout_pairs, is_present, layout_options, split_word
+from samtune.data.public_sets.reading import find_layout_pairs, is_present, layout_options, parse_set_name
 from samtune.data.public_sets.table import CHECK_LICENCE, LAYOUTS, NOT_STATED, Layout, Part
 
 __all__ = [
@@ -19,5 +19,5 @@ __all__ = [
     "find_layout_pairs",
     "is_present",
     "layout_options",
-    "split_word",
+    "parse_set_name",
 ]

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import Container, Iterable
 
 
-def split_word(images: Path | str) -> tuple[Layout, str | None, Path] | None:
-    """Split `cod10k:PATH` or `cod10k/test:PATH` into layout, part and path; None for an ordinary path.
+def parse_set_name(images: Path | str) -> tuple[Layout, str | None, Path] | None:
+    """Return the layout, part and path of `cod10k:PATH` or `cod10k/test:PATH`; None for an ordinary path.
 
     Raises:
         DataError: the layout has no such part.
@@ -43,10 +43,10 @@ def layout_options(images: Path | str, options: DataOptions) -> DataOptions:
     """Return the options, completed by what is known of the data set; unchanged for an ordinary path.
 
     Args:
-        images: as for `split_word`.
+        images: as for `parse_set_name`.
         options: the user's; they take precedence.
     """
-    named = split_word(images)
+    named = parse_set_name(images)
     if named is None:
         return options
     given = {f.name for f in fields(DataOptions) if getattr(options, f.name) is not None}

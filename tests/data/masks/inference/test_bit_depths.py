@@ -22,9 +22,7 @@ def deep(mask: np.ndarray, factor: int = 65535) -> np.ndarray:
 
 
 WHITES = [mask * np.uint8(255) for mask in BLOBS]
-
 NOISY = [np.asarray(jpeg(90)(mask)) for mask in WHITES]
-
 DEPTHS: dict[str, tuple[list[np.ndarray | Image.Image], list[np.ndarray], int, str]] = {
     "8 and 16 bit": ([WHITES[0], deep(BLOBS[1])], BLOBS[:2], 1, "255 and 65535 are the one class"),
     "0/1 and 16 bit": ([BLOBS[0], deep(BLOBS[1])], BLOBS[:2], 1, "1 and 65535 are the one class"),

@@ -25,9 +25,7 @@ def colour_jpeg(quality: int) -> list[np.ndarray]:
 
 
 CLOSE = np.array([(0, 0, 0), (201, 0, 0), (203, 0, 0), (0, 0, 200)], np.uint8)
-
 CLOSE_MAP = {"a": (200, 0, 0), "b": (203, 0, 0), "c": (0, 0, 200)}
-
 NEAR: dict[str, Read] = {
     **{f"off by {steps}": (off_by(steps), DataOptions(colours=MAP), u8(IDS), 3, "within a tolerance of 16 steps")
        for steps in (1, 3, 8, 16)},

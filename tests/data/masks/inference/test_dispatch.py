@@ -16,13 +16,9 @@ from samtune.types import IGNORE
 from tests.data.folders import disc, make_folder, picture, save, save_palette
 
 VOC = [(0, 0, 0), (128, 0, 0), (0, 128, 0), (128, 128, 0)] + [(9, 9, 9)] * 251 + [(224, 224, 192)]
-
 D = disc()
-
 E = disc(shift=4)
-
 HALF = np.where(np.arange(32) < 16, 1, 2).astype(np.uint8) * D
-
 Writer = Callable[[Path], None]
 
 
@@ -78,9 +74,7 @@ def with_border(mask: np.ndarray, value: int = 255) -> np.ndarray:
 
 
 BORDERED = with_border(D, IGNORE)
-
 SOFT = cv2.GaussianBlur(disc((96, 96), radius=30) * np.uint8(255), (0, 0), 1.0)
-
 CASES: dict[str, tuple[Writer, DataOptions, np.ndarray, str]] = {
     "0/255": (masks(D * np.uint8(255), E * np.uint8(255)), DataOptions(), D, "0/255"),
     "0/255 with an empty one": (masks(D * np.uint8(255), E * np.uint8(0)), DataOptions(), D, "0/255"),
@@ -162,7 +156,6 @@ def test_encoding_is_read_and_said(name: str, tmp_path: Path) -> None:
 
 
 NO_NAN = np.full((24, 32), np.nan, np.float32)
-
 REFUSED: dict[str, tuple[Writer, DataOptions, str, str]] = {
     "too many classes": (masks(D, np.array([0, 1, 5], np.uint8)[HALF]),
         DataOptions(num_classes=1), "1.png", "[5]"),

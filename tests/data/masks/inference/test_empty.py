@@ -12,11 +12,8 @@ from samtune.errors import DataError
 from tests.data.folders import disc, make_folder
 
 D = disc()
-
 WHITE = np.uint8(255)
-
 RED_GREEN = {"road": (255, 0, 0), "tree": (0, 255, 0)}
-
 EMPTY: dict[str, tuple[np.ndarray, DataOptions, tuple[str, ...]]] = {
     "one class": (D * np.uint8(0), DataOptions(class_names=("cell",)), ("cell",)),
     "one class, counted": (D * np.uint8(0), DataOptions(num_classes=1), ("foreground",)),

@@ -54,7 +54,6 @@ def kinds_of_lines(width: int, areas: tuple[int, ...] = ()) -> Callable[[int], n
 
 
 IDS = ((1, 2, 3), (2, 7, 10), (85, 170, 255), (64, 128, 191, 255), (1, 5), (100, 200), (3,), (1, 254), (7, 250, 251))
-
 AS_DRAWN: dict[str, Callable[[int], np.ndarray]] = {
     **{f"areas {ids}": partial(classes, ids=ids) for ids in IDS},
     **{f"{ids} and a rare {size} x {size}": with_rare(ids, 4, size) for ids in IDS[:3] for size in (1, 2, 3)},

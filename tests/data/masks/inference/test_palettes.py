@@ -26,16 +26,12 @@ def voc_palette() -> np.ndarray:
 
 
 VOC = voc_palette()
-
 CITYSCAPES = np.zeros((256, 3), np.uint8)
 CITYSCAPES[:4] = [(128, 64, 128), (244, 35, 232), (70, 70, 70), (102, 102, 156)]
 
 RANDOM = np.array([(12, 200, 40), (90, 10, 180), (240, 130, 30), (30, 120, 220)], np.uint8)
-
 GREYS = np.array([(0, 0, 0), (128, 128, 128), (200, 200, 200), (255, 255, 255)], np.uint8)
-
 BLACK_LAST = COLOURS[[1, 2, 3, 0]]
-
 WHITE_LAST = np.array([(200, 0, 0), (0, 200, 0), (0, 0, 200), (255, 255, 255)], np.uint8)
 
 
@@ -51,7 +47,6 @@ def shown_in(colours: np.ndarray, convert: Callable[[Image.Image], Image.Image])
 
 
 LAST = [np.array([3, 0, 1, 2])[mask] for mask in IDS]
-
 QUANTISED = {
     "median cut": shown_in(COLOURS, lambda image: image.quantize(8, method=Image.Quantize.MEDIANCUT)),
     "octree": shown_in(COLOURS, lambda image: image.quantize(8, method=Image.Quantize.FASTOCTREE)),

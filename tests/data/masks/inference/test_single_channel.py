@@ -25,9 +25,7 @@ def trimaps(border: int) -> list[np.ndarray]:
 
 
 TRIMAPS = trimaps(3)
-
 PETS = [np.select([mask == 1, mask == 3], [1, 255]).astype(np.uint8) for mask in TRIMAPS]
-
 ONE_TWO = [np.where(mask > 0, 1, 2).astype(np.uint8) for mask in BLOBS]
 
 
@@ -42,11 +40,8 @@ def random_ids() -> list[np.ndarray]:
 
 
 RANDOM_IDS = random_ids()
-
 HUGE = [np.array([0, 17, 2 * 10**9, 4 * 10**9], np.uint32)[mask] for mask in IDS]
-
 NAN_OR_ONE = [np.where(mask > 0, 1, np.nan).astype(np.float32) for mask in BLOBS]
-
 VALUES: dict[str, Read] = {
     "NaN is ignored": (changed(IDS, math.nan, np.float32), DataOptions(ignore_label=math.nan), changed(IDS, 255), 3,
                        "class ids"),

@@ -22,11 +22,8 @@ def strokes(*alphas: int) -> list[np.ndarray]:
 
 
 SOFT = [np.asarray(blurred(1)(mask * np.uint8(100))) for mask in BLOBS]
-
 HARD = [np.asarray(blurred(1)(mask * np.uint8(255))) for mask in BLOBS]
-
 FAINT_COLOURS = [np.dstack([COLOURS[mask], (mask > 0) * np.uint8(100)]) for mask in IDS]
-
 ALPHAS: dict[str, Read] = {
     **{f"opacity {alpha}": (strokes(alpha, alpha, alpha), DataOptions(), BLOBS, 1, "alpha above 0 is the one class")
        for alpha in (1, 60, 100, 127)},
