@@ -9,20 +9,20 @@ import samtune
 
 ROOT = Path(samtune.__file__).parent
 
-FLOOR = {"types", "errors", "progress", "files", "outputs", "spelling", "system", "printable", "values", "inputs"}
+FLOOR = {"types", "errors", "progress", "files", "outputs", "text", "system", "printable", "values", "inputs"}
 FLOOR |= {"tensor_files", "array_store", "prefetch"}
-FLOOR |= {"run_folder", "comparison_folder", "text"}
+FLOOR |= {"run_folder", "comparison_folder"}
 LEVEL_2 = {"bases", "data", "metrics", "losses", "averaging", "overlay"}
 UP_TO_4 = FLOOR | LEVEL_2 | {"methods", "adapters", "segment", "tasks", "training", "predict"}
 
 ALLOWED: dict[str, set[str]] = {
     **{part: set() for part in FLOOR},
-    "files": {"errors"},
+    "files": {"errors", "text"},
     "outputs": {"errors", "files"},
     "progress": {"printable"},
     "values": {"printable"},
     "inputs": {"errors", "printable"},
-    "array_store": {"errors", "files"},
+    "array_store": {"errors", "files", "text"},
     "tensor_files": {"errors", "inputs", "printable"},
     "run_folder": {"errors", "files", "inputs", "outputs"},
     "comparison_folder": {"run_folder"},

@@ -21,6 +21,7 @@ import numpy as np
 
 from samtune.errors import DataError, OutputError
 from samtune.files import cache_folder, make_folder, remove_partials, whole
+from samtune.text import size
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -133,7 +134,7 @@ class ArrayStore:
         free = self.free_bytes()
         if num_bytes > free:
             raise DataError(
-                f"The features need {num_bytes / 1e6:,.1f} MB on disk, and {free / 1e6:,.1f} MB are free at "
+                f"The features need {size(num_bytes)} on disk, and {size(free)} are free at "
                 f"{self.folder}; set SAMTUNE_CACHE to a folder on a larger disk, or use fewer views (--set views=2)."
             )
 

@@ -28,7 +28,7 @@ from samtune.inputs import read_text
 from samtune.printable import one_line, shown
 from samtune.progress import say
 from samtune.run_folder import CONFIG_FILE, LOCK_FILE, RunFolder
-from samtune.spelling import did_you_mean
+from samtune.text import did_you_mean
 from samtune.training.settings import TrainSettings
 from samtune.values import settle
 

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from samtune.errors import OutputError, SamTuneError
+from samtune.text import size
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -181,7 +182,7 @@ def write_failure(error: Exception, folder: Path, name: str = "") -> str | None:
     text = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
     reason = REASONS.get(number, " ".join(text.split()))
     if number == errno.ENOSPC and (free := _free_bytes(folder)) >= 0:
-        reason += f" ({free / 1e6:,.1f} MB are free)"
+        reason += f" ({size(free)} free)"
     what = f"`{name}` in {folder}" if name else f"{folder}"
     return f"Cannot write {what}: {reason}; {_advice(number, folder)}, then repeat the command."
 

@@ -1,4 +1,4 @@
-"""Numbers written for people: scores, differences, times, sizes, counts."""
+"""Numbers and names as text for people: scores, differences, times, sizes, counts, lists, the nearest known name."""
 
 from __future__ import annotations
 
@@ -6,9 +6,13 @@ import math
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
 ABSENT = "\N{EN DASH}"
+"""Text for a value that is not known."""
+
+MAX_WORD = 100
+"""Longest word that is compared with known names, in characters: the time grows with the length of both."""
 
 
 def decimals(value: float | None, digits: int = 3) -> str:
@@ -46,18 +50,51 @@ def duration(time_s: float) -> str:
     return f"{minutes // 60:,} h {minutes % 60} min"
 
 
-def size(num_bytes: int | None) -> str:
-    """Write an amount of memory: `512 MB`, `3.4 GB`; None is an en dash."""
+def size(num_bytes: float | None) -> str:
+    """Return an amount of memory or disk, in powers of 1000: `640 bytes`, `8.2 kB`, `512 MB`, `3.4 GB`.
+
+    One decimal below 10 and from a gigabyte on; None is a dash.
+    """
     if num_bytes is None:
         return ABSENT
-    return f"{num_bytes / 1e6:,.0f} MB" if num_bytes < 1e9 else f"{num_bytes / 1e9:,.1f} GB"
+    if round(num_bytes) < 1000:
+        return count(round(num_bytes), "byte")
+    value, units = num_bytes / 1000, ["kB", "MB", "GB", "TB"]
+    while round(value) >= 1000 and len(units) > 1:
+        value /= 1000
+        units.pop(0)
+    digits = 1 if value < 9.95 or units[0] in ("GB", "TB") else 0
+    return f"{value:,.{digits}f} {units[0]}"
 
 
-def count(num: int, noun: str) -> str:
-    """Write a number of things: `1 image`, `2,000 images`."""
-    return f"1 {noun}" if num == 1 else f"{num:,} {noun}s"
+def count(num: int, noun: str, plural: str | None = None) -> str:
+    """Return a number with its noun: `1 image`, `1,200 images`.
+
+    Args:
+        num: how many.
+        noun: in the singular.
+        plural: the plural; None appends "s".
+    """
+    return f"{num:,} {noun if num == 1 else plural or noun + 's'}"
 
 
-def listing(words: Sequence[str]) -> str:
-    """Join at least one word: `a`, `a and b`, `a, b and c`."""
-    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"
+def listing(words: Sequence[str], last: str = "and") -> str:
+    """Return words as a list in a sentence: `a`, `a and b`, `a, b and c`; "" for none."""
+    if len(words) < 2:
+        return "".join(words)
+    return f"{', '.join(words[:-1])} {last} {words[-1]}"
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """Return a question to append to a refused word, such as " (did you mean 'rank'?)"; "" where no name is near.
+
+    Args:
+        word: the refused word.
+        known: the names it could have been.
+    """
+    import difflib  # only for errors
+
+    if len(word) > MAX_WORD:
+        return ""
+    close = difflib.get_close_matches(word, list(known), n=1)
+    return f" (did you mean {close[0]!r}?)" if close else ""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from samtune.text import duration, size
+
 if TYPE_CHECKING:
     from samtune.training import Estimate
 
@@ -23,8 +25,8 @@ def estimate_text(estimate: Estimate) -> str:
         f"{estimate.num_train} images to train on, {estimate.num_val} to validate on.",
         f"Trained:  {estimate.trainable:,} numbers",
         f"Plan:     {plan['updates']} updates of {plan['batch_size']} images, each {parts}",
-        f"Features: {features['to_compute']} to compute, {_size(features['bytes'])} in {features['folder']} "
-        f"({_size(features['free_bytes'])} free)",
+        f"Features: {features['to_compute']} to compute, {size(features['bytes'])} in {features['folder']} "
+        f"({size(features['free_bytes'])} free)",
         f"Memory:   {_memory(estimate)}",
         f"Time:     {_time(estimate)}",
         {
@@ -38,26 +40,12 @@ def estimate_text(estimate: Estimate) -> str:
 
 def _memory(estimate: Estimate) -> str:
     peak, limit = estimate.memory["peak_bytes"], estimate.memory["limit_bytes"]
-    text = f"{_size(peak or 0)} at most"
-    return text if limit is None else f"{text}, of {_size(limit)} that this process could have"
+    text = f"{size(peak or 0)} at most"
+    return text if limit is None else f"{text}, of {size(limit)} that this process could have"
 
 
 def _time(estimate: Estimate) -> str:
     if not estimate.seconds:
         return "not measured, since nothing was run that may not fit"
-    told = [
-        f"{name} {_duration(estimate.seconds[key])}" for key, name in PHASES.items() if estimate.seconds[key] >= 0.5
-    ]
-    return f"{_duration(estimate.seconds['total'])} at most ({', '.join(told)})"
-
-
-def _size(num_bytes: int) -> str:
-    return f"{num_bytes / 1e9:.2f} GB" if num_bytes >= 1e9 else f"{num_bytes / 1e6:.0f} MB"
-
-
-def _duration(seconds: float) -> str:
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    if hours:
-        return f"{hours} h {minutes} min"
-    return f"{minutes} min {rest} s" if minutes else f"{rest} s"
+    told = [f"{name} {duration(estimate.seconds[key])}" for key, name in PHASES.items() if estimate.seconds[key] >= 0.5]
+    return f"{duration(estimate.seconds['total'])} at most ({', '.join(told)})"

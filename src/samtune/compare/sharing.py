@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from samtune.compare.isolation import OMP, Child, Outcome
+from samtune.text import count, size
 from samtune.training.interruption import POLL_S, check
 
 if TYPE_CHECKING:
@@ -41,9 +42,8 @@ class Division:
 
     def __str__(self) -> str:
         """The division in one line."""
-        cells = "1 cell" if self.jobs == 1 else f"{self.jobs} cells"
-        threads = "1 thread" if self.threads == 1 else f"{self.threads} threads"
-        return f"{cells} at a time, {threads} each{f': {self.why}' if self.why else ''}."
+        threads = count(self.threads, "thread")
+        return f"{count(self.jobs, 'cell')} at a time, {threads} each{f': {self.why}' if self.why else ''}."
 
 
 @dataclass(frozen=True)
@@ -95,8 +95,8 @@ def divide(asked: int | None, *, num_cells: int, need_bytes: int, free_bytes: in
     else:
         jobs = min(most, max(1, int(SHARE * free_bytes // need_bytes)))
         if jobs < min(most, num_cells):
-            told = f"a cell may take {need_bytes / 1e9:.1f} GB of the {free_bytes / 1e9:.1f} GB that are free"
-            why = f"{told} (--jobs sets another number)"
+            need, free = size(need_bytes), size(free_bytes)
+            why = f"a cell may take {need} of the {free} that are free (--jobs sets another number)"
     jobs = max(1, min(jobs, num_cells))
     return Division(jobs, own if jobs == 1 or OMP in os.environ else max(1, min(own, cores // jobs)), why)
 

@@ -18,7 +18,7 @@ from samtune.metrics.measures import (
     SaliencyScores,
 )
 from samtune.metrics.segmentation import ImageScore, Scores, SegmentationScores
-from samtune.spelling import did_you_mean
+from samtune.text import did_you_mean
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -19,6 +19,7 @@ from samtune.data import Augmentation, Dataset, view
 from samtune.errors import DataError
 from samtune.prefetch import Prefetcher
 from samtune.progress import say, track
+from samtune.text import size
 from samtune.training.interruption import check
 
 if TYPE_CHECKING:
@@ -271,7 +272,7 @@ class CachedFeatures:
         num_bytes = count * (embedding.numel() * embedding.element_size() + labels.numel())
         self.store.make_room(num_bytes)
         if num_bytes > 50e6:
-            say(f"The frozen features of {count} views take {num_bytes / 1e6:,.0f} MB in {self.store.folder}.")
+            say(f"The frozen features of {count} views take {size(num_bytes)} in {self.store.folder}.")
 
     def _embedding_key(self, item: int, number: int) -> str:
         return self.store.key("embedding", self._encoder, *self.views.key(item, number))

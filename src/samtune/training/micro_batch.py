@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from samtune.progress import say
 from samtune.system.memory import available_bytes
+from samtune.text import size
 from samtune.training.memory import Load, count_update, plain_loss, waste
 from samtune.training.objective import Objective
 
@@ -96,13 +97,13 @@ def choose_parts(
     parts = parts_that_fit(memory, num_images, room, least=plan.accumulate)
     if memory.most_images(room) == 0:
         say(
-            f"A single image may not fit: an update of one takes about {memory.first_bytes / 1e9:.1f} GB, and "
-            f"{available / 1e9:.1f} GB are free; {WAYS_OUT}."
+            f"A single image may not fit: an update of one takes about {size(memory.first_bytes)}, and "
+            f"{size(available)} are free; {WAYS_OUT}."
         )
     elif parts > plan.accumulate:
         say(
-            f"{num_images} images at once need about {memory.total(num_images) / 1e9:.1f} GB, and "
-            f"{available / 1e9:.1f} GB are free, so each update is computed in {parts} parts of "
+            f"{num_images} images at once need about {size(memory.total(num_images))}, and "
+            f"{size(available)} are free, so each update is computed in {parts} parts of "
             f"{math.ceil(num_images / parts)} images or fewer; it stays an update of {num_images}."
         )
     return parts

@@ -11,7 +11,7 @@ from samtune.data.options import DataOptions
 from samtune.data.public_sets.conversion import draw_coco, merge_object_files, threshold_levels
 from samtune.data.public_sets.table import LAYOUTS, Layout, Part
 from samtune.errors import DataError
-from samtune.spelling import did_you_mean
+from samtune.text import did_you_mean
 from samtune.types import Pair, Problem
 
 if TYPE_CHECKING:

@@ -23,7 +23,7 @@ from samtune.methods.ssf import SSF
 from samtune.methods.ts_sam import TSSAM
 from samtune.methods.vpt import VPT
 from samtune.printable import shown
-from samtune.spelling import did_you_mean
+from samtune.text import did_you_mean
 from samtune.values import UnfitError, conform
 
 METHODS: dict[str, type[Any]] = {
