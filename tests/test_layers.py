@@ -18,7 +18,7 @@ UP_TO_4 = FLOOR | LEVEL_2 | {"methods", "adapters", "segment", "tasks", "trainin
 ALLOWED: dict[str, set[str]] = {
     **{part: set() for part in FLOOR},
     "files": {"errors", "text"},
-    "outputs": {"errors", "files"},
+    "outputs": {"errors", "files", "text"},
     "progress": {"printable"},
     "values": {"printable"},
     "inputs": {"errors", "printable"},

@@ -109,11 +109,11 @@ def test_the_list_survives_being_cut_off_and_tells_when_it_is_not_samtunes(tmp_p
     masks(tmp_path).write_bytes("b.png", b"1")  # the same content needs no other line
     assert (tmp_path / LIST_FILE).read_text().splitlines() == lines
     (tmp_path / LIST_FILE).write_text("a diary\n")
-    with pytest.raises(OutputError, match="not a list of samtune's outputs"):
+    with pytest.raises(OutputError, match="Expected a list of samtune's outputs"):
         masks(tmp_path)
     (tmp_path / LIST_FILE).unlink()
     (tmp_path / LIST_FILE).symlink_to(tmp_path / "diary")
-    with pytest.raises(OutputError, match="no regular file"):
+    with pytest.raises(OutputError, match="Expected a regular file"):
         masks(tmp_path)
 
 

@@ -1,12 +1,12 @@
 """The exceptions of samtune.
 
-Every failure that a user can mend is a `SamTuneError`; its text is one sentence that says what must be, what came,
-where, and what to do. The command line prints that sentence and exits with code 2.
+Every failure that a user can mend is a `SamTuneError`. Its text is one sentence: what is wrong, where, and what to do.
+The command line prints that sentence and exits with code 2.
 
     SamTuneError
     ├── ConfigError      a setting: unknown, out of range, without effect, in conflict with another
     ├── DataError        images, masks, folders, manifests
-    ├── WeightsError     a base checkpoint or a saved specialist that cannot be had or does not match
+    ├── WeightsError     a base checkpoint or a saved specialist that cannot be loaded or does not match
     ├── MethodError      a method that cannot be attached to this model
     ├── OutputError      a file or folder that cannot be written, or that samtune must not replace
     └── ShapeError       a tensor or image of the wrong shape, handed in from Python
@@ -14,7 +14,7 @@ where, and what to do. The command line prints that sentence and exits with code
 
 
 class SamTuneError(Exception):
-    """Any error that samtune raises on purpose."""
+    """Base class of all errors that samtune raises on purpose."""
 
 
 class ConfigError(SamTuneError):
@@ -26,7 +26,7 @@ class DataError(SamTuneError):
 
 
 class WeightsError(SamTuneError):
-    """A base checkpoint or a saved specialist cannot be had, or does not match what it is loaded into."""
+    """A base checkpoint or a saved specialist cannot be loaded, or does not match what it is loaded into."""
 
 
 class MethodError(SamTuneError):

@@ -1,7 +1,7 @@
-"""Files that are there whole or not at all: written under another name, and put in place once they are complete.
+"""Atomic writing of files: written under another name, and renamed once they are complete.
 
-Whoever reads meets the old content or the new, also after a kill, and whatever goes wrong leaves the old. What a disk
-refuses (no room, no permission, read-only) becomes one `OutputError` here, whichever library was writing.
+A reader sees the old content or the new, also after a kill; any error leaves the old. Errors of the disk (no space, no
+permission, read-only) become one `OutputError`, whichever library was writing.
 """
 
 from __future__ import annotations
@@ -29,14 +29,14 @@ if TYPE_CHECKING:
 _UMASK = os.umask(0)
 os.umask(_UMASK)
 MODE = 0o666 & ~_UMASK
-"""The permissions of a new file here. Some libraries write files that only their owner may read, whatever the umask
-says; a group that shares a folder could then not load what one of it trained."""
+"""Permissions of a new file. Some libraries write files that only their owner may read, whatever the umask says; a
+group that shares a folder could then not load what one member trained."""
 
 PARTIAL_PREFIX, PARTIAL_SUFFIX = ".samtune-", ".partial"
-"""Around the name of a file that is being written; no other program's files are named so."""
+"""Prefix and suffix of the name of a file that is being written; no other program uses them."""
 
 ABANDONED_S = 24 * 3600
-"""A partial file of another machine counts as left behind by a killed process after so many seconds."""
+"""Age in seconds after which a partial file of another machine counts as left behind by a killed process."""
 
 REASONS = {
     errno.ENOSPC: "no space is left on the disk",
@@ -52,35 +52,35 @@ REASONS = {
     errno.EIO: "the disk reports an error",
     errno.ELOOP: "it is a symbolic link",
 }
-"""What the system's error numbers mean to a user."""
+"""Error numbers of the system in words for a user."""
 
 TRIES = 100
-"""How often a folder is made anew that another process removes at the same time."""
+"""How often to make a folder again that another process removes at the same time."""
 
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 def cache_folder() -> Path:
-    """The folder of the user's cache: `$SAMTUNE_CACHE`, else `~/.cache/samtune`."""
+    """Return the folder of the user's cache: `$SAMTUNE_CACHE`, else `~/.cache/samtune`."""
     named = os.environ.get("SAMTUNE_CACHE")
     return Path(named) if named else Path.home() / ".cache" / "samtune"
 
 
 @contextmanager
 def whole(file: Path, *, shared: bool = False) -> Iterator[Path]:
-    """A path to write to, in the file's own folder, which takes the file's place at the end of the block.
+    """Give a path to write to, in the file's own folder, which replaces the file at the end of the block.
 
     Args:
-        file: to be written; its folder is there.
-        shared: the file is one of many that may be written anew at any time, such as an entry of a cache. It is not
-            forced to the disk, and what a killed process left of it is not looked for.
+        file: the file to write; its folder exists.
+        shared: whether the file is one of many that may be written again at any time, such as an entry of a cache. It
+            is not forced to the disk, and what a killed process left of it is not removed.
 
     Yields:
         The path of an empty file, whose name no other process or thread has. If the block raises, it is removed and
         the file stays as it was.
 
     Raises:
-        OutputError: the disk is full, read-only, or refuses otherwise.
+        OutputError: the disk is full, read-only, or fails otherwise.
     """
     if not shared:
         remove_partials(file.parent, file.name)
@@ -100,11 +100,11 @@ def whole(file: Path, *, shared: bool = False) -> Iterator[Path]:
 
 
 def write_text(file: Path, text: str, *, shared: bool = False, bytes_as_names: bool = False) -> None:
-    """Write a text file, UTF-8, whole or not at all.
+    """Write a text file, UTF-8, completely or not at all.
 
     Args:
-        file: to be written; its folder is there.
-        text: file names that are no UTF-8 may be in it (`os.fsdecode`).
+        file: the file to write; its folder exists.
+        text: the content; it may contain file names that are no UTF-8 (`os.fsdecode`).
         shared: as for `whole`.
         bytes_as_names: write such names as their bytes, for a file that is read back; else as escapes for people.
     """
@@ -113,15 +113,15 @@ def write_text(file: Path, text: str, *, shared: bool = False, bytes_as_names: b
 
 
 def write_json(file: Path, content: dict[str, Any], *, shared: bool = False) -> None:
-    """Write a JSON file whole or not at all; `shared` as for `whole`."""
+    """Write a JSON file completely or not at all; `shared` as for `whole`."""
     write_text(file, json.dumps(content, indent=2) + "\n", shared=shared)
 
 
 def make_folder(folder: Path) -> None:
-    """Make a folder and those above it, where they are not there.
+    """Make a folder and its parents, where they do not exist.
 
     Raises:
-        OutputError: the disk refuses, or a part of the path is a file.
+        OutputError: the disk fails, or a part of the path is a file.
     """
     with reported(folder):
         for _ in range(TRIES):
@@ -135,7 +135,7 @@ def make_folder(folder: Path) -> None:
 
 
 def remove_partials(folder: Path, name: str = "") -> None:
-    """Remove what killed processes left of a file in a folder, or without a name of any file in it."""
+    """Remove partial files that killed processes left of a file in a folder; without a name, of every file in it."""
     start = _partial_stem(name) if name else PARTIAL_PREFIX
     with suppress(OSError):
         left = [Path(entry) for entry in os.scandir(folder) if is_partial(entry.name) and entry.name.startswith(start)]
@@ -145,17 +145,17 @@ def remove_partials(folder: Path, name: str = "") -> None:
 
 
 def is_partial(name: str) -> bool:
-    """Whether a file name is that of a file that is being written, or was when its process was killed."""
+    """Return whether a name is that of a file that is being written, or was when its process was killed."""
     return name.startswith(PARTIAL_PREFIX) and name.endswith(PARTIAL_SUFFIX)
 
 
 @contextmanager
 def reported(folder: Path, name: str = "") -> Iterator[None]:
-    """Turn what the disk refuses within the block into one `OutputError`.
+    """Turn errors of the disk within the block into one `OutputError`.
 
     Args:
-        folder: that is written to.
-        name: of the file that is written, for the sentence.
+        folder: the folder that is written to.
+        name: the file that is written, for the message.
 
     Raises:
         OutputError: an error of the system, of numpy, safetensors or torch in writing below `folder`. Errors that
@@ -173,7 +173,7 @@ def reported(folder: Path, name: str = "") -> Iterator[None]:
 
 
 def write_failure(error: Exception, folder: Path, name: str = "") -> str | None:
-    """The sentence for an error in writing to a folder; None where the error is about something else."""
+    """Return the message for an error in writing to a folder; None where the error is about something else."""
     number = _errno(error, folder)
     if number is None:
         return None
@@ -188,7 +188,7 @@ def write_failure(error: Exception, folder: Path, name: str = "") -> str | None:
 
 
 def _errno(error: Exception, folder: Path) -> int | None:
-    """The system's number of an error in writing below `folder`, 0 for an unknown one; None for other errors."""
+    """Return the system's number of an error in writing below `folder`, 0 for an unknown one; None for other errors."""
     if isinstance(error, OSError):
         named = [name for name in (error.filename, error.filename2) if isinstance(name, str | bytes | os.PathLike)]
         if named and not any(_is_related(Path(os.fsdecode(name)), folder) for name in named):
@@ -203,7 +203,7 @@ def _errno(error: Exception, folder: Path) -> int | None:
 
 
 def _is_related(named: Path, folder: Path) -> bool:
-    """Whether one path lies in the other."""
+    """Return whether one path lies in the other."""
     first, second = Path(os.path.abspath(named)), Path(os.path.abspath(folder))
     return first.is_relative_to(second) or second.is_relative_to(first)
 
@@ -219,7 +219,7 @@ def _advice(number: int, folder: Path) -> str:
 
 
 def _free_bytes(folder: Path) -> int:
-    """Free bytes on the disk of a folder, -1 where that is not known."""
+    """Return the free bytes on the disk of a folder, -1 where they are not known."""
     try:
         existing = next(parent for parent in (folder, *folder.absolute().parents) if parent.is_dir())
         return shutil.disk_usage(existing).free
@@ -237,7 +237,7 @@ def _to_disk(file: Path) -> None:
 
 
 def _partial_stem(name: str) -> str:
-    """The first part of a partial file's name; of fixed length, since the file's own may be as long as is allowed."""
+    """Return the first part of a partial file's name, of fixed length: the file's own may be as long as is allowed."""
     return f"{PARTIAL_PREFIX}{hashlib.sha256(os.fsencode(name)).hexdigest()[:16]}"
 
 
@@ -247,7 +247,7 @@ def _host() -> str:
 
 
 def _is_abandoned(partial: Path) -> bool:
-    """Whether the process that was writing a partial file is gone."""
+    """Return whether the process that was writing a partial file is gone."""
     if time.time() - partial.lstat().st_mtime > ABANDONED_S:
         return True
     host, pid = [*partial.name.split("-"), "", "", ""][2:4]

@@ -1,4 +1,4 @@
-"""Small files that somebody else may have written: read only if regular, only up to a size, and into plain values.
+"""Reading of small files that somebody else may have written: only regular ones, up to a size, into plain values.
 
 A named pipe blocks the reader, a device never ends, deep nesting overflows the stack: each is refused before it is
 opened or parsed.
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from samtune.errors import SamTuneError
 
 MAX_TEXT_BYTES = 64 * 2**20
-"""The largest text file that is read: a manifest of a million lines has about as much."""
+"""Size of the largest text file that is read: about that of a manifest of a million lines."""
 
 _KINDS = (
     (stat.S_ISDIR, "a folder"),
@@ -32,7 +32,7 @@ _KINDS = (
 
 
 def as_path(path: str | Path, error: type[SamTuneError] = DataError) -> Path:
-    """A path as given by a user, refused if no file can have it.
+    """Return a path that a user gave, after checking that a file can have it.
 
     Raises:
         SamTuneError: as `error`; it holds NUL or what file names cannot encode, is too long, or its links go round.
@@ -48,14 +48,14 @@ def as_path(path: str | Path, error: type[SamTuneError] = DataError) -> Path:
 
 
 def check_regular(file: Path, error: type[SamTuneError] = DataError) -> int:
-    """Refuse what is no regular file (links to one are) without opening it.
+    """Check that a path is a regular file or a link to one, without opening it.
 
     Args:
-        file: to be read.
-        error: the class to raise.
+        file: the path.
+        error: the exception class to raise.
 
     Returns:
-        Its size in bytes.
+        The size of the file in bytes.
 
     Raises:
         SamTuneError: as `error`; nothing is there, or a folder, a pipe, a device or a socket is.
@@ -79,7 +79,7 @@ def read_text(
 
     Args:
         file: a regular file.
-        error: the class to raise.
+        error: the exception class to raise.
         limit: largest size in bytes.
         bytes_as_names: keep bytes that are no UTF-8 as Python does in file names (`os.fsdecode`), for a file that
             names such files.
@@ -113,7 +113,7 @@ def read_json(file: Path, error: type[SamTuneError], *, limit: int = MAX_TEXT_BY
 
     Args:
         file: a regular file.
-        error: the class to raise.
+        error: the exception class to raise.
         limit: largest size in bytes.
 
     Raises:

@@ -1,11 +1,11 @@
-"""Folders that samtune writes to: what it wrote there, and what it may therefore replace.
+"""Output folders: a list of the files that samtune wrote there, which it may therefore replace.
 
     OUT/.samtune-outputs.jsonl    {"file": "a/x.png", "kind": "predictions", "bytes": 812, "sha256": ...} for each file
 
-A file may be replaced if the list has it with the content it has now, written for the same purpose. Everything else in
-the folder is foreign, a file of samtune's that was edited since included: it stays as it is unless overwriting was
-asked for. Never written to, whatever was asked for: inputs of the same command, links, and what lies outside the
-folder. A line is written before its file, so a killed process leaves nothing that its successor takes for foreign.
+A file may be replaced if the list has it with its present content, written for the same purpose. Everything else in the
+folder is foreign, including a file of samtune's that was edited since: it is kept unless `overwrite` is set. Inputs of
+the same command, links, and paths outside the folder are never written to. A line is written before its file, so a
+killed process leaves nothing that the next one takes for foreign.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING
 
 from samtune.errors import OutputError
 from samtune.files import is_partial, make_folder, remove_partials, reported, whole
+from samtune.text import count
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -31,7 +32,7 @@ LIST_FILE = ".samtune-outputs.jsonl"
 HEADER = {"samtune": "outputs", "format": 1}
 
 NAMED = 5
-"""Of files that are in the way so many are named."""
+"""Number of files that an error names."""
 
 INPUT, LINK, OUTSIDE, NO_FILE, TWICE, FOREIGN = "input", "link", "outside", "no file", "twice", "foreign"
 
@@ -43,19 +44,19 @@ WHY = {
     TWICE: "the name of two outputs",
     FOREIGN: "not written there by samtune, or changed since",
 }
-"""Why a file is not written; only the last can be overruled."""
+"""Reasons not to write a file; only the last can be overruled."""
 
 GENERATOR = b'<meta name="generator" content="samtune">'
-"""In pages of samtune; tells them from others in folders without a list."""
+"""Mark of samtune's pages, which tells them from others in folders without a list."""
 
 FORMULA = ("=", "+", "-", "@", "\t", "\r")
-"""How a cell begins that spreadsheets compute; a file name may begin so, and could then fetch or run something."""
+"""First characters of a cell that spreadsheets compute; a file name may begin so, and could fetch or run something."""
 
 Signature = tuple[int, int, int, int]
 
 
 def without_formula(cell: object) -> object:
-    """A cell that every spreadsheet shows as it is: text like a formula gets an apostrophe before it; numbers stay."""
+    """Return a cell that every spreadsheet shows as it is: text like a formula with an apostrophe in front."""
     if not isinstance(cell, str) or not cell.startswith(FORMULA):
         return cell
     try:
@@ -66,11 +67,11 @@ def without_formula(cell: object) -> object:
 
 
 class OutputFolder:
-    """A folder that files are written to, each whole, none over a foreign one.
+    """Folder to write files to, each completely or not at all, none over a foreign one.
 
     Args:
         path: the folder; made at the first write.
-        kind: what is written, such as "predictions": files of another kind are foreign too.
+        kind: purpose of the files, such as "predictions": files of another kind are foreign too.
         inputs: files that are never written to.
         overwrite: whether foreign files may be replaced.
 
@@ -81,7 +82,7 @@ class OutputFolder:
     def __init__(self, path: Path, kind: str, *, inputs: Iterable[Path] = (), overwrite: bool = False) -> None:
         self.path, self.kind, self.overwrite = path, kind, overwrite
         if os.path.lexists(path) and not path.is_dir():
-            raise OutputError(f"Expected a folder to write to, got {path}, which is none; choose another.")
+            raise OutputError(f"Expected a folder to write to, got the file {path}; choose another.")
         self._list = path / LIST_FILE
         self._written = _read_list(self._list)
         self._input_ids, self._input_keys = _identities(inputs)
@@ -92,10 +93,10 @@ class OutputFolder:
         """Check that files may be written, before any work is done for them.
 
         Args:
-            names: below the folder, with "/" between folders, each once.
+            names: paths below the folder, with "/" between folders, each once.
 
         Raises:
-            OutputError: some may not; all are told by the reason.
+            OutputError: some may not be written; names them by reason.
         """
         names = list(names)
         folders = {name_key(parent.as_posix()) for name in names for parent in PurePosixPath(name).parents}
@@ -111,14 +112,14 @@ class OutputFolder:
 
     @contextmanager
     def whole(self, name: str, *, shared: bool = True) -> Iterator[Path]:
-        """A path to write to, which takes the file's place at the end of the block.
+        """Give a path to write to, which replaces the file at the end of the block.
 
         Args:
-            name: below the folder; claimed here if it was not before.
+            name: path below the folder; claimed here if it was not before.
             shared: as for `files.whole`; False forces the file to the disk.
 
         Raises:
-            OutputError: the file may not be written, or the disk refuses.
+            OutputError: the file may not be written, or the disk fails.
         """
         if name not in self._checked or self._checked[name] != _signature(self.path / name):
             self.claim([name])
@@ -145,16 +146,16 @@ class OutputFolder:
         """Write rows as CSV, UTF-8, and return the file's path; see `whole`.
 
         Args:
-            name: below the folder.
+            name: path below the folder.
             rows: the first names the columns. Text that a spreadsheet would run as a formula gets an apostrophe.
-            is_manifest: the file is read back by samtune, so names stay as they are.
+            is_manifest: whether samtune reads the file back, so that names stay as they are.
         """
         text = io.StringIO(newline="")
         csv.writer(text).writerows(rows if is_manifest else (map(without_formula, row) for row in rows))
         return self.write_text(name, text.getvalue())
 
     def remove(self, name: str) -> None:
-        """Remove a file that samtune wrote; a foreign one stays."""
+        """Remove a file that samtune wrote; keep a foreign one."""
         file = self.path / name
         if self._is_own(name):
             with reported(self.path, name):
@@ -162,25 +163,25 @@ class OutputFolder:
             self._checked.pop(name, None)
 
     def foreign(self) -> list[str]:
-        """The files in the folder that samtune did not write for this purpose, links and the like included."""
-        found = []
+        """Return the files in the folder that samtune did not write for this purpose, including links and the like."""
+        names_of_others = []
         for folder, folders, files in os.walk(self.path):
             inside = Path(folder).relative_to(self.path)
             names = [name for name in folders if Path(folder, name).is_symlink()] + files
             for name in (inside / name for name in names):
                 if name.name != LIST_FILE and not is_partial(name.name) and not self._is_own(name.as_posix()):
-                    found.append(name.as_posix())
-        return sorted(found)
+                    names_of_others.append(name.as_posix())
+        return sorted(names_of_others)
 
     def own(self) -> list[str]:
-        """The files in the folder that are as samtune wrote them for this purpose."""
+        """Return the files in the folder that are as samtune wrote them for this purpose."""
         return sorted(name for name in self._written if is_inside(name) and self._is_own(name))
 
     def clear(self) -> None:
-        """Remove what samtune wrote for this purpose, and folders that are empty then.
+        """Remove what samtune wrote for this purpose, and folders that are then empty.
 
         Raises:
-            OutputError: the disk refuses.
+            OutputError: the disk fails.
         """
         folders = {self.path}
         for name in filter(is_inside, list(self._written)):
@@ -197,7 +198,7 @@ class OutputFolder:
                     parent.rmdir()
 
     def _refusal(self, name: str) -> str | None:
-        """Why a file may not be written; None where it may."""
+        """Return why a file may not be written; None where it may."""
         if not is_inside(name):
             return OUTSIDE
         file = self.path / name
@@ -223,7 +224,7 @@ class OutputFolder:
         return None
 
     def _is_own(self, name: str) -> bool:
-        """Whether a file is there as samtune wrote it for this purpose."""
+        """Return whether a file has the content that samtune wrote for this purpose."""
         file = self.path / name
         listed = self._written.get(name)
         with suppress(OSError):
@@ -239,7 +240,7 @@ class OutputFolder:
         return False
 
     def _refused_parent(self, file: Path) -> str | None:
-        """Why nothing is written below a folder between this one and the file: it is a link, or a file."""
+        """Return why nothing is written below a folder between this one and the file: it is a link, or a file."""
         for parent in file.parents:
             if parent == self.path:
                 break
@@ -250,7 +251,7 @@ class OutputFolder:
         return None
 
     def _note(self, name: str, partial: Path) -> None:
-        """Add a file that is about to be put in place to the list."""
+        """Add a file that is about to be renamed into place to the list."""
         entry = (self.kind, partial.stat().st_size, _digest(partial))
         if entry in self._written.get(name, set()):
             return
@@ -265,26 +266,26 @@ class OutputFolder:
             shown = ", ".join(f"`{name}`" for name in names[:NAMED])
             rest = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
             parts.append(f"{shown}{rest} ({WHY[why]})")
-        count = sum(map(len, refused.values()))
+        num = sum(map(len, refused.values()))
         advice = "choose another folder"
         if list(refused) == [FOREIGN]:
             advice += ", or pass --overwrite (`overwrite=True`) to replace them"
-        return f"{count} file(s) cannot be written in {self.path}: {'; '.join(parts)}; {advice}."
+        return f"Cannot write {count(num, 'file')} in {self.path}: {'; '.join(parts)}; {advice}."
 
 
 def is_inside(name: str) -> bool:
-    """Whether a relative name stays below the folder that it is joined to."""
+    """Return whether a relative name stays below the folder that it is joined to."""
     path = PurePosixPath(name)
     return bool(path.parts) and not path.is_absolute() and ".." not in path.parts and "\0" not in name
 
 
 def name_key(name: str) -> str:
-    """What is the same for names that a file system may take for one: upper and lower case, composed and decomposed."""
+    """Return a key that is equal for names that some file system takes for the same, by case or composition."""
     return unicodedata.normalize("NFC", unicodedata.normalize("NFD", name).casefold())
 
 
 def _identities(inputs: Iterable[Path]) -> tuple[set[tuple[int, int]], set[str]]:
-    """Of the input files: which they are on the disk, and their paths, as given and with links followed."""
+    """Return the input files' identities on the disk, and keys of their paths, as given and with links followed."""
     ids, keys = set(), set()
     for file in inputs:
         with suppress(OSError):
@@ -299,7 +300,7 @@ def _identity(file: Path) -> tuple[int, int]:
 
 
 def _signature(file: Path) -> Signature | None:
-    """Changes when another file takes the place of this one, or its content is written; None where there is none."""
+    """Return a value that changes when the file is replaced or written; None where there is no file."""
     try:
         found = file.lstat()
     except OSError:
@@ -313,7 +314,7 @@ def _digest(file: Path) -> str:
 
 
 def _read_list(file: Path) -> dict[str, set[tuple[str, int, str]]]:
-    """Name -> (kind, bytes, sha256) of every content that samtune has written there.
+    """Return name -> (kind, bytes, sha256) of every content that samtune has written there.
 
     Raises:
         OutputError: the file is a link, or not samtune's list.
@@ -322,11 +323,13 @@ def _read_list(file: Path) -> dict[str, set[tuple[str, int, str]]]:
     if not os.path.lexists(file):
         return written
     if file.is_symlink() or not file.is_file():
-        raise OutputError(f"{file} lists what samtune wrote, but it is no regular file; choose another folder.")
+        raise OutputError(f"Expected a regular file at {file}, got a link or a folder; choose another folder.")
     with reported(file.parent, file.name):
         lines = file.read_bytes().split(b"\n")
     if lines[0] != json.dumps(HEADER).encode():
-        raise OutputError(f"{file} is not a list of samtune's outputs; choose another folder, or remove the file.")
+        raise OutputError(
+            f"Expected a list of samtune's outputs in {file}, got other content; choose another folder, or remove it."
+        )
     for line in lines[1:]:
         with suppress(ValueError, KeyError, TypeError):  # cut off by a kill, or by a full disk
             content = json.loads(line)

@@ -19,10 +19,10 @@ if TYPE_CHECKING:
 __all__ = ["CLASS_COLOURS", "PREDICTION_COLOUR", "TRUTH_COLOUR", "overlay"]
 
 TRUTH_COLOUR = (0, 114, 178)
-"""RGB blue, the contour of the annotation."""
+"""Blue, RGB: the contour of the annotation."""
 
 PREDICTION_COLOUR = (255, 159, 10)
-"""RGB orange, the contour of the prediction."""
+"""Orange, RGB: the contour of the prediction."""
 
 CLASS_COLOURS = (
     PREDICTION_COLOUR,
@@ -64,10 +64,10 @@ def overlay(
         ShapeError: the image is not uint8 (H, W, 3), or a label map has another size.
     """
     if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
-        raise ShapeError(f"an image must be uint8 (H, W, 3), not {image.dtype} of shape {image.shape}.")
+        raise ShapeError(f"Expected an image uint8 (H, W, 3), got {image.dtype} {image.shape}.")
     for name, labelled in (("labels", labels), ("truth", truth)):
         if labelled is not None and labelled.shape != image.shape[:2]:
-            raise ShapeError(f"{name} must have the image's size {image.shape[:2]}, not the shape {labelled.shape}.")
+            raise ShapeError(f"Expected `{name}` of the image's size {image.shape[:2]}, got {labelled.shape}.")
     canvas = np.ascontiguousarray(image).copy()
     line = max(1, round(max(image.shape[:2]) / LINES_PER_SIDE))
     if truth is None:

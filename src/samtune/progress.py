@@ -1,4 +1,4 @@
-"""Progress on stderr: a bar in a terminal, silence elsewhere; and `say`, for the guesses the program must tell."""
+"""Progress on stderr: a bar in a terminal, nothing elsewhere; and `say`, for what the program assumed or decided."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ logger = logging.getLogger("samtune")
 
 
 def say(sentence: str) -> None:
-    """Tell the user one sentence: a line on stderr from the command line, a log record from Python."""
+    """Show the user one sentence: a line on stderr from the command line, a log record from Python."""
     logger.info("%s", one_line(sentence))
 
 
@@ -24,9 +24,9 @@ def track(items: Iterable[T], description: str, total: int | None = None) -> Ite
     """Yield `items` one by one and draw a bar on stderr if that is a terminal.
 
     Args:
-        items: what to go through.
-        description: what is being done, in a few words.
-        total: how many items; asked of `items` where it knows.
+        items: items to go through.
+        description: what is done to them, in a few words.
+        total: number of items; None takes the length of `items` where it has one.
     """
     if not sys.stderr.isatty():
         yield from items

@@ -1,4 +1,4 @@
-"""Tensor files from outside (safetensors): names, shapes and dtypes are checked before any content is read."""
+"""Reading of safetensors files from outside: names, shapes and dtypes are checked before any content is read."""
 
 from __future__ import annotations
 
@@ -24,26 +24,26 @@ UNREADABLE = (SafetensorError, OSError, ValueError, KeyError, RuntimeError)
 `ImportError`, is a fault of the installation or of samtune, not of the file, and is not caught."""
 
 MAX_HEADER_BYTES = 16 * 2**20
-"""The header of a file of 100,000 tensors has about as much; SAM has some 600."""
+"""Largest header that is read: about that of 100,000 tensors; SAM has some 600."""
 
 FLOATS = {"F16": "float16", "BF16": "bfloat16", "F32": "float32", "F64": "float64"}
-"""The types of numbers that weights come in, as safetensors and as torch name them."""
+"""Data types of weights, as safetensors and as torch name them."""
 
 DTYPES = FLOATS | {"BOOL": "bool", "U8": "uint8", "I8": "int8", "I16": "int16", "I32": "int32", "I64": "int64"}
-"""The types that a module may keep, counters among them."""
+"""Data types that a module may have, counters among them."""
 
 
 MAPPED_BYTES = 2**25
-"""How much of a file is mapped at a time, one tensor at least."""
+"""Bytes of a file that are mapped at a time, at least one tensor."""
 
 
 @dataclass(frozen=True)
 class TensorHeader:
-    """What a file's header says of one tensor.
+    """Entry of one tensor in a file's header.
 
     Attributes:
-        dtype: as torch names it ("float32"), or as the file does where no module has such tensors ("F8_E4M3").
-        shape: rows first.
+        dtype: torch's name ("float32"), or the file's where no module has such tensors ("F8_E4M3").
+        shape: sizes of the axes, rows first.
     """
 
     dtype: str
@@ -51,11 +51,11 @@ class TensorHeader:
 
 
 def read_headers(file: Path, error: type[SamTuneError]) -> dict[str, TensorHeader]:
-    """Names, dtypes and shapes of a safetensors file; reads its header alone.
+    """Return names, dtypes and shapes of a safetensors file; only its header is read.
 
     Args:
         file: a regular file.
-        error: the class to raise.
+        error: the exception class to raise.
 
     Raises:
         SamTuneError: as `error`; it is no regular file, or no safetensors file whose header and size agree.
@@ -78,7 +78,7 @@ def read_headers(file: Path, error: type[SamTuneError]) -> dict[str, TensorHeade
 
 
 def check_floats(headers: Mapping[str, TensorHeader], where: str, error: type[SamTuneError]) -> None:
-    """Refuse tensors of integers, booleans and 8-bit floats, which would be converted to other weights in silence.
+    """Refuse tensors of integers, booleans and 8-bit floats, which would silently be converted to other weights.
 
     Raises:
         SamTuneError: as `error`; names the first such tensor and its type.
@@ -95,8 +95,8 @@ def check_floats(headers: Mapping[str, TensorHeader], where: str, error: type[Sa
 def tensors_of(file: Path) -> Iterator[tuple[str, Tensor]]:
     """Yield the tensors of a file whose headers were checked, one by one, each mapped from the file.
 
-    The file is mapped anew every `MAPPED_BYTES`, so that where tensors are copied as they come, what was read does not
-    stay in memory beside the copies.
+    The file is mapped again every `MAPPED_BYTES`: pages that were read then leave memory, so a caller that copies each
+    tensor does not hold the file twice.
     """
     with safe_open(file, framework="pt") as tensors:
         keys = deque(tensors.keys())
@@ -114,7 +114,7 @@ def check_finite(key: str, tensor: Tensor, where: str, error: type[SamTuneError]
     """Refuse a tensor with NaN or infinity.
 
     Raises:
-        SamTuneError: as `error`; says how many values are not finite.
+        SamTuneError: as `error`; names the number of values that are not finite.
     """
     finite = tensor.isfinite()
     if not bool(finite.all()):

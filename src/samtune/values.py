@@ -1,11 +1,10 @@
-"""Values from outside (files, the command line, keyword arguments) held against the types that fields declare.
+"""Validation of values from outside (files, the command line, keyword arguments) by the types that fields declare.
 
     updates: int | None        "Expected `updates` to be a whole number, got 3.7."
     RANGES = {"updates": (1, 10**9)}       "Expected `updates` >= 1, got 0."
 
-Strict where another reading would be a guess: True is no number, "64" is no number, 3.0 is no whole number, NaN and
-infinity are no numbers. Lenient where nothing is lost: whole numbers pass for floats, lists for tuples, NumPy's scalars
-for Python's.
+Nothing is guessed: True is no number, "64" is no number, 3.0 is no whole number, NaN and infinity are no numbers.
+Conversions that lose nothing are made: whole numbers to floats, lists to tuples, NumPy's scalars to Python's.
 """
 
 from __future__ import annotations
@@ -21,21 +20,21 @@ from typing import Any
 from samtune.printable import is_name, one_line, shown
 
 Ranges = Mapping[str, tuple[float, float]]
-"""Name of a field -> its lowest and highest value, both allowed; infinity for no bound."""
+"""Lowest and highest value of each field by name, both allowed; infinity for no bound."""
 
 MAX_INTEGER = 2**53
-"""Beyond it a whole number no longer passes through JSON and floats unchanged."""
+"""Largest whole number that JSON and floats keep unchanged."""
 
 
 class UnfitError(Exception):
-    """A value does not have the type asked for; its text says what was expected, as in "to be a whole number"."""
+    """A value does not have the declared type; the text says what was expected, as in "to be a whole number"."""
 
 
 def conform(value: Any, hint: Any) -> Any:
-    """A value as the type that a hint declares.
+    """Return a value as the type that a hint declares.
 
     Args:
-        value: of any kind.
+        value: any object.
         hint: int, float, bool, str, Path, Any, None, a Literal, or tuples, lists, mappings and unions of these.
 
     Returns:
@@ -70,15 +69,15 @@ def conform(value: Any, hint: Any) -> Any:
 def problems_of(
     values: Mapping[str, Any], hints: Mapping[str, Any], ranges: Ranges
 ) -> tuple[dict[str, Any], list[str]]:
-    """Hold values against the types and ranges of their fields.
+    """Check values by the types and ranges of their fields.
 
     Args:
-        values: by name; names without a hint pass as they are.
+        values: values by name; those without a hint are not checked.
         hints: the type of each field.
-        ranges: of the numeric fields; None passes.
+        ranges: the ranges of numeric fields; None is in every range.
 
     Returns:
-        The values as their types, and one clause for each that does not fit, such as "Expected `rank` >= 1, got 0".
+        The converted values, and one clause for each that does not fit, such as "Expected `rank` >= 1, got 0".
     """
     fitting, problems = dict(values), []
     for name, value in values.items():
@@ -96,7 +95,7 @@ def problems_of(
 
 
 def out_of_range(name: str, value: Any, ranges: Ranges) -> str | None:
-    """The clause that refuses a number outside its range; None where it lies in it or has none."""
+    """Return the clause about a number outside its range; None where it is inside or has no range."""
     if value is None or name not in ranges:
         return None
     low, high = ranges[name]
@@ -108,13 +107,11 @@ def out_of_range(name: str, value: Any, ranges: Ranges) -> str | None:
 
 
 def settle(record: Any, ranges: Ranges) -> list[str]:
-    """Hold the fields of a frozen dataclass against their types and ranges, and put the converted values in place.
-
-    For `__post_init__`.
+    """Check the fields of a frozen dataclass and store the converted values; for `__post_init__`.
 
     Args:
         record: an instance of a dataclass whose annotations can be resolved at run time.
-        ranges: of its numeric fields.
+        ranges: the ranges of its numeric fields.
 
     Returns:
         One clause for each field that does not fit.

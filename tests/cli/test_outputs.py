@@ -311,7 +311,7 @@ def test_no_byte_of_a_foreign_file_changes(
 def test_a_refusal_names_the_files_and_the_way_out(run: Run, specialist: Path, place: Place) -> None:
     words = ("predict", specialist, *over_the_annotations(place), "--device", "cpu", "--tta", "none")
     answer = run(*words)
-    assert f"2 file(s) cannot be written in {place.data / 'masks'}: `a.png`, `b.png` (not written there" in answer.err
+    assert f"Cannot write 2 files in {place.data / 'masks'}: `a.png`, `b.png` (not written there" in answer.err
     assert "--overwrite" in answer.err
     replaced = run(*words, "--overwrite")
     assert replaced.code == 0, replaced.err
@@ -396,7 +396,7 @@ def test_evaluate_refuses_to_replace_before_it_computes(
     monkeypatch.chdir(place.root)
     answer = run(*evaluation(place, *more))
     assert (answer.code, answer.out) == (2, ""), answer.err
-    assert "cannot be written in" in answer.err
+    assert "Cannot write" in answer.err
     assert snapshot(place.root) == before
 
 

@@ -78,17 +78,17 @@ def confusion(predicted: NDArray[np.uint8], target: NDArray[np.uint8], num_class
 
 
 def iou(counts: Counts) -> NDArray[np.float64]:
-    """Intersection over union per class: tp / (tp + fp + fn), (K,) in 0..1; 1 where the class is nowhere."""
+    """Return the intersection over union of each class: tp / (tp + fp + fn), (K,) in 0..1; 1 for an absent class."""
     return _ratio(counts.tp, counts.tp + counts.fp + counts.fn, empty=np.ones(counts.tp.shape))
 
 
 def dice(counts: Counts) -> NDArray[np.float64]:
-    """Dice per class (F1 of pixels): 2 tp / (2 tp + fp + fn), (K,) in 0..1; 1 where the class is nowhere."""
+    """Return the Dice of each class (F1 of pixels): 2 tp / (2 tp + fp + fn), (K,) in 0..1; 1 for an absent class."""
     return _ratio(2 * counts.tp, 2 * counts.tp + counts.fp + counts.fn, empty=np.ones(counts.tp.shape))
 
 
 def precision(counts: Counts) -> NDArray[np.float64]:
-    """Share of the predicted pixels that are right: tp / (tp + fp), (K,) in 0..1.
+    """Return the share of predicted pixels that are right: tp / (tp + fp), (K,) in 0..1.
 
     Where nothing was predicted: 1 if the class is not in the target either, else 0.
     """
@@ -96,7 +96,7 @@ def precision(counts: Counts) -> NDArray[np.float64]:
 
 
 def recall(counts: Counts) -> NDArray[np.float64]:
-    """Share of the target's pixels that were found: tp / (tp + fn), (K,) in 0..1.
+    """Return the share of the target's pixels that are predicted: tp / (tp + fn), (K,) in 0..1.
 
     Where the target has none: 1 if nothing was predicted either, else 0.
     """
@@ -109,14 +109,14 @@ def _ratio(above: NDArray[np.int64], below: NDArray[np.int64], empty: NDArray[np
 
 def _check_maps(predicted: NDArray[np.uint8], target: NDArray[np.uint8], num_classes: int) -> None:
     if not 1 <= num_classes < IGNORE:
-        raise ShapeError(f"num_classes must be 1..{IGNORE - 1} (background not counted), not {num_classes}.")
+        raise ShapeError(f"Expected 1 <= `num_classes` <= {IGNORE - 1} (background not counted), got {num_classes}.")
     for name, labels in (("predicted", predicted), ("target", target)):
         if labels.ndim != 2 or labels.dtype.kind not in "ui":
-            raise ShapeError(f"{name} must be an integer label map (H, W), not {labels.dtype} of shape {labels.shape}.")
+            raise ShapeError(f"Expected `{name}` to be an integer label map (H, W), got {labels.dtype} {labels.shape}.")
     if predicted.shape != target.shape:
         raise ShapeError(
-            f"predicted and target must have one shape; came {predicted.shape} and {target.shape}: "
-            "bring the prediction to the size of the target first."
+            f"Expected `predicted` and `target` of one shape, got {predicted.shape} and {target.shape}; resize the "
+            "prediction to the size of the target first."
         )
     for name, labels, allowed in (
         ("predicted", predicted, predicted <= num_classes),
@@ -124,5 +124,5 @@ def _check_maps(predicted: NDArray[np.uint8], target: NDArray[np.uint8], num_cla
     ):
         if not allowed.all() or (labels.dtype.kind == "i" and (labels < 0).any()):
             ignored = f" or {IGNORE} (ignored)" if name == "target" else ""
-            found = ", ".join(str(label) for label in np.unique(labels)[:10])
-            raise ShapeError(f"labels of {name} must be 0..{num_classes}{ignored}; came {found}.")
+            values = ", ".join(str(label) for label in np.unique(labels)[:10])
+            raise ShapeError(f"Expected labels 0..{num_classes}{ignored} in `{name}`, got {values}.")

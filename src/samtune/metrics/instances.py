@@ -34,7 +34,7 @@ _SLACK = 1e-9
 
 @dataclass(frozen=True, eq=False)
 class Overlaps:
-    """How the objects of two maps overlap; P predicted and T target objects, each by rising id.
+    """Overlaps of the objects of two maps; P predicted and T target objects, each by rising id.
 
     Attributes:
         shared: (P, T) int64, pixels in common.
@@ -64,11 +64,11 @@ def overlaps(predicted: NDArray[np.integer], target: NDArray[np.integer]) -> Ove
     """
     if predicted.shape != target.shape or predicted.ndim != 2 or {predicted.dtype.kind, target.dtype.kind} - set("iu"):
         raise ShapeError(
-            "object maps must be integer (H, W) of one shape, but "
-            f"{predicted.dtype} {predicted.shape} and {target.dtype} {target.shape} came."
+            "Expected integer object maps (H, W) of one shape, got "
+            f"{predicted.dtype} {predicted.shape} and {target.dtype} {target.shape}."
         )
     if predicted.size and (predicted.min() < 0 or target.min() < 0):
-        raise ShapeError("ids of objects must be 0 or more, but there are negative ones.")
+        raise ShapeError("Expected ids of objects >= 0, got negative ones.")
     our_ids, ours = np.unique(predicted, return_inverse=True)
     their_ids, theirs = np.unique(target, return_inverse=True)
     num = len(their_ids)
@@ -84,7 +84,7 @@ def overlaps(predicted: NDArray[np.integer], target: NDArray[np.integer]) -> Ove
 
 
 def num_matched(iou: NDArray[np.float64], threshold: float) -> int:
-    """How many pairs of objects have this IoU or more, each object in one pair at most.
+    """Return how many pairs of objects have this IoU or more, each object in one pair at most.
 
     Args:
         iou: (P, T) of maps whose objects do not overlap.
@@ -105,7 +105,7 @@ def segmentation_accuracy(found: Overlaps, threshold: float) -> float:
 
 
 def mean_segmentation_accuracy(found: Overlaps) -> float:
-    """Mean of `segmentation_accuracy` over `THRESHOLDS`; 1 where neither map has an object."""
+    """Return the mean of `segmentation_accuracy` over `THRESHOLDS`; 1 where neither map has an object."""
     return float(np.mean([segmentation_accuracy(found, threshold) for threshold in THRESHOLDS]))
 
 
@@ -146,7 +146,7 @@ class AveragePrecision:
         num = len(found.predicted_sizes)
         ranks = np.ones(num) if scores is None else np.asarray(scores, np.float64)
         if ranks.shape != (num,) or not np.isfinite(ranks).all():
-            raise ShapeError(f"there must be one finite score for each of {num} objects, but {ranks.shape} came.")
+            raise ShapeError(f"Expected one finite score for each of {num} objects, got {ranks.shape}.")
         order = np.argsort(-ranks, kind="stable")
         iou = found.iou[order]
         self.num_target += len(found.target_sizes)

@@ -1,8 +1,8 @@
-"""Accumulators over a set of images: each takes one image at a time and keeps sums, never a map.
+"""Accumulators of scores over a set of images: each takes one image at a time and keeps numbers, never a map.
 
-Each has `add(case)`, which returns the values of that image for a table (None: not defined there, see the class), and
-`result()`, the values of the set. Keys say what was averaged: `..._per_image` is a mean over images with `..._std`
-beside it, `..._pooled` counts the pixels of all images at once.
+Each has `add(case)`, which returns the scores of that image for a table (None where a score is not defined, see the
+class), and `result()`, which returns the scores of the set. Keys say what was averaged: `..._per_image` is a mean over
+images, with `..._std` beside it; `..._pooled` counts the pixels of all images at once.
 """
 
 from __future__ import annotations
@@ -54,13 +54,13 @@ class Case:
 
 
 class Measure(Protocol):
-    """What every accumulator here offers."""
+    """Accumulator of scores, one image at a time."""
 
     def add(self, case: Case) -> Row:
-        """Take an image; its values."""
+        """Add an image and return its scores."""
 
     def result(self) -> Row:
-        """The values of all images so far."""
+        """Return the scores of all images so far."""
 
 
 class SaliencyScores:
@@ -79,13 +79,13 @@ class SaliencyScores:
         self._num_without = 0
 
     def add(self, case: Case) -> Row:
-        """Take an image.
+        """Add an image and return its scores.
 
         Raises:
             ShapeError: the case has no foreground map.
         """
         if case.foreground is None:
-            raise ShapeError("the measures of a foreground map need the probability of one class, but none came.")
+            raise ShapeError("Expected a map of the probability of one class, got none; the protocol scores such maps.")
         target = case.target == 1
         given = np.where(case.target == IGNORE, 0.0, case.foreground)
         foreground = saliency.stretch(given)
@@ -108,7 +108,7 @@ class SaliencyScores:
         return values | {"e_mean": float(e_curve.mean()), "f_mean": float(f_curve.mean())}
 
     def result(self) -> Row:
-        """The values of the set; None without any image."""
+        """Return the scores of the set; None without any image."""
         num = self._means["mae"].num
         values: Row = {name: mean.mean for name, mean in self._means.items()}
         for letter, curve in (("e", self._e_curve), ("f", self._f_curve)):
@@ -131,7 +131,7 @@ class BalancedErrorScores:
         self._table = np.zeros((2, 2), np.int64)
 
     def add(self, case: Case) -> Row:
-        """Take an image of one class."""
+        """Add an image of one class and return its scores."""
         table = confusion(case.predicted, case.target, 1)
         self._table += table
         values = _balanced(table)
@@ -140,7 +140,7 @@ class BalancedErrorScores:
         return {f"{name}_percent": value for name, value in values.items()}
 
     def result(self) -> Row:
-        """The values of the set."""
+        """Return the scores of the set."""
         values: Row = {f"{name}_percent_per_image": mean.mean for name, mean in self._means.items()}
         values["ber_percent_per_image_std"] = self._means["ber"].std
         values |= {f"{name}_percent_pooled": value for name, value in _balanced(self._table).items()}
@@ -161,7 +161,7 @@ class ClassScores:
         self._accuracy = Mean()
 
     def add(self, case: Case) -> Row:
-        """Take an image."""
+        """Add an image and return its scores."""
         table = confusion(case.predicted, case.target, len(self.class_names))
         self._table += table
         accuracy = _accuracy(table)
@@ -174,7 +174,7 @@ class ClassScores:
         }
 
     def result(self) -> Row:
-        """The values of the set."""
+        """Return the scores of the set."""
         iou = _ious(self._table)
         names = ("background", *self.class_names)
         values: Row = {
@@ -209,7 +209,7 @@ class ContourScores:
         self._boundary_f, self._hd95 = Mean(), Mean()
 
     def add(self, case: Case) -> Row:
-        """Take an image."""
+        """Add an image and return its scores."""
         predicted = np.where(case.target == IGNORE, 0, case.predicted)
         target = np.where(case.target == IGNORE, 0, case.target)
         labels = [k for k in range(1, self.num_classes + 1) if (predicted == k).any() or (target == k).any()]
@@ -226,7 +226,7 @@ class ContourScores:
         return values
 
     def result(self) -> Row:
-        """The values of the set."""
+        """Return the scores of the set."""
         return {
             "boundary_f_per_image": self._boundary_f.mean,
             "boundary_f_per_image_std": self._boundary_f.std,
@@ -252,7 +252,7 @@ class InstanceScores:
         self._num_predicted = 0
 
     def add(self, case: Case) -> Row:
-        """Take an image of one class."""
+        """Add an image of one class and return its scores."""
         ours = areas((case.predicted == 1) & (case.target != IGNORE))
         theirs = areas(case.target == 1) if case.target_objects is None else case.target_objects.astype(np.int64)
         theirs = np.where(case.target == IGNORE, 0, theirs)
@@ -274,7 +274,7 @@ class InstanceScores:
         return values
 
     def result(self) -> Row:
-        """The values of the set; AP over the objects of all images."""
+        """Return the scores of the set; AP is over the objects of all images."""
         values: Row = {f"{name}_per_image": mean.mean for name, mean in self._means.items()}
         values |= self._ap.result() if self._means["mean_segmentation_accuracy"].num else {}
         return values | {
@@ -285,14 +285,14 @@ class InstanceScores:
 
 
 def areas(mask: NDArray[np.bool_]) -> NDArray[np.int64]:
-    """The 8-connected areas of a mask, int64 (H, W): 0 background, 1..N."""
+    """Return the 8-connected areas of a mask, int64 (H, W): 0 background, 1..N."""
     _, ids = cv2.connectedComponents(mask.astype(np.uint8), connectivity=8)
     numbered: NDArray[np.int64] = ids.astype(np.int64)
     return numbered
 
 
 def _balanced(table: NDArray[np.int64]) -> Row:
-    """The errors in percent from counts [target, predicted]; None where a kind of pixel does not occur."""
+    """Return the errors in percent from counts [target, predicted]; None where a kind of pixel does not occur."""
     (true_negative, false_positive), (false_negative, true_positive) = table.tolist()
     shadow, rest = true_positive + false_negative, true_negative + false_positive
     missed = 100 * false_negative / shadow if shadow else None

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class EvaluationProtocol:
-    """How the images of one field are scored.
+    """Scores that a field of research reports, and how they are computed.
 
     Attributes:
         name: the word after `--protocol`.
@@ -161,19 +161,19 @@ PROTOCOLS = {
 
 
 def find_protocol(name: str) -> EvaluationProtocol:
-    """The protocol of this name.
+    """Return the protocol of this name.
 
     Raises:
-        ConfigError: there is none; the nearest name is told.
+        ConfigError: no protocol has this name; suggests the nearest one.
     """
     if name in PROTOCOLS:
         return PROTOCOLS[name]
     hint = did_you_mean(name, PROTOCOLS)
-    raise ConfigError(f"The protocol must be one of {', '.join(PROTOCOLS)}, but {name!r} came{hint}.")
+    raise ConfigError(f"Expected `protocol` to be one of {', '.join(PROTOCOLS)}, got {name!r}{hint}.")
 
 
 class ProtocolScores:
-    """All that a protocol measures on one row of a table, image by image.
+    """Accumulator of all scores of a protocol, image by image.
 
     Attributes:
         protocol: what is measured.

@@ -28,27 +28,27 @@ NUM_THRESHOLDS = 256
 
 
 def stretch(foreground: NDArray[np.floating]) -> Map:
-    """A map in 0..1 stretched so that its least value is 0 and its greatest 1; a constant map stays as it is.
+    """Return a map stretched so that its lowest value is 0 and its highest 1; a constant map stays as it is.
 
     Raises:
         ShapeError: the map is not float (H, W), has no pixel, or leaves 0..1.
     """
     if foreground.ndim != 2 or foreground.dtype.kind != "f" or not foreground.size:
-        raise ShapeError(f"a map must be float (H, W) with pixels, not {foreground.dtype} of {foreground.shape}.")
+        raise ShapeError(f"Expected a float map (H, W) with pixels, got {foreground.dtype} {foreground.shape}.")
     values = foreground.astype(np.float64)
     low, high = float(values.min()), float(values.max())
     if not (low >= 0 and high <= 1):
-        raise ShapeError(f"the values of a map must lie in 0..1, but they lie in {low:g}..{high:g}.")
+        raise ShapeError(f"Expected values of a map in 0..1, got {low:g}..{high:g}.")
     return values if low == high else (values - low) / (high - low)
 
 
 def mean_absolute_error(foreground: Map, target: Mask) -> float:
-    """Mean of |map - target| over the pixels, 0..1. Source: Perazzi et al., CVPR 2012. No empty case."""
+    """Return the mean of |map - target| over the pixels, 0..1. Source: Perazzi et al., CVPR 2012. No empty case."""
     return float(np.abs(foreground - target).mean())
 
 
 def s_measure(foreground: Map, target: Mask, alpha: float = 0.5) -> float:
-    """Structure measure: alpha x object-aware + (1 - alpha) x region-aware similarity, 0..1.
+    """Return the structure measure: alpha x object-aware + (1 - alpha) x region-aware similarity, 0..1.
 
     Without foreground in the target it is 1 - mean(map), with nothing but foreground mean(map).
     Source: Fan et al., ICCV 2017.
@@ -63,7 +63,7 @@ def s_measure(foreground: Map, target: Mask, alpha: float = 0.5) -> float:
 
 
 def e_measure_curve(foreground: Map, target: Mask) -> NDArray[np.float64]:
-    """Enhanced-alignment measure at the thresholds 0..255, (256,).
+    """Return the enhanced-alignment measure at the thresholds 0..255, (256,).
 
     The sum over pixels is divided by n - 1, as the reference code has it, so a perfect map scores n / (n - 1); with a
     single pixel it is divided by 1. Without foreground in the target it is the share of pixels called background, with
@@ -75,14 +75,14 @@ def e_measure_curve(foreground: Map, target: Mask) -> NDArray[np.float64]:
 
 
 def adaptive_e_measure(foreground: Map, target: Mask) -> float:
-    """The same where the map is at least twice its mean (at most 1)."""
+    """Return the enhanced-alignment measure at the threshold of twice the mean of the map (at most 1)."""
     called = foreground >= min(2 * float(foreground.mean()), 1.0)
     hits = np.array([np.count_nonzero(called & target)])
     return float(_alignment(hits, np.array([np.count_nonzero(called)]), int(target.sum()), target.size)[0])
 
 
 def f_measure_curve(foreground: Map, target: Mask, beta_squared: float = 0.3) -> NDArray[np.float64]:
-    """F-measure at the thresholds 0..255, (256,), 0..1; 0 where nothing is hit, an empty target included.
+    """Return the F-measure at the thresholds 0..255, (256,), in 0..1; 0 where nothing is hit, an empty target included.
 
     Source: Achanta et al., CVPR 2009 (beta^2 = 0.3).
     """
@@ -91,14 +91,14 @@ def f_measure_curve(foreground: Map, target: Mask, beta_squared: float = 0.3) ->
 
 
 def adaptive_f_measure(foreground: Map, target: Mask, beta_squared: float = 0.3) -> float:
-    """The same where the map is at least twice its mean (at most 1)."""
+    """Return the F-measure at the threshold of twice the mean of the map (at most 1)."""
     called = foreground >= min(2 * float(foreground.mean()), 1.0)
     hits = np.array([np.count_nonzero(called & target)])
     return float(_f_of_counts(hits, np.array([np.count_nonzero(called)]), int(target.sum()), beta_squared)[0])
 
 
 def weighted_precision_recall(foreground: Map, target: Mask) -> tuple[float, float]:
-    """Weighted precision and recall: errors weigh by where they are, and those beside each other count together.
+    """Return precision and recall in which errors weigh by where they are, and adjacent ones count together.
 
     Without foreground in the target both are 0.
     Source: Margolin et al., CVPR 2014.
@@ -119,9 +119,12 @@ def weighted_precision_recall(foreground: Map, target: Mask) -> tuple[float, flo
 
 
 def weighted_f_measure(precision: float, recall: float, beta_squared: float = 1.0) -> float:
-    """F of weighted precision and recall: (1 + beta^2) P R / (R + beta^2 P), 0..1; 0 where both are 0.
+    """Return F of weighted precision and recall: (1 + beta^2) P R / (R + beta^2 P), 0..1; 0 where both are 0.
 
-    beta_squared: 1 is the paper's and PySODMetrics'; 0.3 is what the code of SAM-Adapter, TS-SAM and AutoGluon uses.
+    Args:
+        precision: weighted, 0..1.
+        recall: weighted, 0..1.
+        beta_squared: 1 as in the paper and PySODMetrics; 0.3 as in the code of SAM-Adapter, TS-SAM and AutoGluon.
     """
     return (1 + beta_squared) * recall * precision / (recall + beta_squared * precision + EPS)
 
@@ -133,9 +136,9 @@ def _object_similarity(values: Map) -> float:
 
 
 def _region_similarity(foreground: Map, target: Mask) -> float:
-    """Similarity of the four parts that meet at the target's centre of mass, weighed by their area."""
+    """Return the similarity of the four parts that meet at the target's centre of mass, weighted by their area."""
     high, wide = target.shape
-    row, col = (int(place) + 1 for place in np.argwhere(target).mean(axis=0).round())
+    row, col = (int(index) + 1 for index in np.argwhere(target).mean(axis=0).round())
     total = 0.0
     for rows in (slice(0, row), slice(row, high)):
         for cols in (slice(0, col), slice(col, wide)):
@@ -146,7 +149,7 @@ def _region_similarity(foreground: Map, target: Mask) -> float:
 
 
 def _similarity(a: Map, b: Map) -> float:
-    """Structural similarity of two patches as one window, without the usual constants."""
+    """Return the structural similarity of two patches as one window, without the usual constants."""
     mean_a, mean_b = float(a.mean()), float(b.mean())
     below = a.size - 1 + EPS
     spread = (float(((a - mean_a) ** 2).sum()) + float(((b - mean_b) ** 2).sum())) / below
@@ -158,7 +161,7 @@ def _similarity(a: Map, b: Map) -> float:
 
 
 def _at_thresholds(foreground: Map, target: Mask) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Pixels called foreground at each threshold that are, and all that are called so; (256,) each."""
+    """Return true positives and predicted positives at each threshold, (256,) each."""
     levels = (foreground * 255).astype(np.uint8)
     inside = np.bincount(levels[target], minlength=NUM_THRESHOLDS)
     everywhere = np.bincount(levels.reshape(-1), minlength=NUM_THRESHOLDS)
@@ -177,7 +180,7 @@ def _f_of_counts(
 def _alignment(
     hits: NDArray[np.int64], called: NDArray[np.int64], num_target: int, num_pixels: int
 ) -> NDArray[np.float64]:
-    """The enhanced-alignment measure from counts: the matrix has but four different values."""
+    """Return the enhanced-alignment measure from counts: its matrix has only four different values."""
     below = max(num_pixels - 1, 1)
     if num_target == 0:
         return (num_pixels - called) / below

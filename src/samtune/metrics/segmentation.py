@@ -138,7 +138,7 @@ class SegmentationScores:
             ShapeError: there is no class, or a name comes twice.
         """
         if not class_names or len(set(class_names)) != len(class_names):
-            raise ShapeError(f"class_names must be one or more different names, not {list(class_names)}.")
+            raise ShapeError(f"Expected one or more different `class_names`, got {list(class_names)}.")
         self.class_names = tuple(class_names)
         self._rows: dict[str, ImageScore] = {}
 
@@ -196,7 +196,7 @@ class SegmentationScores:
 
     def _insert(self, row: ImageScore) -> None:
         if row.name in self._rows:
-            raise DataError(f"each image must be scored once, but {row.name!r} came twice: give it its own name.")
+            raise DataError(f"Expected each image once, got {row.name!r} twice; give each image its own name.")
         self._rows[row.name] = row
 
     def _per_class(self, pooled: Counts) -> dict[str, dict[str, float]]:
@@ -230,13 +230,13 @@ def merge(accumulators: Iterable[SegmentationScores]) -> SegmentationScores:
     """
     parts = list(accumulators)
     if not parts:
-        raise ShapeError("merge needs at least one accumulator, and got none.")
+        raise ShapeError("Expected at least one accumulator to merge, got none.")
     joined = SegmentationScores(parts[0].class_names)
     for part in parts:
         if part.class_names != joined.class_names:
             raise ShapeError(
-                "accumulators must have the same classes to be merged; "
-                f"came {list(joined.class_names)} and {list(part.class_names)}."
+                "Expected accumulators of the same classes, got "
+                f"{list(joined.class_names)} and {list(part.class_names)}."
             )
         for row in part.rows():
             joined._insert(row)
