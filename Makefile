@@ -3,16 +3,19 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: demo test test-isa fuzz lint types check browser clean
+.PHONY: demo test test-all test-isa fuzz lint types check browser clean
 
 demo: $(READY)          ## train, evaluate and predict on generated images, offline; opens nothing, prints where the report is
 	$(BIN)/samtune demo --out demo-run
 
-test: $(READY)          ## the whole test suite, two workers of one thread each
+test: $(READY)          ## the test suite but for what is marked slow, two workers of one thread each
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow"
+
+test-all: $(READY)      ## the whole test suite
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
 
-test-isa: $(READY)      ## nightly: the suite with fewer vector instructions and with 1, 2 and 3 threads; logs in isa-check/
-	$(BIN)/python -m tests.isa -n 2 --dist loadfile
+test-isa: $(READY)      ## nightly: what `make test` runs, with fewer vector instructions and with 1, 2 and 3 threads; logs in isa-check/
+	$(BIN)/python -m tests.isa -n 2 --dist loadfile -m "not slow"
 
 fuzz: $(READY)          ## an hour of damaged files and drawn settings with new seeds; `make test` has 2,000 cases, always the same
 	OMP_NUM_THREADS=1 $(BIN)/python -m tests.fuzz --minutes 60

@@ -414,10 +414,14 @@ def test_evaluate_replaces_its_own_page_and_csv(run: Run, place: Place) -> None:
 
 @pytest.mark.usefixtures("copied")
 def test_scores_are_told_whatever_becomes_of_the_page(run: Run, place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
-    def full(*_: object, **__: object) -> None:
-        raise OSError(errno.ENOSPC, "No space left on device")
+    replace = os.replace
 
-    monkeypatch.setattr(OutputFolder, "_note", full)
+    def full(source: Path, target: Path) -> None:
+        if target.suffix in (".html", ".csv", ".jsonl"):
+            raise OSError(errno.ENOSPC, "No space left on device")
+        replace(source, target)
+
+    monkeypatch.setattr(os, "replace", full)
     for more in ((), ("--per-image", place.root / "scores.csv")):
         text = run(*evaluation(place, *more))
         assert text.code == 2

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import statistics
+import os
+import resource
 import subprocess
 import sys
-import time
 
+import pytest
 import typer.main
 
 from samtune.cli import app
@@ -57,20 +58,24 @@ def test_the_surface_is_frozen() -> None:
     assert found == {name: sorted(words) for name, words in SURFACE.items()}
 
 
+@pytest.mark.skipif(os.name != "posix", reason="asks for the processor time of a child")
 def test_help_answers_under_a_second() -> None:
+    """By the processor time of the whole command, which other work on the machine does not lengthen as it does the
+    wall time."""
     times = []
-    for _ in range(5):
-        start = time.perf_counter()
+    for _ in range(3):
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
         subprocess.run([sys.executable, "-m", "samtune", "--help"], capture_output=True, check=True)
-        times.append(time.perf_counter() - start)
-    assert statistics.median(times) < 2.5, f"{times}: 0.2 s on an idle machine; half the limit is its load"
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        times.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
+    assert min(times) < 1, times
 
 
 def test_help_imports_nothing_heavy() -> None:
     code = (
         "import sys\nfrom samtune.cli import main\n"
         "try:\n    main(['train', '--help'])\nexcept SystemExit:\n    pass\n"
-        "heavy = {'torch', 'transformers', 'numpy', 'cv2', 'matplotlib', 'rich', 'PIL', 'jinja2'}\n"
+        "heavy = {'torch', 'transformers', 'numpy', 'scipy', 'cv2', 'matplotlib', 'rich', 'PIL', 'jinja2'}\n"
         "print(sorted(heavy & set(sys.modules)), file=sys.stderr)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -1,7 +1,7 @@
 """Handing freed memory back to the system, for loops over any number of images.
 
 The C library's heap on Linux keeps what is freed below 32 MB, and the gaps between what is still in use add up:
-docs/results-nano.md says what that came to.
+docs/benchmarks/speed.md says what that came to.
 """
 
 from __future__ import annotations
