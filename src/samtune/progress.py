@@ -1,10 +1,16 @@
-"""Progress on stderr: a bar in a terminal, nothing elsewhere; and `say`, for what the program assumed or decided."""
+"""Progress of long work: loops report to one `Progress`, which a terminal, a page or a notebook renders in its way.
+
+The default draws a bar on stderr if that is a terminal, and writes sentences to the log "samtune", which the command
+line shows on stderr.
+"""
 
 from __future__ import annotations
 
 import logging
 import sys
-from typing import TYPE_CHECKING, TypeVar
+from collections.abc import Sized
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from samtune.printable import one_line
 
@@ -15,23 +21,97 @@ T = TypeVar("T")
 logger = logging.getLogger("samtune")
 
 
+class Progress(Protocol):
+    """Renderer of progress. Calls of loops nest: `advanced` and `finished` belong to the last loop that `started`."""
+
+    def started(self, description: str, total: int | None) -> None:
+        """Begin a loop: what is done, in a few words, and the number of items where it is known."""
+
+    def advanced(self) -> None:
+        """Count one more item of the loop as done."""
+
+    def said(self, sentence: str) -> None:
+        """Show one sentence, such as what the program assumed or decided."""
+
+    def finished(self) -> None:
+        """End the loop, also where an error ended it."""
+
+
+class TerminalProgress:
+    """Bars on stderr if that is a terminal, sentences as log records."""
+
+    def __init__(self) -> None:
+        self._bars: list[Any] = []
+
+    def started(self, description: str, total: int | None) -> None:
+        """See `Progress`."""
+        self._bars.append(_bar(description, total) if sys.stderr.isatty() else None)
+
+    def advanced(self) -> None:
+        """See `Progress`."""
+        if self._bars[-1] is not None:
+            self._bars[-1].advance(0)
+
+    def said(self, sentence: str) -> None:
+        """See `Progress`."""
+        logger.info("%s", one_line(sentence))
+
+    def finished(self) -> None:
+        """See `Progress`."""
+        bar = self._bars.pop()
+        if bar is not None:
+            bar.stop()
+
+
+_current: Progress = TerminalProgress()
+
+
+@contextmanager
+def reporting_to(progress: Progress) -> Iterator[None]:
+    """Report the progress of all work within the block, of every thread, to another renderer."""
+    global _current
+    before, _current = _current, progress
+    try:
+        yield
+    finally:
+        _current = before
+
+
 def say(sentence: str) -> None:
     """Show the user one sentence: a line on stderr from the command line, a log record from Python."""
-    logger.info("%s", one_line(sentence))
+    _current.said(sentence)
 
 
 def track(items: Iterable[T], description: str, total: int | None = None) -> Iterator[T]:
-    """Yield `items` one by one and draw a bar on stderr if that is a terminal.
+    """Yield items one by one and report how far the loop is.
 
     Args:
         items: items to go through.
         description: what is done to them, in a few words.
         total: number of items; None takes the length of `items` where it has one.
     """
-    if not sys.stderr.isatty():
-        yield from items
-        return
-    from rich.console import Console
-    from rich.progress import track as rich_track
+    progress = _current
+    progress.started(description, len(items) if total is None and isinstance(items, Sized) else total)
+    try:
+        for item in items:
+            yield item
+            progress.advanced()
+    finally:
+        progress.finished()
 
-    yield from rich_track(items, description, total=total, console=Console(stderr=True), transient=True)
+
+def _bar(description: str, total: int | None) -> Any:
+    from rich.console import Console
+    from rich.progress import BarColumn, TaskProgressColumn, TextColumn, TimeRemainingColumn
+    from rich.progress import Progress as Bar
+
+    columns = (
+        TextColumn("[progress.description]{task.description}"),
+        BarColumn(),
+        TaskProgressColumn(show_speed=True),
+        TimeRemainingColumn(elapsed_when_finished=True),
+    )
+    bar = Bar(*columns, console=Console(stderr=True), transient=True)
+    bar.add_task(description, total=total)
+    bar.start()
+    return bar

@@ -270,7 +270,7 @@ def augmentation_of(settings: TrainSettings, recipe: Recipe) -> str:
 def averaging_of(settings: TrainSettings, recipe: Recipe, num_images: int) -> Averaging:
     """Over which views of an image the specialist's predictions are to be averaged.
 
-    The recipe says it for few images, where it was measured (docs/benchmarks/nano.md). No more views than training showed:
+    The recipe says it for few images, where it was measured (docs/benchmarks/nano.md). No more views than training had:
     turned ones need the varied augmentation. The published recipes, and what is trained by auto in their place, know
     no averaging.
 
