@@ -1,7 +1,7 @@
-"""Text that other people wrote, made safe to show: file names, class names, and values of settings.
+"""Safe display of text that other people wrote: file names, class names, and values of settings.
 
 A file name may hold a newline, an escape sequence that moves a terminal's cursor, or bytes that are no UTF-8 (lone
-surrogates in Python). Shown as they are, they forge lines of a log, or no encoding can write them.
+surrogates in Python). Shown unchanged, they forge lines of a log, or cannot be encoded.
 """
 
 from __future__ import annotations
@@ -17,36 +17,36 @@ _UNSAFE = re.compile(
 )
 _UNSAFE_IN_A_LINE = re.compile(f"{_UNSAFE.pattern}|[\t\n]")
 MAX_SHOWN = 80
-"""Characters of a value that a message shows."""
+"""Number of characters of a value that a message shows."""
 
 
 def printable(text: str) -> str:
-    r"""Text with control characters and lone surrogates as escapes such as `\x1b`; newlines and tabs stay."""
+    r"""Return text with control characters and lone surrogates as escapes such as `\x1b`; newlines and tabs stay."""
     return _UNSAFE.sub(_escape, text)
 
 
 def one_line(text: str) -> str:
-    r"""Text as `printable` gives it, with newlines and tabs as `\n` and `\t` too; for names inside a sentence."""
+    r"""Return text as `printable` does, with newlines and tabs as `\n` and `\t` too; for names inside a sentence."""
     return _UNSAFE_IN_A_LINE.sub(_escape, text)
 
 
 def json_printable(text: str) -> str:
-    r"""A JSON document with the same characters as JSON's own escapes (`\u001b`), which read back as they were."""
+    r"""Return a JSON document with the same characters as JSON escapes (`\u001b`), which read back unchanged."""
     return _UNSAFE.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
 
 
 def is_name(text: str) -> bool:
-    """Whether a file could have this name: no NUL, and surrogates only for bytes that are no UTF-8."""
+    """Return whether a file could have this name: no NUL, and surrogates only for bytes that are no UTF-8."""
     return "\0" not in text and not any("\ud800" <= c <= "\udfff" and not "\udc80" <= c <= "\udcff" for c in text)
 
 
 def is_unicode(text: str) -> bool:
-    """Whether text can be written as UTF-8; lone surrogates cannot."""
+    """Return whether text can be written as UTF-8; lone surrogates cannot."""
     return not any("\ud800" <= character <= "\udfff" for character in text)
 
 
 def shown(value: Any, limit: int = MAX_SHOWN) -> str:
-    """A value of any kind in at most `limit` characters, for messages that refuse it.
+    """Return a value of any kind in at most `limit` characters, for messages that refuse it.
 
     Never fails and stays fast, whatever the value: numbers of thousands of digits, deep nesting, objects whose `repr`
     raises.
