@@ -20,22 +20,23 @@ import torch
 from measure import environment, save
 from results_nano import SETS
 
-from samtune.bases import Sam, keep_frozen_low
+from samtune.bases import keep_frozen_low, load_base
+from samtune.bases.sam1.model import Sam1
 from samtune.data import open_dataset, to_input
 from samtune.segment import decide, to_original
 from samtune.types import Prompt
 
 
-def base(dtype: torch.dtype, device: str) -> Sam:
+def base(dtype: torch.dtype, device: str) -> Sam1:
     """`nano` whose encoder computes in a type."""
-    sam = Sam.from_pretrained("nano").to(device).eval()
+    sam = load_base("nano").to(device).eval()
     sam.encoder_dtype = dtype
     keep_frozen_low(sam)
     return sam
 
 
 @torch.inference_mode()
-def compare(folder: Path, num_images: int, device: str, exact: Sam, low: Sam) -> list[dict[str, Any]]:
+def compare(folder: Path, num_images: int, device: str, exact: Sam1, low: Sam1) -> list[dict[str, Any]]:
     """One record per image of a set that has foreground."""
     dataset = open_dataset(folder / "images", folder / "masks")
     found = []

@@ -24,7 +24,8 @@ from sets import SHOTS, scored_part
 
 from samtune.adapters import load_specialist
 from samtune.averaging import ProbabilityMean
-from samtune.bases import Sam
+from samtune.bases import load_base
+from samtune.bases.sam1.model import Sam1
 from samtune.data import to_input
 from samtune.data.views.symmetries import SYMMETRIES, turned, turned_back
 from samtune.methods import touches_encoder
@@ -98,7 +99,7 @@ class Turned:
         self.frozen = frozen
         self._features: dict[tuple[int, int], tuple[Features, Geometry]] = {}
 
-    def decoded(self, indices: Iterable[int], sam: Sam, averaging: Averaging) -> Iterator[tuple[int, np.ndarray]]:
+    def decoded(self, indices: Iterable[int], sam: Sam1, averaging: Averaging) -> Iterator[tuple[int, np.ndarray]]:
         """Label maps from the average over symmetries, as `predict --tta` has it."""
         for index in indices:
             mean = ProbabilityMean()
@@ -199,14 +200,14 @@ def main() -> None:
     )
     given = parsed(options)
     torch.set_num_threads(given.threads)
-    sam = Sam.from_pretrained("nano")
+    sam = load_base("nano")
     if given.table:
-        print(table(sam.base_sha256))
+        print(table(sam.sha256))
         return
     unknown = [name for name in given.variants if name not in VARIANTS]
     if unknown:
         options.error(f"--variants must be of {', '.join(VARIANTS)}, but {unknown[0]!r} came.")
-    base, wanted = sam.base_sha256[:12], with_references(given.variants)
+    base, wanted = sam.sha256[:12], with_references(given.variants)
     for place in given.sets:
         frozen, turned_features = None, None
         for seed in given.seeds:

@@ -20,8 +20,9 @@ import torch.nn.functional as F
 from measure import Contender, Run, main, parser, pixels_of, stock_model
 from torch import Tensor, nn
 
-from samtune.bases import Sam, keep_frozen_low
+from samtune.bases import keep_frozen_low
 from samtune.bases.precision import has_fast_bf16
+from samtune.bases.sam1.model import Sam1
 from samtune.losses import segmentation_loss
 from samtune.methods import adapt, make_method, penalty, trainable
 
@@ -88,11 +89,11 @@ def stock(args: argparse.Namespace, *, peft: bool) -> Run:
 
 def ours(args: argparse.Namespace, method: str, dtype: torch.dtype, *, recompute: bool = False) -> Run:
     """Our training step, as `samtune train` makes it."""
-    sam = Sam(stock_model(args.size, args.side), base_name=args.size, base_sha256="").requires_grad_(False)
+    sam = Sam1(stock_model(args.size, args.side), name=args.size, sha256="").requires_grad_(False)
     sam = adapt(sam, make_method(method)).to(args.device)
     sam.encoder_dtype = dtype
     keep_frozen_low(sam)
-    sam.vision_encoder.recompute = recompute
+    sam.encoder.recompute = recompute
     sam.train()
     pixels, labels = pixels_of(args), labels_of(args)
 

@@ -18,8 +18,8 @@ import torch
 from measure import Contender, Run, main, parser, stock_model
 from torch import Tensor, nn
 
-from samtune.bases import Sam
 from samtune.bases.kernels import few_tokens
+from samtune.bases.sam1.model import Sam1
 from samtune.losses import segmentation_loss
 
 if TYPE_CHECKING:
@@ -74,7 +74,7 @@ def stock(args: argparse.Namespace) -> Run:
 
 def ours(args: argparse.Namespace, *, always_project: bool = False) -> Run:
     """Our decoder over the same weights."""
-    sam = Sam(stock_model(args.size, args.side), base_name=args.size, base_sha256="").requires_grad_(False)
+    sam = Sam1(stock_model(args.size, args.side), name=args.size, sha256="").requires_grad_(False)
     decoder = sam.mask_decoder.to(args.device)
 
     def logits_of(embedding: Tensor, positions: Tensor, tokens: Tensor) -> Tensor:

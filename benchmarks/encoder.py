@@ -15,8 +15,9 @@ from typing import Any
 import torch
 from measure import Contender, Run, main, parser, pixels_of, stock_model
 
-from samtune.bases import Sam, keep_frozen_low
+from samtune.bases import keep_frozen_low
 from samtune.bases.precision import has_fast_bf16
+from samtune.bases.sam1.model import Sam1
 
 
 def stock(args: argparse.Namespace, dtype: torch.dtype) -> Run:
@@ -33,7 +34,7 @@ def stock(args: argparse.Namespace, dtype: torch.dtype) -> Run:
 
 def ours(args: argparse.Namespace, dtype: torch.dtype, *, compiled: bool = False) -> Run:
     """Our encoder over the same weights."""
-    sam = Sam(stock_model(args.size, args.side), base_name=args.size, base_sha256="").requires_grad_(False)
+    sam = Sam1(stock_model(args.size, args.side), name=args.size, sha256="").requires_grad_(False)
     sam = sam.eval().to(args.device)
     sam.encoder_dtype = dtype
     keep_frozen_low(sam)

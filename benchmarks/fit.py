@@ -26,7 +26,7 @@ from typing import Any
 import torch
 from measure import RESULTS, SIZES, environment, save, stock_model
 
-from samtune.bases import Sam
+from samtune.bases.sam1.model import Sam1
 from samtune.data import Dataset, make_samples, open_dataset
 from samtune.methods import METHODS, adapt, make_method, touches_encoder, trainable
 from samtune.system.memory import peak_bytes
@@ -35,13 +35,13 @@ from samtune.training.memory import waste
 from samtune.training.micro_batch import count_memory
 
 
-def count(name: str, base: Sam) -> dict[str, Any]:
+def count(name: str, base: Sam1) -> dict[str, Any]:
     """One method on a copy of the base, in bytes."""
     method, sam = make_method(name), copy.deepcopy(base)
     sam = adapt(sam, method)
     model = sum(parameter.numel() * 4 for parameter in sam.parameters())
     cached = not touches_encoder(sam)
-    sam.vision_encoder.recompute = not cached
+    sam.encoder.recompute = not cached
     plan = plan_run(
         TrainSettings(method=name), method.recipe, num_images=12, num_classes=1, cached=cached, num_processes=1,
         cell_pixels=4,
@@ -58,7 +58,7 @@ def count(name: str, base: Sam) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def measure(name: str, base: Path, twin: Sam, dataset: Dataset, given: argparse.Namespace) -> dict[str, Any]:
+def measure(name: str, base: Path, twin: Sam1, dataset: Dataset, given: argparse.Namespace) -> dict[str, Any]:
     """Two real runs of one method on a GPU: bytes at the peak, and seconds by phase as a run tells them.
 
     Args:
@@ -91,7 +91,7 @@ def measure_all(given: argparse.Namespace) -> None:
         folder = Path(scratch)
         model = stock_model(given.size, given.side)
         model.save_pretrained(folder / "base")
-        twin = Sam(model, base_name=given.size, base_sha256="").requires_grad_(False).to("meta")
+        twin = Sam1(model, name=given.size, sha256="").requires_grad_(False).to("meta")
         make_samples("cells", folder / "data", num=4, seed=3, size_hw=(given.side, given.side))
         dataset = open_dataset(folder / "data" / "images", folder / "data" / "masks")
         for name in given.methods.split(","):
@@ -117,7 +117,7 @@ def main() -> None:
         measure_all(given)
         return
     machine, rows = environment("cpu"), {}
-    base = Sam(stock_model(given.size, given.side), base_name=given.size, base_sha256="").requires_grad_(False)
+    base = Sam1(stock_model(given.size, given.side), name=given.size, sha256="").requires_grad_(False)
     for name in given.methods.split(","):
         start = time.monotonic()
         rows[name] = count(name, base)

@@ -23,15 +23,15 @@ from typing import Any
 import torch
 from transformers import SamConfig, SamModel, SamVisionConfig
 
-from samtune.bases import META_SIZES
-from samtune.bases.precision import MATRIX_UNIT, VECTOR_UNIT, processor
+from samtune.bases import published
+from samtune.system.cpu import MATRIX_UNIT, VECTOR_UNIT, processor
 from samtune.system.memory import held_bytes, peak_bytes
 
 SPREAD = 0.02
 """Standard deviation of random weights."""
 
 RESULTS = Path(__file__).parent / "results" / "speed"
-SIZES = {name.rpartition("-")[2]: fields for name, fields in META_SIZES.items()}
+SIZES = {name.rpartition("-")[2]: family.sizes[name].get("vision_config", {}) for name, family in published().items()}
 
 Run = Callable[[], Any]
 Contender = Callable[[argparse.Namespace], Run]

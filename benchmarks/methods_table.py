@@ -22,7 +22,8 @@ import torch
 from results_nano import iou, over_seeds, parsed, parser, read, tell
 from sets import IDS, SHOTS, open_set, scored_part
 
-from samtune.bases import Sam
+from samtune.bases import load_base
+from samtune.bases.sam1.model import Sam1
 from samtune.compare.isolation import isolated
 from samtune.data import Dataset
 from samtune.methods import METHODS
@@ -54,7 +55,7 @@ def measure(name: str, row: str, seed: int, given: argparse.Namespace) -> dict[s
         dataset = open_set(name, given.data)
         indices = scored_part(dataset, seed, given.limit)
         if row == STOCK:
-            sam = Sam.from_pretrained("nano").eval()
+            sam = load_base("nano").eval()
             return {"iou": iou(dataset, masks(dataset, indices, stock_masks(sam))), "num_images": len(indices)}
         settings = TrainSettings(base="nano", method=row, shots=SHOTS, seed=seed, device=given.device, **changes)
         result = train(settings, dataset, scratch / "run")
@@ -75,7 +76,7 @@ def measure(name: str, row: str, seed: int, given: argparse.Namespace) -> dict[s
         }
 
 
-def stock_masks(sam: Sam) -> Callable[[np.ndarray], np.ndarray]:
+def stock_masks(sam: Sam1) -> Callable[[np.ndarray], np.ndarray]:
     """What the base says without a prompt."""
 
     def predict(image: np.ndarray) -> np.ndarray:
@@ -168,7 +169,7 @@ def main() -> None:
     options.add_argument("--device", default="cpu", help="to train and predict on; the CPU's seconds are the table's")
     options.add_argument("--retry", action="store_true", help="measure cells again whose last try ended in an error")
     given = parsed(options)
-    sha = Sam.from_pretrained("nano").base_sha256[:12]
+    sha = load_base("nano").sha256[:12]
     if given.table:
         print(table(sha))
         return

@@ -21,7 +21,7 @@ from typing import Any
 import torch
 from measure import Run, environment, paired, parser, stock_model, summary, write
 
-from samtune.bases import Sam, choose_precision, keep_frozen_low
+from samtune.bases import choose_precision, keep_frozen_low, load_base
 from samtune.data import make_samples, open_dataset
 from samtune.losses import segmentation_loss
 from samtune.methods import adapt, make_method, trainable
@@ -50,10 +50,10 @@ def cached(args: argparse.Namespace, base: Path, folder: Path) -> dict[str, Any]
 
 def step_of(args: argparse.Namespace, base: Path, *, stock: bool) -> Run:
     """One update with the encoder run in it, without a graph for the encoder."""
-    sam = adapt(Sam.from_pretrained(base), make_method("ptsam")).to(args.device)
+    sam = adapt(load_base(base), make_method("ptsam")).to(args.device)
     library: Any = stock_model(args.size, args.side).to(args.device) if stock else None
     if not stock:
-        sam.encoder_dtype = choose_precision("auto", torch.device(args.device), sam.vision_encoder.channels)
+        sam.encoder_dtype = choose_precision("auto", torch.device(args.device), sam.width)
         keep_frozen_low(sam)
     draw = torch.Generator().manual_seed(1)
     pixels = torch.randn(BATCH, 3, args.side, args.side, generator=draw).to(args.device)

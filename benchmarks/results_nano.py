@@ -23,7 +23,8 @@ import torch
 from sets import SHOTS, VAL, open_set
 
 from samtune.adapters import load_specialist
-from samtune.bases import Sam
+from samtune.bases import load_base
+from samtune.bases.sam1.model import Sam1
 from samtune.compare import COLOUR_SPEC, UNET_SPEC, colour_planes, fit_colour, train_unet
 from samtune.compare.scoring import HEADLINE, from_images, score
 from samtune.data import Dataset, split
@@ -51,7 +52,7 @@ RESULTS = Path(__file__).parent / "results" / "nano.json"
 class Frozen:
     """A set with the frozen features of all its images, computed once."""
 
-    def __init__(self, name: str, folder: Path, sam: Sam) -> None:
+    def __init__(self, name: str, folder: Path, sam: Sam1) -> None:
         self.name, self.sam = name, sam
         self.dataset = open_set(name, folder)
         self.features: list[tuple[Features, Geometry]] = []
@@ -107,7 +108,7 @@ def measure(frozen: Frozen, row: str, seed: int, changes: dict[str, Any]) -> dic
     return cells
 
 
-def predicted_by(sam: Sam, frozen: Frozen, indices: Sequence[int]) -> Iterator[tuple[int, np.ndarray]]:
+def predicted_by(sam: Sam1, frozen: Frozen, indices: Sequence[int]) -> Iterator[tuple[int, np.ndarray]]:
     """Label maps of a specialist: from the frozen features where it leaves the encoder alone."""
     if touches_encoder(sam):
         return from_images(frozen.dataset, indices, sam, sam.decode, threshold=0.5)
@@ -227,19 +228,19 @@ def main() -> None:
     options.add_argument("--methods", type=_words, default=[*FLOORS, *METHODS], metavar="A,B")
     given = parsed(options)
     torch.set_num_threads(given.threads)
-    sam = Sam.from_pretrained("nano")
+    sam = load_base("nano")
     if given.table:
-        print(table(sam.base_sha256))
+        print(table(sam.sha256))
         return
     for name in given.sets:
         frozen = None
         for seed in given.seeds:
             for row in given.methods:
-                if cell_key(sam.base_sha256, name, row, seed) in read() and not given.dry:
+                if cell_key(sam.sha256, name, row, seed) in read() and not given.dry:
                     continue
                 frozen = frozen or Frozen(name, given.data, sam)
                 for measured, cell in measure(frozen, row, seed, given.changes).items():
-                    tell(cell_key(sam.base_sha256, name, measured, seed), cell, given)
+                    tell(cell_key(sam.sha256, name, measured, seed), cell, given)
 
 
 if __name__ == "__main__":

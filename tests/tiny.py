@@ -9,7 +9,9 @@ from typing import Any
 import torch
 from transformers import SamConfig, SamModel
 
-from samtune.bases import Sam, digest
+from samtune.bases import digest
+from samtune.bases.sam1.family import Sam1Family
+from samtune.bases.sam1.model import Sam1
 
 
 def tiny_config(
@@ -71,8 +73,8 @@ def _drawn(seed: int, **fields: Any) -> SamModel:
     return model
 
 
-def tiny_sam(seed: int = 0, side: int | None = None, **fields: Any) -> Sam:
-    """The same as our `Sam`, frozen."""
+def tiny_sam(seed: int = 0, side: int | None = None, **fields: Any) -> Sam1:
+    """The same as a `Sam1`, frozen."""
     library = tiny_library(seed, **fields)
-    sha = digest(library.state_dict())
-    return Sam(library, base_name="tiny", base_sha256=sha, side=side).requires_grad_(False)
+    sha = digest(library.state_dict(), Sam1Family.aliases)
+    return Sam1(library, name="tiny", sha256=sha, image_size=side).requires_grad_(False)

@@ -13,7 +13,7 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from samtune.bases import Sam
+    from samtune.bases import Base, load_base
     from samtune.errors import (
         ConfigError,
         DataError,
@@ -30,22 +30,24 @@ __version__ = version("samtune")
 
 __all__ = [
     "METHODS",
+    "Base",
     "ConfigError",
     "DataError",
     "MethodError",
     "OutputError",
-    "Sam",
     "SamTuneError",
     "ShapeError",
     "Specialist",
     "WeightsError",
+    "load_base",
     "make_method",
 ]
 
 _HOMES = {
     "METHODS": "samtune.methods",
     "make_method": "samtune.methods",
-    "Sam": "samtune.bases",
+    "Base": "samtune.bases",
+    "load_base": "samtune.bases",
     "Specialist": "samtune.specialist",
 }
 

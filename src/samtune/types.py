@@ -20,32 +20,37 @@ IGNORE = 255
 """The label of pixels that no loss and no metric counts (void areas of the annotation, padding)."""
 
 Precision = Literal["auto", "fp32", "bf16"]
-"""What a user may say about the numbers a model computes in; see `sam.choose_precision`."""
+"""What a user may say about the numbers a model computes in; see `bases.choose_precision`."""
 
 Averaging = Literal["none", "mirror", "d4"]
 """Over which views of an image a prediction is averaged (test-time augmentation): the image alone, the image and its
 left-right mirror, or all eight flips and quarter turns, the dihedral group D4; see `data.symmetries`."""
 
 
+Fit = Literal["pad", "squash"]
+"""How an image is brought to a square: its longest side resized and zeros below and to the right, or both sides resized
+whatever its aspect."""
+
+
 @dataclass(frozen=True)
 class ImageSpec:
-    """How an image becomes the encoder's input: longest side resized, normalised, zero-padded to a square.
-
-    Or, with `square`, both sides resized to it, whatever the image's aspect.
+    """How an image becomes an encoder's input: resized, normalised, brought to a square.
 
     Attributes:
-        side: height and width of the padded square in pixels; a multiple of `patch`.
-        patch: the encoder's patch size in pixels.
-        pixel_mean: subtracted per RGB channel, in units of 0..255.
-        pixel_std: divides per RGB channel, in units of 0..255.
-        square: squash the image to side x side instead of keeping its aspect and padding.
+        image_size: height and width of the square in pixels; a multiple of `patch`.
+        patch: pixels along a side of one cell of the encoder's embedding.
+        mean: subtracted per RGB channel, in units of 0..255.
+        std: divides per RGB channel, in units of 0..255.
+        fit: how the square is made.
+        channels: of the input.
     """
 
-    side: int = 1024
-    patch: int = 16
-    pixel_mean: tuple[float, float, float] = (123.675, 116.28, 103.53)
-    pixel_std: tuple[float, float, float] = (58.395, 57.12, 57.375)
-    square: bool = False
+    image_size: int
+    patch: int
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+    fit: Fit = "pad"
+    channels: int = 3
 
 
 @dataclass(frozen=True)

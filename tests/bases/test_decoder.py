@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from samtune.bases.kernels import few_tokens, two_way
+from samtune.types import Features
 from tests.tiny import tiny_library, tiny_sam
 
 
@@ -30,7 +31,7 @@ def test_gradients_equal_the_librarys(prompts: int, few: int, monkeypatch: pytes
     expected = library.mask_decoder(
         theirs[0], theirs[1].expand(2, -1, -1, -1), theirs[2] if prompts else None, nothing, multimask_output=True
     )
-    found = sam.mask_decoder.masks(ours[0], ours[1], ours[2] if prompts else None, (1, 2, 3))
+    found = sam.mask_decoder.masks(Features(ours[0]), ours[1], ours[2] if prompts else None, (1, 2, 3))
     for right, mine in zip(expected, found, strict=True):
         torch.testing.assert_close(mine, right, rtol=1e-10, atol=1e-12)
     sum(out.square().mean() for out in expected).backward()
@@ -67,5 +68,5 @@ def test_the_image_is_projected_where_that_is_cheaper(
     monkeypatch.setattr(two_way, "are_few", watched)
     decoder = tiny_sam().mask_decoder.requires_grad_(trained == "all")
     tokens = torch.randn(2, prompts, 4, 16, requires_grad=trained != "nothing")
-    decoder.masks(torch.randn(2, 16, 6, 6), torch.randn(1, 16, 6, 6), tokens, (0,))
+    decoder.masks(Features(torch.randn(2, 16, 6, 6)), torch.randn(1, 16, 6, 6), tokens, (0,))
     assert taken == ways

@@ -10,7 +10,8 @@ import pytest
 import torch
 from transformers import SamModel
 
-from samtune.bases import Sam, load_base
+from samtune.bases import load_base
+from samtune.bases.sam1.model import Sam1
 from samtune.data import Dataset, make_samples, open_dataset, to_input
 from samtune.methods import adapt, make_method, trainable
 from samtune.segment import to_original
@@ -20,8 +21,10 @@ FOLDER = Path(load_base.__code__.co_filename).parent / "assets" / "nano"
 
 
 @pytest.fixture(scope="module")
-def nano() -> Sam:
-    return Sam.from_pretrained("nano")
+def nano() -> Sam1:
+    base = load_base("nano")
+    assert isinstance(base, Sam1)
+    return base
 
 
 def test_it_fits_into_the_wheel_and_has_a_card() -> None:
@@ -31,7 +34,7 @@ def test_it_fits_into_the_wheel_and_has_a_card() -> None:
         assert word in card
 
 
-def test_transformers_loads_it_and_gives_the_same_masks(nano: Sam) -> None:
+def test_transformers_loads_it_and_gives_the_same_masks(nano: Sam1) -> None:
     library = SamModel.from_pretrained(FOLDER, dtype=torch.float32).eval()
     pixels = torch.randn(1, 3, 256, 256, generator=torch.Generator().manual_seed(0))
     boxes = torch.tensor([[[40.0, 50.0, 200.0, 180.0]]])
@@ -42,11 +45,11 @@ def test_transformers_loads_it_and_gives_the_same_masks(nano: Sam) -> None:
 
 
 def test_ptsam_has_its_published_count_on_it() -> None:
-    sam = adapt(Sam.from_pretrained("nano"), make_method("ptsam"))
+    sam = adapt(load_base("nano"), make_method("ptsam"))
     assert sum(parameter.numel() for parameter in trainable(sam).values()) == 2048
 
 
-def box_scores(nano: Sam, dataset: Dataset, indices: range) -> tuple[float, float]:
+def box_scores(nano: Sam1, dataset: Dataset, indices: range) -> tuple[float, float]:
     """Mean IoU of the masks of exact boxes around each image's largest object, and of the filled boxes."""
     prompted: list[float] = []
     filled: list[float] = []
@@ -70,7 +73,7 @@ def box_scores(nano: Sam, dataset: Dataset, indices: range) -> tuple[float, floa
     return float(np.mean(prompted)), float(np.mean(filled))
 
 
-def test_a_box_around_a_crack_gives_the_crack(nano: Sam, tmp_path: Path) -> None:
+def test_a_box_around_a_crack_gives_the_crack(nano: Sam1, tmp_path: Path) -> None:
     """Images of another generator than it was trained on; a filled box says nothing about a thin object."""
     images, masks = make_samples("cracks", tmp_path, num=12, seed=11, size_hw=(200, 256))
     prompted, filled = box_scores(nano, open_dataset(images, masks), range(12))
@@ -79,7 +82,7 @@ def test_a_box_around_a_crack_gives_the_crack(nano: Sam, tmp_path: Path) -> None
 
 @pytest.mark.data
 @pytest.mark.slow
-def test_boxes_beat_the_filled_box_on_four_of_five_real_sets(nano: Sam, real_sets: Path) -> None:
+def test_boxes_beat_the_filled_box_on_four_of_five_real_sets(nano: Sam1, real_sets: Path) -> None:
     better = []
     for name in ("dsb2018_nuclei", "weizmann_horses", "kvasir_seg", "crackforest", "rice_leaf_disease"):
         dataset = open_dataset(real_sets / name / "images", real_sets / name / "masks")

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from samtune.bases import Sam
-from samtune.types import Prompt
+from samtune.bases.sam1.model import Sam1
+from samtune.types import Features, Prompt
 from tests.tiny import tiny_library, tiny_sam
 
 CASES = {
@@ -20,7 +20,7 @@ CASES = {
 @pytest.mark.parametrize("fields", CASES.values(), ids=CASES)
 def test_embedding_equals_the_librarys(fields: dict[str, int]) -> None:
     library, sam = tiny_library(**fields), tiny_sam(**fields)
-    pixels = torch.randn(2, 3, sam.spec.side, sam.spec.side, generator=torch.Generator().manual_seed(1))
+    pixels = torch.randn(2, 3, sam.spec.image_size, sam.spec.image_size, generator=torch.Generator().manual_seed(1))
     with torch.no_grad():
         expected = library.vision_encoder(pixels).last_hidden_state
         found = sam.encode(pixels).embedding
@@ -93,15 +93,15 @@ def test_other_image_sizes_run(side: int) -> None:
 def test_prompt_coordinates_follow_the_image_size() -> None:
     """A point at the same relative place of a square of another size gets the same position encoding."""
     sam = tiny_sam()
-    small = sam._to_trained(torch.tensor([[[[15.5, 31.5]]]]), torch.zeros(1, 16, 4, 4))
-    large = sam._to_trained(torch.tensor([[[[31.5, 63.5]]]]), torch.zeros(1, 16, 8, 8))
+    small = sam._to_trained(torch.tensor([[[[15.5, 31.5]]]]), Features(torch.zeros(1, 16, 4, 4)))
+    large = sam._to_trained(torch.tensor([[[[31.5, 63.5]]]]), Features(torch.zeros(1, 16, 8, 8)))
     assert small is not None
     assert large is not None
     assert torch.allclose(small, large)
 
 
 def test_batch_of_prompts_equals_single_prompts() -> None:
-    sam: Sam = tiny_sam()
+    sam: Sam1 = tiny_sam()
     generator = torch.Generator().manual_seed(4)
     pixels = torch.randn(3, 3, 96, 96, generator=generator)
     boxes = torch.rand(3, 2, 4, generator=generator) * 95

@@ -6,11 +6,13 @@ import pytest
 import torch
 from torch import Tensor
 
-from samtune.bases import Sam, choose_precision, compute_in, keep_frozen_low, precision
+from samtune.bases import choose_precision, compute_in, keep_frozen_low, load_base
+from samtune.bases.sam1.model import Sam1
 from samtune.data import to_input
 from samtune.data.samples import make_sample
 from samtune.errors import ConfigError
 from samtune.methods import adapt, fold, make_method
+from samtune.system import cpu
 from samtune.types import Precision
 from tests.tiny import tiny_sam
 
@@ -39,7 +41,7 @@ def test_auto_takes_bf16_where_it_is_faster_and_the_encoder_is_wide(
     expected: torch.dtype,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(precision, "processor", lambda: {"vendor_id": maker, "flags": " ".join(flags)})
+    monkeypatch.setattr(cpu, "processor", lambda: {"vendor_id": maker, "flags": " ".join(flags)})
     assert choose_precision(wanted, CPU, channels) == expected
 
 
@@ -70,13 +72,14 @@ def test_the_embedding_is_float32_and_near() -> None:
 def test_the_image_itself_and_the_neck_are_not_rounded() -> None:
     """Where they were, the embedding of a real image was off by three times as much; see `docs/performance.md`."""
     image, _ = make_sample("cells", seed=1, index=0)
-    exact, low = Sam.from_pretrained("nano").eval(), Sam.from_pretrained("nano").eval()
+    exact, low = load_base("nano").eval(), load_base("nano").eval()
+    assert isinstance(low, Sam1)
     low.encoder_dtype = BF16
     keep_frozen_low(low)
     pixels = to_input(image, exact.spec)[0][None]
     patches: dict[str, Tensor] = {}
     for name, sam in (("exact", exact), ("low", low)):
-        sam.vision_encoder.patch_embed.projection.register_forward_hook(
+        sam.encoder.at("patch").register_forward_hook(
             lambda module, inputs, output, name=name: patches.update({name: output})
         )
     with torch.inference_mode():

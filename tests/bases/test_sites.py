@@ -8,7 +8,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from samtune.bases import ENCODER_ROLES, ROLES, Call, Sam, is_base_module
+from samtune.bases import Base, Call, is_base_module
+from samtune.bases.sam1.encoder import ImageEncoder, Sam1Block
+from samtune.bases.sam1.model import Sam1
 from samtune.errors import MethodError
 from samtune.types import Features
 from tests.tiny import tiny_library, tiny_sam
@@ -26,7 +28,7 @@ class Spy(nn.Module):
         return 2 * tokens
 
 
-def embedding(sam: Sam) -> Tensor:
+def embedding(sam: Sam1) -> Tensor:
     pixels = torch.randn(2, 3, 96, 96, generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
         return sam.encode(pixels).embedding
@@ -82,7 +84,7 @@ def test_side_sees_the_pixels_the_patches_each_block_and_the_neck() -> None:
     ]  # fmt: skip
     pixels = torch.ones(1, 3, 96, 96)
     assert sam.encode(pixels).side == "last"
-    plain = tiny_sam().vision_encoder.patch_embed.projection(pixels).permute(0, 2, 3, 1)
+    plain = tiny_sam().encoder.patch_embed.projection(pixels).permute(0, 2, 3, 1)
     torch.testing.assert_close(side.patches, plain)  # the position embedding is not in them yet
 
 
@@ -94,7 +96,7 @@ def test_side_is_heard_in_the_stream_and_after_the_neck() -> None:
     torch.testing.assert_close(embedding(sam), 2 * plain)
 
 
-@pytest.mark.parametrize("role", ROLES)
+@pytest.mark.parametrize("role", Sam1Block.role_paths)
 def test_put_stands_at_the_role_and_a_second_is_refused(role: str) -> None:
     sam = tiny_sam()
 
@@ -118,7 +120,7 @@ def test_put_stands_at_the_role_and_a_second_is_refused(role: str) -> None:
         block.put(role, nn.Identity())
 
 
-@pytest.mark.parametrize("role", ENCODER_ROLES)
+@pytest.mark.parametrize("role", ImageEncoder.role_paths)
 def test_put_outside_the_blocks_is_heard_and_a_second_is_refused(role: str) -> None:
     sam = tiny_sam()
     encoder = sam.vision_encoder
@@ -142,12 +144,12 @@ def test_put_outside_the_blocks_is_heard_and_a_second_is_refused(role: str) -> N
     assert seen == [{"patch": (2, 3, 96, 96), "neck_conv1": (2, 32, 6, 6)}.get(role, (2, 16, 6, 6))]
     with pytest.raises(MethodError, match="Changed stands there already"):
         encoder.put(role, nn.Identity())
-    with pytest.raises(MethodError, match=", ".join(ENCODER_ROLES)):
+    with pytest.raises(MethodError, match=", ".join(ImageEncoder.role_paths)):
         encoder.at("qkv")
 
 
 def test_an_unknown_role_names_the_roles() -> None:
-    with pytest.raises(MethodError, match=", ".join(ROLES)):
+    with pytest.raises(MethodError, match=", ".join(Sam1Block.role_paths)):
         tiny_sam().blocks[0].at("key")
 
 
@@ -155,7 +157,7 @@ def test_head_stands_in_the_decoders_place() -> None:
     sam = tiny_sam()
 
     class Head(nn.Module):
-        def forward(self, features: Features, sam: Sam) -> Tensor:
+        def forward(self, features: Features, sam: Base) -> Tensor:
             return features.embedding[:, :5]
 
     sam.head = Head()

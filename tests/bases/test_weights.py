@@ -12,9 +12,15 @@ import torch
 from torch import Tensor
 from transformers import SamConfig, SamModel
 
-from samtune.bases import META_SIZES, build, digest, load_base
+from samtune.bases import build, load_base, published, weights
+from samtune.bases.sam1.family import Sam1Family
+from samtune.bases.sam1.model import Sam1
 from samtune.errors import WeightsError
 from tests.tiny import tiny_config, tiny_library
+
+
+def digest(state: dict[str, Tensor]) -> str:
+    return weights.digest(state, Sam1Family.aliases)
 
 
 def library() -> SamModel:
@@ -98,20 +104,20 @@ def test_a_folder_loads_bit_equal(folder: Path) -> None:
     sam, state = load_base(folder), library().state_dict()
     assert set(sam.state_dict()) == set(state)
     assert all(torch.equal(sam.state_dict()[key], tensor) for key, tensor in state.items())
-    assert sam.base_sha256 == digest(state)
+    assert sam.sha256 == digest(state)
     assert not any(parameter.requires_grad for parameter in sam.parameters())
 
 
 def test_a_sharded_folder_loads(tmp_path: Path) -> None:
     library().save_pretrained(tmp_path, max_shard_size="50KB")
     assert len(list(tmp_path.glob("model-*.safetensors"))) > 1
-    assert load_base(tmp_path).base_sha256 == digest(library().state_dict())
+    assert load_base(tmp_path).sha256 == digest(library().state_dict())
 
 
 def test_metas_own_file_gives_the_same_model(folder: Path, checkpoint: Path) -> None:
     one, other = load_base(folder), load_base(checkpoint)
     assert len(original_keys(12)) == 314, "as many tensors as sam_vit_b_01ec64.pth holds"
-    assert one.base_sha256 == other.base_sha256
+    assert one.sha256 == other.sha256
     pixels = torch.randn(1, 3, 96, 96, generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
         left, right = one.encode(pixels), other.encode(pixels)
@@ -214,7 +220,7 @@ def test_a_wrapped_original_is_refused(checkpoint: Path) -> None:
 def test_another_architecture_is_refused(folder: Path) -> None:
     config = json.loads((folder / "config.json").read_text())
     (folder / "config.json").write_text(json.dumps(config | {"model_type": "sam2"}))
-    refused(folder, "model_type 'sam'", "says 'sam2'", "not supported yet")
+    refused(folder, "model_type 'sam'", "got 'sam2'", "not supported yet")
 
 
 @pytest.mark.parametrize(
@@ -263,14 +269,15 @@ def test_the_hub_path_loads_what_the_hub_gives(folder: Path, monkeypatch: pytest
 
     monkeypatch.setattr("huggingface_hub.snapshot_download", fetch)
     sam = load_base("facebook/sam-vit-base")
-    assert asked == [sam.base_name] == ["facebook/sam-vit-base"]
-    assert sam.base_sha256 == digest(library().state_dict())
+    assert asked == [sam.name] == ["facebook/sam-vit-base"]
+    assert sam.sha256 == digest(library().state_dict())
 
 
-@pytest.mark.parametrize(("name", "total"), list(zip(META_SIZES, (93_735_472, 312_342_832, 641_090_608), strict=True)))
+@pytest.mark.parametrize(("name", "total"), list(zip(published(), (93_735_472, 312_342_832, 641_090_608), strict=True)))
 def test_the_three_sizes_have_the_published_counts(name: str, total: int) -> None:
     """The published totals leave out the 256 numbers of the positional encoding, a buffer in Meta's code."""
     sam = build(name)
+    assert isinstance(sam, Sam1)
     assert next(sam.parameters()).device.type == "meta"
     counts = {key: p.numel() for key, p in sam.named_parameters() if "shared" not in key}
     assert sum(counts.values()) == total

@@ -17,7 +17,7 @@ import pytest
 import torch
 
 from samtune.compare import Cell, Comparison, compare, memory, sharing
-from samtune.compare.features import load_base
+from samtune.compare.features import base_for
 from samtune.compare.memory import needed_bytes
 from samtune.compare.run import _need, ordered
 from samtune.compare.sharing import Division, Finished, divide, in_processes
@@ -81,15 +81,15 @@ def test_the_number_of_threads_that_a_user_set_stays(monkeypatch: pytest.MonkeyP
 
 def test_the_need_grows_with_what_a_cell_computes(base: Path) -> None:
     chosen = settings(base, shots=(4,))
-    sam = load_base(chosen)
+    sam = base_for(chosen)
     recipe = choose_recipe(chosen.training(Cell("ptsam", 4, 0)), 1)
     plain = needed_bytes(sam, chosen, "ptsam", recipe, False)
     through = needed_bytes(sam, chosen, "ptsam", recipe, True)
     assert memory.FIXED < plain < through < 1.5 * GB
     recomputed = replace(chosen, more={"recompute": True})
     assert plain < needed_bytes(sam, recomputed, "ptsam", recipe, True) < through
-    larger = settings(base, side=2 * sam.spec.side)
-    assert needed_bytes(load_base(larger), larger, "ptsam", recipe, True) > through
+    larger = settings(base, side=2 * sam.spec.image_size)
+    assert needed_bytes(base_for(larger), larger, "ptsam", recipe, True) > through
 
 
 def test_what_was_measured_is_better_than_a_guess(comparison: Comparison) -> None:

@@ -10,7 +10,6 @@ from PIL import Image
 
 from samtune.data import DataOptions, inspect, mend, open_dataset
 from samtune.errors import DataError
-from samtune.types import ImageSpec
 from tests.data.folders import binary_folder, disc, picture, save
 
 WHITE = np.uint8(255)
@@ -46,7 +45,7 @@ def plant(root: Path) -> tuple[Path, Path]:
 
 def test_every_planted_problem_is_found_at_once(tmp_path: Path) -> None:
     images, masks = plant(tmp_path)
-    findings = inspect(images, masks, spec=ImageSpec(side=64, patch=16))
+    findings = inspect(images, masks, image_size=64)
     found = {(problem.kind, Path(problem.file).name) for problem in findings.problems}
     assert found >= {
         ("unpaired", "no_mask.png"),
@@ -70,7 +69,7 @@ def test_every_planted_problem_is_found_at_once(tmp_path: Path) -> None:
 
 
 def test_a_sound_folder_has_no_problem(tmp_path: Path) -> None:
-    findings = inspect(*binary_folder(tmp_path), spec=ImageSpec(side=64))
+    findings = inspect(*binary_folder(tmp_path), image_size=64)
     assert findings.problems == ()
     assert findings.num_pairs == 4
     assert "0/255" in findings.notes[0]

@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from samtune.adapters import card_of, load_specialist, save
-from samtune.bases import Sam, load_base
+from samtune.bases import Base, load_base
 from samtune.errors import SamTuneError
 from samtune.methods import adapt, make_method
 from tests.bases.test_weights import library, original
@@ -117,4 +117,4 @@ def test_a_base_is_loaded_or_refused(
         drawn = damaged([content]) if part == "weights" else st.composite(lambda draw: with_header(draw, content))()
         (folder / WEIGHTS).write_bytes(data.draw(drawn))
     result = survives(lambda: load_base(name))
-    assert isinstance(result, Sam | SamTuneError)
+    assert isinstance(result, Base | SamTuneError)

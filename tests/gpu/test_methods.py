@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from samtune.adapters import card_of, load_specialist, save
+from samtune.bases.sam1.model import Sam1
 from samtune.methods import adapt, trainable
 from tests.methods.contract import ROWS, Row
 from tests.methods.test_contract import forward, pixels
@@ -17,13 +18,11 @@ from tests.tiny import tiny_sam
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from samtune.bases import Sam
-
 DEVICE = "cuda"
 every_row = pytest.mark.parametrize("row", ROWS.values(), ids=ROWS.keys())
 
 
-def moved(row: Row, device: str, *, recompute: bool = False) -> Sam:
+def moved(row: Row, device: str, *, recompute: bool = False) -> Sam1:
     """A model adapted on a device, as a run does it, away from its first values by the same noise everywhere."""
     sam = adapt(tiny_sam().to(device), row.build(), seed=1)
     draw = torch.Generator().manual_seed(2)
@@ -34,7 +33,7 @@ def moved(row: Row, device: str, *, recompute: bool = False) -> Sam:
     return sam.eval()
 
 
-def outcome(sam: Sam, device: str) -> dict[str, Tensor]:
+def outcome(sam: Sam1, device: str) -> dict[str, Tensor]:
     """Logits, and the gradient of each trained tensor."""
     logits = forward(sam, pixels().to(device))
     logits.square().mean().backward()  # type: ignore[no-untyped-call]

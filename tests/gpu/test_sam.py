@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 import torch
 
-from samtune.bases import Sam, keep_frozen_low
+from samtune.bases import keep_frozen_low
 from samtune.bases.kernels.grid_bias import biased_attention
+from samtune.bases.sam1.model import Sam1
 from samtune.methods.conv_lora import ConvLoRALinear
 from tests.bases.test_grid_bias import GRIDS as BIASED
 from tests.bases.test_grid_bias import inputs
@@ -31,7 +32,7 @@ def test_attention_and_its_gradients_are_plain_arithmetics(grid_hw: tuple[int, i
 def test_the_encoder_is_the_librarys_and_near_it_in_bfloat16() -> None:
     pixels = torch.randn(2, 3, 96, 96, generator=torch.Generator().manual_seed(1)).to(DEVICE)
     library = tiny_library().to(DEVICE)
-    sam = Sam(tiny_library(), base_name="tiny", base_sha256="").requires_grad_(False).eval().to(DEVICE)
+    sam = Sam1(tiny_library(), name="tiny", sha256="").requires_grad_(False).eval().to(DEVICE)
     with torch.no_grad():
         expected = library.vision_encoder(pixels).last_hidden_state
         found = sam.encode(pixels).embedding

@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from samtune.bases.sam1.model import Sam1
 from samtune.methods import adapt, make_method
 from tests.tiny import tiny_sam
 
 if TYPE_CHECKING:
-    from samtune.bases import Sam
     from samtune.methods import Method
 
 BLOCKS, CHANNELS, MLP, WIDTH = 2, 32, 48, 16
@@ -130,7 +130,7 @@ class Row:
         """The method itself."""
         return make_method(self.method, **self.fields)
 
-    def adapted(self, num_classes: int = 1, seed: int = 0, **base: Any) -> Sam:
+    def adapted(self, num_classes: int = 1, seed: int = 0, **base: Any) -> Sam1:
         """The tiny base with the method attached."""
         return adapt(tiny_sam(**base), self.build(), num_classes=num_classes, seed=seed)
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from samtune.bases import Sam
+from samtune.bases.sam1.model import Sam1
 from samtune.errors import ConfigError, MethodError
 from samtune.losses import probabilities, segmentation_loss
 from samtune.methods import adapt, disagreement, make_method, member_logits, method_fields, task_loss
@@ -22,11 +22,11 @@ def noise(*shape: int, seed: int = 0) -> Tensor:
     return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
 
 
-def adapted(num_classes: int = 1, seed: int = 0, **fields: Any) -> Sam:
+def adapted(num_classes: int = 1, seed: int = 0, **fields: Any) -> Sam1:
     return adapt(tiny_sam(), make_method("ptsam", **fields), num_classes=num_classes, seed=seed)
 
 
-def sets_of(sam: Sam) -> TokenSets:
+def sets_of(sam: Sam1) -> TokenSets:
     assert isinstance(sam.decoder.prompts, TokenSets)
     return sam.decoder.prompts
 

@@ -8,13 +8,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar
+from typing import Any, ClassVar
 
 import pytest
 import torch
 from torch import Tensor, nn
 
 from samtune.adapters import card_of, load_specialist, save
+from samtune.bases import Base
+from samtune.bases.sam1.model import Sam1
 from samtune.errors import MethodError
 from samtune.methods import (
     METHODS,
@@ -33,9 +35,6 @@ from samtune.methods import (
 from tests.methods.contract import ROWS, Row
 from tests.tiny import tiny_sam
 
-if TYPE_CHECKING:
-    from samtune.bases import Sam
-
 SIDE = 96
 every_row = pytest.mark.parametrize("row", ROWS.values(), ids=ROWS.keys())
 
@@ -44,11 +43,11 @@ def pixels(batch: int = 2, side: int = SIDE, seed: int = 1) -> Tensor:
     return torch.randn(batch, 3, side, side, generator=torch.Generator().manual_seed(seed))
 
 
-def forward(sam: Sam, images: Tensor) -> Tensor:
+def forward(sam: Base, images: Tensor) -> Tensor:
     return sam.decode(sam.encode(images))
 
 
-def take_steps(sam: Sam, steps: int = 3) -> dict[str, float]:
+def take_steps(sam: Sam1, steps: int = 3) -> dict[str, float]:
     """Train on random masks; returns the largest gradient each tensor ever had (0 where it had none)."""
     largest = {name: 0.0 for name, _ in sam.named_parameters()}
     optimiser = torch.optim.AdamW(trainable(sam).values(), lr=1e-2)
@@ -75,11 +74,11 @@ def has_no_gradient_by_algebra(name: str) -> bool:
 # The checks that the broken method of the end of this file must fail are functions of a model.
 
 
-def check_base_keys_survive(sam: Sam) -> None:
+def check_base_keys_survive(sam: Sam1) -> None:
     assert set(tiny_sam().state_dict()) <= set(sam.state_dict())
 
 
-def check_base_tensors_are_untouched(sam: Sam, *, redraws: bool = False) -> None:
+def check_base_tensors_are_untouched(sam: Sam1, *, redraws: bool = False) -> None:
     record, base = adaptation(sam), tiny_sam()
     assert record is not None
     for (name, expected), own in zip(base.named_parameters(), record.base_parameters, strict=True):
@@ -93,11 +92,11 @@ def check_base_tensors_are_untouched(sam: Sam, *, redraws: bool = False) -> None
         assert torch.equal(adapted[key], tensor), key
 
 
-def with_class_heads(sam: Sam) -> bool:
+def with_class_heads(sam: Sam1) -> bool:
     return sam.decoder.classes is not None
 
 
-def check_gradients(sam: Sam, row: Row | None = None) -> None:
+def check_gradients(sam: Sam1, row: Row | None = None) -> None:
     largest = take_steps(sam)
     names = set(trainable(sam))
     for parts, limit in ((row.idle, 0.0), (row.cancelled, 1e-5)) if row else ():
@@ -111,7 +110,7 @@ def check_gradients(sam: Sam, row: Row | None = None) -> None:
     assert not astray, f"frozen, but a gradient came: {sorted(astray)}"
 
 
-def check_frozen_tensors_stay(sam: Sam) -> None:
+def check_frozen_tensors_stay(sam: Sam1) -> None:
     moved = trainable(sam)
     before = {name: tensor.clone() for name, tensor in sam.named_parameters() if name not in moved}
     take_steps(sam)
@@ -119,14 +118,14 @@ def check_frozen_tensors_stay(sam: Sam) -> None:
         assert torch.equal(sam.get_parameter(name), tensor), name
 
 
-def check_identity(sam: Sam, *, declared: bool) -> None:
+def check_identity(sam: Sam1, *, declared: bool) -> None:
     with torch.no_grad():
         expected, found = forward(tiny_sam(), pixels()), forward(sam, pixels())
     same = found.shape == expected.shape and bool(((found - expected).abs() <= 1e-6).all())
     assert same == declared
 
 
-def check_batch_equals_singles(sam: Sam) -> None:
+def check_batch_equals_singles(sam: Sam1) -> None:
     images = pixels(3)
     with torch.no_grad():
         together = forward(sam, images)
@@ -294,12 +293,12 @@ class Broken:
     starts_as_identity: ClassVar[bool] = True
     recipe: ClassVar[Recipe] = Recipe()
 
-    def attach(self, sam: Sam, *, num_classes: int) -> None:
-        block = sam.blocks[0]
+    def attach(self, sam: Base, *, num_classes: int) -> None:
+        block: Any = sam.blocks[0]
         with torch.no_grad():
-            block.layer_norm2.weight.add_(1.0)
-        block.after_mlp = Mixing(sam.vision_encoder.channels)
-        sam.blocks[1].attn.proj = nn.Sequential(sam.blocks[1].attn.proj)
+            block.at("norm2").weight.add_(1.0)
+        block.after_mlp = Mixing(block.channels)
+        sam.blocks[1].put("proj", nn.Sequential(sam.blocks[1].at("proj")))
 
 
 class Mixing(nn.Module):

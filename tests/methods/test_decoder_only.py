@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from samtune.adapters import card_of, load_specialist, save
-from samtune.bases import Sam
+from samtune.bases.sam1.model import Sam1
 from samtune.errors import ConfigError
 from samtune.methods import StartsFromData, adapt, delta, make_method, trainable
 from samtune.methods.parts.prompt_tokens import start_tokens
@@ -24,7 +24,7 @@ def data(num_classes: int) -> tuple[Tensor, Tensor]:
     return torch.randn(4, 16, 6, 6, generator=generator), labels
 
 
-def started(num_classes: int = 1) -> Sam:
+def started(num_classes: int = 1) -> Sam1:
     method = make_method("decoder_only")
     assert isinstance(method, StartsFromData)
     sam = adapt(tiny_sam(), method, num_classes=num_classes, seed=0)

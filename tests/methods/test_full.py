@@ -16,7 +16,8 @@ from torch import Tensor
 
 from samtune.adapters import card_of, load_specialist, read_card, save, saving_to
 from samtune.adapters.card import write_card
-from samtune.bases import Sam, build
+from samtune.bases import build
+from samtune.bases.sam1.model import Sam1
 from samtune.errors import WeightsError
 from samtune.losses import segmentation_loss
 from samtune.methods import adapt, delta, make_method, trainable
@@ -25,7 +26,7 @@ from tests.tiny import tiny_sam
 methods = pytest.mark.parametrize("method", ["full", "scratch"])
 
 
-def adapted(method: str, seed: int = 0) -> Sam:
+def adapted(method: str, seed: int = 0) -> Sam1:
     return adapt(tiny_sam(), make_method(method), seed=seed)
 
 
@@ -48,7 +49,7 @@ def test_everything_is_trained_but_the_positional_matrix(method: str) -> None:
 
 @methods
 @pytest.mark.parametrize("copied", [copy.deepcopy, lambda sam: pickle.loads(pickle.dumps(sam))], ids=["copy", "pickle"])
-def test_a_copy_decodes_with_its_own_weights(method: str, copied: Callable[[Sam], Sam]) -> None:
+def test_a_copy_decodes_with_its_own_weights(method: str, copied: Callable[[Sam1], Sam1]) -> None:
     sam = adapted(method)
     twin, (pixels, _) = copied(sam), disc(0)
     with torch.no_grad():

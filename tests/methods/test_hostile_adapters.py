@@ -19,7 +19,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from samtune.adapters import card_of, copy_specialist, load_specialist, save
-from samtune.bases import Sam
+from samtune.bases import Base
 from samtune.errors import WeightsError
 from samtune.methods import METHODS, adapt, delta, make_method
 from samtune.predict.evaluation import load_rows
@@ -305,5 +305,5 @@ def test_a_known_base_and_one_that_the_user_names_are_fetched(
     monkeypatch.setattr("huggingface_hub.snapshot_download", fetch)
     edit(folder, base=card)
     sam, _ = load_specialist(folder, given)
-    assert isinstance(sam, Sam)
+    assert isinstance(sam, Base)
     assert asked == [given or card]

@@ -8,7 +8,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from samtune.bases import Sam, build
+from samtune.bases import build
+from samtune.bases.sam1.model import Sam1
 from samtune.errors import ConfigError
 from samtune.methods import adapt, make_method, touches_encoder, trainable
 from samtune.methods.lst import Ladder, SideBlock
@@ -49,7 +50,7 @@ def naive_block(block: SideBlock, tokens: Tensor) -> Tensor:
     return tokens + inner @ block.mlp_out.weight.T + block.mlp_out.bias
 
 
-def ladder(**fields: Any) -> tuple[Sam, Ladder]:
+def ladder(**fields: Any) -> tuple[Sam1, Ladder]:
     sam = adapt(tiny_sam(), make_method("lst", **fields))
     side = sam.vision_encoder.side
     assert isinstance(side, Ladder)
@@ -84,7 +85,7 @@ def test_the_ladder_is_its_equations() -> None:
     assert added.abs().max() > 0.1
 
 
-def kept_bytes(sam: Sam, pixels: Tensor) -> int:
+def kept_bytes(sam: Sam1, pixels: Tensor) -> int:
     """Bytes that the encoder's forward pass keeps for the backward pass, each storage once, parameters not counted."""
     own = {parameter.untyped_storage().data_ptr() for parameter in sam.parameters()}
     kept: dict[int, int] = {}

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from samtune.adapters import card_of, load_specialist, save
-from samtune.bases import Sam
+from samtune.bases import Base
 from samtune.errors import ConfigError
 from samtune.methods import adapt, make_method, method_fields, trainable
 from samtune.training import TrainSettings
@@ -48,7 +48,7 @@ def embedding() -> Tensor:
     return torch.randn(2, 16, 6, 6, generator=torch.Generator().manual_seed(0))
 
 
-def decoded(sam: Sam, features: Tensor) -> Tensor:
+def decoded(sam: Base, features: Tensor) -> Tensor:
     from samtune.types import Features
 
     return sam.eval().decode(Features(features))

@@ -9,7 +9,9 @@ import torch
 from torch import Tensor, nn
 
 from samtune.adapters import card_of, save
-from samtune.bases import Block, EncoderPrompts, Sam, build
+from samtune.bases import EncoderPrompts, build
+from samtune.bases.sam1.encoder import Sam1Block
+from samtune.bases.sam1.model import Sam1
 from samtune.methods import adapt, make_method, trainable
 from samtune.methods.parts.prompt_tokens import start_tokens
 from samtune.methods.parts.prototypes import prototypes
@@ -20,7 +22,7 @@ def noise(*shape: int, seed: int = 0) -> Tensor:
     return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
 
 
-def outputs(sam: Sam, images: Tensor) -> Tensor:
+def outputs(sam: Sam1, images: Tensor) -> Tensor:
     with torch.no_grad():
         return sam.decode(sam.encode(images))
 
@@ -49,7 +51,7 @@ def test_the_order_of_decoder_tokens_does_not_matter() -> None:
     assert torch.allclose(outputs(sam, noise(1, 3, 96, 96)), before, atol=1e-5)
 
 
-def naive_attention(block: Block, normed: Tensor, prompts: Tensor, gate: float) -> Tensor:
+def naive_attention(block: Sam1Block, normed: Tensor, prompts: Tensor, gate: float) -> Tensor:
     """Concatenate the prompts to one window's tokens, attend with all queries, drop the prompts' outputs.
 
     normed: (H, W, C) one window after norm1; prompts: (n, C) raw; they have no relative bias.
@@ -78,7 +80,7 @@ def naive_attention(block: Block, normed: Tensor, prompts: Tensor, gate: float) 
 @pytest.mark.parametrize("index", [0, 1], ids=["padded windows", "global"])
 def test_key_value_prefix_equals_full_concatenation(index: int, gate: float | None) -> None:
     sam = tiny_sam()
-    block: Block = sam.blocks[index]
+    block: Sam1Block = sam.blocks[index]
     prompts = EncoderPrompts(3, 32, gate)
     tokens = noise(1, 6, 6, 32)
     with torch.no_grad():
@@ -128,7 +130,7 @@ def test_the_adapter_file_stays_under_ten_kilobytes(tmp_path: Path) -> None:
     fields["vision_config"]["num_pos_feats"] = 128
     fields["prompt_encoder_config"]["hidden_size"] = 256
     fields["mask_decoder_config"]["hidden_size"] = 256
-    sam = Sam(SamModel(SamConfig.from_dict(fields)).eval(), base_name="wide", base_sha256="0")
+    sam = Sam1(SamModel(SamConfig.from_dict(fields)).eval(), name="wide", sha256="0")
     adapt(sam, make_method("ptsam"))
     assert sum(p.numel() for p in trainable(sam).values()) == 2_048
     save(sam, tmp_path, card_of(sam, ("thing",)))

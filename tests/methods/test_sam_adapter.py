@@ -91,7 +91,7 @@ def test_the_side_adds_the_equations_prompt_ahead_of_each_block(fields: dict[str
     with torch.no_grad():
         for parameter in side.parameters():
             parameter.add_(0.1 * noise(*parameter.shape))
-        patches = plain.vision_encoder.patch_embed.projection(pixels).permute(0, 2, 3, 1)
+        patches = plain.encoder.patch_embed.projection(pixels).permute(0, 2, 3, 1)
         cut = high_frequency(pixels).unfold(2, 16, 16).unfold(3, 16, 16)  # (B, 3, 6, 6, 16, 16)
         kernel, bias = side.edges.weight, side.edges.bias
         assert bias is not None

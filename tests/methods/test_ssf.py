@@ -7,7 +7,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from samtune.bases import ENCODER_ROLES, ROLES, Sam, build
+from samtune.bases import build
+from samtune.bases.sam1.encoder import ImageEncoder
+from samtune.bases.sam1.model import Sam1
 from samtune.errors import ConfigError, MethodError
 from samtune.methods import Foldable, adapt, fold, make_method, trainable
 from samtune.methods.ssf import SSFConv2d, SSFLayerNorm, SSFLinear, scaled
@@ -18,7 +20,7 @@ def pixels() -> Tensor:
     return torch.randn(2, 3, 96, 96, generator=torch.Generator().manual_seed(0))
 
 
-def randomise(sam: Sam) -> Sam:
+def randomise(sam: Sam1) -> Sam1:
     generator = torch.Generator().manual_seed(1)
     with torch.no_grad():
         for name, parameter in sam.named_parameters():
@@ -107,12 +109,12 @@ def test_encoder_equals_a_naive_one() -> None:
 
 
 def test_the_patch_embedding_and_the_neck_are_heard() -> None:
-    for role in ENCODER_ROLES:
+    for role in ImageEncoder.role_paths:
         sam = adapt(tiny_sam(), make_method("ssf", init="identity"))
         with torch.no_grad():
             before = sam.encode(pixels()).embedding
             generator = torch.Generator().manual_seed(0)
-            gamma = sam.vision_encoder.get_parameter(f"{ENCODER_ROLES[role]}.gamma")
+            gamma = sam.vision_encoder.get_parameter(f"{ImageEncoder.role_paths[role]}.gamma")
             gamma.copy_(torch.randn(gamma.shape, generator=generator))
             assert not torch.allclose(sam.encode(pixels()).embedding, before, atol=1e-3), role
 
@@ -156,7 +158,7 @@ def test_refusals_leave_nothing_behind() -> None:
     sam = tiny_sam()
     sam.vision_encoder.put("neck_conv2", nn.Identity())
     keys = set(sam.state_dict())
-    with pytest.raises(MethodError, match="'neck_conv2' must be free"):
+    with pytest.raises(MethodError, match="'neck_conv2' to be free"):
         adapt(sam, make_method("ssf"))
     assert set(sam.state_dict()) == keys
-    assert all(type(block.at(role)) in (nn.Linear, nn.LayerNorm) for block in sam.blocks for role in ROLES)
+    assert all(type(block.at(role)) in (nn.Linear, nn.LayerNorm) for block in sam.blocks for role in block.roles())

@@ -83,7 +83,7 @@ def test_a_file_that_is_no_safetensors_is_refused(folder: Path) -> None:
 
 
 def test_another_base_is_refused(folder: Path) -> None:
-    refused(folder, tiny_sam().base_sha256[:16], tiny_sam(seed=1).base_sha256[:16], seed=1)
+    refused(folder, tiny_sam().sha256[:16], tiny_sam(seed=1).sha256[:16], seed=1)
 
 
 def test_another_image_size_is_refused(folder: Path) -> None:

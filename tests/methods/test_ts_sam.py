@@ -12,7 +12,8 @@ import torch
 from torch import Tensor, nn
 
 from samtune.adapters import card_of, load_specialist, save
-from samtune.bases import Sam, build
+from samtune.bases import build
+from samtune.bases.sam1.model import Sam1
 from samtune.errors import ConfigError, MethodError
 from samtune.methods import adapt, delta, make_method, touches_encoder, trainable
 from samtune.methods.parts.frequency import high_frequency
@@ -190,7 +191,7 @@ def naive_scrambled(patches: Tensor) -> Tensor:
     return out
 
 
-def adapted(**fields: Any) -> tuple[Sam, SideStream]:
+def adapted(**fields: Any) -> tuple[Sam1, SideStream]:
     sam = adapt(tiny_sam(), make_method("ts_sam", **fields))
     side = sam.vision_encoder.side
     assert isinstance(side, SideStream)

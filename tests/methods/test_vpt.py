@@ -7,7 +7,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from samtune.bases import Block, EncoderPrompts, Sam, build
+from samtune.bases import EncoderPrompts, build
+from samtune.bases.sam1.encoder import Sam1Block
+from samtune.bases.sam1.model import Sam1
 from samtune.errors import ConfigError, MethodError
 from samtune.methods import adapt, make_method, trainable
 from tests.tiny import tiny_sam
@@ -17,7 +19,7 @@ def noise(*shape: int, seed: int = 0) -> Tensor:
     return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
 
 
-def concatenated_attention(block: Block, prompts: Tensor, window: Tensor) -> tuple[Tensor, Tensor]:
+def concatenated_attention(block: Sam1Block, prompts: Tensor, window: Tensor) -> tuple[Tensor, Tensor]:
     """All tokens ask, all answer: (n, C) and (H, W, C) after the norm -> the same before the residual."""
     height, width, channels = window.shape
     n, heads = len(prompts), block.attn.num_heads
@@ -38,7 +40,7 @@ def concatenated_attention(block: Block, prompts: Tensor, window: Tensor) -> tup
     return out[:n], out[n:].reshape(height, width, channels)
 
 
-def concatenated_block(block: Block, prompts: Tensor, tokens: Tensor) -> tuple[Tensor, Tensor]:
+def concatenated_block(block: Sam1Block, prompts: Tensor, tokens: Tensor) -> tuple[Tensor, Tensor]:
     """One image: prompts (n, C) and tokens (6, 6, C) through a block, each window with its own copy of the prompts."""
     side = block.window_size or 6
     padded_side = -(-6 // side) * side
@@ -53,7 +55,7 @@ def concatenated_block(block: Block, prompts: Tensor, tokens: Tensor) -> tuple[T
     return prompts + block.mlp(block.layer_norm2(prompts)), tokens + block.mlp(block.layer_norm2(tokens))
 
 
-def concatenated_encoder(sam: Sam, images: Tensor, *, deep: bool) -> Tensor:
+def concatenated_encoder(sam: Sam1, images: Tensor, *, deep: bool) -> Tensor:
     encoder = sam.vision_encoder
     assert encoder.pos_embed is not None
     outputs = []

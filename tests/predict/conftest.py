@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from samtune.adapters import card_of, save
-from samtune.bases import Sam
+from samtune.bases import load_base
 from samtune.data import make_samples
 from samtune.methods import adapt, make_method
 
@@ -21,7 +21,7 @@ def samples(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def write_specialist(base: Path, folder: Path, method: str = "ptsam", class_names: tuple[str, ...] = ("cell",)) -> Path:
     """A specialist with random first values."""
-    sam = Sam.from_pretrained(base)
+    sam = load_base(base)
     adapt(sam, make_method(method), num_classes=len(class_names), seed=1)
     save(sam, folder, card_of(sam, class_names))
     return folder

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-from samtune.bases import Sam
+from samtune.bases import load_base
 from samtune.data import DataOptions, open_dataset, read_image, split, split_record, to_input
 from samtune.data.views.resizing import resize_labels
 from samtune.errors import ConfigError, DataError
@@ -48,7 +48,7 @@ def run(base: Path, samples: Path, tmp_path: Path, request: pytest.FixtureReques
 def test_every_row_equals_its_own_model(run: Path, base: Path, samples: Path) -> None:
     dataset = open_dataset(samples / "images", samples / "masks")
     found = evaluate(run, dataset, batch_size=2, device="cpu")
-    stock = Sam.from_pretrained(base)
+    stock = load_base(base)
     probe = Probe.load(run / "probe.safetensors")
     predictor = load_predictor(run, device="cpu")
     for index, pair in enumerate(dataset.pairs):

@@ -29,7 +29,7 @@ def comparison_page() -> ComparisonPage:
     return ComparisonPage(
         title=f"Polyps {EVIL}",
         sentences=("Keep ptsam. With 16 labelled images it reaches an IoU of 0.612.", f"Another sentence {EVIL}."),
-        facts={"Base model": "nano", "Test images": 100, "Commit": "0123456789ab"},
+        facts={"Sam1 model": "nano", "Test images": 100, "Commit": "0123456789ab"},
         shots=SHOTS,
         rows=[
             row("ptsam", 0.6, 2048, is_kept=True, against_best="highest"),

@@ -62,7 +62,7 @@ def test_logits_of_another_size_are_resized_once() -> None:
 
 
 def test_a_model_that_reads_pixels_walks_the_same_path() -> None:
-    spec = ImageSpec(side=64, patch=1, pixel_mean=(0.0, 0.0, 0.0), pixel_std=(1.0, 1.0, 1.0))
+    spec = ImageSpec(image_size=64, patch=1, mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0))
     image = np.zeros((64, 48, 3), np.uint8)
     image[20:, :10, 0] = 200
     (planes,) = segment(PixelEncoder(spec), {"red": lambda f: f.embedding[:, :1] - 100}, [image])

@@ -9,7 +9,7 @@ from samtune.data import geometry_of
 from samtune.segment import to_original, without_padding
 from samtune.types import ImageSpec
 
-SPEC = ImageSpec(side=96, patch=16)
+SPEC = ImageSpec(96, 16, mean=(123.675, 116.28, 103.53), std=(58.395, 57.12, 57.375))
 
 
 @pytest.mark.parametrize("hw", [(96, 96), (60, 100), (200, 50), (1, 40)])

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from samtune.bases import Sam
+from samtune.bases import Base
 from samtune.data import open_dataset
 from samtune.training import TrainSettings, estimate, estimate_run, trial
 from samtune.training.trainer import Trainer
@@ -70,7 +70,7 @@ def test_a_few_validation_images_are_scored_for_their_time_where_that_is_quick(
     scored: set[int] = set()
     predict = Validation._predict
 
-    def counted(self: Validation, sam: Sam, index: int) -> np.ndarray:
+    def counted(self: Validation, sam: Base, index: int) -> np.ndarray:
         scored.add(index)
         return predict(self, sam, index)
 

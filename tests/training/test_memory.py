@@ -7,8 +7,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from samtune.bases import Sam
+from samtune.bases import Base
 from samtune.bases.kernels import grid_bias
+from samtune.bases.sam1.model import Sam1
 from samtune.methods import adapt, make_method, penalty, task_loss
 from samtune.training import memory
 from samtune.training.memory import (
@@ -23,11 +24,11 @@ from samtune.types import Features
 from tests.tiny import tiny_sam
 
 
-def adapted(method: str, **fields: Any) -> Sam:
+def adapted(method: str, **fields: Any) -> Sam1:
     return adapt(tiny_sam(), make_method(method, **fields))
 
 
-def loss_of(sam: Sam, inputs: Tensor, labels: Tensor) -> Tensor:
+def loss_of(sam: Base, inputs: Tensor, labels: Tensor) -> Tensor:
     features = Features(inputs) if inputs.shape[1] != 3 else sam.encode(inputs)
     return task_loss(sam, sam.decode(features), labels, "bce_dice") + penalty(sam)
 
@@ -92,7 +93,7 @@ def test_the_first_tile_of_attention_stands_for_all(monkeypatch: pytest.MonkeyPa
 class Curious(nn.Module):
     """Asks for the content of what comes."""
 
-    def forward(self, features: Features, sam: Sam) -> Tensor:
+    def forward(self, features: Features, sam: Base) -> Tensor:
         return features.embedding[:, :1] * float(features.embedding.mean())
 
 

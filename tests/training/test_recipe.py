@@ -226,7 +226,7 @@ def test_a_squashed_run_is_remembered(prepared: Path) -> None:
     card = read_card(folder / "specialist")
     assert (card.recipe, card.square) == ("paper", True)
     assert "squashed to" in (folder / "specialist" / "README.md").read_text()
-    assert load_specialist(folder)[0].spec.square
+    assert load_specialist(folder)[0].spec.fit == "squash"
     plan = json.loads((folder / "metrics.json").read_text())["plan"]
     assert (plan["schedule"], plan["views"], plan["accumulate"]) == ("linear", 2, 4)
     dataset = open_dataset(prepared / "data" / "images", prepared / "data" / "masks")
@@ -239,7 +239,7 @@ def test_a_squashed_run_is_remembered(prepared: Path) -> None:
     image = part.image(0)
     assert predictor.images([image])[0].labels.shape == image.shape[:2] == (80, 96)
     kept = predictor.images([image])[0].probabilities
-    predictor.sam.spec = replace(predictor.sam.spec, square=False)
+    predictor.sam.spec = replace(predictor.sam.spec, fit="pad")
     assert np.abs(kept - predictor.images([image])[0].probabilities).max() > 1e-4
 
 
@@ -252,7 +252,7 @@ def test_the_published_form_is_what_is_trained_and_loaded(prepared: Path, tmp_pa
     train(settings, three_classes(tmp_path / "data"), tmp_path / "run")
     sam, card = load_specialist(tmp_path / "run")
     assert {"paper": True, "head": "queries", "num_queries": 10}.items() <= card.fields.items()
-    assert sam.spec.square
+    assert sam.spec.fit == "squash"
     with torch.no_grad():
         assert sam.decode(sam.encode(torch.zeros(1, 3, 96, 96))).shape == (1, 3, 24, 24)
 

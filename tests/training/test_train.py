@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from samtune.adapters import load_specialist
-from samtune.bases import Sam
+from samtune.bases import Base
 from samtune.data import DataOptions, Dataset, make_samples, open_dataset
 from samtune.errors import ConfigError
 from samtune.methods import METHODS, Probe
@@ -46,7 +46,7 @@ def test_every_method_trains_and_leaves_a_whole_run_folder(prepared: Path, metho
     sam, card = load_specialist(folder)
     assert card.metrics == result.validation
     assert card.num_images == 6
-    assert sam.base_sha256 == card.base_sha256
+    assert sam.sha256 == card.base_sha256
     assert Probe.load(folder / "probe.safetensors").weight.shape == (1, 16)
 
 
@@ -75,10 +75,10 @@ def test_the_probe_is_fitted_without_updates_and_is_the_floor(prepared: Path) ->
 @pytest.mark.parametrize("method", METHODS)
 def test_a_finished_run_lets_its_model_go(prepared: Path, method: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """At once: the next run of the process may need the memory before garbage is collected."""
-    models: list[weakref.ref[Sam]] = []
+    models: list[weakref.ref[Base]] = []
     adapted = setup.adapt_and_plan
 
-    def watched(sam: Sam, *given: Any, **named: Any) -> Any:
+    def watched(sam: Base, *given: Any, **named: Any) -> Any:
         models.append(weakref.ref(sam))
         return adapted(sam, *given, **named)
 

@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, get_type_hints
 
-from samtune.bases import MAX_SIDE
+from samtune.bases import MAX_IMAGE_SIZE, licence_of
 from samtune.data.masks.values import MAX_VALUE, MaskValues
 from samtune.data.options import MAX_CLASSES
 from samtune.data.views.symmetries import IN_WORDS
@@ -33,7 +33,7 @@ MAX_CONFIG_BYTES = 2**20
 """The largest `adapter_config.json` that is read; one of 254 classes with every metric has some 50 kB."""
 
 MAX_WORD, MAX_PATH, MAX_FIELDS = 200, 4096, 100
-RANGES = {"side": (1, MAX_SIDE), "threshold": (0, 1), "num_images": (0, 2**53)}
+RANGES = {"side": (1, MAX_IMAGE_SIZE), "threshold": (0, 1), "num_images": (0, 2**53)}
 
 
 @dataclass(frozen=True)
@@ -219,11 +219,11 @@ def _model_card(card: AdapterCard, num_parameters: int) -> str:
 
 def _licence(base: str) -> tuple[str, str]:
     """The licence word of the base for the metadata block, and a sentence."""
-    from samtune.bases import EMBEDDED, META_SIZES
-
-    if base == EMBEDDED or base in META_SIZES:
-        return "apache-2.0", (
-            f"The base `{base}` is under Apache-2.0. The images it was trained on may carry terms of their own."
+    licence = licence_of(base)
+    if licence is not None:
+        return licence, (
+            f"The base `{base}` is under {licence.capitalize()}. "
+            "The images it was trained on may carry terms of their own."
         )
     return "other", (
         f"samtune does not know the licence of the base `{one_line(base)}`; whoever shares this adapter must find "

@@ -20,7 +20,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from samtune.adapters.card import CARD_FILE, CONFIG_FILE, TENSOR_FILE, AdapterCard, read_card, write_card
-from samtune.bases import EMBEDDED, META_SIZES, Sam, is_local
+from samtune.bases import EMBEDDED, Base, is_local, load_base, published
 from samtune.errors import ConfigError, MethodError, WeightsError
 from samtune.inputs import check_regular
 from samtune.methods.seam.adapt import adapt, adaptation, delta
@@ -41,7 +41,7 @@ MAX_TENSOR_BYTES = 4 * 2**30
 """The largest file of tensors that is read; full tuning of ViT-H writes 2.6 GB."""
 
 
-def card_of(sam: Sam, class_names: tuple[str, ...]) -> AdapterCard:
+def card_of(sam: Base, class_names: tuple[str, ...]) -> AdapterCard:
     """The card of an adapted model, without scores and data.
 
     Raises:
@@ -57,14 +57,14 @@ def card_of(sam: Sam, class_names: tuple[str, ...]) -> AdapterCard:
     return AdapterCard(
         method=record.method.name,
         fields=method_fields(record.method),
-        base=sam.base_name,
-        base_sha256=sam.base_sha256,
+        base=sam.name,
+        base_sha256=sam.sha256,
         class_names=class_names,
-        side=sam.spec.side,
-        pixel_mean=sam.spec.pixel_mean,
-        pixel_std=sam.spec.pixel_std,
+        side=sam.spec.image_size,
+        pixel_mean=sam.spec.mean,
+        pixel_std=sam.spec.std,
         samtune_version=__version__,
-        square=sam.spec.square,
+        square=sam.spec.fit == "squash",
     )
 
 
@@ -84,7 +84,7 @@ def saving_to(folder: str | Path, *, overwrite: bool = False, inputs: Iterable[P
     return out
 
 
-def save(sam: Sam, folder: str | Path, card: AdapterCard, *, overwrite: bool = False) -> AdapterCard:
+def save(sam: Base, folder: str | Path, card: AdapterCard, *, overwrite: bool = False) -> AdapterCard:
     """Write a specialist; one that samtune wrote is replaced file by file, each whole or not at all.
 
     Args:
@@ -131,12 +131,12 @@ def copy_specialist(path: str | Path, folder: str | Path, *, overwrite: bool = F
             shutil.copyfile(file, partial)
 
 
-def load_specialist(path: str | Path, base: str | Path | Sam | None = None) -> tuple[Sam, AdapterCard]:
+def load_specialist(path: str | Path, base: str | Path | Base | None = None) -> tuple[Base, AdapterCard]:
     """Load a specialist onto its base.
 
     Args:
         path: a run folder or its specialist/ folder.
-        base: a base by name, or a `Sam` as loaded (it is adapted in place, and prepares images as the card says);
+        base: a base by name, or a `Base` as loaded (it is adapted in place, and prepares images as the card says);
             None for the name the card carries.
 
     Returns:
@@ -150,27 +150,27 @@ def load_specialist(path: str | Path, base: str | Path | Sam | None = None) -> t
     card = read_card(folder)
     file = folder / TENSOR_FILE
     headers = _check_tensor_file(file, card)
-    sam = base if isinstance(base, Sam) else load_base_of(card, base, folder)
-    if sam.base_sha256 != card.base_sha256:
+    sam = base if isinstance(base, Base) else load_base_of(card, base, folder)
+    if sam.sha256 != card.base_sha256:
         raise WeightsError(
             f"{folder} was trained on the base {card.base} (weights sha256 {card.base_sha256[:16]}), got "
-            f"{sam.base_name} ({sam.base_sha256[:16]}); pass the base it was trained on with --base."
+            f"{sam.name} ({sam.sha256[:16]}); pass the base it was trained on with --base."
         )
-    if sam.spec.side != card.side:
-        raise WeightsError(f"{folder} was trained at {card.side} pixels, got a base loaded at {sam.spec.side}.")
-    if (sam.spec.pixel_mean, sam.spec.pixel_std) != (card.pixel_mean, card.pixel_std):
+    if sam.spec.image_size != card.side:
+        raise WeightsError(f"{folder} was trained at {card.side} pixels, got a base loaded at {sam.spec.image_size}.")
+    if (sam.spec.mean, sam.spec.std) != (card.pixel_mean, card.pixel_std):
         raise WeightsError(
             f"{folder} was trained with pixel_mean {card.pixel_mean} and pixel_std {card.pixel_std}, got a base with "
-            f"{sam.spec.pixel_mean} and {sam.spec.pixel_std}; copy the folder again."
+            f"{sam.spec.mean} and {sam.spec.std}; copy the folder again."
         )
     method = _check_fit(sam, card, headers, folder)
     adapt(sam, method, num_classes=len(card.class_names))
     put(sam, dict(tensors_of(file)), str(folder))
-    sam.spec = replace(sam.spec, square=card.square)
+    sam.spec = replace(sam.spec, fit="squash" if card.square else "pad")
     return sam.requires_grad_(False).eval(), card
 
 
-def load_base_of(card: AdapterCard, base: str | Path | None, folder: Path) -> Sam:
+def load_base_of(card: AdapterCard, base: str | Path | None, folder: Path) -> Base:
     """Load the base of a specialist.
 
     A base that the user names is fetched where it has to be. One that only the card names is fetched if it is Meta's;
@@ -185,14 +185,14 @@ def load_base_of(card: AdapterCard, base: str | Path | None, folder: Path) -> Sa
         WeightsError: the base cannot be had, or would be fetched from the hub without having been asked for.
         ConfigError: the card's image size does not fit the base.
     """
-    if base is None and card.base not in META_SIZES and not is_local(card.base):
+    if base is None and card.base not in published() and not is_local(card.base):
         name = one_line(card.base)
         raise WeightsError(
             f"{one_line(str(folder))} asks for the base {shown(card.base)}, which is neither on this machine nor one "
-            f"that samtune knows ({EMBEDDED}, {', '.join(META_SIZES)}); if you trust it, pass --base {name} to fetch "
+            f"that samtune knows ({EMBEDDED}, {', '.join(published())}); if you trust it, pass --base {name} to fetch "
             "it, or --base with the path of a copy."
         )
-    return Sam.from_pretrained(card.base if base is None else base, card.side)
+    return load_base(card.base if base is None else base, card.side)
 
 
 def _check_tensor_file(file: Path, card: AdapterCard) -> dict[str, TensorHeader]:
@@ -212,7 +212,7 @@ def _check_tensor_file(file: Path, card: AdapterCard) -> dict[str, TensorHeader]
     return read_headers(file, WeightsError)
 
 
-def _check_fit(sam: Sam, card: AdapterCard, headers: dict[str, TensorHeader], folder: Path) -> Method:
+def _check_fit(sam: Base, card: AdapterCard, headers: dict[str, TensorHeader], folder: Path) -> Method:
     """The method of a card, once the file holds what it learns on this base.
 
     The method is attached to a copy without content, so that a card that asks for terabytes costs nothing.
@@ -230,18 +230,18 @@ def _check_fit(sam: Sam, card: AdapterCard, headers: dict[str, TensorHeader], fo
     return method
 
 
-def without_content(sam: Sam) -> Sam:
+def without_content(sam: Base) -> Base:
     """A copy of a model on the meta device: shapes and dtypes without memory."""
     memo: dict[int, Any] = {}
     for tensor in (*sam.parameters(), *sam.buffers()):
         hollow = torch.empty_like(tensor, device="meta")
         is_parameter = isinstance(tensor, nn.Parameter)
         memo[id(tensor)] = nn.Parameter(hollow, requires_grad=tensor.requires_grad) if is_parameter else hollow
-    copied: Sam = deepcopy(sam, memo)
+    copied: Base = deepcopy(sam, memo)
     return copied
 
 
-def put(sam: Sam, tensors: dict[str, Tensor], where: str) -> None:
+def put(sam: Base, tensors: dict[str, Tensor], where: str) -> None:
     """Copy learned tensors into an adapted model, strictly.
 
     Args:

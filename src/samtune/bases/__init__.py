@@ -1,42 +1,47 @@
-"""The frozen subject: a Segment Anything model with named places for methods, and its weights' origin."""
+"""Bases: Segment Anything models behind one protocol, with sites where a method may stand, and their loader."""
 
+from samtune.bases.autocast import autocast_to
+from samtune.bases.base import MAX_IMAGE_SIZE, Base, Block, Decoder, Encoder, PromptedMasks, cell_centres
+from samtune.bases.families import FAMILIES, Family, published, register_family
 from samtune.bases.kernels.upscaling import LOGITS_A_CELL, FineImage, masks_of
-from samtune.bases.loading import EMBEDDED, META_SIZES, build, digest, is_local, load_base
-from samtune.bases.precision import autocast_to, choose_precision, compute_in, keep_frozen_low
-from samtune.bases.sam1.config import MAX_SIDE
-from samtune.bases.sam1.encoder import Block, ImageEncoder
-from samtune.bases.sam1.model import Sam, cell_centres
+from samtune.bases.loading import EMBEDDED, build, is_local, licence_of, load_base
+from samtune.bases.precision import choose_precision, compute_in, keep_frozen_low
 from samtune.bases.sites import (
-    ENCODER_ROLES,
-    ROLES,
     Call,
     ClassHeads,
     DecoderPrompts,
     EncoderPrompts,
     Head,
     MaskHeads,
+    Roles,
     Side,
+    Sites,
     is_base_module,
 )
+from samtune.bases.weights import aligned, digest
 
 __all__ = [
     "EMBEDDED",
-    "ENCODER_ROLES",
+    "FAMILIES",
     "LOGITS_A_CELL",
-    "MAX_SIDE",
-    "META_SIZES",
-    "ROLES",
+    "MAX_IMAGE_SIZE",
+    "Base",
     "Block",
     "Call",
     "ClassHeads",
+    "Decoder",
     "DecoderPrompts",
+    "Encoder",
     "EncoderPrompts",
+    "Family",
     "FineImage",
     "Head",
-    "ImageEncoder",
     "MaskHeads",
-    "Sam",
+    "PromptedMasks",
+    "Roles",
     "Side",
+    "Sites",
+    "aligned",
     "autocast_to",
     "build",
     "cell_centres",
@@ -46,6 +51,9 @@ __all__ = [
     "is_base_module",
     "is_local",
     "keep_frozen_low",
+    "licence_of",
     "load_base",
     "masks_of",
+    "published",
+    "register_family",
 ]

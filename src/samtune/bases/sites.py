@@ -1,36 +1,37 @@
-"""The named places of the frozen SAM where a method may stand; all are empty in a base model.
+"""Sites and roles: where a method may stand in a base. All are empty in a base as loaded.
 
-A method attaches by assignment and nothing else; what each place hands in and expects back:
+What each hands in and expects back:
 
-    block.put("qkv" | "proj" | "mlp_in" | "mlp_out", module)
-                       an nn.Linear (or a subclass) in the linear's place: tokens -> one tensor
-    block.put("norm1" | "norm2", module)
-                       tokens -> tokens, in the layer norm's place
+    block.put(role, module)
+                       in the place of the module at a role: an nn.Linear (or a subclass) for "qkv" (or "q", "k", "v"),
+                       "proj", "mlp_in", "mlp_out"; tokens -> tokens for the layer norms "norm1", "norm2"
     block.prompts      `EncoderPrompts`: extra keys and values of this block's attention, the same in each window
     block.before       tokens -> tokens, ahead of the block
     block.after_attn   attention output -> attention output, before the residual
     block.after_mlp    MLP output -> MLP output, before the residual
-    encoder.prompts    `EncoderPrompts` at the input: tokens that travel through every block, queries and MLP included;
-                       each window has a copy, what the copies see is averaged; the block's sites hear the grid alone
-    encoder.put("patch", module)
-                       an nn.Conv2d (or a subclass) in the patch embedding's place: pixels (B, 3, S, S) -> (B, C, H, W)
-    encoder.put("neck_conv1" | "neck_norm1" | "neck_conv2" | "neck_norm2", module)
-                       in the place of one of the neck's four steps: (B, C, H, W) -> (B, C, H, W), channels first
-    encoder.side       `Side`: sees the pixels, the patch embedding, every block's output and the neck's, in this
-                       order; may correct each of the last three, and hands its own state from one to the next
-    decoder.prompts    `DecoderPrompts`: sets of learned sparse tokens, one per class or more, and what makes class
-                       logits of the masks that answer them
-    decoder.classes    `MaskHeads`: mask tokens in place of SAM's token 0, and what makes logits of them; `ClassHeads`
-                       has one token and one hyper-network per class
-    sam.head           `Head`: features and the model -> logits (B, K, h, w), in the mask decoder's place
+    base.encoder.put(role, module)
+                       outside the blocks: "patch", an nn.Conv2d (or a subclass), pixels (B, 3, S, S) -> (B, C, H, W);
+                       the steps of the neck, (B, C, H, W) -> (B, C, H, W), channels first
+    base.sites.put(site, module)
+        "side"             `Side`: sees the pixels, the patch embedding, every block's output and the neck's, in this
+                           order; may correct each of the last three, and hands its own state from one to the next
+        "encoder_prompts"  `EncoderPrompts` at the input: tokens that travel through every block, queries and MLP
+                           included; each window has a copy, and the copies' answers are averaged; the block's sites
+                           hear the grid alone
+        "decoder_prompts"  `DecoderPrompts`: sets of learned sparse tokens, one per class or more, and what makes class
+                           logits of the masks that answer them
+        "class_heads"      `MaskHeads`: mask tokens in place of the model's token 0, and what makes logits of them;
+                           `ClassHeads` has one token and one hyper-network per class
+        "head"             `Head`: features and the base -> logits (B, K, h, w), in the mask decoder's place
 
-Tokens at a site of a block are always (B, H, W, C). A place left None costs nothing.
+Which roles a block or an encoder has, `roles()` says. Tokens at a site of a block are (B, H, W, C); H, W and C may
+change from block to block, so a method reads them from the module that it adapts. A site left None costs nothing.
 """
 
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 import torch
@@ -40,50 +41,34 @@ from samtune.bases.kernels.upscaling import FineImage, masks_of
 from samtune.errors import MethodError
 
 if TYPE_CHECKING:
-    from samtune.bases.sam1.model import Sam
+    from samtune.bases.base import Base
     from samtune.types import Features
-
-ROLES = {
-    "qkv": "attn.qkv",
-    "proj": "attn.proj",
-    "mlp_in": "mlp.lin1",
-    "mlp_out": "mlp.lin2",
-    "norm1": "layer_norm1",
-    "norm2": "layer_norm2",
-}
-"""The replaceable modules of an encoder block, by role."""
-
-ENCODER_ROLES = {
-    "patch": "patch_embed.projection",
-    "neck_conv1": "neck.conv1",
-    "neck_norm1": "neck.layer_norm1",
-    "neck_conv2": "neck.conv2",
-    "neck_norm2": "neck.layer_norm2",
-}
-"""The replaceable modules of the encoder outside its blocks, by role."""
 
 
 class Roles(nn.Module):
-    """A module some of whose children may be replaced, each found by the name of its role."""
+    """A module some of whose children may be replaced, each by the name of its role."""
 
-    roles: ClassVar[dict[str, str]]
-    """Role -> name of the child."""
+    role_paths: ClassVar[Mapping[str, str]]
+    """Role -> path of the child."""
     called: ClassVar[str]
-    """What errors call the module."""
+    """The module's name in errors."""
+
+    def roles(self) -> dict[str, nn.Module]:
+        """Return the modules that stand at the roles, by role."""
+        return {role: self.get_submodule(path) for role, path in self.role_paths.items()}
 
     def at(self, role: str) -> nn.Module:
-        """The module that stands at a role.
+        """Return the module that stands at a role.
 
         Raises:
             MethodError: there is no such role; names those there are.
         """
-        if role not in self.roles:
-            offered = ", ".join(self.roles)
-            raise MethodError(f"A role must be one of {offered}, but {role!r} came; {self.called} has no such module.")
-        return self.get_submodule(self.roles[role])
+        if role not in self.role_paths:
+            raise MethodError(f"Expected a role of {self.called} ({', '.join(self.role_paths)}), got {role!r}.")
+        return self.get_submodule(self.role_paths[role])
 
     def free_at(self, role: str) -> nn.Module:
-        """The library's own module at a role, for methods that look before they put anything anywhere.
+        """Return the library's own module at a role, for methods that check before they put anything anywhere.
 
         Raises:
             MethodError: there is no such role, or a method stands there already.
@@ -91,24 +76,74 @@ class Roles(nn.Module):
         standing = self.at(role)
         if not is_base_module(standing):
             raise MethodError(
-                f"The role {role!r} must be free, but {type(standing).__name__} stands there already; "
+                f"Expected the role {role!r} to be free, but {type(standing).__name__} stands there already; "
                 "attach one method to a freshly loaded base."
             )
         return standing
 
     def put(self, role: str, module: nn.Module) -> None:
-        """Let `module` stand at a role.
+        """Put `module` at a role.
 
         Raises:
             MethodError: there is no such role, or another method stands there already.
         """
         self.free_at(role)
-        parent, _, name = self.roles[role].rpartition(".")
+        parent, _, name = self.role_paths[role].rpartition(".")
         setattr(self.get_submodule(parent), name, module)
 
 
+class Sites:
+    """The sites of a base outside its blocks.
+
+    Args:
+        places: site -> the module that has it, and the attribute there.
+    """
+
+    def __init__(self, places: Mapping[str, tuple[nn.Module, str]]) -> None:
+        self._places = places
+
+    def names(self) -> tuple[str, ...]:
+        """Return the names of the sites that this base has."""
+        return tuple(self._places)
+
+    def at(self, site: str) -> Any:
+        """Return the module that stands at a site, None where it is empty.
+
+        Raises:
+            MethodError: this base has no such site; names those there are.
+        """
+        if site not in self._places:
+            raise MethodError(f"Expected a site of the base ({', '.join(self._places)}), got {site!r}.")
+        owner, attribute = self._places[site]
+        return getattr(owner, attribute)
+
+    def check_free(self, *sites: str) -> None:
+        """Refuse to attach where a method stands.
+
+        Raises:
+            MethodError: one of the sites is taken, or this base does not have it.
+        """
+        for site in sites:
+            standing = self.at(site)
+            if standing is not None:
+                raise MethodError(
+                    f"Expected nothing at the site {site!r}, got {type(standing).__name__}; attach one method to a "
+                    "freshly loaded base."
+                )
+
+    def put(self, site: str, module: nn.Module) -> None:
+        """Put `module` at a site.
+
+        Raises:
+            MethodError: the site is taken, or this base does not have it.
+        """
+        self.check_free(site)
+        owner, attribute = self._places[site]
+        setattr(owner, attribute, module)
+
+
 def is_base_module(module: nn.Module) -> bool:
-    """Whether a module is a linear, a convolution or a layer norm as the library makes them."""
+    """Return whether a module is a linear, a convolution or a layer norm as the library makes them."""
     library = type(module).__module__.partition(".")[0] in ("torch", "transformers")
     return library and isinstance(module, nn.Linear | nn.Conv2d | nn.LayerNorm)
 
@@ -121,7 +156,7 @@ and only its inputs are kept."""
 class Side(Protocol):
     """A network beside the encoder: `begin`, then a call for each index from -1, then `end`.
 
-    What one step keeps for the next travels in `state`, never on the module, so that nothing of an image outlives
+    The state from one step to the next is handed on, never kept on the module, so that nothing of an image outlives
     its forward pass.
     """
 
@@ -129,7 +164,7 @@ class Side(Protocol):
         """Look at the input once, ahead of the first block.
 
         Args:
-            pixels: (B, 3, S, S) as the encoder got them.
+            pixels: (B, 3, S, S), the input of the encoder.
             patches: (B, H, W, C) the patch embedding before the position embedding is added.
 
         Returns:
@@ -143,11 +178,11 @@ class Side(Protocol):
         Args:
             index: -1 (position embedding added), then the block's number from 0.
             tokens: (B, H, W, C) the stream.
-            state: what the step before returned.
+            state: as the step before returned it.
             call: runs a module of this network.
 
         Returns:
-            The stream, corrected or as it came, and the state.
+            The stream, corrected or unchanged, and the state.
         """
         ...
 
@@ -156,11 +191,11 @@ class Side(Protocol):
 
         Args:
             embedding: (B, C, H, W) of the neck.
-            state: what the call after the last block returned.
+            state: as the call after the last block returned it.
             call: as before.
 
         Returns:
-            The embedding, corrected or as it came, and what travels in `Features.side`.
+            The embedding, corrected or unchanged, and the value of `Features.side`.
         """
         ...
 
@@ -203,14 +238,14 @@ class DecoderPrompts(nn.Module):
 
 
 class Head(Protocol):
-    """What stands in the mask decoder's place."""
+    """A decoder of a method's own, in the mask decoder's place."""
 
-    def __call__(self, features: Features, sam: Sam) -> Tensor:
+    def __call__(self, features: Features, sam: Base) -> Tensor:
         """Turn features into logits.
 
         Args:
             features: of B images, from this model's encoder.
-            sam: the model, so that a head may use its modules without holding them.
+            sam: the base, so that a head may use its modules without holding them.
 
         Returns:
             (B, K, h, w); the background's logit is the constant 0.

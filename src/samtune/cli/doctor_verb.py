@@ -57,7 +57,6 @@ def doctor(
 ) -> None:
     """Tell what is wrong with images and masks, and how to mend it."""
     from samtune.data import inspect, mend
-    from samtune.types import ImageSpec
 
     values = data_values(
         classes,
@@ -71,7 +70,7 @@ def doctor(
         drawn_on=drawn_on,
     )
     options = data_options(values)
-    findings = inspect(images, masks, options, spec=ImageSpec(side=side))
+    findings = inspect(images, masks, options, image_size=side)
     content = findings.as_json()
     text = _text(findings)
     if fix is not None:

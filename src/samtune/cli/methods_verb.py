@@ -10,7 +10,7 @@ from samtune.cli.options import Json
 from samtune.cli.output import emit, table
 
 if TYPE_CHECKING:
-    from samtune.bases import Sam
+    from samtune.bases import Base
 
 
 SHARE = "share: of all parameters of the adapted model, those that the method adds included, as in Conv-LoRA's tables."
@@ -70,7 +70,7 @@ def describe(name: str, base: str, num_classes: int, **fields: Any) -> dict[str,
     return {"name": name, "source": METHODS[name].source} | counts | {"touches_encoder": touches_encoder(sam)}
 
 
-def count(name: str, base: str, num_classes: int, **fields: Any) -> tuple[Sam, dict[str, Any]]:
+def count(name: str, base: str, num_classes: int, **fields: Any) -> tuple[Base, dict[str, Any]]:
     """Adapt a base without weights, and count.
 
     Returns:
@@ -88,13 +88,13 @@ def count(name: str, base: str, num_classes: int, **fields: Any) -> tuple[Sam, d
     num = sum(counts.values())
     return sam, {
         "trainable": num,
-        "encoder_trainable": sum(n for key, n in counts.items() if key.startswith("vision_encoder.")),
+        "encoder_trainable": sum(p.numel() for p in sam.encoder.parameters() if p.requires_grad),
         "total": total,
         "adapted_total": _num_parameters(sam),
         "share": num / _num_parameters(sam),
     }
 
 
-def _num_parameters(sam: Sam) -> int:
-    matrix = sum(parameter.numel() for parameter in sam.shared_image_embedding.parameters())
-    return sum(parameter.numel() for parameter in sam.parameters()) - matrix
+def _num_parameters(sam: Base) -> int:
+    constants = sum(parameter.numel() for parameter in sam.constants())
+    return sum(parameter.numel() for parameter in sam.parameters()) - constants

@@ -19,7 +19,9 @@ if TYPE_CHECKING:
 
     from samtune.data import Dataset
 
-COLOUR_SPEC = ImageSpec(side=256, patch=8)
+COLOUR_SPEC = ImageSpec(image_size=256, patch=8, mean=(123.675, 116.28, 103.53), std=(58.395, 57.12, 57.375))
+"""ImageNet's mean and standard deviation."""
+
 SIGMAS_PX = (2, 6, 16)
 """Blurs in pixels of the 256-pixel square; the pixel as it is makes a fourth."""
 

@@ -9,7 +9,7 @@ from functools import cache, partial
 from typing import TYPE_CHECKING, Any
 
 from samtune.array_store import ArrayStore
-from samtune.bases import Sam, choose_precision
+from samtune.bases import Base, load_base
 from samtune.compare.memory import needed_bytes
 from samtune.compare.settings import Cell
 from samtune.data.views.augmentation import AUGMENTATIONS
@@ -17,7 +17,7 @@ from samtune.data.views.orientation import find_orientation
 from samtune.errors import SamTuneError
 from samtune.methods import adapt, touches_encoder
 from samtune.system.device import choose_device
-from samtune.training.features import CachedFeatures, Views, encode_views, encoder_id
+from samtune.training.features import CachedFeatures, Views, encode_views
 from samtune.training.recipe import choose_recipe, settle_views
 from samtune.training.settings import augmentation_of, num_views
 
@@ -33,12 +33,10 @@ if TYPE_CHECKING:
     from samtune.types import ImageSpec
 
 
-def load_base(settings: CompareSettings) -> Sam:
-    """The untouched base where the comparison runs, its encoder computing in what trainings compute it in."""
+def base_for(settings: CompareSettings) -> Base:
+    """Load the base on the comparison's device, its encoder computing in the type of the trainings."""
     device = choose_device(settings.device)
-    sam = Sam.from_pretrained(settings.base, settings.side).to(device).eval()
-    sam.encoder_dtype = choose_precision(settings.precision, device, sam.vision_encoder.channels)
-    return sam
+    return load_base(settings.base, settings.side, device=device, precision=settings.precision).eval()
 
 
 def prepare(job: Job) -> dict[str, Any]:
@@ -49,25 +47,25 @@ def prepare(job: Job) -> dict[str, Any]:
         it changes the encoder, and "need_bytes": row -> the memory that a cell of it may take (`memory.needed_bytes`).
     """
     settings, num_classes = job.settings, job.dataset.num_classes
-    sam = load_base(settings)
+    sam = base_for(settings)
     cells = {row: Cell(row, max(settings.shots), 0) for row in settings.trained_rows}
     chosen = {row: choose_recipe(settings.training(cell), num_classes) for row, cell in cells.items()}
     touches = {row: _touches(sam, each.method, num_classes) for row, each in chosen.items()}
     start = time.monotonic()
     num = 0
     for views, count in _wanted(job, sam.spec, chosen, touches):
-        num += encode_views(CachedFeatures(views, encoder_id(sam), ArrayStore.default()), sam, range(count))
+        num += encode_views(CachedFeatures(views, sam.encoder_id, ArrayStore.default()), sam, range(count))
     return {
         "num_encoded": num,
         "seconds": round(time.monotonic() - start, 3),
-        "base_sha256": sam.base_sha256,
+        "base_sha256": sam.sha256,
         "touches": touches,
         "need_bytes": {row: needed_bytes(sam, settings, row, chosen.get(row), touches.get(row, False))
                        for row in settings.rows},
     }  # fmt: skip
 
 
-def frozen_features(sam: Sam, dataset: Dataset, indices: Sequence[int]) -> CachedFeatures:
+def frozen_features(sam: Base, dataset: Dataset, indices: Sequence[int]) -> CachedFeatures:
     """The features of images as they are, computed where they are not on disk.
 
     Args:
@@ -75,7 +73,7 @@ def frozen_features(sam: Sam, dataset: Dataset, indices: Sequence[int]) -> Cache
         dataset: images.
         indices: which of them.
     """
-    frozen = CachedFeatures(Views(dataset, tuple(indices), sam.spec), encoder_id(sam), ArrayStore.default())
+    frozen = CachedFeatures(Views(dataset, tuple(indices), sam.spec), sam.encoder_id, ArrayStore.default())
     encode_views(frozen, sam, [0])
     return frozen
 
@@ -86,7 +84,7 @@ def _wanted(
     """Images with the number of views that some cell asks for; the same view may be asked for twice."""
     squares = {chosen[row].square for row in chosen if not touches[row]}
     for square in sorted(squares | ({False} if job.dataset.num_classes == 1 else set())):  # stock SAM sees no squares
-        yield Views(job.dataset, job.test, replace(spec, square=square)), 1
+        yield Views(job.dataset, job.test, replace(spec, fit="squash" if square else "pad")), 1
     look = cache(partial(find_orientation, job.dataset))  # the rows share their draws
     wanted: dict[tuple[bool, str], dict[int, int]] = {}
     for cell in job.settings.cells(job.dataset.num_classes):
@@ -101,7 +99,7 @@ def _wanted(
         augmentation: Augmentation = AUGMENTATIONS[name]
         for count in sorted(set(images.values())):
             indices = tuple(sorted(index for index, own in images.items() if own == count))
-            yield Views(job.dataset, indices, replace(spec, square=square), augmentation), count
+            yield Views(job.dataset, indices, replace(spec, fit="squash" if square else "pad"), augmentation), count
 
 
 def _views_of(
@@ -114,7 +112,7 @@ def _views_of(
     return (chosen.square, augmentation_of(training, chosen.recipe)), count
 
 
-def _touches(sam: Sam, method: Method, num_classes: int) -> bool:
+def _touches(sam: Base, method: Method, num_classes: int) -> bool:
     """Whether a method changes the encoder, told on a copy of the base; one that does not fit fails in its cells."""
     try:
         return touches_encoder(adapt(deepcopy(sam), method, num_classes=num_classes))

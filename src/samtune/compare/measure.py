@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from samtune.adapters import load_specialist
-from samtune.bases import Sam, compute_in
+from samtune.bases import Base, compute_in, load_base
 from samtune.compare.colour import COLOUR_SPEC, colour_planes, fit_colour
 from samtune.compare.draws import draw_support
-from samtune.compare.features import frozen_features, load_base
+from samtune.compare.features import base_for, frozen_features
 from samtune.compare.scoring import from_frozen, from_images, score
 from samtune.compare.settings import Cell, CompareSettings
 from samtune.compare.unet import UNET_SPEC, train_unet
@@ -125,7 +125,7 @@ def _method(job: Job, cell: Cell, run: Path) -> dict[str, Any]:
 def _stock(job: Job, cell: Cell, train_ids: Sequence[int]) -> dict[str, Any]:
     """The untouched base without prompts."""
     start = time.monotonic()
-    sam = load_base(job.settings)
+    sam = base_for(job.settings)
     frozen = frozen_features(sam, job.dataset, job.test)
     found = score(job.dataset, from_frozen(job.dataset, frozen, sam.decode, threshold=0.5, device=sam.device))
     return found | {
@@ -176,9 +176,9 @@ def _unet(job: Job, cell: Cell, train_ids: Sequence[int]) -> dict[str, Any]:
     }
 
 
-def _specialist(settings: CompareSettings, run: Path) -> tuple[Sam, AdapterCard]:
+def _specialist(settings: CompareSettings, run: Path) -> tuple[Base, AdapterCard]:
     """A finished run's model where the comparison runs, computing as it was trained."""
-    sam, card = load_specialist(run, Sam.from_pretrained(settings.base, settings.side))
+    sam, card = load_specialist(run, load_base(settings.base, settings.side))
     device = choose_device(settings.device)
     compute_in(sam, settings.precision, device)
     return sam.to(device), card

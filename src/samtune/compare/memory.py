@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from samtune.compare.settings import Cell
 
 if TYPE_CHECKING:
-    from samtune.bases import Sam
+    from samtune.bases import Base
     from samtune.compare.settings import CompareSettings
     from samtune.training.recipe import Chosen
 
@@ -23,7 +23,7 @@ FEATURES, FINE = 256, 64
 """Channels of the features; values of a fine pixel (4 x 4 of them to a token) that the decoder keeps, at most."""
 
 
-def needed_bytes(sam: Sam, settings: CompareSettings, row: str, chosen: Chosen | None, touches: bool) -> int:
+def needed_bytes(sam: Base, settings: CompareSettings, row: str, chosen: Chosen | None, touches: bool) -> int:
     """The memory that a cell of a row may take on a CPU: a guess from the base's size, too large for most.
 
     Two copies of the weights, the features of all labelled images, and the graph of a part of an update: that of the
@@ -38,8 +38,8 @@ def needed_bytes(sam: Sam, settings: CompareSettings, row: str, chosen: Chosen |
     """
     value = 4  # bytes
     weights = 2 * value * sum(parameter.numel() for parameter in sam.parameters())
-    tokens = (sam.spec.side // sam.spec.patch) ** 2
-    blocks, stream = len(sam.blocks), value * tokens * sam.vision_encoder.channels
+    tokens = (sam.spec.image_size // sam.spec.patch) ** 2
+    blocks, stream = len(sam.blocks), value * tokens * sam.width
     images, kept = 1, KEPT
     if chosen is not None:
         training = settings.training(Cell(row, max(settings.shots), 0))

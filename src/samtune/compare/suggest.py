@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from samtune.adapters import load_specialist, put
-from samtune.bases import Sam
+from samtune.bases import Base
 from samtune.comparison_folder import KIND
 from samtune.data import list_images, read_image
 from samtune.data.images.duplicates import MIN_CORRELATION, thumbnail
@@ -172,7 +172,7 @@ class Committee:
         for run in runs:
             sam, card = load_specialist(run, base)
             self.learned.append({key: tensor.clone().to(place) for key, tensor in delta(sam).items()})
-        self.sam: Sam = sam.to(place)
+        self.sam: Base = sam.to(place)
         self.threshold = card.threshold
         self.shares_encoder = not touches_encoder(self.sam)
 

@@ -23,7 +23,9 @@ if TYPE_CHECKING:
     from samtune.data import Dataset
     from samtune.losses import LossKind
 
-UNET_SPEC = ImageSpec(side=128, patch=8)
+UNET_SPEC = ImageSpec(image_size=128, patch=8, mean=(123.675, 116.28, 103.53), std=(58.395, 57.12, 57.375))
+"""ImageNet's mean and standard deviation."""
+
 BATCH_SIZE, LEARNING_RATE, WEIGHT_DECAY = 4, 2e-3, 1e-2
 WIDTHS = (16, 32, 64, 96, 128)
 

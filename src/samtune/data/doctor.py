@@ -22,10 +22,10 @@ if TYPE_CHECKING:
 
     from samtune.data.masks import MaskEncoding
     from samtune.data.survey import Survey
-    from samtune.types import ImageSpec, Pair
+    from samtune.types import Pair
 
-CELLS_PER_PATCH = 4
-"""The model's mask logits have this many cells along the side of one patch."""
+CELL_PIXELS = 4
+"""Pixels of the encoder's input along a side of one cell of the mask logits, for every SAM."""
 
 
 MAX_INVERTED, MAX_SHARE_OF_OTHERS = 0.25, 0.25
@@ -72,7 +72,7 @@ def inspect(
     masks: Path | str | None = None,
     options: DataOptions | None = None,
     *,
-    spec: ImageSpec | None = None,
+    image_size: int | None = None,
 ) -> Findings:
     """Look at every image and every mask and tell everything that is wrong; changes nothing.
 
@@ -80,8 +80,8 @@ def inspect(
         images: as for `open_dataset`.
         masks: as for `open_dataset`.
         options: as for `open_dataset`.
-        spec: the encoder's input, to find objects smaller than one cell of the model's output; None skips
-            that.
+        image_size: of the encoder's input in pixels, to find objects smaller than one cell of the model's output;
+            None skips that.
 
     Raises:
         DataError: a folder or the manifest does not exist or has no known shape.
@@ -112,7 +112,7 @@ def inspect(
     notes = list(result.notes)
     if encoding is not None:
         notes.insert(0, encoding.sentence)
-        problems += _mask_problems(result, encoding, spec)
+        problems += _mask_problems(result, encoding, image_size)
         problems += _class_problems(result, encoding)
     problems.sort(key=lambda problem: not problem.stops_training)
     num_classes = encoding.num_classes if encoding is not None else 0
@@ -159,7 +159,7 @@ def _class_problems(result: Survey, encoding: MaskEncoding) -> list[Problem]:
     return problems
 
 
-def _mask_problems(result: Survey, encoding: MaskEncoding, spec: ImageSpec | None) -> list[Problem]:
+def _mask_problems(result: Survey, encoding: MaskEncoding, image_size: int | None) -> list[Problem]:
     """Empty and full masks from the statistics; small objects from the masks themselves."""
     problems = []
     for stats in track(result.stats, "looking at objects", len(result.stats)):
@@ -172,8 +172,8 @@ def _mask_problems(result: Survey, encoding: MaskEncoding, spec: ImageSpec | Non
         elif background == 0 and encoding.num_classes == 1:
             what = "is foreground everywhere"
             problems.append(Problem("full_mask", str(stats.path), what, "check that it is not inverted", False))
-        elif spec is not None:
-            problems += _small_objects(stats.path, encoding, spec)
+        elif image_size is not None:
+            problems += _small_objects(stats.path, encoding, image_size)
     return problems + (_inverted_masks(result, encoding) if encoding.num_classes == 1 else [])
 
 
@@ -200,11 +200,10 @@ def _rim_share(labels: np.ndarray) -> float:
     return float((rim == 1).mean())
 
 
-def _small_objects(path: Path, encoding: MaskEncoding, spec: ImageSpec) -> list[Problem]:
+def _small_objects(path: Path, encoding: MaskEncoding, image_size: int) -> list[Problem]:
     """Objects (connected pixels of one class) that cover less than one cell of the mask logits."""
     labels = encoding.read(path)
-    cell = spec.patch / CELLS_PER_PATCH
-    min_area = (cell * max(labels.shape) / spec.side) ** 2
+    min_area = (CELL_PIXELS * max(labels.shape) / image_size) ** 2
     small = total = 0
     for label in np.unique(labels):
         if label in (0, IGNORE):
@@ -216,7 +215,7 @@ def _small_objects(path: Path, encoding: MaskEncoding, spec: ImageSpec) -> list[
         return []
     what = (
         f"has {small} of {total} objects ({100 * small / total:.0f} %) smaller than one cell of the model's "
-        f"output ({min_area:.1f} pixels of this image at side {spec.side})"
+        f"output ({min_area:.1f} pixels of this image at side {image_size})"
     )
     mend = "cut the images into tiles or use a larger side; remove them if they are specks"
     return [Problem("small_objects", str(path), what, mend, False)]

@@ -25,11 +25,10 @@ from torch import Tensor, nn
 
 from samtune.errors import ConfigError
 from samtune.methods.parts.trained_decoder import train_decoder
-from samtune.methods.seam.adapt import check_free
 from samtune.methods.seam.recipes import BASELINE_PAPER, PaperRecipe, Recipe
 
 if TYPE_CHECKING:
-    from samtune.bases import Sam
+    from samtune.bases import Base
 
 
 class Bottleneck(nn.Module):
@@ -77,12 +76,11 @@ class Adapter:
         if self.bottleneck < 1:
             raise ConfigError(f"Expected `adapter.bottleneck` >= 1, got {self.bottleneck}.")
 
-    def attach(self, sam: Sam, *, num_classes: int) -> None:
+    def attach(self, sam: Base, *, num_classes: int) -> None:
         """See `Method.attach`."""
-        present = [module for block in sam.blocks for module in (block.after_attn, block.after_mlp)]
-        check_free("the sites after attention and MLP", *present)
-        train_decoder(sam, num_classes)
-        channels = sam.vision_encoder.channels
         for block in sam.blocks:
-            block.after_attn = Bottleneck(channels, self.bottleneck)
-            block.after_mlp = Bottleneck(channels, self.bottleneck)
+            block.sites.check_free("after_attn", "after_mlp")
+        train_decoder(sam, num_classes)
+        for block in sam.blocks:
+            block.sites.put("after_attn", Bottleneck(block.channels, self.bottleneck))
+            block.sites.put("after_mlp", Bottleneck(block.channels, self.bottleneck))

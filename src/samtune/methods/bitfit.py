@@ -23,7 +23,7 @@ from samtune.methods.parts.trained_decoder import train_decoder
 from samtune.methods.seam.recipes import BASELINE_PAPER, PaperRecipe, Recipe
 
 if TYPE_CHECKING:
-    from samtune.bases import Sam
+    from samtune.bases import Base
 
 
 @dataclass(frozen=True)
@@ -39,9 +39,9 @@ class BitFit:
     recipe: ClassVar[Recipe] = Recipe(learning_rate=5e-4, weight_decay=1e-2, updates=150, batch_size=4)
     paper_recipe: ClassVar[PaperRecipe] = BASELINE_PAPER
 
-    def attach(self, sam: Sam, *, num_classes: int) -> None:
+    def attach(self, sam: Base, *, num_classes: int) -> None:
         """See `Method.attach`; trains tensors of the base, which then belong to the delta."""
         train_decoder(sam, num_classes)
-        for name, parameter in sam.vision_encoder.named_parameters():
+        for name, parameter in sam.encoder.named_parameters():
             if name.rpartition(".")[2] == "bias":
                 parameter.requires_grad_(True)

@@ -15,7 +15,7 @@ the input and is not linear in it, so it never folds into plain weights. Not to 
 paper's gains over it are 0.2 to 1.1 points.
 Balance: experts that are never chosen learn nothing, so each layer adds 0.01 (CV^2(importance) + CV^2(load)) to the
 loss (`ConvLoRALinear.penalty`). It is over the grids of one forward pass, and so, unlike the other losses, no mean of
-its images': it changes with gradient accumulation, and with one image the importance term of a global block is constant.
+its images': it changes with gradient accumulation; with one image the importance term of a global block is constant.
 Where it routes: the layer decides once for each grid it is handed. In SAM that is each window of a windowed block, the
 zero-padded windows at the border included, and each image in a global block.
 
@@ -61,7 +61,7 @@ from samtune.methods.seam.adapt import drawn_on
 from samtune.methods.seam.recipes import CONV_LORA_PAPER, PaperRecipe, Recipe
 
 if TYPE_CHECKING:
-    from samtune.bases import Sam
+    from samtune.bases import Base
 
 
 @dataclass(frozen=True)
@@ -107,7 +107,7 @@ class ConvLoRA:
         """Whether the first step starts from SAM itself; queries and a decoder without SAM's other tokens do not."""
         return self.head == "class_tokens" and self.mask_tokens == "all"
 
-    def attach(self, sam: Sam, *, num_classes: int) -> None:
+    def attach(self, sam: Base, *, num_classes: int) -> None:
         """See `Method.attach`."""
         linears: list[Any] = [block.free_at("qkv") for block in sam.blocks]
         train_decoder_with(sam, num_classes, self.head, self.num_queries, self.mask_tokens)

@@ -32,7 +32,7 @@ from samtune.methods.seam.recipes import CONV_LORA_PAPER, PaperRecipe, Recipe
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from samtune.bases import Sam
+    from samtune.bases import Base
 
 
 @dataclass(frozen=True)
@@ -68,13 +68,14 @@ class DecoderOnly:
         """Whether the first step starts from SAM's own mask; queries' classes are new, and so are prompts."""
         return self.head == "class_tokens" and self.prompts == "none" and self.mask_tokens == "all"
 
-    def attach(self, sam: Sam, *, num_classes: int) -> None:
+    def attach(self, sam: Base, *, num_classes: int) -> None:
         """See `Method.attach`; raises `MethodError` for fewer queries than classes and background."""
         train_decoder_with(sam, num_classes, self.head, self.num_queries, self.mask_tokens)
         if self.prompts == "prototype":
-            sam.decoder.prompts = new_tokens(sam, num_classes, PTSAM.num_tokens, "points").requires_grad_(False)
+            tokens = new_tokens(sam, num_classes, PTSAM.num_tokens, "points").requires_grad_(False)
+            sam.sites.put("decoder_prompts", tokens)
 
-    def start(self, sam: Sam, embedding: Tensor, labels: Tensor, *, seed: int) -> None:
+    def start(self, sam: Base, embedding: Tensor, labels: Tensor, *, seed: int) -> None:
         """Put the fixed tokens at prototypes, where there are any; see `StartsFromData.start`."""
         if self.prompts == "prototype":
             start_tokens(sam, embedding, labels, seed=seed)

@@ -33,11 +33,11 @@ from torch import Tensor, nn
 from samtune.bases import ClassHeads
 from samtune.methods.parts.trained_decoder import train_decoder
 from samtune.methods.parts.whole_decoder import WholeDecoder
-from samtune.methods.seam.adapt import check_free, drawn_on
+from samtune.methods.seam.adapt import drawn_on
 from samtune.methods.seam.recipes import BASELINE_PAPER, PaperRecipe, Recipe
 
 if TYPE_CHECKING:
-    from samtune.bases import Sam
+    from samtune.bases import Base
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ class Full:
     starts_as_identity: ClassVar[bool] = True
     recipe: ClassVar[Recipe] = Recipe(learning_rate=2e-5, weight_decay=1e-2, updates=300, batch_size=4)
 
-    def attach(self, sam: Sam, *, num_classes: int) -> None:
+    def attach(self, sam: Base, *, num_classes: int) -> None:
         """See `Method.attach`."""
         train_everything(sam, num_classes)
 
@@ -67,7 +67,7 @@ class Scratch:
     recipe: ClassVar[Recipe] = Recipe(learning_rate=3e-4, weight_decay=5e-2, updates=1000, batch_size=4)
     paper_recipe: ClassVar[PaperRecipe] = BASELINE_PAPER
 
-    def attach(self, sam: Sam, *, num_classes: int) -> None:
+    def attach(self, sam: Base, *, num_classes: int) -> None:
         """See `Method.attach`."""
         train_everything(sam, num_classes)
         for module in sam.modules():
@@ -76,21 +76,22 @@ class Scratch:
                     setattr(module, key, nn.Parameter(first_values(module, key, parameter)))
 
 
-def train_everything(sam: Sam, num_classes: int) -> None:
-    """Mark every tensor of SAM for training, but for the positional matrix, with class heads for several classes.
+def train_everything(sam: Base, num_classes: int) -> None:
+    """Mark every tensor of the base for training, but for its constants, with class heads for several classes.
 
     Raises:
         MethodError: class heads, prompts or a head are there already.
     """
     decoder = sam.decoder
-    check_free("the mask decoder and the head", decoder.classes, decoder.prompts, sam.head)
-    for part in (sam.vision_encoder, decoder, sam.prompt_encoder):
-        part.requires_grad_(True)
-    sam.shared_image_embedding.requires_grad_(False)  # the prompt encoder's too: it is one module
+    sam.sites.check_free("class_heads", "decoder_prompts", "head")
+    sam.requires_grad_(True)
+    for constant in sam.constants():
+        constant.requires_grad_(False)
     if num_classes > 1:
         train_decoder(sam, num_classes)
-        decoder.output_hypernetworks_mlps.requires_grad_(False)  # the class heads hold copies
-    sam.head = WholeDecoder()
+        for index in range(decoder.num_mask_tokens):
+            decoder.hypernetwork(index).requires_grad_(False)  # the class heads hold copies
+    sam.sites.put("head", WholeDecoder())
 
 
 def first_values(module: nn.Module, key: str, parameter: Tensor) -> Tensor:

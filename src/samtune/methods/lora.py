@@ -23,7 +23,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from samtune.bases import ROLES
 from samtune.errors import ConfigError, MethodError
 from samtune.methods.parts.heads import NUM_QUERIES, Head, check_head, train_decoder_with
 from samtune.methods.parts.trained_decoder import MaskTokens
@@ -31,7 +30,7 @@ from samtune.methods.seam.adapt import drawn_on
 from samtune.methods.seam.recipes import CONV_LORA_PAPER, PaperRecipe, Recipe
 
 if TYPE_CHECKING:
-    from samtune.bases import Block, Sam
+    from samtune.bases import Base, Block
 
 
 @dataclass(frozen=True)
@@ -80,7 +79,7 @@ class LoRA:
         """Whether the first step starts from SAM itself; queries and a decoder without SAM's other tokens do not."""
         return self.head == "class_tokens" and self.mask_tokens == "all"
 
-    def attach(self, sam: Sam, *, num_classes: int) -> None:
+    def attach(self, sam: Base, *, num_classes: int) -> None:
         """See `Method.attach`; raises `MethodError` for a role that is not a linear of a block."""
         if num_classes != 1 and not self.decoder:
             raise MethodError(f"Expected 1 class for lora with decoder=false, got {num_classes}; keep decoder=true.")
@@ -96,7 +95,7 @@ def _free_linear(block: Block, role: str) -> nn.Linear:
     """Return the base's linear at a role; refuse another module, and one of another method."""
     module = block.free_at(role)
     if not isinstance(module, nn.Linear):
-        linears = [r for r in ROLES if isinstance(block.at(r), nn.Linear)]
+        linears = [name for name, module in block.roles().items() if isinstance(module, nn.Linear)]
         raise MethodError(
             f"Expected linears ({', '.join(linears)}) in `lora.roles`, got {role!r}, a {type(module).__name__}."
         )

@@ -35,11 +35,10 @@ from torch import Tensor, nn
 from samtune.bases.kernels.attention import attend, from_windows, to_windows
 from samtune.errors import ConfigError
 from samtune.methods.parts.trained_decoder import train_decoder
-from samtune.methods.seam.adapt import check_free
 from samtune.methods.seam.recipes import BASELINE_PAPER, PaperRecipe, Recipe
 
 if TYPE_CHECKING:
-    from samtune.bases import Call, Sam
+    from samtune.bases import Base, Call
 
 
 @dataclass(frozen=True)
@@ -67,13 +66,13 @@ class LST:
                 f"{self.num_heads}."
             )
 
-    def attach(self, sam: Sam, *, num_classes: int) -> None:
+    def attach(self, sam: Base, *, num_classes: int) -> None:
         """See `Method.attach`."""
-        encoder = sam.vision_encoder
-        check_free("the encoder's side", encoder.side)
+        encoder = sam.encoder
+        sam.sites.check_free("side")
         train_decoder(sam, num_classes)
         windows = [block.window_size for block in sam.blocks]
-        encoder.side = Ladder(windows, encoder.channels, self.width, self.num_heads, sam.decoder.channels)
+        sam.sites.put("side", Ladder(windows, encoder.channels, self.width, self.num_heads, sam.decoder.channels))
 
 
 class Ladder(nn.Module):

@@ -24,17 +24,16 @@ import torch.nn.functional as F
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from samtune.bases.loading import aligned
+from samtune.bases import aligned
 from samtune.errors import ConfigError, WeightsError
 from samtune.files import whole
 from samtune.methods.parts.shares import cell_shares
-from samtune.methods.seam.adapt import check_free
 from samtune.methods.seam.recipes import Recipe
 from samtune.tensor_files import UNREADABLE
 from samtune.types import Features
 
 if TYPE_CHECKING:
-    from samtune.bases import Sam
+    from samtune.bases import Base
 
 STRENGTH = 1e-3
 """Weight of the squared norm of the standardised weights, by default."""
@@ -61,14 +60,13 @@ class LinearProbe:
         if not self.strength >= 0:
             raise ConfigError(f"Expected `probe.strength` >= 0, got {self.strength}.")
 
-    def attach(self, sam: Sam, *, num_classes: int) -> None:
+    def attach(self, sam: Base, *, num_classes: int) -> None:
         """See `Method.attach`."""
-        check_free("the head", sam.head)
-        sam.head = LinearHead(num_classes, sam.decoder.channels)
+        sam.sites.put("head", LinearHead(num_classes, sam.decoder.channels))
 
-    def start(self, sam: Sam, embedding: Tensor, labels: Tensor, *, seed: int) -> None:
+    def start(self, sam: Base, embedding: Tensor, labels: Tensor, *, seed: int) -> None:
         """Fit the map; `seed` has no effect. See `StartsFromData.start`."""
-        head = sam.head
+        head = sam.sites.at("head")
         assert isinstance(head, LinearHead)
         probe = fit_probe(embedding, labels.to(embedding.device), len(head.weight), strength=self.strength)
         with torch.no_grad():
@@ -89,7 +87,7 @@ class LinearHead(nn.Module):
         self.weight = nn.Parameter(torch.zeros(num_classes, channels))
         self.bias = nn.Parameter(torch.zeros(num_classes))
 
-    def forward(self, features: Features, sam: Sam) -> Tensor:
+    def forward(self, features: Features, sam: Base) -> Tensor:
         """Logits (B, K, H, W) on the embedding's grid; see `bases.Head`."""
         return F.conv2d(features.embedding, self.weight[..., None, None], self.bias)
 

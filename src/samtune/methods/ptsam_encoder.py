@@ -26,12 +26,11 @@ from torch import Tensor
 
 from samtune.errors import ConfigError
 from samtune.methods.parts.prompt_tokens import Init, attach_tokens, start_tokens
-from samtune.methods.seam.adapt import check_free
 from samtune.methods.seam.recipes import Recipe
 from samtune.methods.vpt import uniform_prompts
 
 if TYPE_CHECKING:
-    from samtune.bases import Sam
+    from samtune.bases import Base
 
 
 @dataclass(frozen=True)
@@ -65,15 +64,16 @@ class PTSAMEncoder:
         if self.gate_start != -5.0 and not self.gated:
             raise ConfigError("ptsam_encoder.gate_start has no effect without the gate; set gated=true as well.")
 
-    def attach(self, sam: Sam, *, num_classes: int) -> None:
+    def attach(self, sam: Base, *, num_classes: int) -> None:
         """See `Method.attach`."""
-        check_free("the encoder blocks' prompts", *(block.prompts for block in sam.blocks))
+        for block in sam.blocks:
+            block.sites.check_free("prompts")
         attach_tokens(sam, num_classes, self.num_tokens, self.init)
         gate = self.gate_start if self.gated else None
         for block in sam.blocks:
-            block.prompts = uniform_prompts(self.encoder_tokens, sam.vision_encoder.channels, sam.spec.patch, gate)
+            block.sites.put("prompts", uniform_prompts(self.encoder_tokens, block.in_channels, sam.spec.patch, gate))
 
-    def start(self, sam: Sam, embedding: Tensor, labels: Tensor, *, seed: int) -> None:
+    def start(self, sam: Base, embedding: Tensor, labels: Tensor, *, seed: int) -> None:
         """Put the decoder tokens at prototypes, if `init` says so; see `StartsFromData.start`."""
         if self.init == "prototype":
             start_tokens(sam, embedding, labels, seed=seed)

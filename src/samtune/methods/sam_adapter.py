@@ -50,11 +50,11 @@ from samtune.methods.parts.frequency import high_frequency
 from samtune.methods.parts.stem import Stem, is_scrambled, scrambled
 from samtune.methods.parts.trained_decoder import train_decoder
 from samtune.methods.parts.whole_decoder import WholeDecoder
-from samtune.methods.seam.adapt import check_free, drawn_on
+from samtune.methods.seam.adapt import drawn_on
 from samtune.methods.seam.recipes import SIDE_NOTE, SIDE_RECIPE, PaperRecipe, Recipe, Variant
 
 if TYPE_CHECKING:
-    from samtune.bases import Call, Sam
+    from samtune.bases import Base, Call
     from samtune.types import Features
 
 
@@ -94,10 +94,10 @@ class SAMAdapter:
         if self.paper and self.decoder != "whole":
             raise ConfigError(f"Expected `sam_adapter.decoder` to be whole with paper=true, got {self.decoder}.")
 
-    def attach(self, sam: Sam, *, num_classes: int) -> None:
+    def attach(self, sam: Base, *, num_classes: int) -> None:
         """See `Method.attach`; raises `MethodError` for fewer channels than the factor, or classes with `paper`."""
-        encoder, decoder = sam.vision_encoder, sam.decoder
-        check_free("the encoder's side and the head", encoder.side, sam.head)
+        encoder, decoder = sam.encoder, sam.decoder
+        sam.sites.check_free("side", "head")
         if encoder.channels < self.factor:
             raise MethodError(
                 f"Expected `sam_adapter.factor` <= the encoder's {encoder.channels} channels, got {self.factor}."
@@ -107,12 +107,13 @@ class SAMAdapter:
         if self.decoder == "used" or num_classes > 1:
             train_decoder(sam, num_classes)
         else:
-            check_free("the mask decoder", decoder.classes, decoder.prompts)
+            sam.sites.check_free("class_heads", "decoder_prompts")
             decoder.requires_grad_(True)
-            sam.prompt_encoder.no_mask_embed.requires_grad_(not self.paper)
-            sam.head = PublishedDecoder(sam) if self.paper else WholeDecoder()
+            sam.no_mask_embedding.requires_grad_(not self.paper)
+            sam.sites.put("head", PublishedDecoder(sam) if self.paper else WholeDecoder())
         width, mixed = encoder.channels // self.factor, is_scrambled(self.stem, paper=self.paper)
-        encoder.side = EdgePrompts(len(sam.blocks), encoder.channels, width, encoder.patch, scrambled_stem=mixed)
+        prompts = EdgePrompts(len(sam.blocks), encoder.channels, width, encoder.patch, scrambled_stem=mixed)
+        sam.sites.put("side", prompts)
 
 
 class EdgePrompts(nn.Module):
@@ -167,21 +168,20 @@ class PublishedDecoder(nn.Module):
 
     matrix: Tensor
 
-    def __init__(self, sam: Sam) -> None:
+    def __init__(self, sam: Base) -> None:
         super().__init__()
-        own: Any = sam.shared_image_embedding
         place = drawn_on(sam.device)
-        self.register_buffer("matrix", torch.randn(own.positional_embedding.shape, device=place))
+        self.register_buffer("matrix", torch.randn(2, sam.decoder.channels // 2, device=place))
         self.no_mask = nn.Parameter(torch.randn(sam.decoder.channels, device=place))
 
-    def forward(self, features: Features, sam: Sam) -> Tensor:
+    def forward(self, features: Features, sam: Base) -> Tensor:
         """Logits (B, 1, h, w); see `bases.Head`."""
         embedding = features.embedding
         angles = 2 * torch.pi * ((2 * cell_centres(embedding) - 1) @ self.matrix)
         positions = torch.cat([angles.sin(), angles.cos()], dim=-1).permute(2, 0, 1)[None]
         decoder = sam.decoder
-        indices = tuple(range(decoder.mask_tokens.num_embeddings))
-        logits, quality = decoder.masks(embedding + self.no_mask[:, None, None], positions, None, indices)
+        dense = replace(features, embedding=embedding + self.no_mask[:, None, None])
+        logits, quality = decoder.masks(dense, positions, None, tuple(range(decoder.num_mask_tokens)))
         # All masks are computed and one is kept, as published; data-parallel training wants some gradient for each
         # trained tensor, and for those that nobody uses it is zero.
         return logits[:, 0, :1] + 0 * quality.sum()

@@ -24,13 +24,12 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 import torch
 from torch import Tensor, nn
 
-from samtune.bases import ENCODER_ROLES, ROLES
 from samtune.methods.parts.trained_decoder import train_decoder
 from samtune.methods.seam.adapt import drawn_on
 from samtune.methods.seam.recipes import BASELINE_PAPER, PaperRecipe, Recipe
 
 if TYPE_CHECKING:
-    from samtune.bases import Sam
+    from samtune.bases import Base
 
 SPREAD = 0.02
 """Standard deviation of the first values of gamma and beta."""
@@ -196,10 +195,9 @@ class SSF:
         """Whether the first step starts from SAM itself."""
         return self.init == "identity"
 
-    def attach(self, sam: Sam, *, num_classes: int) -> None:
+    def attach(self, sam: Base, *, num_classes: int) -> None:
         """See `Method.attach`."""
-        encoder = sam.vision_encoder
-        sites = [(block, role) for block in sam.blocks for role in ROLES] + [(encoder, role) for role in ENCODER_ROLES]
+        sites = [(owner, role) for owner in (*sam.blocks, sam.encoder) for role in owner.roles()]
         bases = [owner.free_at(role) for owner, role in sites]
         train_decoder(sam, num_classes)
         for (owner, role), base in zip(sites, bases, strict=True):

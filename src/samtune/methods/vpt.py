@@ -32,11 +32,10 @@ import torch
 from samtune.bases import EncoderPrompts
 from samtune.errors import ConfigError
 from samtune.methods.parts.trained_decoder import train_decoder
-from samtune.methods.seam.adapt import check_free
 from samtune.methods.seam.recipes import BASELINE_PAPER, PaperRecipe, Recipe
 
 if TYPE_CHECKING:
-    from samtune.bases import Sam
+    from samtune.bases import Base
 
 
 @dataclass(frozen=True)
@@ -64,13 +63,17 @@ class VPT:
         if self.num_tokens < 1:
             raise ConfigError(f"Expected `vpt.num_tokens` >= 1, got {self.num_tokens}.")
 
-    def attach(self, sam: Sam, *, num_classes: int) -> None:
+    def attach(self, sam: Base, *, num_classes: int) -> None:
         """See `Method.attach`."""
-        encoder = sam.vision_encoder
-        check_free("the encoder's prompts", encoder.prompts, *(block.prompts for block in sam.blocks))
+        sam.sites.check_free("encoder_prompts")
+        for block in sam.blocks:
+            block.sites.check_free("prompts")
         train_decoder(sam, num_classes)
-        for owner in sam.blocks if self.deep else [encoder]:
-            owner.prompts = uniform_prompts(self.num_tokens, encoder.channels, sam.spec.patch)
+        if not self.deep:
+            sam.sites.put("encoder_prompts", uniform_prompts(self.num_tokens, sam.encoder.channels, sam.spec.patch))
+            return
+        for block in sam.blocks:
+            block.sites.put("prompts", uniform_prompts(self.num_tokens, block.in_channels, sam.spec.patch))
 
 
 def uniform_prompts(num_tokens: int, channels: int, patch: int, gate: float | None = None) -> EncoderPrompts:

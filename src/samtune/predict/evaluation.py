@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from samtune.adapters import load_base_of, load_specialist, read_card
-from samtune.bases import Sam, compute_in
+from samtune.bases import Base, compute_in
 from samtune.data.views.resizing import resize_labels
 from samtune.data.views.symmetries import IN_WORDS
 from samtune.errors import ConfigError, DataError
@@ -266,8 +266,8 @@ class Rows:
         chosen_threshold: a protocol's own for all rows; None for those above.
     """
 
-    sam: Sam
-    stock: Sam | None
+    sam: Base
+    stock: Base | None
     decoders: dict[str, Callable[[Features], Tensor]]
     stock_decoders: dict[str, Callable[[Features], Tensor]]
     threshold: float
@@ -312,7 +312,7 @@ def load_rows(path: str | Path, base: str | Path | None, device: str | None) -> 
     folder = specialist_folder(path)
     card = read_card(folder)
     untouched = load_base_of(card, base, folder)
-    stock = deepcopy(untouched, {id(untouched.vision_encoder): untouched.vision_encoder})
+    stock = deepcopy(untouched, {id(untouched.encoder): untouched.encoder})
     sam, card = load_specialist(path, untouched)
     shares_encoder = not touches_encoder(sam)
     if not shares_encoder:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from samtune.adapters import AdapterCard
-    from samtune.bases import Sam
+    from samtune.bases import Base
     from samtune.types import Averaging, Precision, Prediction
 
 
@@ -37,7 +37,7 @@ class Predictor:
         ConfigError: `batch_size` is below 1, or `tta` is no word of `types.Averaging`.
     """
 
-    def __init__(self, sam: Sam, card: AdapterCard, *, batch_size: int = 4, tta: Averaging | None = None) -> None:
+    def __init__(self, sam: Base, card: AdapterCard, *, batch_size: int = 4, tta: Averaging | None = None) -> None:
         if batch_size < 1:
             raise ConfigError(f"Expected `batch_size` >= 1, got {batch_size}.")
         self.sam = sam

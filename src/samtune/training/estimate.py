@@ -16,15 +16,15 @@ from samtune.data.views.orientation import find_orientation
 from samtune.methods import StartsFromData, trainable
 from samtune.progress import say
 from samtune.system.memory import available_bytes, held_bytes
-from samtune.training.features import CachedFeatures, encoder_id
+from samtune.training.features import CachedFeatures
 from samtune.training.memory import feature_bytes
 from samtune.training.recipe import choose_recipe, settle_views
-from samtune.training.setup import accelerator_of, adapt_and_plan, load_base, views_of
+from samtune.training.setup import accelerator_of, adapt_and_plan, base_for, views_of
 from samtune.training.trial import Trial
 from samtune.training.validation import Validation
 
 if TYPE_CHECKING:
-    from samtune.bases import Sam
+    from samtune.bases import Base
     from samtune.data import Dataset
     from samtune.training.settings import TrainSettings
 
@@ -84,14 +84,14 @@ def estimate_run(settings: TrainSettings, dataset: Dataset, *, validation: Datas
     parts = split_dataset(dataset, shots=settings.shots, val=0 if given else settings.val, seed=settings.seed)
     chosen = settle_views(settings, chosen, lambda: find_orientation(dataset, parts.train + parts.val))
     before = time.monotonic()
-    sam = load_base(settings, chosen, accelerator.device)
+    sam = base_for(settings, chosen, accelerator.device)
     seconds = {"load": time.monotonic() - before}
     views, sample = views_of(sam, settings, chosen, dataset, parts.train)
     held, available = held_bytes(sam.device), available_bytes(sam.device)
     trial = Trial(sam, views, sample, accelerator, available)
     say("Estimating: memory is counted, then a few images and updates are run for their time; nothing is written.")
     trial.encode()
-    encoder = encoder_id(sam)
+    encoder = sam.encoder_id
     plan, cached = adapt_and_plan(
         sam, settings, chosen, num_images=len(views), num_classes=len(dataset.class_names),
         num_processes=accelerator.num_processes,
@@ -114,7 +114,7 @@ def estimate_run(settings: TrainSettings, dataset: Dataset, *, validation: Datas
     return Estimate(
         method=chosen.method.name,
         base=settings.base,
-        side=sam.spec.side,
+        side=sam.spec.image_size,
         device=sam.device.type,
         num_train=len(views),
         num_val=len(val),
@@ -127,13 +127,13 @@ def estimate_run(settings: TrainSettings, dataset: Dataset, *, validation: Datas
     )
 
 
-def _features(sample: CachedFeatures, sam: Sam, num_views: int | None, *, num_images: int) -> dict[str, Any]:
+def _features(sample: CachedFeatures, sam: Base, num_views: int | None, *, num_images: int) -> dict[str, Any]:
     """What has to be encoded, told from the sample where there are many images; None: for the probe alone."""
     store = sample.store
     missing = len(sample.missing(range(num_views or 1)))
     if num_views is not None:
         missing = round(missing * num_images / len(sample.views))
-    each = feature_bytes(sam, 2) + sam.spec.side**2
+    each = feature_bytes(sam, 2) + sam.spec.image_size**2
     return {
         "to_compute": missing, "bytes": missing * each, "free_bytes": store.free_bytes(), "folder": str(store.folder),
     }  # fmt: skip

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-    from samtune.bases import Sam
+    from samtune.bases import Base
     from samtune.types import Geometry, ImageSpec
 
 CACHE_FORMAT = 1
@@ -102,7 +102,7 @@ def sample_of(views: Views, bytes_per_image: int, *, seed: int) -> Views:
     return replace(views, indices=tuple(views.indices[int((i + shift) * total / most)] for i in range(most)))
 
 
-LATER_FIELDS = ("square", "mirror_odd")
+LATER_FIELDS = ("mirror_odd",)
 """Fields that are younger than the cache's format; where they are off, its keys are as they were."""
 
 
@@ -143,7 +143,7 @@ class CachedFeatures:
 
     Args:
         views: of the training images.
-        encoder: what the features depend on besides the views, `encoder_id`.
+        encoder: what the features depend on besides the views, `Base.encoder_id`.
         store: where they are kept.
     """
 
@@ -284,18 +284,13 @@ class CachedFeatures:
         return self.store.key("labels", self._label_digests[item], *self.views.key(item, number))
 
 
-def encoder_id(sam: Sam) -> str:
-    """What frozen features depend on besides the views: the weights, and the type the encoder computes in."""
-    return sam.base_sha256 if sam.encoder_dtype == torch.float32 else f"{sam.base_sha256} {sam.encoder_dtype}"
-
-
 def encoded_at_once(side: int) -> int:
     """How many images are encoded together."""
     return max(1, min(8, (512 // side) ** 2))
 
 
 def encode_views(
-    features: CachedFeatures, sam: Sam, numbers: Sequence[int], *, rank: int = 0, num_processes: int = 1
+    features: CachedFeatures, sam: Base, numbers: Sequence[int], *, rank: int = 0, num_processes: int = 1
 ) -> int:
     """Compute the frozen features that are not there yet.
 
@@ -318,5 +313,5 @@ def encode_views(
     def encode(pixels: Tensor) -> Tensor:
         return sam.encode(pixels.to(sam.device)).embedding
 
-    at_once = encoded_at_once(sam.spec.side)
+    at_once = encoded_at_once(sam.spec.image_size)
     return features.make(encode, numbers, batch_size=at_once, rank=rank, num_processes=num_processes)

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-    from samtune.bases import Sam
+    from samtune.bases import Base
 
 CPU_WASTE = 1.4
 """Resident memory of a process against the bytes of its tensors: the allocator's gaps, and what kernels take. Measured
@@ -90,7 +90,7 @@ class Load:
     autocast: torch.dtype | None = None
 
 
-def count_update(sam: Sam, load: Load, loss_of: Callable[[Sam, Tensor, Tensor], Tensor]) -> int | None:
+def count_update(sam: Base, load: Load, loss_of: Callable[[Base, Tensor, Tensor], Tensor]) -> int | None:
     """The most bytes alive during a forward and backward pass beyond the model itself; gradients are in it.
 
     Args:
@@ -102,31 +102,31 @@ def count_update(sam: Sam, load: Load, loss_of: Callable[[Sam, Tensor, Tensor], 
         Bytes; None where a module asks for the content of a tensor in its forward pass, which a twin has not.
     """
 
-    def update(twin: Sam, inputs: Tensor) -> None:
-        labels = torch.zeros(len(inputs), *2 * (sam.spec.side,), dtype=torch.uint8, device=inputs.device)
+    def update(twin: Base, inputs: Tensor) -> None:
+        labels = torch.zeros(len(inputs), *2 * (sam.spec.image_size,), dtype=torch.uint8, device=inputs.device)
         twin.train()
         loss_of(twin, inputs, labels).backward()  # type: ignore[no-untyped-call]
 
     return _count(sam, load, update)
 
 
-def count_encoding(sam: Sam, num_images: int, autocast: torch.dtype | None = None) -> int | None:
+def count_encoding(sam: Base, num_images: int, autocast: torch.dtype | None = None) -> int | None:
     """The most bytes alive while images are encoded and decoded without a gradient, beyond the model itself."""
 
-    def infer(twin: Sam, inputs: Tensor) -> None:
+    def infer(twin: Base, inputs: Tensor) -> None:
         with torch.no_grad():
             twin.eval().decode(twin.encode(inputs))
 
     return _count(sam, Load(cached=False, num_images=num_images, autocast=autocast), infer)
 
 
-def plain_loss(twin: Sam, inputs: Tensor, labels: Tensor, cached: bool) -> Tensor:
+def plain_loss(twin: Base, inputs: Tensor, labels: Tensor, cached: bool) -> Tensor:
     """A loss that asks for no tensor's content, in the place of one that does."""
     features = Features(inputs) if cached else twin.encode(inputs)
     return segmentation_loss(twin.decode(features), labels, "ce_dice")
 
 
-def _count(sam: Sam, load: Load, run: Callable[[Sam, Tensor], None]) -> int | None:
+def _count(sam: Base, load: Load, run: Callable[[Base, Tensor], None]) -> int | None:
     from torch._subclasses.fake_tensor import FakeTensorMode
 
     fake = FakeTensorMode(allow_non_fake_inputs=True)
@@ -144,14 +144,14 @@ def _count(sam: Sam, load: Load, run: Callable[[Sam, Tensor], None]) -> int | No
     return counted.peak
 
 
-def input_shape(sam: Sam, cached: bool) -> tuple[int, int, int]:
+def input_shape(sam: Base, cached: bool) -> tuple[int, int, int]:
     """Of one image's features where they are computed once, else of its pixels."""
-    side = sam.spec.side
+    side = sam.spec.image_size
     grid = side // sam.spec.patch
     return (sam.decoder.channels, grid, grid) if cached else (3, side, side)
 
 
-def feature_bytes(sam: Sam, bytes_per_number: int = 4) -> int:
+def feature_bytes(sam: Base, bytes_per_number: int = 4) -> int:
     """Size of one image's features."""
     channels, height, width = input_shape(sam, cached=True)
     return channels * height * width * bytes_per_number

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
-    from samtune.bases import Sam
+    from samtune.bases import Base
     from samtune.training.settings import Plan
 
 USED = 0.9
@@ -53,27 +53,27 @@ class UpdateMemory:
         return 1 + int((room_bytes - self.first_bytes) // max(1, self.more_bytes))
 
 
-def count_memory(sam: Sam, plan: Plan, *, cached: bool, autocast: torch.dtype | None) -> UpdateMemory | None:
+def count_memory(sam: Base, plan: Plan, *, cached: bool, autocast: torch.dtype | None) -> UpdateMemory | None:
     """Count what updates take; None where that cannot be told (`memory.count_update`)."""
 
-    def own(twin: Sam, inputs: Tensor, labels: Tensor) -> Tensor:
+    def own(twin: Base, inputs: Tensor, labels: Tensor) -> Tensor:
         loss, _ = Objective(twin, cached=cached, loss=plan.loss, loss_side=plan.loss_side)(inputs, labels)
         return loss  # type: ignore[no-any-return]
 
-    def plain(twin: Sam, inputs: Tensor, labels: Tensor) -> Tensor:
+    def plain(twin: Base, inputs: Tensor, labels: Tensor) -> Tensor:
         return plain_loss(twin, inputs, labels, cached)
 
     for loss_of in (own, plain):
         one = count_update(sam, Load(cached, 1, autocast), loss_of)
         two = None if one is None else count_update(sam, Load(cached, 2, autocast), loss_of)
         if one is not None and two is not None:
-            scale = waste(sam.device, recompute=sam.vision_encoder.recompute)
+            scale = waste(sam.device, recompute=sam.encoder.recompute)
             return UpdateMemory(int(scale * one), int(scale * (two - one)))
     return None
 
 
 def choose_parts(
-    sam: Sam, plan: Plan, num_images: int, *, cached: bool, autocast: torch.dtype | None, kept_bytes: int
+    sam: Base, plan: Plan, num_images: int, *, cached: bool, autocast: torch.dtype | None, kept_bytes: int
 ) -> int:
     """The number of parts of an update, and say it where it is more than the plan has.
 
@@ -119,7 +119,7 @@ def parts_that_fit(memory: UpdateMemory, num_images: int, room_bytes: float, *, 
     return min(num_images, max(least, math.ceil(num_images / most)))
 
 
-def _bound(sam: Sam, num_images: int, *, cached: bool) -> int:
+def _bound(sam: Base, num_images: int, *, cached: bool) -> int:
     """More bytes than any method of samtune's takes for an update; known without counting.
 
     For each token 96 vectors a block (a plain one keeps about 20), 256 vectors of the decoder for each class, and 64
@@ -129,8 +129,8 @@ def _bound(sam: Sam, num_images: int, *, cached: bool) -> int:
 
     record = adaptation(sam)
     num_classes = 1 if record is None else record.num_classes
-    side = sam.spec.side
+    side = sam.spec.image_size
     tokens = (side // sam.spec.patch) ** 2
-    encoder = 0 if cached else 96 * tokens * sam.vision_encoder.channels * len(sam.blocks)
+    encoder = 0 if cached else 96 * tokens * sam.width * len(sam.blocks)
     decoder = num_classes * (256 * tokens * sam.decoder.channels + 64 * side * side)
     return 4 * num_images * (encoder + decoder)

@@ -11,7 +11,7 @@ from samtune.methods import penalty, task_loss
 from samtune.types import Features
 
 if TYPE_CHECKING:
-    from samtune.bases import Sam
+    from samtune.bases import Base
     from samtune.losses import LossKind
 
 
@@ -25,7 +25,7 @@ class Objective(nn.Module):
         loss_side: "input" or "logits", where logits and labels meet.
     """
 
-    def __init__(self, sam: Sam, *, cached: bool, loss: LossKind, loss_side: str = "input") -> None:
+    def __init__(self, sam: Base, *, cached: bool, loss: LossKind, loss_side: str = "input") -> None:
         super().__init__()
         self.sam, self.cached, self.loss, self.loss_side = sam, cached, loss, loss_side
 

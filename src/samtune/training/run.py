@@ -29,13 +29,12 @@ from samtune.training.features import (
     CachedFeatures,
     FreshPixels,
     encode_views,
-    encoder_id,
 )
 from samtune.training.interruption import check, interruptible
 from samtune.training.lock import locked
 from samtune.training.micro_batch import choose_parts
 from samtune.training.recipe import Chosen, choose_recipe, settle_views
-from samtune.training.setup import accelerator_of, adapt_and_plan, autocast_of, load_base, views_of
+from samtune.training.setup import accelerator_of, adapt_and_plan, autocast_of, base_for, views_of
 from samtune.training.trainer import COLLAPSE_SHARE, Trainer
 from samtune.training.validation import Validation
 
@@ -45,7 +44,7 @@ if TYPE_CHECKING:
 
     from accelerate import Accelerator
 
-    from samtune.bases import Sam
+    from samtune.bases import Base
     from samtune.data import Dataset, Split
     from samtune.training.settings import TrainSettings
 
@@ -156,11 +155,11 @@ def _train(
     parts = _parts(settings, dataset, validation, folder, accelerator, resume)
     chosen = settle_views(settings, chosen, lambda: find_orientation(dataset, parts.train + parts.val))
     check()
-    sam = load_base(settings, chosen, accelerator.device)
+    sam = base_for(settings, chosen, accelerator.device)
     views, sample = views_of(sam, settings, chosen, dataset, parts.train)
     with clock.phase("features"):
-        frozen = CachedFeatures(views, encoder_id(sam), ArrayStore.default())
-        first = frozen if sample is views else CachedFeatures(sample, encoder_id(sam), ArrayStore.default())
+        frozen = CachedFeatures(views, sam.encoder_id, ArrayStore.default())
+        first = frozen if sample is views else CachedFeatures(sample, sam.encoder_id, ArrayStore.default())
         _encode(first, sam, [0], accelerator)
         embedding, labels = first.load([(item, 0) for item in range(len(sample))])
         if accelerator.is_main_process:
@@ -181,14 +180,14 @@ def _train(
     trainer = Trainer(
         sam=sam,
         source=source,
-        validation=_validation(parts, dataset, validation, accelerator, encoder_id(sam) if cached else None),
+        validation=_validation(parts, dataset, validation, accelerator, sam.encoder_id if cached else None),
         plan=plan,
         seed=settings.seed,
         autocast=autocast_of(settings, sam),
         accelerator=accelerator,
         folder=folder,
         checkpoint_every_s=settings.checkpoint_every_s,
-        settings=_plain(settings) | {"base": sam.base_sha256},
+        settings=_plain(settings) | {"base": sam.sha256},
     )
     if resume and trainer.resume():
         say(f"Going on after update {trainer.progress.step} of {plan.updates}.")
@@ -247,7 +246,7 @@ def _parts(
     return parts
 
 
-def _encode(features: CachedFeatures, sam: Sam, numbers: range | list[int], accelerator: Accelerator) -> None:
+def _encode(features: CachedFeatures, sam: Base, numbers: range | list[int], accelerator: Accelerator) -> None:
     """Compute the frozen features of the views, shared between the processes."""
     encode_views(features, sam, numbers, rank=accelerator.process_index, num_processes=accelerator.num_processes)
     accelerator.wait_for_everyone()

@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, get_args
 
-from samtune.bases import MAX_SIDE
+from samtune.bases import MAX_IMAGE_SIZE
 from samtune.data.views.symmetries import IN_WORDS, SYMMETRIES
 from samtune.errors import ConfigError
 from samtune.methods.seam.recipes import Augmentations, LossSide, Schedule
@@ -29,7 +29,7 @@ RANGES: Ranges = {
     "shots": (1, MOST), "val": (0, 0.9), "updates": (1, MOST), "epochs": (1, MOST), "batch_size": (1, 1_000_000),
     "accumulate": (1, 1_000_000), "learning_rate": (0, 1e6), "weight_decay": (0, 1e6), "clip_norm": (0, 1e9),
     "ema": (0, 0.99999), "views": (0, 1_000_000), "evaluations": (1, MOST), "patience": (0, MOST),
-    "checkpoint_every_s": (0, 1e9), "seed": (0, 2**31 - 1), "side": (1, MAX_SIDE),
+    "checkpoint_every_s": (0, 1e9), "seed": (0, 2**31 - 1), "side": (1, MAX_IMAGE_SIZE),
 }  # fmt: skip
 """Of each numeric setting, the lowest and the highest value."""
 

@@ -10,7 +10,7 @@ from accelerate import Accelerator, DistributedDataParallelKwargs
 from accelerate.state import AcceleratorState, PartialState
 from accelerate.utils import DistributedType
 
-from samtune.bases import LOGITS_A_CELL, Sam, choose_precision, keep_frozen_low
+from samtune.bases import LOGITS_A_CELL, Base, keep_frozen_low, load_base
 from samtune.data.views.augmentation import AUGMENTATIONS
 from samtune.errors import ConfigError
 from samtune.methods import adapt, has_own_loss, touches_encoder
@@ -68,7 +68,7 @@ _asked_for: list[str | None] = []
 """The device that `accelerator_of` was asked for when it found accelerate unset; empty where others set it."""
 
 
-def autocast_of(settings: TrainSettings, sam: Sam) -> torch.dtype | None:
+def autocast_of(settings: TrainSettings, sam: Base) -> torch.dtype | None:
     """The type that the whole model is cast to in training; None for none.
 
     Args:
@@ -80,16 +80,15 @@ def autocast_of(settings: TrainSettings, sam: Sam) -> torch.dtype | None:
     return torch.bfloat16 if settings.precision == "bf16" else None
 
 
-def load_base(settings: TrainSettings, chosen: Chosen, device: torch.device) -> Sam:
-    """The untouched base, which prepares images and computes features as this training asks for."""
-    sam = Sam.from_pretrained(settings.base, settings.side).to(device)
-    sam.spec = replace(sam.spec, square=chosen.square)
-    sam.encoder_dtype = choose_precision(settings.precision, device, sam.vision_encoder.channels)
-    return sam
+def base_for(settings: TrainSettings, chosen: Chosen, device: torch.device) -> Base:
+    """Load the base, which then prepares images and computes features as the settings ask for."""
+    base = load_base(settings.base, settings.side, device=device, precision=settings.precision)
+    base.spec = replace(base.spec, fit="squash" if chosen.square else "pad")
+    return base
 
 
 def views_of(
-    sam: Sam, settings: TrainSettings, chosen: Chosen, dataset: Dataset, train: tuple[int, ...]
+    sam: Base, settings: TrainSettings, chosen: Chosen, dataset: Dataset, train: tuple[int, ...]
 ) -> tuple[Views, Views]:
     """The views of the training images, and of the sample of them that is looked at together."""
     views = Views(dataset, train, sam.spec, AUGMENTATIONS[augmentation_of(settings, chosen.recipe)])
@@ -97,7 +96,7 @@ def views_of(
 
 
 def adapt_and_plan(
-    sam: Sam, settings: TrainSettings, chosen: Chosen, *, num_images: int, num_classes: int, num_processes: int
+    sam: Base, settings: TrainSettings, chosen: Chosen, *, num_images: int, num_classes: int, num_processes: int
 ) -> tuple[Plan, bool]:
     """Adapt the base in place and decide every number of the run.
 
@@ -128,7 +127,7 @@ def adapt_and_plan(
         raise ConfigError(
             f"recompute has no effect with {settings.method}, which leaves the encoder alone; leave it out."
         )
-    sam.vision_encoder.recompute = settings.recompute
+    sam.encoder.recompute = settings.recompute
     keep_frozen_low(sam)
     plan = plan_run(
         settings, chosen.recipe, num_images=num_images, num_classes=num_classes, cached=cached,

@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 
     from accelerate import Accelerator
 
-    from samtune.bases import Sam
+    from samtune.bases import Base
     from samtune.run_folder import RunFolder
     from samtune.training.features import Source
     from samtune.training.settings import Plan
@@ -75,7 +75,7 @@ class Trainer:
         stopped_because: why it stopped, one sentence, where it diverged.
     """
 
-    sam: Sam
+    sam: Base
     source: Source
     validation: Validation | None
     plan: Plan

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from accelerate import Accelerator
     from torch import Tensor
 
-    from samtune.bases import Sam
+    from samtune.bases import Base
     from samtune.methods import StartsFromData
     from samtune.training.features import Views
     from samtune.training.settings import Plan, TrainSettings
@@ -60,7 +60,7 @@ class RandomFeatures:
     @cached_property
     def _drawn(self) -> tuple[Tensor, Tensor]:
         """Two of each, drawn once: random numbers take longer than reading a store does."""
-        draw, side = torch.Generator().manual_seed(0), self.views.spec.side
+        draw, side = torch.Generator().manual_seed(0), self.views.spec.image_size
         labels = torch.rand(2, side, side, generator=draw) > 0.7
         return torch.randn(2, *self.shape, generator=draw), labels.to(torch.uint8)
 
@@ -76,7 +76,7 @@ class Trial:
         available: bytes this process could still take; None where that cannot be told.
     """
 
-    def __init__(self, sam: Sam, views: Views, sample: Views, accelerator: Accelerator, available: int | None) -> None:
+    def __init__(self, sam: Base, views: Views, sample: Views, accelerator: Accelerator, available: int | None) -> None:
         self.sam, self.views, self.sample, self.accelerator = sam, views, sample, accelerator
         self.available = math.inf if available is None else available
         self.ran = False
@@ -89,7 +89,7 @@ class Trial:
 
     def encode(self) -> None:
         """Count an encoding, and time one if it fits; fit the probe to what came of it."""
-        sam, at_once = self.sam, encoded_at_once(self.sam.spec.side)
+        sam, at_once = self.sam, encoded_at_once(self.sam.spec.image_size)
         num_bytes = count_encoding(sam, at_once) or 0
         self.counted["features"] = int(waste(sam.device) * num_bytes)
         if self.counted["features"] > self.available:
@@ -195,7 +195,7 @@ class Trial:
         update = self.update_memory
         kept = self.counted.get("kept", 0)
         # The features of the sample, twice in bfloat16, then four times in float32; and the label maps.
-        sample = len(self.sample) * int(4.5 * each + 6 * sam.spec.side**2) if on_cpu else 0
+        sample = len(self.sample) * int(4.5 * each + 6 * sam.spec.image_size**2) if on_cpu else 0
         loop = kept + remembered + (update.total(largest) if update else 0)
         counted = held + max(self.counted["features"], sample, loop)
         measured = None

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     import numpy as np
     from torch import Tensor
 
-    from samtune.bases import Sam
+    from samtune.bases import Base
     from samtune.data import Dataset
 
 REMEMBERED_BYTES = 10**9
@@ -52,7 +52,7 @@ class Validation:
     _features: dict[int, tuple[Features, Geometry]] = field(default_factory=dict, repr=False)
     _remembered_bytes: int = field(default=0, repr=False)
 
-    def scores(self, sam: Sam) -> dict[str, float]:
+    def scores(self, sam: Base) -> dict[str, float]:
         """Score the model as it is now.
 
         Returns:
@@ -86,7 +86,7 @@ class Validation:
             "predicted_share": sum(sorted(shares)) / len(shares)
         }
 
-    def _predict(self, sam: Sam, index: int) -> np.ndarray:
+    def _predict(self, sam: Base, index: int) -> np.ndarray:
         features, geometry = self._encode(sam, index)
         decoded = sam.decode(features)
         if not all_finite([decoded]):
@@ -94,7 +94,7 @@ class Validation:
         (logits,) = full_size(decoded, (geometry,))
         return decide(logits).cpu().numpy()
 
-    def _encode(self, sam: Sam, index: int) -> tuple[Features, Geometry]:
+    def _encode(self, sam: Base, index: int) -> tuple[Features, Geometry]:
         if index in self._features:
             return self._features[index]
         if self.encoder is not None and self._remembered_bytes >= REMEMBERED_BYTES:
@@ -109,7 +109,7 @@ class Validation:
                 say(f"{len(self._features)} validation images' features stay in memory; the others' are kept on disk.")
         return features, inputs.geometries[0]
 
-    def _from_disk(self, sam: Sam, index: int, encoder: str) -> tuple[Features, Geometry]:
+    def _from_disk(self, sam: Base, index: int, encoder: str) -> tuple[Features, Geometry]:
         """The features of an image as the training images' are kept, rounded to bfloat16."""
         kept = CachedFeatures(Views(self.dataset, (index,), sam.spec), encoder, ArrayStore.default())
 

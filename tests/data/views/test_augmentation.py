@@ -43,7 +43,7 @@ def test_image_and_labels_stay_together_in_views(hw: tuple[int, int]) -> None:
 
 def test_every_second_view_is_mirrored_and_nothing_else_is_changed() -> None:
     image, labels = picture(2, (60, 100)), shapes((60, 100))
-    for spec in (SPEC, replace(SPEC, square=True)):
+    for spec in (SPEC, replace(SPEC, fit="squash")):
         plain, plain_labels, geometry = view(image, labels, spec, index=0)
         width = geometry.resized_hw[1]
         for index in (1, 2, 5):

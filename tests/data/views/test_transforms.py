@@ -14,8 +14,8 @@ from samtune.segment import to_original
 from samtune.types import IGNORE, ImageSpec
 from tests.data.folders import picture
 
-SPEC = ImageSpec(side=96, patch=16)
-RAW = ImageSpec(side=96, patch=16, pixel_mean=(0.0, 0.0, 0.0), pixel_std=(1.0, 1.0, 1.0))
+SPEC = ImageSpec(96, 16, mean=(123.675, 116.28, 103.53), std=(58.395, 57.12, 57.375))
+RAW = ImageSpec(96, 16, mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0))
 
 
 def shapes(hw: tuple[int, int]) -> np.ndarray:
@@ -35,7 +35,7 @@ def test_geometry_padding_and_normalisation(hw: tuple[int, int]) -> None:
     assert pixels.dtype == torch.float32
     assert max(h, w) == 96
     assert geometry.original_hw == hw
-    expected = (200 - torch.tensor(SPEC.pixel_mean)) / torch.tensor(SPEC.pixel_std)
+    expected = (200 - torch.tensor(SPEC.mean)) / torch.tensor(SPEC.std)
     torch.testing.assert_close(pixels[:, :h, :w], expected[:, None, None].expand(3, h, w))
     assert (pixels[:, h:] == 0).all()
     assert (pixels[:, :, w:] == 0).all()
@@ -59,7 +59,7 @@ def test_labels_lie_on_the_image(hw: tuple[int, int]) -> None:
 def test_squashed_images_fill_the_square_and_come_back_at_their_own_size(hw: tuple[int, int]) -> None:
     labels = shapes(hw)
     image = np.dstack([labels * np.uint8(255)] * 3)
-    pixels, geometry = to_input(image, replace(RAW, square=True))
+    pixels, geometry = to_input(image, replace(RAW, fit="squash"))
     assert (geometry.original_hw, geometry.resized_hw, geometry.side) == (hw, (96, 96), 96)
     found = labels_to_input(labels, geometry)
     assert not (found == IGNORE).any()

@@ -1,4 +1,4 @@
-"""The configuration of a base, `config.json`: held against types, ranges and each other before a model is built.
+"""The configuration of a SAM 1, `config.json`: checked for types, ranges and contradictions before a model is built.
 
 Only the fields below reach transformers, so nothing in a file from the hub chooses code to run or a way to load it:
 `auto_map`, `attn_implementation`, `torch_dtype`, `quantization_config` and all else are left out.
@@ -6,31 +6,22 @@ Only the fields below reach transformers, so nothing in a file from the hub choo
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
+from samtune.bases.base import MAX_IMAGE_SIZE
 from samtune.errors import WeightsError
-from samtune.inputs import read_json
 from samtune.printable import one_line, shown
 from samtune.progress import say
 from samtune.values import Ranges, problems_of
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-MAX_SIDE = 8192
-"""Pixels of the padded square; an image of this size takes 0.8 GB as float32."""
-
-MAX_CONFIG_BYTES = 2**20
-"""The largest `config.json` that is read; Meta's have some 6 kB."""
 
 WITHOUT_EFFECT = (
     "auto_map", "trust_remote_code", "attn_implementation", "_attn_implementation", "_attn_implementation_internal",
     "quantization_config",
 )  # fmt: skip
-"""Keys that ask transformers for other code or other weights; that they were left out is said."""
+"""Keys that ask transformers for other code or other weights; a message says that they have no effect."""
 
 Activation = Literal["gelu", "gelu_new", "gelu_pytorch_tanh", "quick_gelu", "relu", "silu", "swish"]
-_SIZE, _WIDTH, _LAYERS, _HEADS = (1, MAX_SIDE), (8, 16_384), (1, 256), (1, 256)
+_SIZE, _WIDTH, _LAYERS, _HEADS = (1, MAX_IMAGE_SIZE), (8, 16_384), (1, 256), (1, 256)
 
 VISION: dict[str, Any] = {
     "hidden_size": int, "output_channels": int, "num_hidden_layers": int, "num_attention_heads": int,
@@ -60,33 +51,24 @@ RANGES: Ranges = {
 }  # fmt: skip
 
 
-def read_config(folder: Path, name: str) -> Any:
-    """The `SamConfig` of a folder in transformers' format.
+def read_config(fields: dict[str, Any], where: str) -> Any:
+    """Return the `SamConfig` of a config.json.
 
     Args:
-        folder: holds `config.json`.
-        name: of the base, for messages.
+        fields: content of the file.
+        where: it comes from, for messages.
 
     Raises:
-        WeightsError: it is missing, broken, of another model than SAM, or has values that no SAM has.
+        WeightsError: a value has the wrong type, is out of range, or contradicts another.
     """
-    file = folder / "config.json"
-    if not file.exists():
-        raise WeightsError(f"Expected a config.json in transformers' format in {one_line(name)}, but there is none.")
-    fields = read_json(file, WeightsError, limit=MAX_CONFIG_BYTES)
-    if fields.get("model_type") != "sam":
-        raise WeightsError(
-            f"Expected a SAM (model_type 'sam') in {one_line(name)}, but its config.json says "
-            f"{shown(fields.get('model_type'))}; SAM 2, SAM 3 and SAM-HQ are not supported yet."
-        )
     ignored = sorted({key for table in (fields, *_tables(fields)) for key in WITHOUT_EFFECT if table.get(key)})
     if ignored:
-        say(f"{', '.join(ignored)} in the config.json of {one_line(name)} have no effect: only weights are read.")
-    return sam_config({part: fields.get(part) for part in PARTS}, f"the config.json of {name}")
+        say(f"{', '.join(ignored)} in {one_line(where)} have no effect: only weights are read.")
+    return sam_config({part: fields.get(part) for part in PARTS}, where)
 
 
 def sam_config(parts: dict[str, Any], where: str) -> Any:
-    """A `SamConfig` of fields that fit; what is left out has transformers' default (ViT-B's).
+    """Return a `SamConfig` of fields that fit; a missing field has transformers' default (ViT-B's).
 
     Args:
         parts: "vision_config", "prompt_encoder_config" and "mask_decoder_config", each a table or None.
@@ -119,7 +101,7 @@ def _tables(fields: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def _contradictions(vision: Any, prompt: Any, decoder: Any) -> list[str]:
-    """A clause for each pair of values that cannot both hold."""
+    """Return a clause for each pair of values that cannot both hold."""
     grid, remainder = divmod(vision.image_size, vision.patch_size)
     inner = decoder.hidden_size // decoder.attention_downsample_rate
     blocks = range(vision.num_hidden_layers)

@@ -1,4 +1,4 @@
-"""SAM's mask decoder over the library's own modules, with learned prompts and class heads as places.
+"""SAM's mask decoder over the library's own modules, with sites for learned prompts and class heads.
 
 In: the embedding of B images and P sets of sparse prompt tokens each. Out: one logit map per image and
 prompt set (or per class), four times the embedding's grid. Source: segment-anything,
@@ -9,26 +9,26 @@ only the mask token asked for is turned into a mask. The order of the arithmetic
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
 
+from samtune.bases.base import Decoder
 from samtune.bases.kernels.two_way import two_way
 from samtune.bases.kernels.upscaling import masks_of, upscale
-from samtune.bases.sites import DecoderPrompts, MaskHeads
 from samtune.errors import MethodError
 
+if TYPE_CHECKING:
+    from samtune.types import Features
 
-class MaskDecoder(nn.Module):
+
+class MaskDecoder(Decoder):
     """The two-way transformer, the upscaling and the hyper-networks.
 
     Args:
         library: transformers' `SamMaskDecoder`, whose modules are taken over under the same names.
     """
-
-    prompts: DecoderPrompts | None
-    classes: MaskHeads | None
 
     def __init__(self, library: Any) -> None:
         super().__init__()
@@ -42,20 +42,40 @@ class MaskDecoder(nn.Module):
         self.activation: nn.Module = library.activation
         self.output_hypernetworks_mlps: nn.ModuleList = library.output_hypernetworks_mlps
         self.iou_prediction_head: nn.Module = library.iou_prediction_head
-        self.register_module("prompts", None)
-        self.register_module("classes", None)
 
-    def forward(self, embedding: Tensor, positions: Tensor) -> Tensor:
+    @property
+    def num_mask_tokens(self) -> int:
+        """SAM's own mask tokens: the single one and three of the multi-mask output."""
+        return self.mask_tokens.num_embeddings
+
+    def mask_token(self, index: int) -> Tensor:
+        """Return one of SAM's own mask tokens (C,)."""
+        return self.mask_tokens.weight[index]
+
+    def hypernetwork(self, index: int) -> nn.Module:
+        """Return the hyper-network of a mask token: (.., C) -> (.., C / 8)."""
+        return self.output_hypernetworks_mlps[index]
+
+    def shared(self) -> tuple[nn.Module, ...]:
+        """Return the two-way transformer, the upscaling and the IoU token, which takes part in the attention."""
+        return self.transformer, self.upscale_conv1, self.upscale_conv2, self.upscale_layer_norm, self.iou_token
+
+    def unread(self) -> tuple[nn.Module, ...]:
+        """Return SAM's own hyper-networks and the IoU head."""
+        return self.output_hypernetworks_mlps, self.iou_prediction_head
+
+    def forward(self, features: Features, positions: Tensor) -> Tensor:
         """Decode without a user: learned prompts, class heads, or SAM's own unprompted mask.
 
         Args:
-            embedding: (B, C, H, W) image embedding, SAM's no-mask embedding already added.
+            features: SAM's no-mask embedding already added to `embedding` (B, C, H, W).
             positions: (1, C, H, W) positional encoding of the grid.
 
         Returns:
             Logits (B, K, 4 H, 4 W); K = 1 where neither prompts nor class heads stand.
         """
         if self.classes is not None:
+            embedding = features.embedding
             own: Tensor = self.classes.tokens
             if not self.classes.alone:  # SAM's other mask tokens stay in the stream: one class starts as SAM itself
                 own = torch.cat([own, self.mask_tokens.weight[1:]])
@@ -66,14 +86,14 @@ class MaskDecoder(nn.Module):
             tokens = out[:, 0, 1 : 1 + len(self.classes.tokens)]
             return self.classes(tokens, upscale(self, image[:, 0], _grid_of(embedding)))  # type: ignore[no-any-return]
         if self.prompts is not None:
-            return self.prompts(self.answers(embedding, positions))  # type: ignore[no-any-return]
-        return self.masks(embedding, positions, None, (0,))[0].squeeze(2)
+            return self.prompts(self.answers(features, positions))  # type: ignore[no-any-return]
+        return self.masks(features, positions, None, (0,))[0].squeeze(2)
 
-    def answers(self, embedding: Tensor, positions: Tensor) -> Tensor:
+    def answers(self, features: Features, positions: Tensor) -> Tensor:
         """Return the mask of each set of the learned prompts, before class logits are made of them.
 
         Args:
-            embedding: as for `forward`.
+            features: as for `forward`.
             positions: as for `forward`.
 
         Returns:
@@ -84,23 +104,14 @@ class MaskDecoder(nn.Module):
         """
         if self.prompts is None:
             raise MethodError("Expected learned prompts in the mask decoder, got none; adapt with ptsam first.")
-        sparse = self.prompts.tokens.flatten(0, -3).expand(len(embedding), -1, -1, -1)
-        return self.masks(embedding, positions, sparse, (0,))[0].squeeze(2)
+        sparse = self.prompts.tokens.flatten(0, -3).expand(len(features.embedding), -1, -1, -1)
+        return self.masks(features, positions, sparse, (0,))[0].squeeze(2)
 
     def masks(
-        self, embedding: Tensor, positions: Tensor, sparse: Tensor | None, indices: tuple[int, ...]
+        self, features: Features, positions: Tensor, sparse: Tensor | None, indices: tuple[int, ...]
     ) -> tuple[Tensor, Tensor]:
-        """Decode given prompt tokens with SAM's own mask tokens.
-
-        Args:
-            embedding: (B, C, H, W), SAM's no-mask embedding already added.
-            positions: (1, C, H, W).
-            sparse: (B, P, N, C) prompt tokens, or None for no tokens and P = 1.
-            indices: which of the mask tokens become masks (0 the single one, 1..3 the multi-mask ones).
-
-        Returns:
-            Logits (B, P, len(indices), 4 H, 4 W) and the predicted IoU (B, P, len(indices)).
-        """
+        """Decode given prompt tokens with SAM's own mask tokens; see `Decoder.masks`."""
+        embedding = features.embedding
         out, image = self._transform(embedding, positions, self.mask_tokens.weight, sparse)
         batch, prompts = out.shape[:2]
         hyper = [self.output_hypernetworks_mlps[i](out[:, :, 1 + i]) for i in indices]
@@ -131,5 +142,5 @@ def _rows(embedding: Tensor) -> Tensor:
 
 
 def _grid_of(embedding: Tensor) -> tuple[int, int]:
-    """(H, W) of (.., C, H, W)."""
+    """Return (H, W) of (.., C, H, W)."""
     return embedding.shape[-2], embedding.shape[-1]

@@ -1,4 +1,4 @@
-"""SAM's image encoder over the library's own modules, with the places of `sites.py`.
+"""SAM's image encoder over the library's own modules, with the sites of `sites.py`.
 
 In: pixels (B, 3, S, S), S any multiple of the patch. Out: the neck's embedding (B, C, S / patch, S / patch).
 The modules, their names and their storage are those of transformers' `SamVisionEncoder`, so that every key
@@ -7,18 +7,20 @@ of a checkpoint stays valid; only the forward pass is ours.
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar, cast
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
+from samtune.bases.autocast import unrounded
+from samtune.bases.base import Block, Encoder
 from samtune.bases.kernels.attention import PromptKeys, attend, attend_prompts, from_windows, to_windows
 from samtune.bases.kernels.strips import run_mlp
-from samtune.bases.precision import unrounded
-from samtune.bases.sites import ENCODER_ROLES, ROLES, EncoderPrompts, Roles
 from samtune.errors import ShapeError
+from samtune.types import Features
 
 
 class Attention(nn.Module):
@@ -49,7 +51,7 @@ class Attention(nn.Module):
 
         Args:
             tokens: (B * windows, H, W, C), the grids of each image one after the other; windows may be 1.
-            prompts: (B, n, C), those of each image. Each of its grids has a copy; what the copies see is averaged.
+            prompts: (B, n, C), those of each image. Each of its grids has a copy; the copies' answers are averaged.
 
         Returns:
             (B * windows, H, W, C) and (B, n, C).
@@ -64,19 +66,21 @@ class Attention(nn.Module):
         return mixed, self.proj(seen)
 
 
-class Block(Roles):
+class Sam1Block(Block):
     """One encoder block, windowed (`window_size` > 0) or global (0), with its sites.
 
     Args:
         library: transformers' `SamVisionLayer`, whose modules are taken over under the same names.
     """
 
-    roles = ROLES
-    called = "an encoder block"
-    before: nn.Module | None
-    after_attn: nn.Module | None
-    after_mlp: nn.Module | None
-    prompts: EncoderPrompts | None
+    role_paths: ClassVar[Mapping[str, str]] = {
+        "qkv": "attn.qkv",
+        "proj": "attn.proj",
+        "mlp_in": "mlp.lin1",
+        "mlp_out": "mlp.lin2",
+        "norm1": "layer_norm1",
+        "norm2": "layer_norm2",
+    }
 
     def __init__(self, library: Any) -> None:
         super().__init__()
@@ -85,11 +89,11 @@ class Block(Roles):
         self.attn = Attention(library.attn)
         self.layer_norm2: nn.Module = library.layer_norm2
         self.mlp: nn.Module = library.mlp
-        for site in ("before", "after_attn", "after_mlp", "prompts"):
-            self.register_module(site, None)
+        self.in_channels: int = library.layer_norm1.normalized_shape[0]
+        self.channels = self.in_channels
 
     def prompt_keys(self) -> PromptKeys | None:
-        """The keys and values of the block's prompts: norm1 and qkv applied to the prompt tokens.
+        """Return the keys and values of the block's prompts: norm1 and qkv applied to the prompt tokens.
 
         Equal to letting the prompts run through the whole block and dropping their outputs, since a prompt's
         own query and MLP would be thrown away.
@@ -109,7 +113,7 @@ class Block(Roles):
     def forward_with(self, tokens: Tensor, prompts: Tensor) -> tuple[Tensor, Tensor]:
         """Run the block with prompts that travel: they attend, pass the MLP, and go on to the next block.
 
-        In a windowed block each window has its own copy of the image's prompts, and what the copies become is
+        In a windowed block each window has its own copy of the image's prompts, and the copies' outputs are
         averaged. The sites `before`, `after_attn` and `after_mlp` hear the grid alone.
 
         Args:
@@ -151,56 +155,51 @@ class Block(Roles):
         return from_windows(mixed, padded_hw, (tokens.shape[1], tokens.shape[2])), seen
 
 
-class ImageEncoder(Roles):
+class ImageEncoder(Encoder):
     """SAM's Vision Transformer and neck.
+
+    A block that learns nothing and that no gradient has to pass is never part of the graph, also without `recompute`.
 
     Args:
         library: transformers' `SamVisionEncoder`, whose modules and parameters are taken over.
-
-    Attributes:
-        recompute: in training keep only what goes from block to block, and compute a block again when its gradient
-            is due; so with the parts of a side network. A block that learns nothing and that no gradient has to pass is
-            never part of the graph, with or without it.
     """
 
-    roles = ENCODER_ROLES
-    called = "the encoder outside its blocks"
+    role_paths: ClassVar[Mapping[str, str]] = {
+        "patch": "patch_embed.projection",
+        "neck_conv1": "neck.conv1",
+        "neck_norm1": "neck.layer_norm1",
+        "neck_conv2": "neck.conv2",
+        "neck_norm2": "neck.layer_norm2",
+    }
     pos_embed: nn.Parameter | None
-    side: nn.Module | None
-    prompts: EncoderPrompts | None
 
     def __init__(self, library: Any) -> None:
         super().__init__()
         self.patch: int = library.config.patch_size
-        self.channels: int = library.config.hidden_size
         self.patch_embed: Any = library.patch_embed
         self.pos_embed = library.pos_embed
-        self.layers = nn.ModuleList(Block(layer) for layer in library.layers)
+        self.layers = nn.ModuleList(Sam1Block(layer) for layer in library.layers)
         self.neck: nn.Module = library.neck
-        self.recompute = False
-        self.register_module("side", None)
-        self.register_module("prompts", None)
 
     @property
-    def blocks(self) -> list[Block]:
+    def blocks(self) -> Sequence[Sam1Block]:
         """The encoder blocks, first to last."""
-        return [block for block in self.layers if isinstance(block, Block)]
+        return cast("Sequence[Sam1Block]", list(self.layers))
 
-    def forward(self, pixels: Tensor) -> tuple[Tensor, Any]:
+    def forward(self, pixels: Tensor) -> Features:
         """Encode a batch of padded squares.
 
         Args:
             pixels: (B, 3, S, S) normalised.
 
         Returns:
-            The embedding (B, C, S / patch, S / patch), and what the side network's `end` returned (None without
-            one).
+            The embedding (B, C, S / patch, S / patch), and the side network's own answer where one stands.
 
         Raises:
             ShapeError: `pixels` is not of that shape or S is not a multiple of the patch.
         """
         self._check(pixels)
-        with unrounded(pixels):  # rounding the image itself costs more than all that is rounded after it
+        with unrounded(pixels):  # rounding the image itself does more harm than all rounding after it
             # In one piece: every block adds to this, and a stream laid out by channels makes each norm and sum a copy.
             patches: Tensor = self.patch_embed.projection(pixels).permute(0, 2, 3, 1).contiguous()
         tokens = patches
@@ -221,14 +220,14 @@ class ImageEncoder(Roles):
                 tokens, state = side(index, tokens, state, self._call)
         with unrounded(tokens):
             embedding = self.neck(tokens)
-        return (embedding, None) if side is None else side.end(embedding, state, self._call)
+        return Features(embedding) if side is None else Features(*side.end(embedding, state, self._call))
 
     def _call(self, module: nn.Module, *inputs: Tensor) -> Any:
         """Run a module of a side network, as a block is run."""
         return self._run(module, module, *inputs)
 
     def _run(self, block: nn.Module, forward: Any, *inputs: Tensor) -> Any:
-        """Run a block, and forget what it computed if that is asked for and a gradient will come through it."""
+        """Run a block; with `recompute`, keep only its inputs where a gradient will come through it."""
         if self.recompute and torch.is_grad_enabled() and not _counts_its_passes(block):
             learned = any(parameter.requires_grad for parameter in block.parameters())
             if learned or any(tensor.requires_grad for tensor in inputs):
@@ -236,7 +235,7 @@ class ImageEncoder(Roles):
         return forward(*inputs)
 
     def _positions(self, grid_hw: tuple[int, int]) -> Tensor:
-        """The position embedding (1, H, W, C), interpolated where the grid is not the trained one."""
+        """Return the position embedding (1, H, W, C), interpolated where the grid is not the trained one."""
         assert self.pos_embed is not None
         if tuple(self.pos_embed.shape[1:3]) == grid_hw:
             return self.pos_embed
@@ -247,12 +246,11 @@ class ImageEncoder(Roles):
         shape = tuple(pixels.shape)
         if len(shape) != 4 or shape[1] != 3 or shape[2] % self.patch or shape[3] % self.patch:
             raise ShapeError(
-                f"Pixels must be (B, 3, H, W) with H and W multiples of the patch {self.patch}, but "
-                f"{shape} came; "
+                f"Expected pixels of shape (B, 3, H, W) with H and W multiples of the patch {self.patch}, got {shape}; "
                 "prepare images with samtune.data.to_input."
             )
 
 
 def _counts_its_passes(module: nn.Module) -> bool:
-    """Whether a second pass would leave a trace: BatchNorm moves its running statistics with each."""
+    """Return whether a second pass would leave a trace: BatchNorm moves its running statistics with each."""
     return any(isinstance(part, nn.modules.batchnorm._BatchNorm) and part.training for part in module.modules())

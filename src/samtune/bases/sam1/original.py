@@ -1,4 +1,4 @@
-"""Meta's original SAM checkpoints: read safely, their keys in transformers' words, the architecture from their shapes.
+"""Meta's original SAM checkpoints: their keys in transformers' words, and the architecture from their shapes.
 
 Source: segment-anything, `build_sam.py` and `modeling/` (names and shapes); transformers' `SamModel` (the
 other names).
@@ -6,29 +6,11 @@ other names).
 
 from __future__ import annotations
 
-import pickletools
 import re
-import zipfile
 from typing import TYPE_CHECKING, Any
 
-import torch
-
-from samtune.errors import WeightsError
-from samtune.inputs import check_regular
-from samtune.printable import one_line, shown
-
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from torch import Tensor
-
-MAX_PICKLE_BYTES = 16 * 2**20
-"""The largest table of contents that is read; that of SAM ViT-H has some 100 kB."""
-
-_GLOBALS = re.compile(
-    r"torch\._utils _rebuild_(tensor_v2|parameter)|collections OrderedDict|torch (Float|Half|BFloat16|Double)Storage"
-)
-"""All that the table of contents of a plain state dict names."""
 
 _RENAMES = [
     (r"^image_encoder\.", "vision_encoder."),
@@ -59,80 +41,9 @@ _RENAMES = [
 ]  # fmt: skip
 
 
-def read_original(path: Path) -> dict[str, Tensor]:
-    """The state dict of an original checkpoint, memory-mapped; nothing pickled is run.
-
-    Args:
-        path: a `.pth` file as `torch.save` writes it since 1.6.
-
-    Raises:
-        WeightsError: it is no regular file, cannot be read safely, is no plain state dict of SAM, or its tensors claim
-            more memory than the file has.
-    """
-    name = one_line(str(path))
-    size = check_regular(path, WeightsError)
-    try:
-        _check_archive(path, size)
-        state = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
-    except (ImportError, NameError):  # a fault of the installation
-        raise
-    except Exception as error:  # damaged bytes raise ten kinds in torch's unpickler, AttributeError among them
-        raise WeightsError(
-            f"{name} is not an original SAM checkpoint (a plain state dict) that can be read safely "
-            f"({one_line(str(error)) if isinstance(error, _UnsafeError) else type(error).__name__}); download it again."
-        ) from error
-    if not isinstance(state, dict) or "image_encoder.patch_embed.proj.weight" not in state:
-        raise WeightsError(
-            f"{name} has no keys such as image_encoder.patch_embed.proj.weight, which an original SAM checkpoint has; "
-            "a fine-tuned or wrapped state dict must be unwrapped first."
-        )
-    strangers = sorted(str(key) for key, value in state.items() if not isinstance(value, torch.Tensor))
-    if strangers:
-        raise WeightsError(
-            f"{name} holds something else than a tensor under {one_line(', '.join(strangers[:3]))}; an original SAM "
-            "checkpoint is a plain state dict of tensors."
-        )
-    for key, tensor in state.items():
-        _check_tensor(key, tensor, size, name)
-    return state
-
-
-class _UnsafeError(Exception):
-    """What makes a checkpoint unsafe to read."""
-
-
-def _check_archive(path: Path, size: int) -> None:
-    """Refuse archives that unpack to more than they are, and pickles that name anything but tensors."""
-    with zipfile.ZipFile(path) as archive:
-        entries = archive.infolist()
-        if any(entry.compress_type != zipfile.ZIP_STORED for entry in entries):
-            raise _UnsafeError("it is compressed")
-        if sum(entry.file_size for entry in entries) > size:
-            raise _UnsafeError("its parts overlap")
-        tables = [entry for entry in entries if entry.filename.endswith("/data.pkl")]
-        if len(tables) != 1 or tables[0].file_size > MAX_PICKLE_BYTES:
-            raise _UnsafeError(f"it has no table of contents of up to {MAX_PICKLE_BYTES:,} bytes")
-        for opcode, argument, _ in pickletools.genops(archive.read(tables[0])):
-            if opcode.name in ("STACK_GLOBAL", "INST", "OBJ", "NEWOBJ", "NEWOBJ_EX", "EXT1", "EXT2", "EXT4") or (
-                opcode.name == "GLOBAL" and not _GLOBALS.fullmatch(str(argument))
-            ):
-                raise _UnsafeError(f"it names {shown(argument)}, and a state dict names tensors only")
-
-
-def _check_tensor(key: Any, tensor: Tensor, size: int, name: str) -> None:
-    """Refuse what is no dense tensor of floats that lies in the file."""
-    if not isinstance(key, str):
-        raise WeightsError(f"Expected names of tensors in {name}, got {shown(key)}.")
-    dense = tensor.layout == torch.strided and tensor.device.type == "cpu"
-    if not dense or tensor.dtype not in (torch.float16, torch.bfloat16, torch.float32, torch.float64):
-        raise WeightsError(
-            f"Expected {one_line(key)} in {name} to be a dense tensor of float16, bfloat16, float32 or float64, got "
-            f"{tensor.dtype}, {tensor.layout}, on {tensor.device}."
-        )
-    if tensor.numel() * tensor.element_size() > size:
-        raise WeightsError(
-            f"Expected {one_line(key)} to lie in {name} of {size:,} bytes, got the shape {tuple(tensor.shape)}."
-        )
+def is_original(state: dict[str, Tensor]) -> bool:
+    """Return whether a state dict has Meta's names of SAM 1."""
+    return "image_encoder.patch_embed.proj.weight" in state
 
 
 def to_library_keys(state: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -148,7 +59,7 @@ def to_library_keys(state: dict[str, Tensor]) -> dict[str, Tensor]:
 def architecture_of(state: dict[str, Tensor]) -> dict[str, dict[str, Any]]:
     """Return the arguments of a `SamConfig` for an original checkpoint, read off its shapes.
 
-    Which blocks are global is seen in their relative-position tables, whose length is 2 * grid - 1.
+    Global blocks have relative-position tables of length 2 * grid - 1.
 
     Raises:
         KeyError, IndexError, ValueError, ZeroDivisionError: a tensor is missing or has an impossible shape.

@@ -146,7 +146,7 @@ def view(
     resized = resize_image(np.ascontiguousarray(image), geometry.resized_hw)
     content = torch.from_numpy(np.ascontiguousarray(resized.transpose(2, 0, 1))).to(torch.float32) / 255
     content = _relight(content, strengths, draws)
-    pixels = pad_pixels(normalise(content * 255, spec), spec.side)
+    pixels = pad_pixels(normalise(content * 255, spec), spec.image_size)
     padded = labels_to_input(np.ascontiguousarray(labels), geometry)
     return pixels, padded, geometry
 

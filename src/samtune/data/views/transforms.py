@@ -23,17 +23,17 @@ if TYPE_CHECKING:
 def geometry_of(original_hw: tuple[int, int], spec: ImageSpec) -> Geometry:
     """Where an image of `original_hw` (rows, columns) lies in the square; rounded, at least 1."""
     h, w = original_hw
-    if spec.square:
-        return Geometry((h, w), (spec.side, spec.side), spec.side)
-    scale = spec.side / max(h, w)
+    if spec.fit == "squash":
+        return Geometry((h, w), (spec.image_size, spec.image_size), spec.image_size)
+    scale = spec.image_size / max(h, w)
     resized_hw = (max(1, int(h * scale + 0.5)), max(1, int(w * scale + 0.5)))
-    return Geometry((h, w), resized_hw, spec.side)
+    return Geometry((h, w), resized_hw, spec.image_size)
 
 
 def normalise(pixels: torch.Tensor, spec: ImageSpec) -> torch.Tensor:
-    """float32 (3, h, w) of 0..255: `spec.pixel_mean` subtracted, divided by `spec.pixel_std`, per channel."""
-    mean = torch.tensor(spec.pixel_mean, dtype=torch.float32).view(3, 1, 1)
-    std = torch.tensor(spec.pixel_std, dtype=torch.float32).view(3, 1, 1)
+    """float32 (3, h, w) of 0..255: `spec.mean` subtracted, divided by `spec.std`, per channel."""
+    mean = torch.tensor(spec.mean, dtype=torch.float32).view(3, 1, 1)
+    std = torch.tensor(spec.std, dtype=torch.float32).view(3, 1, 1)
     return (pixels - mean) / std
 
 
@@ -61,7 +61,7 @@ def to_input(image: np.ndarray, spec: ImageSpec) -> tuple[torch.Tensor, Geometry
     geometry = geometry_of((image.shape[0], image.shape[1]), spec)
     resized = resize_image(image, geometry.resized_hw)
     pixels = torch.from_numpy(np.ascontiguousarray(resized.transpose(2, 0, 1))).to(torch.float32)
-    return pad_pixels(normalise(pixels, spec), spec.side), geometry
+    return pad_pixels(normalise(pixels, spec), spec.image_size), geometry
 
 
 def labels_to_input(labels: np.ndarray, geometry: Geometry) -> torch.Tensor:

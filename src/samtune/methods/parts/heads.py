@@ -47,7 +47,7 @@ from samtune.methods.parts.trained_decoder import MaskTokens, train_decoder
 from samtune.methods.seam.adapt import drawn_on
 
 if TYPE_CHECKING:
-    from samtune.bases import FineImage, Sam
+    from samtune.bases import Base, FineImage
 
 Head = Literal["class_tokens", "queries"]
 
@@ -76,7 +76,7 @@ def check_head(method: str, head: Head, num_queries: int) -> None:
 
 
 def train_decoder_with(
-    sam: Sam, num_classes: int, head: Head, num_queries: int, mask_tokens: MaskTokens = "all"
+    sam: Base, num_classes: int, head: Head, num_queries: int, mask_tokens: MaskTokens = "all"
 ) -> None:
     """Mark the mask decoder for training with the head that a method's fields name.
 
@@ -97,8 +97,7 @@ def train_decoder_with(
         raise MethodError(
             f"Expected `num_queries` >= {num_classes + 1}, one for each class and the background, got {num_queries}."
         )
-    decoder = sam.decoder
-    token, network = decoder.mask_tokens.weight[0], decoder.output_hypernetworks_mlps[0]
+    token, network = sam.decoder.mask_token(0), sam.decoder.hypernetwork(0)
     train_decoder(sam, num_classes, QueryHeads(num_classes, num_queries, token, network), mask_tokens=mask_tokens)
 
 

@@ -8,7 +8,7 @@ Used by `ptsam`, `ptsam_encoder` and `decoder_only`. The centres are `prototypes
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 import torch
 import torch.nn.functional as F
@@ -16,11 +16,11 @@ from torch import Tensor
 
 from samtune.methods.parts.prototypes import prototypes
 from samtune.methods.parts.token_sets import TokenSets
-from samtune.methods.seam.adapt import check_free, drawn_on
+from samtune.methods.seam.adapt import drawn_on
 from samtune.types import IGNORE
 
 if TYPE_CHECKING:
-    from samtune.bases import Sam
+    from samtune.bases import Base
 
 Init = Literal["prototype", "points", "sam_scale", "normal", "uniform"]
 """First values of the tokens; see `ptsam.PTSAM`."""
@@ -29,18 +29,17 @@ MEMBER_STEP = 1_000_003
 """Between the seeds of two members, so that runs with neighbouring seeds share none."""
 
 
-def attach_tokens(sam: Sam, num_classes: int, num_tokens: int, init: Init, *, members: int = 1) -> None:
+def attach_tokens(sam: Base, num_classes: int, num_tokens: int, init: Init, *, members: int = 1) -> None:
     """Put learned prompt tokens into the mask decoder.
 
     Raises:
         MethodError: the decoder has tokens or class heads already.
     """
-    decoder = sam.decoder
-    check_free("the mask decoder", decoder.classes, decoder.prompts)
-    decoder.prompts = new_tokens(sam, num_classes, num_tokens, init, members=members)
+    sam.sites.check_free("class_heads", "decoder_prompts")
+    sam.sites.put("decoder_prompts", new_tokens(sam, num_classes, num_tokens, init, members=members))
 
 
-def new_tokens(sam: Sam, num_classes: int, num_tokens: int, init: Init, *, members: int = 1) -> TokenSets:
+def new_tokens(sam: Base, num_classes: int, num_tokens: int, init: Init, *, members: int = 1) -> TokenSets:
     """Make prompt tokens with the first values that `init` names, on SAM's device."""
     decoder = sam.decoder
     prompts = TokenSets(num_classes, num_tokens, decoder.channels, members=members)
@@ -63,14 +62,14 @@ def new_tokens(sam: Sam, num_classes: int, num_tokens: int, init: Init, *, membe
     return prompts.to(sam.device)
 
 
-def start_tokens(sam: Sam, embedding: Tensor, labels: Tensor, *, seed: int) -> None:
+def start_tokens(sam: Base, embedding: Tensor, labels: Tensor, *, seed: int) -> None:
     """Set each class's tokens to centres of its features (5 of 8) and of all others' (3 of 8).
 
     SAM's positive or negative point embedding is added to each, as to a user's click; there is no position
     in them. A cell has the label of its middle; a class without any cell keeps its first values. Members of an
     ensemble differ by the seed of the clustering.
     """
-    prompts = sam.decoder.prompts
+    prompts = sam.sites.at("decoder_prompts")
     assert isinstance(prompts, TokenSets)
     grid_hw = embedding.shape[-2:]
     labels = F.interpolate(labels[:, None].float(), size=grid_hw, mode="nearest-exact")[:, 0].to(torch.uint8)
@@ -80,9 +79,9 @@ def start_tokens(sam: Sam, embedding: Tensor, labels: Tensor, *, seed: int) -> N
                 _start_class(sam, tokens, embedding, labels, index + 1, seed + MEMBER_STEP * number)
 
 
-def _start_class(sam: Sam, tokens: Tensor, embedding: Tensor, labels: Tensor, label: int, seed: int) -> None:
+def _start_class(sam: Base, tokens: Tensor, embedding: Tensor, labels: Tensor, label: int, seed: int) -> None:
     """Set one class's tokens (n, C), in place, from features and the cells' labels."""
-    positive, negative = _label_embeddings(sam)
+    positive, negative = sam.point_embeddings()
     num_foreground = (5 * len(tokens) + 7) // 8
     for mask, kind, rows in (
         (labels == label, positive, slice(0, num_foreground)),
@@ -94,17 +93,10 @@ def _start_class(sam: Sam, tokens: Tensor, embedding: Tensor, labels: Tensor, la
             tokens[rows] = prototypes(vectors, count, seed=seed) + kind
 
 
-def _label_embeddings(sam: Sam) -> tuple[Tensor, Tensor]:
-    """Return SAM's embeddings (C,) of a positive and of a negative point."""
-    points: Any = sam.prompt_encoder.point_embed
-    negative, positive = (points[i].weight[0] for i in (0, 1))
-    return positive, negative
-
-
-def _point_tokens(sam: Sam, num_classes: int, num_tokens: int) -> Tensor:
+def _point_tokens(sam: Base, num_classes: int, num_tokens: int) -> Tensor:
     """Draw tokens (K, n, C) like clicks at random points of the image, the first five of eight positive."""
-    positive, negative = _label_embeddings(sam)
+    positive, negative = sam.point_embeddings()
     points_xy = torch.rand(num_classes, num_tokens, 2).to(sam.device)
     is_positive = torch.arange(num_tokens, device=sam.device) < (5 * num_tokens + 7) // 8
     label = torch.where(is_positive[:, None], positive, negative)
-    return sam.shared_image_embedding(points_xy) + label  # type: ignore[no-any-return]
+    return sam.encode_points(points_xy) + label

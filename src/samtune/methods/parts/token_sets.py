@@ -19,7 +19,7 @@ from samtune.errors import MethodError
 from samtune.losses import probabilities
 
 if TYPE_CHECKING:
-    from samtune.bases import Sam
+    from samtune.bases import Base
     from samtune.types import Features
 
 
@@ -65,7 +65,7 @@ class TokenSets(DecoderPrompts):
         return self.__dict__ | {"_members": None}
 
 
-def member_logits(sam: Sam, features: Features) -> Tensor:
+def member_logits(sam: Base, features: Features) -> Tensor:
     """What each member of an ensemble says of images.
 
     Args:
@@ -78,13 +78,13 @@ def member_logits(sam: Sam, features: Features) -> Tensor:
     Raises:
         MethodError: the mask decoder has no such sets.
     """
-    prompts = sam.decoder.prompts
+    prompts = sam.sites.at("decoder_prompts")
     if not isinstance(prompts, TokenSets):
         raise MethodError("Expected learned token sets in the mask decoder, got none; adapt with ptsam first.")
-    return prompts.member_masks(sam.decoder.answers(sam.dense(features.embedding), sam.positions(features.embedding)))
+    return prompts.member_masks(sam.decode_prompts(features))
 
 
-def disagreement(sam: Sam, features: Features) -> Tensor:
+def disagreement(sam: Base, features: Features) -> Tensor:
     """How far the members of an ensemble are apart: where it is large, the mask should be looked at.
 
     It has the form of a decoder, so `samtune.segment.segment(sam, {"disagreement": ...}, images)` brings it to the

@@ -12,10 +12,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Literal
 
 from samtune.bases import ClassHeads
-from samtune.methods.seam.adapt import check_free
 
 if TYPE_CHECKING:
-    from samtune.bases import MaskHeads, Sam
+    from samtune.bases import Base, MaskHeads
 
 MaskTokens = Literal["all", "own"]
 """Which mask tokens the stream of a trained mask decoder has. "all": SAM's tokens 1 to 3 too, frozen and without
@@ -24,7 +23,7 @@ mask is then another than SAM's."""
 
 
 def train_decoder(
-    sam: Sam, num_classes: int, heads: MaskHeads | None = None, *, mask_tokens: MaskTokens = "all"
+    sam: Base, num_classes: int, heads: MaskHeads | None = None, *, mask_tokens: MaskTokens = "all"
 ) -> None:
     """Mark the mask decoder for training: one mask token and one hyper-network per class, the rest shared.
 
@@ -43,17 +42,10 @@ def train_decoder(
         MethodError: the decoder has class heads or prompts already.
     """
     decoder = sam.decoder
-    check_free("the mask decoder", decoder.classes, decoder.prompts)
+    sam.sites.check_free("class_heads", "decoder_prompts")
     if heads is None:
-        heads = ClassHeads(num_classes, decoder.mask_tokens.weight[0], decoder.output_hypernetworks_mlps[0])
+        heads = ClassHeads(num_classes, decoder.mask_token(0), decoder.hypernetwork(0))
     heads.alone = mask_tokens == "own"
-    decoder.classes = heads
-    for module in (
-        decoder.transformer,
-        decoder.upscale_conv1,
-        decoder.upscale_conv2,
-        decoder.upscale_layer_norm,
-        decoder.iou_token,
-        heads,
-    ):
+    sam.sites.put("class_heads", heads)
+    for module in (*decoder.shared(), heads):
         module.requires_grad_(True)

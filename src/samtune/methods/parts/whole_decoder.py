@@ -15,20 +15,19 @@ import torch
 from torch import Tensor, nn
 
 if TYPE_CHECKING:
-    from samtune.bases import Sam
+    from samtune.bases import Base
     from samtune.types import Features
 
 
 class WholeDecoder(nn.Module):
     """A head that answers with the mask decoder as it stands; it has no parameters of its own."""
 
-    def forward(self, features: Features, sam: Sam) -> Tensor:
+    def forward(self, features: Features, sam: Base) -> Tensor:
         """Logits (B, K, h, w); see `bases.Head`."""
         logits = sam.decode_masks(features)
         if torch.is_grad_enabled():
             # Data-parallel training waits for a gradient of each trained tensor: these get one of zero.
-            silent = (sam.decoder.output_hypernetworks_mlps, sam.decoder.iou_prediction_head, sam.prompt_encoder)
-            for module in silent:
+            for module in (*sam.decoder.unread(), sam.prompt_embeddings):
                 for parameter in module.parameters():
                     if parameter.requires_grad:
                         logits = logits + 0 * parameter.sum()

@@ -6,7 +6,7 @@ What was learned is found by identity of tensors (trainable, plus what the base 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -16,9 +16,11 @@ from samtune.losses import segmentation_loss
 from samtune.methods.seam.protocol import Ensembled, Foldable, Penalised, Supervised
 
 if TYPE_CHECKING:
-    from samtune.bases import Sam
+    from samtune.bases import Base
     from samtune.losses import LossKind
     from samtune.methods.seam.protocol import Method
+
+AnyBase = TypeVar("AnyBase", bound="Base")
 
 
 @dataclass(frozen=True)
@@ -41,7 +43,7 @@ class Adaptation:
     trained: frozenset[int] = field(repr=False)
 
 
-def adapt(sam: Sam, method: Method, *, num_classes: int = 1, seed: int = 0) -> Sam:
+def adapt(sam: AnyBase, method: Method, *, num_classes: int = 1, seed: int = 0) -> AnyBase:
     """Freeze a base and attach a method to it, in place.
 
     Args:
@@ -84,17 +86,17 @@ def drawn_on(device: torch.device) -> torch.device:
     return device if device.type == "meta" else torch.device("cpu")
 
 
-def adaptation(sam: Sam) -> Adaptation | None:
+def adaptation(sam: Base) -> Adaptation | None:
     """Return what was attached to this model, or None."""
     return sam.__dict__.get("_adaptation")
 
 
-def trainable(sam: Sam) -> dict[str, nn.Parameter]:
+def trainable(sam: Base) -> dict[str, nn.Parameter]:
     """Return the parameters that are trained, by name."""
     return {name: parameter for name, parameter in sam.named_parameters() if parameter.requires_grad}
 
 
-def penalty(sam: Sam) -> Tensor:
+def penalty(sam: Base) -> Tensor:
     """Return the sum of the modules' own losses of the last forward pass; zero where there are none."""
     total = torch.zeros((), device=sam.device)
     for module in _offering(sam, Penalised):
@@ -102,12 +104,12 @@ def penalty(sam: Sam) -> Tensor:
     return total
 
 
-def has_own_loss(sam: Sam) -> bool:
+def has_own_loss(sam: Base) -> bool:
     """Whether a module of the model has a loss that replaces the recipe's."""
     return bool(_offering(sam, Supervised))
 
 
-def task_loss(sam: Sam, logits: Tensor, labels: Tensor, kind: LossKind) -> Tensor:
+def task_loss(sam: Base, logits: Tensor, labels: Tensor, kind: LossKind) -> Tensor:
     """Compute the loss of a batch against its labels, without penalties.
 
     Args:
@@ -130,7 +132,7 @@ def task_loss(sam: Sam, logits: Tensor, labels: Tensor, kind: LossKind) -> Tenso
     return segmentation_loss(logits, labels, kind)
 
 
-def _offering(sam: Sam, protocol: Any) -> list[Any]:
+def _offering(sam: Base, protocol: Any) -> list[Any]:
     """Return the modules that have a protocol's methods.
 
     The check is thirty times slower than the walk over modules, so its result is kept by class.
@@ -148,7 +150,7 @@ def _offering(sam: Sam, protocol: Any) -> list[Any]:
 _OFFERS: dict[tuple[type, Any], bool] = {}
 
 
-def delta(sam: Sam) -> dict[str, Tensor]:
+def delta(sam: Base) -> dict[str, Tensor]:
     """Return what distinguishes the adapted model from its base: trained tensors, and any the base did not have.
 
     Raises:
@@ -165,7 +167,7 @@ def delta(sam: Sam) -> dict[str, Tensor]:
     }
 
 
-def fold(sam: Sam) -> Sam:
+def fold(sam: AnyBase) -> AnyBase:
     """Replace, in place, every foldable module by plain weights with the same output; returns `sam`."""
     for name, module in list(sam.named_modules()):
         if isinstance(module, Foldable):
@@ -174,7 +176,7 @@ def fold(sam: Sam) -> Sam:
     return sam
 
 
-def touches_encoder(sam: Sam) -> bool:
+def touches_encoder(sam: Base) -> bool:
     """Whether the features depend on anything the base did not have or that is trained.
 
     Answered from the graph of one small forward pass (it works on the meta device too), and by looking for
@@ -183,7 +185,7 @@ def touches_encoder(sam: Sam) -> bool:
     record = adaptation(sam)
     if record is None:
         return False
-    state = sam.vision_encoder.state_dict(keep_vars=True).values()
+    state = sam.encoder.state_dict(keep_vars=True).values()
     if any(id(tensor) not in record.base_tensors or id(tensor) in record.trained for tensor in state):
         return True
     side = 2 * sam.spec.patch
@@ -201,19 +203,3 @@ def _tensors(value: Any) -> list[Tensor]:
     if isinstance(value, list | tuple):
         return [tensor for item in value for tensor in _tensors(item)]
     return []
-
-
-def check_free(sites: str, *modules: nn.Module | None) -> None:
-    """Check that sites of a base are empty.
-
-    Args:
-        sites: their names, for the message.
-        modules: what is at them, None for nothing.
-
-    Raises:
-        MethodError: a site has a module already.
-    """
-    if any(module is not None for module in modules):
-        raise MethodError(
-            f"Expected nothing at {sites}, got a method's modules; attach one method to a freshly loaded base."
-        )

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, ClassVar, Protocol, runtime_checkable
 from torch import Tensor, nn
 
 if TYPE_CHECKING:
-    from samtune.bases import Sam
+    from samtune.bases import Base
     from samtune.methods.seam.recipes import Recipe
 
 
@@ -27,7 +27,7 @@ class Method(Protocol):
     recipe: ClassVar[Recipe]
     """The method's own defaults."""
 
-    def attach(self, sam: Sam, *, num_classes: int) -> None:
+    def attach(self, sam: Base, *, num_classes: int) -> None:
         """Put modules at the sites of a frozen `sam` and mark what is to be trained.
 
         Args:
@@ -84,7 +84,7 @@ class Ensembled(Protocol):
 class StartsFromData(Protocol):
     """A method whose first values come from the training images."""
 
-    def start(self, sam: Sam, embedding: Tensor, labels: Tensor, *, seed: int) -> None:
+    def start(self, sam: Base, embedding: Tensor, labels: Tensor, *, seed: int) -> None:
         """Set the trained tensors' first values.
 
         Args:

@@ -45,12 +45,11 @@ from torch import Tensor, nn
 from samtune.errors import ConfigError, MethodError
 from samtune.methods.parts.frequency import high_frequency
 from samtune.methods.parts.stem import Stem, is_scrambled, scrambled
-from samtune.methods.seam.adapt import check_free
 from samtune.methods.seam.recipes import SIDE_NOTE, SIDE_RECIPE, PaperRecipe, Recipe, Variant
 from samtune.methods.ts_sam.modules import FusionDecoder, Refinement, SideAdapter
 
 if TYPE_CHECKING:
-    from samtune.bases import Call, Sam
+    from samtune.bases import Base, Call
     from samtune.types import Features
 
 State = tuple[Tensor, tuple[Tensor, Tensor] | None]
@@ -91,14 +90,13 @@ class TSSAM:
         if self.refinements < 0:
             raise ConfigError(f"Expected `ts_sam.refinements` >= 0, got {self.refinements}.")
 
-    def attach(self, sam: Sam, *, num_classes: int) -> None:
+    def attach(self, sam: Base, *, num_classes: int) -> None:
         """See `Method.attach`."""
-        encoder = sam.vision_encoder
-        check_free("the encoder's side and the head", encoder.side, sam.head)
+        sam.sites.check_free("side", "head")
         neck = sam.decoder.channels
         side = neck if self.side_channels is None else self.side_channels
-        encoder.side = SideStream(self, sam, side)
-        sam.head = FusionHead(FusionDecoder(neck, side // 2, num_classes, paper=self.paper))
+        sam.sites.put("side", SideStream(self, sam, side))
+        sam.sites.put("head", FusionHead(FusionDecoder(neck, side // 2, num_classes, paper=self.paper)))
 
 
 class SideStream(nn.Module):
@@ -110,9 +108,9 @@ class SideStream(nn.Module):
         side: S.
     """
 
-    def __init__(self, method: TSSAM, sam: Sam, side: int) -> None:
+    def __init__(self, method: TSSAM, sam: Base, side: int) -> None:
         super().__init__()
-        encoder, paper = sam.vision_encoder, method.paper
+        encoder, paper = sam.encoder, method.paper
         channels, neck, num_blocks = encoder.channels, sam.decoder.channels, len(sam.blocks)
         self.first_refined = max(0, num_blocks - method.refinements)
         self.scrambled = is_scrambled(method.stem, paper=paper)
@@ -166,7 +164,7 @@ class FusionHead(nn.Module):
         super().__init__()
         self.decoder = decoder
 
-    def forward(self, features: Features, sam: Sam) -> Tensor:
+    def forward(self, features: Features, sam: Base) -> Tensor:
         """Logits (B, K, 4 H, 4 W) of features that this model's own encoder gave.
 
         Raises:
