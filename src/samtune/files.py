@@ -195,8 +195,8 @@ def _errno(error: Exception, folder: Path) -> int | None:
             return None
         return error.errno or 0
     kind, text = type(error).__name__, str(error)
-    if kind == "SafetensorError" and (found := re.search(r"os error (\d+)", text)):
-        return int(found.group(1))
+    if kind == "SafetensorError" and (match := re.search(r"os error (\d+)", text)):
+        return int(match.group(1))
     if isinstance(error, RuntimeError) and re.search(r"PytorchStreamWriter|inline_container|iostream error", text):
         return 0
     return None

@@ -295,17 +295,17 @@ def _identities(inputs: Iterable[Path]) -> tuple[set[tuple[int, int]], set[str]]
 
 
 def _identity(file: Path) -> tuple[int, int]:
-    found = file.stat()
-    return found.st_dev, found.st_ino
+    status = file.stat()
+    return status.st_dev, status.st_ino
 
 
 def _signature(file: Path) -> Signature | None:
     """Return a value that changes when the file is replaced or written; None where there is no file."""
     try:
-        found = file.lstat()
+        status = file.lstat()
     except OSError:
         return None
-    return found.st_mode, found.st_ino, found.st_size, found.st_mtime_ns
+    return status.st_mode, status.st_ino, status.st_size, status.st_mtime_ns
 
 
 def _digest(file: Path) -> str:

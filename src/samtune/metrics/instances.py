@@ -96,25 +96,25 @@ def num_matched(iou: NDArray[np.float64], threshold: float) -> int:
     return int(good.any(axis=0).sum() + good.any(axis=1).sum() - good.sum())
 
 
-def segmentation_accuracy(found: Overlaps, threshold: float) -> float:
+def segmentation_accuracy(matches: Overlaps, threshold: float) -> float:
     """TP / (TP + FP + FN) over the objects of one image; 1 where neither map has an object."""
-    num_ours, num_theirs = found.shared.shape
-    matched = num_matched(found.iou, threshold)
+    num_ours, num_theirs = matches.shared.shape
+    matched = num_matched(matches.iou, threshold)
     total = num_ours + num_theirs - matched
     return matched / total if total else 1.0
 
 
-def mean_segmentation_accuracy(found: Overlaps) -> float:
+def mean_segmentation_accuracy(matches: Overlaps) -> float:
     """Return the mean of `segmentation_accuracy` over `THRESHOLDS`; 1 where neither map has an object."""
-    return float(np.mean([segmentation_accuracy(found, threshold) for threshold in THRESHOLDS]))
+    return float(np.mean([segmentation_accuracy(matches, threshold) for threshold in THRESHOLDS]))
 
 
-def seg(found: Overlaps) -> float | None:
+def seg(matches: Overlaps) -> float | None:
     """SEG of one image; None where the target has no object (SEG says nothing of false objects)."""
-    if not len(found.target_sizes):
+    if not len(matches.target_sizes):
         return None
-    covers = 2 * found.shared > found.target_sizes[None]
-    return float(np.where(covers, found.iou, 0.0).sum(axis=0).mean())
+    covers = 2 * matches.shared > matches.target_sizes[None]
+    return float(np.where(covers, matches.iou, 0.0).sum(axis=0).mean())
 
 
 @dataclass(eq=False)
@@ -133,23 +133,23 @@ class AveragePrecision:
         self._scores: list[NDArray[np.float64]] = []
         self._hits: list[NDArray[np.bool_]] = []
 
-    def add(self, found: Overlaps, scores: Sequence[float] | NDArray[np.float64] | None = None) -> None:
+    def add(self, matches: Overlaps, scores: Sequence[float] | NDArray[np.float64] | None = None) -> None:
         """Take one image.
 
         Args:
-            found: its overlaps.
+            matches: overlaps of its objects.
             scores: (P,) confidence of each predicted object by rising id; None for 1 each.
 
         Raises:
             ShapeError: there is not one finite score for each object.
         """
-        num = len(found.predicted_sizes)
+        num = len(matches.predicted_sizes)
         ranks = np.ones(num) if scores is None else np.asarray(scores, np.float64)
         if ranks.shape != (num,) or not np.isfinite(ranks).all():
             raise ShapeError(f"Expected one finite score for each of {num} objects, got {ranks.shape}.")
         order = np.argsort(-ranks, kind="stable")
-        iou = found.iou[order]
-        self.num_target += len(found.target_sizes)
+        iou = matches.iou[order]
+        self.num_target += len(matches.target_sizes)
         self._scores.append(ranks[order])
         self._hits.append(np.stack([_greedy(iou, threshold) for threshold in THRESHOLDS]))
 

@@ -256,18 +256,18 @@ class InstanceScores:
         ours = areas((case.predicted == 1) & (case.target != IGNORE))
         theirs = areas(case.target == 1) if case.target_objects is None else case.target_objects.astype(np.int64)
         theirs = np.where(case.target == IGNORE, 0, theirs)
-        found = overlaps(ours, theirs)
+        matches = overlaps(ours, theirs)
         scores = None
         if case.foreground is not None:
             sums = np.bincount(ours.reshape(-1), weights=case.foreground.astype(np.float64).reshape(-1))
-            scores = sums[found.predicted_ids] / found.predicted_sizes
-        self._ap.add(found, scores)
-        self._num_predicted += len(found.predicted_sizes)
+            scores = sums[matches.predicted_ids] / matches.predicted_sizes
+        self._ap.add(matches, scores)
+        self._num_predicted += len(matches.predicted_sizes)
         values: Row = {
-            "seg": seg(found),
-            "mean_segmentation_accuracy": mean_segmentation_accuracy(found),
-            "segmentation_accuracy_50": segmentation_accuracy(found, 0.5),
-            "segmentation_accuracy_75": segmentation_accuracy(found, 0.75),
+            "seg": seg(matches),
+            "mean_segmentation_accuracy": mean_segmentation_accuracy(matches),
+            "segmentation_accuracy_50": segmentation_accuracy(matches, 0.5),
+            "segmentation_accuracy_75": segmentation_accuracy(matches, 0.75),
         }
         for name, value in values.items():
             self._means[name].add(value)

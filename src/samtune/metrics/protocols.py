@@ -1,6 +1,6 @@
-"""What each field reports: which measures, over what they are averaged, and at which threshold.
+"""Evaluation protocols: the scores that each field reports, what they are averaged over, and at which threshold.
 
-A protocol never changes the resolution by itself: native size unless the caller scales (`--at`).
+A protocol never changes the resolution: scores are at native size unless the caller scales (`--at`).
 """
 
 from __future__ import annotations
@@ -31,14 +31,14 @@ class EvaluationProtocol:
     """Scores that a field of research reports, and how they are computed.
 
     Attributes:
-        name: the word after `--protocol`.
-        headline: keys of the measures to show first; `EXPLAINED` has a sentence on each.
-        groups: which accumulators run besides foreground overlap: "saliency", "balanced_error", "classes", "contour",
+        name: value of `--protocol`.
+        headline: keys of the scores to show first; `EXPLAINED` describes each.
+        groups: accumulators besides foreground overlap: "saliency", "balanced_error", "classes", "contour",
             "instances".
-        judge: the key of an image's values by which two rows are compared image by image.
-        less_is_better: whether that value is an error.
+        judge: key of the score by which two rows are compared image by image.
+        less_is_better: whether that score is an error.
         threshold: probability above which a pixel is the class; None for the specialist's own.
-        one_class: whether it is for one class only.
+        one_class: whether the protocol is for one class only.
     """
 
     name: str
@@ -176,9 +176,9 @@ class ProtocolScores:
     """Accumulator of all scores of a protocol, image by image.
 
     Attributes:
-        protocol: what is measured.
+        protocol: the protocol.
         overlap: foreground IoU, Dice, precision and recall, which every protocol has.
-        values: image name -> its values, scalars only.
+        values: scores of each image by its name, scalars only.
     """
 
     def __init__(
@@ -187,7 +187,7 @@ class ProtocolScores:
         """Start with no images.
 
         Args:
-            protocol: what to measure.
+            protocol: the protocol.
             class_names: the K foreground classes.
             spacing_yx: height and width of a pixel, for distances.
 
@@ -196,7 +196,7 @@ class ProtocolScores:
         """
         if protocol.one_class and len(class_names) > 1:
             raise ConfigError(
-                f"The protocol {protocol.name} is for one class, but there are {len(class_names)} "
+                f"Expected one class for the protocol {protocol.name}, got {len(class_names)} "
                 f"({', '.join(class_names)}); use default or trans10k."
             )
         self.protocol = protocol
@@ -212,7 +212,7 @@ class ProtocolScores:
         self._measures: list[Measure] = [makers[group]() for group in protocol.groups]
 
     def add(self, case: Case) -> ImageScore:
-        """Score one image and keep its values under its name.
+        """Score one image and keep its scores under its name.
 
         Raises:
             DataError: an image of this name was scored already.
@@ -227,7 +227,7 @@ class ProtocolScores:
         return score
 
     def result(self) -> tuple[Scores, Row]:
-        """The overlap scores of the set, and the values of the protocol's other measures."""
+        """Return the overlap scores of the set, and the other scores of the protocol."""
         more: Row = {}
         for measure in self._measures:
             more |= measure.result()
