@@ -37,7 +37,9 @@ def finite(folder: Path) -> bool:
     return all(bool(tensor.isfinite().all()) for tensor in sam.state_dict().values())
 
 
-@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+@pytest.mark.parametrize(
+    "value", [math.nan, *(pytest.param(value, marks=pytest.mark.slow) for value in (math.inf, -math.inf))]
+)
 @pytest.mark.parametrize("settings", [{}, {"ema": 0.9}, {"method": "lora"}], ids=["ptsam", "ema", "lora"])
 def test_the_best_so_far_is_kept(
     prepared: Path, monkeypatch: pytest.MonkeyPatch, value: float, settings: dict[str, Any]

@@ -82,7 +82,10 @@ MOMENTS: dict[str, tuple[Any, str, int]] = {
 NOTHING_YET = list(MOMENTS)[:5]
 
 
-@pytest.mark.parametrize("settings", [{"ema": 0.9}, {"method": "lora"}], ids=["ptsam-ema", "lora"])
+@pytest.mark.parametrize(
+    "settings",
+    [pytest.param({"ema": 0.9}, id="ptsam-ema"), pytest.param({"method": "lora"}, id="lora", marks=pytest.mark.slow)],
+)
 @pytest.mark.parametrize("moment", MOMENTS)
 def test_ctrl_c_and_resume_give_the_bytes_of_an_undisturbed_run(
     prepared: Path, undisturbed: Callable[..., Path], monkeypatch: pytest.MonkeyPatch, moment: str,
