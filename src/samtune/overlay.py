@@ -1,6 +1,6 @@
-"""Segmentations drawn on the image they came from: numpy and OpenCV only, so that any layer above can use it.
+"""Segmentations drawn on their image.
 
-The colours are those of Okabe and Ito, which people with any common colour blindness can tell apart.
+The colours are those of Okabe and Ito, distinguishable with any common colour blindness.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""`Specialist`: the two-line surface. Arrays or paths in, arrays out.
+"""`Specialist`: train, predict and evaluate in two lines. Arrays or paths in, arrays out.
 
 specialist = Specialist.fit("images", "masks")
 masks = specialist.predict("new_images")
@@ -41,14 +41,14 @@ _SETTINGS = tuple(f.name for f in fields_of(TrainSettings))
 
 
 class Specialist:
-    """A segmentation model for one task: a frozen SAM and what was learned for it.
+    """A segmentation model for one task: a frozen SAM and its learned adapter.
 
-    Made by `fit` or `load`.
+    Created by `fit` or `load`.
 
     Attributes:
-        path: the run folder or the specialist folder it lives in.
-        base: where its base is loaded from; None for the name on the card.
-        predictor: the model ready for images.
+        path: run folder or specialist's folder.
+        base: where the base is loaded from; None for the name on the card.
+        predictor: model ready for images.
     """
 
     def __init__(self, path: Path, base: Paths | None, predictor: Predictor) -> None:
@@ -58,7 +58,7 @@ class Specialist:
 
     @property
     def card(self) -> AdapterCard:
-        """What is known of it: method, base, class names, image size, scores on the validation images."""
+        """Method, base, class names, image size, scores on the validation images."""
         return self.predictor.card
 
     @property
@@ -82,42 +82,42 @@ class Specialist:
         Args:
             images: a folder or a manifest, or arrays uint8 (H, W, 3) RGB of any sizes.
             masks: a folder, or arrays (H, W) one per image: bool, or integers 0 background, 1..K classes,
-                255 ignored. None where the images' path names the masks itself.
+                255 ignored. None where the path of the images names the masks too.
             method: key of `samtune.METHODS`.
-            options: how mask files are read, where the files leave doubt.
-            run: the run folder, new or empty; None for one that goes when the specialist does.
+            options: how mask files are read, where they are ambiguous.
+            run: run folder, new or empty; None for a temporary one that is removed with the specialist.
             settings: fields of `TrainSettings` (`base`, `shots`, `seed`, `val`, `side`, `updates`, ...); any
                 other name is a hyper-parameter of the method (`rank=4`).
 
         Raises:
-            DataError: the data cannot be used; all that is wrong is told.
+            DataError: the data cannot be used; all problems are reported together.
             ConfigError: a setting or hyper-parameter is unknown or out of range, or `run` holds files.
-            ShapeError: an array has another shape or type than it must.
-            WeightsError: the base cannot be had.
-            KeyboardInterrupt: Ctrl-C or SIGTERM. What was learned until then is in `run`, if one is given: `load`
-                opens the best so far, and `samtune train --out RUN --resume` goes on from there.
+            ShapeError: an array has a wrong shape or type.
+            WeightsError: the base cannot be loaded.
+            KeyboardInterrupt: Ctrl-C or SIGTERM. If `run` is given, it keeps the best model so far, which `load` opens,
+                and `samtune train --out RUN --resume` continues.
         """
         own = {key: value for key, value in settings.items() if key in _SETTINGS}
         extra = {key: value for key, value in settings.items() if key not in _SETTINGS}
         fields = own.pop("method_fields", {})
         if not isinstance(fields, dict):
             raise ConfigError(f"Expected `method_fields` to be a table of names and values, got {shown(fields)}.")
-        chosen = TrainSettings(method=method, method_fields=fields | extra, **own)
+        training = TrainSettings(method=method, method_fields=fields | extra, **own)
         with ExitStack() as temporary:
             images, masks = _as_paths(images, masks, temporary)
             dataset = open_dataset(images, masks, options)
             kept = run is not None
             if run is None:
                 run = temporary.enter_context(tempfile.TemporaryDirectory(prefix="samtune-run-"))
-            told = RunConfig(str(images), None if masks is None else str(masks), data=dataset.options, train=chosen)
+            config = RunConfig(str(images), None if masks is None else str(masks), data=dataset.options, train=training)
             with locked(Path(run), "run"):
-                cut_off = claim_run(Path(run), told, resume=False)
-                stopped = train(chosen, dataset, Path(run), resume=cut_off).stopped
+                cut_off = claim_run(Path(run), config, resume=False)
+                stopped = train(training, dataset, Path(run), resume=cut_off).stopped
             if stopped == "interrupted":
                 raise KeyboardInterrupt(
                     f"The best so far is in {run}." if kept else "Nothing is kept, since no `run` was given."
                 )
-            specialist = cls.load(run, base=chosen.base, device=chosen.device)
+            specialist = cls.load(run, base=training.base, device=training.device)
             weakref.finalize(specialist, temporary.pop_all().close)
             return specialist
 
@@ -134,12 +134,12 @@ class Specialist:
         """Load a specialist.
 
         Args:
-            path: a run folder or its specialist/ folder.
-            base: where to load the base from; None for the name that the specialist carries.
+            path: a run folder or its specialist's folder.
+            base: where to load the base from; None for the name on its card.
             batch_size: images that are encoded together.
             device: "cpu", "cuda", "mps"; None for CUDA where there is one, else the CPU.
-            tta: over which views of an image to average whenever it predicts or evaluates: "none", "mirror" (twice the
-                time) or "d4", all eight flips and quarter turns (eight times); None for what the specialist says.
+            tta: views of an image to average over in prediction and evaluation: "none", "mirror" (twice the time) or
+                "d4", all eight flips and quarter turns (eight times); None for the setting on the card.
 
         Raises:
             WeightsError: the folder is damaged, or the base is not the one it was trained on.
@@ -157,13 +157,13 @@ class Specialist:
             its sorted files.
 
         Raises:
-            DataError: a file is missing or no image.
+            DataError: a file is missing or not an image.
             ShapeError: an array is not uint8 (H, W, 3).
         """
         return [prediction.labels for prediction in self._predictions(images)]
 
     def probabilities(self, images: Images) -> list[np.ndarray]:
-        """Probabilities of the classes.
+        """Return the probabilities of the classes.
 
         Args:
             images: as for `predict`.
@@ -183,19 +183,19 @@ class Specialist:
         at: int | None = None,
         options: DataOptions | None = None,
     ) -> Evaluation:
-        """Score it on annotated images, beside stock SAM and the probe.
+        """Score the specialist on annotated images, beside stock SAM and the probe.
 
         Args:
             images: as for `fit`.
             masks: as for `fit`.
-            unseen: leave out the images that it was trained or validated on.
+            unseen: leave out images that it was trained or validated on.
             protocol: which measures: default, cod, shadow, sod, polyp, skin, leaf, road, trans10k or microscopy.
             at: side of the square that predictions and masks are squashed to; None for each image's own size.
-            options: how mask files are read, where the files leave doubt.
+            options: how mask files are read, where they are ambiguous.
 
         Raises:
             DataError: the data cannot be used, the classes differ in number, or no image is left.
-            ConfigError: `unseen` is asked for, but what it saw is not known.
+            ConfigError: `unseen`, but the images it saw are not known.
         """
         with ExitStack() as temporary:
             images, masks = _as_paths(images, masks, temporary)
@@ -215,11 +215,11 @@ class Specialist:
         """Copy the specialist (tensors, configuration, model card) to a folder and return it.
 
         Args:
-            folder: made where it is not there; a specialist that samtune saved there is replaced.
+            folder: created if missing; a specialist that samtune saved there is replaced.
             overwrite: replace files that samtune did not write or that were changed since, too.
 
         Raises:
-            WeightsError: its own folder is gone or damaged.
+            WeightsError: its own folder is missing or damaged.
             OutputError: a file in the folder is not samtune's to replace, or the disk refuses.
         """
         copy_specialist(self.path, folder, overwrite=overwrite)
@@ -236,9 +236,9 @@ class Specialist:
 
 
 def open_for(card: AdapterCard, images: Paths, masks: Paths | None, options: DataOptions | None = None) -> Dataset:
-    """Open annotated images with the classes and mask values of a specialist, unless `options` says how they are read.
+    """Open annotated images with the classes and mask values of a specialist, unless `options` are given.
 
-    A set without any object is opened too.
+    A data set without any object is accepted.
 
     Raises:
         DataError: the data cannot be used.
@@ -247,7 +247,7 @@ def open_for(card: AdapterCard, images: Paths, masks: Paths | None, options: Dat
 
 
 def _arrays(images: Images) -> Iterator[np.ndarray]:
-    """The images one by one, read where they are files."""
+    """Yield the images one by one, reading those that are files."""
     if isinstance(images, np.ndarray) and images.ndim == 3:
         yield images
     elif isinstance(images, str | Path):
@@ -263,15 +263,15 @@ def _as_paths(
     masks: Paths | Sequence[np.ndarray] | None,
     temporary: ExitStack,
 ) -> tuple[Paths, Paths | None]:
-    """Paths as they are; arrays written to a temporary folder, which goes when `temporary` is closed."""
+    """Return paths unchanged; write arrays to a folder that is removed when `temporary` is closed."""
     if isinstance(images, str | Path):
         if masks is not None and not isinstance(masks, str | Path):
-            raise ShapeError("Images and masks must both be paths or both be arrays, but a path and arrays came.")
+            raise ShapeError("Expected images and masks both as paths or both as arrays, got a path and arrays.")
         return images, masks
     if masks is None or isinstance(masks, str | Path):
-        raise ShapeError("Images and masks must both be paths or both be arrays, but arrays and no arrays came.")
+        raise ShapeError("Expected images and masks both as paths or both as arrays, got arrays and no arrays.")
     if len(images) != len(masks):
-        raise ShapeError(f"There must be one mask per image, but {len(images)} and {len(masks)} came.")
+        raise ShapeError(f"Expected one mask per image, got {len(images)} images and {len(masks)} masks.")
     root = Path(temporary.enter_context(tempfile.TemporaryDirectory(prefix="samtune-arrays-")))
     for folder in ("images", "masks"):
         (root / folder).mkdir()
@@ -283,20 +283,20 @@ def _as_paths(
 
 
 def _as_ids(mask: np.ndarray, image_hw: tuple[int, ...], number: int) -> np.ndarray:
-    """A mask array as uint8 ids.
+    """Return a mask array as uint8 ids.
 
     Raises:
-        ShapeError: another shape than the image's, neither bool nor integer, or values beyond 0..255.
+        ShapeError: the shape is not that of the image, the type is neither bool nor integer, or values exceed 0..255.
     """
     if mask.shape != image_hw or mask.dtype.kind not in "biu":
         raise ShapeError(
-            f"Mask {number} must be bool or integer of its image's shape {tuple(image_hw)}, but {mask.dtype} "
-            f"{mask.shape} came."
+            f"Expected mask {number} as bool or integer of its image's shape {tuple(image_hw)}, got {mask.dtype} "
+            f"{mask.shape}."
         )
     if mask.dtype == bool:
         return mask.astype(np.uint8) * np.uint8(255)
     if mask.size and (mask.min() < 0 or mask.max() > 255):
-        raise ShapeError(f"Mask {number} must have values 0..255, but {mask.min()}..{mask.max()} came.")
+        raise ShapeError(f"Expected values 0..255 in mask {number}, got {mask.min()}..{mask.max()}.")
     return mask.astype(np.uint8)
 
 

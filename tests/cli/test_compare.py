@@ -17,7 +17,7 @@ QUICK = ("--methods", "ptsam", "--updates", 2, "--test", 2, "--device", "cpu", "
 def in_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
     """Cells in this process: starting a server that imports torch takes longer than all of them."""
     monkeypatch.setattr("samtune.compare.run.compare.__kwdefaults__", {"run": here})
-    monkeypatch.setattr("samtune.compare.page.write_page.__kwdefaults__", {
+    monkeypatch.setattr("samtune.pages.comparison.write_comparison_page.__kwdefaults__", {
         "run": here, "suggestions": None, "committee": None,
     })  # fmt: skip
 
@@ -48,7 +48,7 @@ def test_compare_twice_and_suggest(run: Run, data: Path, base: Path, samples: Pa
     suggesting = ("--suggest", 2, "--unlabelled", samples / "images")
     again = compare(run, data, base, out, *shots, *suggesting)
     assert again.code == 0, again.err
-    assert "17 of 17 cells are there already" in again.err
+    assert "17 of 17 cells are finished already" in again.err
     assert "Stock SAM" in again.out
     assert "± " in again.out
     assert f"Keep {told['keep']}." in again.out
@@ -58,13 +58,13 @@ def test_compare_twice_and_suggest(run: Run, data: Path, base: Path, samples: Pa
 
 def test_what_cannot_be_asked_for_is_refused(run: Run, data: Path, base: Path, tmp_path: Path) -> None:
     for more, words in (
-        (("--shots", "four"), "--shots must be numbers"),
-        (("--shots", ""), "--shots must be numbers"),
+        (("--shots", "four"), "numbers of images as --shots"),
+        (("--shots", ""), "numbers of images as --shots"),
         (("--methods", "lroa"), "did you mean 'lora'"),
-        (("--set", "lora.rank=2"), "no method of this comparison"),
-        (("--suggest", 2), "must come together"),
-        (("--suggest", 2, "--unlabelled", tmp_path / "none"), "must be a folder"),
-        (("--suggest", 2, "--unlabelled", tmp_path, "--seeds", 1), "at least two draws"),
+        (("--set", "lora.rank=2"), "not a method of this comparison"),
+        (("--suggest", 2), "--suggest N and --unlabelled DIR together"),
+        (("--suggest", 2, "--unlabelled", tmp_path / "none"), "a folder of images as --unlabelled"),
+        (("--suggest", 2, "--unlabelled", tmp_path, "--seeds", 1), "--seeds >= 2"),
         (("--jobs", 0), "--jobs"),
         (("--shots", 8), "ask for fewer shots"),
     ):

@@ -148,7 +148,7 @@ def test_a_full_disk_is_one_sentence_and_the_same_command_ends_well_with_room(
 ) -> None:  # fmt: skip
     if verb is of_compare:
         monkeypatch.setattr("samtune.compare.run.compare.__kwdefaults__", {"run": here, "overwrite": False})
-        monkeypatch.setattr("samtune.compare.page.write_page.__kwdefaults__", {
+        monkeypatch.setattr("samtune.pages.comparison.write_comparison_page.__kwdefaults__", {
             "run": here, "suggestions": None, "committee": None,
         })  # fmt: skip
     cache = disk.path / "cache" if verb is of_cache else disk.path.parent / "cache"

@@ -150,7 +150,7 @@ def test_set_refuses_what_is_no_setting(word: str) -> None:
 
 @pytest.mark.parametrize("words", ["²", "", "1,²", "1" * 5000, "-1", "1.5", "\x1b"], ids=ascii)
 def test_shots_that_are_no_numbers_are_refused(words: str) -> None:
-    with pytest.raises(ConfigError, match="--shots must be numbers of images"):
+    with pytest.raises(ConfigError, match="Expected numbers of images as --shots"):
         _numbers(words)
 
 

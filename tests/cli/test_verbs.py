@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import shutil
 import signal
+from html import unescape
 from pathlib import Path
 from typing import Any
 
@@ -70,6 +71,11 @@ def test_train_predict_evaluate_and_the_page(run: Run, data: Path, samples: Path
     assert not any("WARNING" in note for note in scored.json["notes"])
     assert len((masks / "a.csv").read_text().splitlines()) == 6
     assert (out / "report.html").read_text() != page
+    page = unescape((out / "report.html").read_text())
+    assert scored.json["verdict"][0].startswith("Tuning ")
+    assert all(sentence in page for sentence in scored.json["verdict"])
+    told = run("evaluate", out, samples / "images", samples / "masks", "--no-report")
+    assert told.out.startswith("\n".join(scored.json["verdict"]))
 
     flattered = run("evaluate", out, data / "images", data / "masks", "--no-report")
     assert "8 of these 8 images" in flattered.err

@@ -10,7 +10,8 @@ import pytest
 from samtune.compare import Cell
 from samtune.compare.draws import draw_test
 from samtune.compare.features import prepare
-from samtune.compare.measure import Job, measure
+from samtune.compare.job import Job
+from samtune.compare.measure import measure
 from samtune.data import Dataset
 from samtune.training.features import CachedFeatures
 from tests.compare.conftest import settings

@@ -22,7 +22,7 @@ from samtune.adapters import card_of, copy_specialist, load_specialist, save
 from samtune.bases import Base
 from samtune.errors import WeightsError
 from samtune.methods import METHODS, adapt, delta, make_method
-from samtune.predict.evaluation import load_rows
+from samtune.predict.models import load_models
 from tests.methods.contract import ROWS
 from tests.tiny import tiny_library, tiny_sam
 
@@ -264,7 +264,7 @@ def test_copying_refuses_what_loading_refuses(folder: Path, tmp_path: Path) -> N
     assert not (tmp_path / "copy").exists()
 
 
-@pytest.mark.parametrize("load", [load_specialist, lambda path: load_rows(path, None, "cpu")])
+@pytest.mark.parametrize("load", [load_specialist, lambda path: load_models(path, None, "cpu")])
 @pytest.mark.parametrize(
     ("name", "words"),
     [

@@ -118,7 +118,7 @@ def test_an_input_is_never_overwritten(
     monkeypatch.chdir(tmp_path)
     predictor = load_predictor(specialist, device="cpu")
     out = "sub" if inputs == ["sub"] else "."
-    with pytest.raises(ConfigError, match="folder of their own"):
+    with pytest.raises(ConfigError, match="a folder for masks alone"):
         predict_folder(predictor, inputs, out)
 
 

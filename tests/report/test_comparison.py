@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from samtune.report import ComparedRow, ComparisonPage, CurveFit, GroupRow, Suggested, WorseImage, write_comparison
+from samtune.metrics import Regression
+from samtune.report import ComparedRow, ComparisonPage, CurveFit, GroupRow, Suggested, write_comparison
 from samtune.report.comparison_figures import short, spread
 from tests.report.test_page import EVIL, Page, example
 
@@ -47,8 +48,8 @@ def comparison_page() -> ComparisonPage:
         ],
         group_sentences=("Tuning beat stock SAM on smallest objects.", "The data names no groups of images."),
         regressions=[
-            WorseImage(f"image{EVIL}", 0.123, "Stock SAM", 0.777, 0.654),
-            WorseImage("b", 0.2, "Probe", 0.21, 0.01),
+            Regression(f"image{EVIL}", "stock_sam", "iou", 0.123, 0.777, 0.654),
+            Regression("b", "probe", "iou", 0.2, 0.21, 0.01),
         ],
         regression_sentence="ptsam is worse than stock SAM or the probe on 2 of 100 test images.",
         curve_sentences=("Labelling more is likely to pay.",),

@@ -12,7 +12,7 @@ import pytest
 
 from samtune.errors import ShapeError
 from samtune.metrics import Regression, SegmentationScores, run_verdict
-from samtune.report import Example, HistoryRow, ReportPage, RunFacts, choose_examples, write_report
+from samtune.report import Example, HistoryRow, ReportPage, RunFacts, write_report
 
 VOID = {"meta", "img", "br", "link", "input", "hr"}
 EVIL = "a<b>&\"'$x$"
@@ -194,22 +194,3 @@ def test_an_example_that_does_not_fit_is_refused(tmp_path: Path) -> None:
     wrong = example("x", target=np.zeros((3, 3), np.uint8))
     with pytest.raises(ShapeError, match="truth"):
         write_report(tmp_path, ReportPage("Cells", FACTS, {}, examples=[wrong]))
-
-
-def test_examples_are_chosen_from_the_top_the_middle_and_the_bottom() -> None:
-    ranking = {f"{i:02d}": 1 - i / 100 for i in range(21)}
-    assert choose_examples(ranking) == (
-        *((name, "best") for name in ("00", "01", "02")),
-        *((name, "median") for name in ("09", "10", "11")),
-        *((name, "worst") for name in ("20", "19", "18")),
-    )
-
-
-@pytest.mark.parametrize("num_images", range(12))
-def test_few_images_are_each_shown_once(num_images: int) -> None:
-    names = [str(i) for i in range(num_images)]
-    chosen = choose_examples({name: 0.5 for name in names}, num=3)
-    assert len({name for name, _ in chosen}) == len(chosen) == min(9, num_images)
-    order = {"best": 0, "median": 1, "worst": 2}
-    standings = [order[standing] for _, standing in chosen]
-    assert standings == sorted(standings)

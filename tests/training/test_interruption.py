@@ -281,7 +281,7 @@ def train_in_process(environment: dict[str, str], words: list[str], log: Path) -
 def start(folder: Path, out: Path, cache: Path, case: dict[str, Any]) -> Any:
     """Start a run as a user would: anew, or with --resume where it has begun."""
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["pytest", "tests.training.tiny_run", "samtune.cli.train_verb", "samtune.cli.page"])
+    context.set_forkserver_preload(["pytest", "tests.training.tiny_run", "samtune.cli.train_verb", "samtune.pages"])
     words = ["train", "--out", str(out), "--no-report"]
     if (out / "config.toml").is_file():
         words += ["--resume"]

@@ -75,9 +75,9 @@ def _claim(out: Path) -> None:
 
 
 def _run(out: Path, kind: str, seed: int, base: str) -> dict[str, Any]:
-    from samtune.cli.page import write_evaluation_page
     from samtune.cli.train_verb import run as train
     from samtune.data import DataOptions, make_samples, open_dataset
+    from samtune.pages import write_evaluation_page
     from samtune.predict import evaluate, load_predictor, predict_folder
     from samtune.progress import say
 

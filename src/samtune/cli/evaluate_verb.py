@@ -112,8 +112,8 @@ def evaluate(
     )
     options = data_options(values)
     dataset = open_for(card, images, masks, options or _trained_with(specialist))
-    found = run_of(specialist) if report else None
-    run = None if found is None else found.path
+    folder = run_of(specialist) if report else None
+    run = None if folder is None else folder.path
     _check_outputs(run, per_image, dataset, overwrite)
     evaluation = score(
         specialist, dataset, base=base, unseen=unseen, protocol=protocol.value, at=at, spacing=spacing,
@@ -126,7 +126,7 @@ def evaluate(
         if per_image is not None:
             evaluation.write_per_image(per_image, overwrite=overwrite)
         if run is not None:
-            from samtune.cli.page import write_evaluation_page
+            from samtune.pages import write_evaluation_page
 
             page = write_evaluation_page(
                 run, evaluation, dataset, where=images, base=base, device=device, overwrite=overwrite

@@ -55,11 +55,11 @@ def reproduce(
         emit(plan.to_json(), _text(plan.to_json(), ran=False), as_json=as_json)
         return
     if out is None:
-        raise ConfigError("--out must name the folder for runs and scores; pass it, or --dry-run to see the plan.")
+        raise ConfigError("Expected a folder for runs and scores as --out; pass it, or --dry-run to see the plan.")
     if not plan.trainings:
         missing = sorted({name for cell in plan.cells for name in cell.missing})
         raise ConfigError(
-            f"There must be data for at least one cell of the table, but all lack some ({'; '.join(missing)}); see "
+            f"Expected data for at least one cell of the table, got none ({'; '.join(missing)}); see "
             "samtune data list, and --dry-run for the whole plan."
         )
     settings, fields = set_values(set_ or [])

@@ -180,7 +180,7 @@ def run(
         return result, None
 
     def write_page() -> Path:
-        from samtune.cli.page import write_training_page
+        from samtune.pages import write_training_page
 
         with locked(out, "run"):
             return write_training_page(result, validation or dataset, base=told.train.base, device=told.train.device)

@@ -1,4 +1,4 @@
-"""Which method to keep, whether tuning beat stock SAM, whether to label more: decided from the cells, in words."""
+"""Advice from the cells: which method to keep, whether tuning paid, whether to label more."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from samtune.metrics import Difference, Regression
 
 CLOSE = 0.02
-"""A method with fewer trained numbers is kept where it is this close to the best and not distinguishable from it."""
+"""A method with fewer trained numbers is kept if its IoU is this close to the best and not distinguishable from it."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class GroupResult:
     """The kept method against stock SAM on some of the test images.
 
     Attributes:
-        group: which images.
+        group: the images.
         kept: mean IoU of the kept method over seeds and these images.
         stock: mean IoU of stock SAM.
         difference: kept minus stock.
@@ -50,17 +50,17 @@ class GroupResult:
 
 @dataclass(frozen=True)
 class Advice:
-    """What a comparison says.
+    """Conclusions from a comparison.
 
     Attributes:
-        shots: the largest number of images with a finished method; what all but the curve is about.
-        best: the method with the highest mean there; None where no method finished.
-        keep: the method to keep.
+        shots: largest number of images with a finished method; all but the curve is about it.
+        best: method with the highest mean there; None where no method finished.
+        keep: method to keep.
         against_best: other row -> the best row minus it.
         summary: sentences, the most important first.
-        groups: one result for each group of images.
-        group_sentences: what they say.
-        forecast: of the learning curve of the kept method; None where it cannot be fitted.
+        groups: one result per group of images.
+        group_sentences: what they show.
+        forecast: forecast of the kept method's learning curve; None where it cannot be fitted.
         curve_sentences: whether labelling more is likely to pay.
         regressions: test images on which stock SAM or the probe is better than the row to keep, the worst first.
         regression_sentence: on how many; "" where there is nothing to compare with.
@@ -80,11 +80,11 @@ class Advice:
 
 
 def advise(results: Results, groups: Sequence[ImageGroup], group_notes: Sequence[str]) -> Advice:
-    """Decide and put in words.
+    """Return the conclusions from results.
 
     Args:
-        results: of the comparison, as far as it is.
-        groups: of test images.
+        results: results of the comparison, as far as it is computed.
+        groups: groups of test images.
         group_notes: why there are no more groups.
     """
     methods = [row for row in results.rows if row not in (STOCK, COLOUR, UNET)]
@@ -95,8 +95,8 @@ def advise(results: Results, groups: Sequence[ImageGroup], group_notes: Sequence
     scores = {row: results.summary(row, shots).mean for row in methods if results.done(row, shots)}
     best = max(scores, key=lambda row: (scores[row], -(results.summary(row, shots).trainable or 0)))
     others = [row for row in results.rows if row != best and results.done(row, shots)]
-    found = {row: results.compare(best, row, shots) for row in others}
-    against_best = {row: value for row, value in found.items() if value is not None}
+    differences = {row: results.compare(best, row, shots) for row in others}
+    against_best = {row: value for row, value in differences.items() if value is not None}
     keep = _keep(results, best, [row for row in against_best if row in scores], against_best, shots)
     compared = _groups(results, keep, shots, groups)
     law = _forecast(results, keep)
@@ -117,11 +117,11 @@ def advise(results: Results, groups: Sequence[ImageGroup], group_notes: Sequence
 
 
 def _keep(results: Results, best: str, methods: Sequence[str], against_best: dict[str, Difference], shots: int) -> str:
-    """The best, or the method with the fewest trained numbers that is as good for all we can tell."""
+    """Return the best, or the method with the fewest trained numbers that is not distinguishable from it and close."""
     size = {row: results.summary(row, shots).trainable or 0 for row in (best, *methods)}
     for row in sorted(methods, key=lambda row: size[row]):
-        told = against_best[row]
-        if size[row] < size[best] and told.mean <= CLOSE and told.verdict == "not distinguishable":
+        ahead = against_best[row]
+        if size[row] < size[best] and ahead.mean <= CLOSE and ahead.verdict == "not distinguishable":
             return row
     return best
 
@@ -152,10 +152,10 @@ def _summary(
 
 
 def _others(best: str, keep: str, against_best: dict[str, Difference]) -> list[str]:
-    """Which methods are worse than the best, and which cannot be told from it."""
-    methods = {row: told for row, told in against_best.items() if row not in BASELINES and row != keep}
-    same = [row for row, told in methods.items() if told.verdict == "not distinguishable"]
-    worse = [f"{row} (by {told.mean:.3f})" for row, told in methods.items() if told.verdict == "better"]
+    """Return which methods are worse than the best, and which are not distinguishable from it."""
+    methods = {row: ahead for row, ahead in against_best.items() if row not in BASELINES and row != keep}
+    same = [row for row, ahead in methods.items() if ahead.verdict == "not distinguishable"]
+    worse = [f"{row} (by {ahead.mean:.3f})" for row, ahead in methods.items() if ahead.verdict == "better"]
     sentences = []
     if same:
         sentences.append(f"Not distinguishable from {best} on these images and draws: {listing(same)}.")
@@ -202,16 +202,16 @@ def _caveats(results: Results, keep: str, shots: int) -> list[str]:
 
 
 def _groups(results: Results, keep: str, shots: int, groups: Sequence[ImageGroup]) -> tuple[GroupResult, ...]:
-    found = []
+    group_results = []
     for group in groups:
-        told = results.compare(keep, STOCK, shots, chosen=group.places)
-        if told is None:
+        gain = results.compare(keep, STOCK, shots, images=group.indices)
+        if gain is None:
             continue
         seeds = results.seeds(keep, shots) or (0,)
-        places = list(group.places)
-        kept, stock = (results.table(row, shots, seeds)[:, places].mean() for row in (keep, STOCK))
-        found.append(GroupResult(group, float(kept), float(stock), told))
-    return tuple(found)
+        indices = list(group.indices)
+        kept, stock = (results.table(row, shots, seeds)[:, indices].mean() for row in (keep, STOCK))
+        group_results.append(GroupResult(group, float(kept), float(stock), gain))
+    return tuple(group_results)
 
 
 def _group_sentences(groups: Sequence[GroupResult]) -> list[str]:
@@ -224,7 +224,7 @@ def _group_sentences(groups: Sequence[GroupResult]) -> list[str]:
 
 
 def _forecast(results: Results, keep: str) -> Forecast | None:
-    """The law over the numbers of images and the seeds that the kept method finished together."""
+    """Return the law over the numbers of images and the seeds that the kept method finished."""
     shots = [s for s in results.shots if results.done(keep, s)]
     common = sorted(set.intersection(*(set(results.done(keep, s)) for s in shots))) if shots else []
     if len(shots) < 3 or len(common) < 2:
@@ -244,7 +244,7 @@ def _curve_sentences(results: Results, keep: str, law: Forecast | None) -> tuple
     first = {
         "pays": f"Labelling more is likely to pay: {numbers}.",
         "does not pay": f"Labelling more is not likely to pay: {numbers}.",
-        "unknown": f"Whether labelling more pays cannot be told from these cells: {numbers}.",
+        "unknown": f"Whether labelling more pays is not clear from these cells: {numbers}.",
     }[law.verdict]
     sentences = [first, f"A step below {WORTH} is called too small to pay."]
     if law.misfit > MISFIT:
@@ -255,28 +255,28 @@ def _curve_sentences(results: Results, keep: str, law: Forecast | None) -> tuple
 
 
 def _without_law(results: Results, keep: str) -> list[str]:
-    """What can be said with too few points: the last measured step, and what to run."""
+    """Return what few points show: the last measured step, and what to run."""
     shots = [s for s in results.shots if results.done(keep, s)]
     why = (
-        "Whether labelling more pays cannot be told: that needs at least three numbers of images and two draws of each "
+        "Whether labelling more pays is not clear: that needs at least three numbers of images and two draws of each "
         f"(such as --shots {','.join(map(str, _three(shots[-1])))} --seeds 3)."
     )
     if len(shots) < 2:
         return [why]
-    told = _step(results, keep, shots[-2], shots[-1])
-    if told is None:
+    gain = _step(results, keep, shots[-2], shots[-1])
+    if gain is None:
         return [why]
-    words = {"better": "helped", "worse": "hurt", "not distinguishable": "made no difference that can be told"}
-    return [f"From {shots[-2]} to {shots[-1]} images {words[told.verdict]}: {told}.", why]
+    words = {"better": "helped", "worse": "hurt", "not distinguishable": "made no difference that can be shown"}
+    return [f"From {shots[-2]} to {shots[-1]} images {words[gain.verdict]}: {gain}.", why]
 
 
 def _three(last: int) -> tuple[int, int, int]:
-    """Three numbers of images to ask for: up to the last one, or from 4 on where that is small."""
+    """Return three numbers of images to run: up to the last one, or from 4 on where that is small."""
     return (last // 4, last // 2, last) if last >= 12 else (4, 8, 16)
 
 
 def _step(results: Results, row: str, before: int, after: int) -> Difference | None:
-    """The gain of a row from one number of images to another, over the seeds of both."""
+    """Return the gain of a row from one number of images to another, over the seeds of both."""
     common = sorted(set(results.done(row, before)) & set(results.done(row, after)))
     if not common:
         return None

@@ -1,4 +1,4 @@
-"""Cells on disk: one JSON each, found again by a digest of everything that its numbers depend on."""
+"""Cells on disk: one JSON per cell, named by a digest of everything that its numbers depend on."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from samtune.metrics.rows import STOCK, UNET
 
 if TYPE_CHECKING:
     from samtune.compare.isolation import Outcome
-    from samtune.compare.measure import Job
+    from samtune.compare.job import Job
     from samtune.compare.sharing import Division
 
 FORMAT = 1
@@ -37,11 +37,11 @@ class CellStore:
     folder: Path
 
     def file(self, cell: Cell, digest: str) -> Path:
-        """Where a cell lies, whether or not it is there."""
+        """Return the path of a cell, which need not exist."""
         return self.folder / f"{cell.name}-{digest[:12]}.json"
 
     def read(self, cell: Cell, digest: str) -> dict[str, Any] | None:
-        """A cell as written; None where it is not there or was cut off while another program wrote it."""
+        """Return a stored cell; None where it is missing or damaged."""
         try:
             record: dict[str, Any] = json.loads(self.file(cell, digest).read_text(encoding="utf-8"))
         except (OSError, ValueError):
@@ -55,20 +55,20 @@ class CellStore:
         write_json(file, record, shared=True)
         return file
 
-    def strangers(self, wanted: set[Path]) -> list[dict[str, Any]]:
-        """The cells that are there and belong to other settings."""
-        found = []
+    def strangers(self, current: set[Path]) -> list[dict[str, Any]]:
+        """Return the stored cells of other settings."""
+        records = []
         for file in sorted(self.folder.glob("*.json")):
-            if file not in wanted:
+            if file not in current:
                 try:
-                    found.append(json.loads(file.read_text(encoding="utf-8")))
+                    records.append(json.loads(file.read_text(encoding="utf-8")))
                 except (OSError, ValueError):
                     continue
-        return [record for record in found if isinstance(record, dict) and "config" in record]
+        return [record for record in records if isinstance(record, dict) and "config" in record]
 
 
 def configuration(job: Job, cell: Cell, base_sha256: str, test_fingerprint: str) -> dict[str, Any]:
-    """Everything that a cell's numbers depend on, as JSON values."""
+    """Return everything that a cell's numbers depend on, as JSON values."""
     settings = job.settings
     config: dict[str, Any] = {
         "row": cell.row,
@@ -93,12 +93,12 @@ def configuration(job: Job, cell: Cell, base_sha256: str, test_fingerprint: str)
 
 
 def digest_of(config: dict[str, Any]) -> str:
-    """SHA-256 of a configuration."""
+    """Return the SHA-256 of a configuration."""
     return hashlib.sha256(json.dumps([FORMAT, config], sort_keys=True).encode()).hexdigest()
 
 
 def record_of(cell: Cell, config: dict[str, Any], base: str, outcome: Outcome, division: Division) -> dict[str, Any]:
-    """A cell as it is written: what was asked, on what, and what came of it."""
+    """Return a cell as it is stored: configuration, versions, machine, and result or error."""
     record: dict[str, Any] = {
         "format": FORMAT,
         "digest": digest_of(config),
@@ -121,7 +121,7 @@ def record_of(cell: Cell, config: dict[str, Any], base: str, outcome: Outcome, d
 
 @cache
 def versions() -> dict[str, str]:
-    """Of what computes."""
+    """Return the versions of Python and of the libraries that compute."""
     from importlib.metadata import version
 
     names = ("samtune", "torch", "transformers", "numpy")
@@ -130,12 +130,12 @@ def versions() -> dict[str, str]:
 
 @cache
 def commit() -> str | None:
-    """The commit of the checkout that samtune runs from, with "+" where it was changed; None for an installed one."""
+    """Return the commit that samtune runs from, with "+" for a changed checkout; None for an installed package."""
     root = Path(__file__).resolve().parents[3]
     if not (root / ".git").exists() or not (root / "pyproject.toml").is_file():
         return None
     try:
-        told = [
+        outputs = [
             subprocess.run(
                 ["git", "-C", str(root), *words], capture_output=True, text=True, timeout=10, check=True
             ).stdout
@@ -143,12 +143,12 @@ def commit() -> str | None:
         ]
     except (OSError, subprocess.SubprocessError):
         return None
-    return told[0].strip() + ("+" if told[1].strip() else "")
+    return outputs[0].strip() + ("+" if outputs[1].strip() else "")
 
 
 @cache
 def machine() -> dict[str, Any]:
-    """What the times and the memory were measured on; a record tells its threads too, and how many ran at once."""
+    """Return the machine that times and memory were measured on."""
     import torch
 
     gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else None

@@ -1,4 +1,4 @@
-"""The learning curve of one row: a power law of the error, and what doubling the images is likely to add.
+"""Learning curve of one row: a power law of the error, and the gain from doubling the images.
 
     log(1 - IoU(n)) = a - b log n
 
@@ -23,26 +23,26 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 INTERVAL = 0.90
-"""How often the interval is meant to hold the true gain."""
+"""Coverage of the interval of the gain."""
 SMALLEST_ERROR = 1e-3
-"""Below this 1 - IoU counts as this: a logarithm needs an error."""
+"""Lower bound of 1 - IoU, so that its logarithm exists."""
 WORTH = 0.01
-"""A gain in IoU below this is called too small to pay."""
+"""Gain in IoU below which labelling more does not pay."""
 MISFIT = 0.02
-"""A law that misses a measured mean by more than this is called no good fit."""
+"""Distance from a measured mean above which the law is a bad fit."""
 
 
 @dataclass(frozen=True)
 class Forecast:
-    """What the fitted law says of twice as many images.
+    """Forecast of the fitted law for twice as many images.
 
     Attributes:
-        num_images: the numbers of images that were measured, rising.
+        num_images: measured numbers of images, rising.
         means: mean IoU measured at each.
-        fitted: the law's IoU at each.
+        fitted: IoU of the law at each.
         target: twice the largest number.
-        predicted: the law's IoU there.
-        gain: the law's step from the largest number to the target.
+        predicted: IoU of the law there.
+        gain: step of the law from the largest number to the target.
         low: lower end of the gain's interval.
         high: upper end.
     """
@@ -58,12 +58,12 @@ class Forecast:
 
     @property
     def misfit(self) -> float:
-        """The largest distance of the law from a measured mean."""
+        """Largest distance of the law from a measured mean."""
         return max(abs(a - b) for a, b in zip(self.means, self.fitted, strict=True))
 
     @property
     def verdict(self) -> str:
-        """pays, does not pay, or unknown."""
+        """Whether labelling more pays: pays, does not pay, or unknown."""
         if self.low >= WORTH:
             return "pays"
         return "does not pay" if self.high < WORTH else "unknown"
@@ -74,12 +74,12 @@ def forecast(
     num_images: Sequence[float],
     units: Sequence[int] | None = None,
 ) -> Forecast | None:
-    """Fit the law and look as far as twice the largest number of images.
+    """Fit the law and evaluate it at twice the largest number of images.
 
     Args:
         tables: for each number of images (S, I) IoU, the same seeds and test images in each.
-        num_images: how many labelled images each stands for, rising.
-        units: I numbers of the unit that an image belongs to; None where each is its own.
+        num_images: number of labelled images of each table, rising.
+        units: for each of I images the number of the unit it belongs to; None where each is its own.
 
     Returns:
         The forecast; None with fewer than three numbers of images or fewer than two seeds.
@@ -111,19 +111,19 @@ def forecast(
 
 
 def iou_of_law(means: NDArray[np.float64], logs: NDArray[np.float64], at: float) -> float:
-    """The IoU that the law fitted to mean IoUs gives at the logarithm of a number of images."""
+    """Return the IoU of the law fitted to mean IoUs, at the logarithm of a number of images."""
     errors = np.log(np.clip(1 - means, SMALLEST_ERROR, None))
     slope, intercept = np.polyfit(logs, errors, 1)
     return 1 - math.exp(float(intercept + slope * at))
 
 
 def _gain(means: NDArray[np.float64], logs: NDArray[np.float64]) -> float:
-    """The law's step from the largest number of images to twice as many."""
+    """Return the step of the law from the largest number of images to twice as many."""
     last = float(logs[-1])
     return iou_of_law(means, logs, last + math.log(2)) - iou_of_law(means, logs, last)
 
 
 def _gradient(means: NDArray[np.float64], logs: NDArray[np.float64]) -> NDArray[np.float64]:
-    """How the gain follows each mean, by central differences."""
+    """Return the derivative of the gain by each mean, by central differences."""
     steps = 1e-5 * np.eye(len(means))
     return np.array([(_gain(means + step, logs) - _gain(means - step, logs)) / 2e-5 for step in steps])

@@ -1,4 +1,4 @@
-"""Which images test every cell, and which the cells learn from: no copy of an image lies on both sides."""
+"""Draws of test images and of the images that cells learn from; copies of an image stay on one side."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ if TYPE_CHECKING:
     from samtune.data import Dataset, Split
 
 MAX_TEST = 200
-"""Test images at most, where nothing else is asked for."""
+"""Default upper bound of the number of test images."""
 
 TEST_SEED = 20_261_121
-"""Of the draw of the test images; the cells' seeds have no part in it, so that these are the same for all."""
+"""Seed of the draw of the test images, independent of the cells' seeds, so that all cells share them."""
 
 
 @dataclass(frozen=True)
 class Draws:
-    """The two sides, as indices into the data set.
+    """Test and training side, as indices into the data set.
 
     Attributes:
-        test: what every cell is scored on.
-        pool: what cells draw their images from.
-        notes: how it came about, as sentences.
+        test: images that every cell is scored on.
+        pool: images that cells draw from.
+        notes: sentences about the draw.
     """
 
     test: tuple[int, ...]
@@ -44,9 +44,9 @@ def draw_test(dataset: Dataset, *, num_test: int | None, max_shots: int, num_see
     Args:
         dataset: all images.
         num_test: how many; None for half, at most `MAX_TEST`. Fewer are drawn where the largest number of shots
-            would not fit otherwise. Without effect where the data names its test images.
-        max_shots: the most images that a cell learns from.
-        num_seeds: how many draws there will be; for the note on how far they overlap.
+            would not fit otherwise. No effect where the data names its test images.
+        max_shots: largest number of images that a cell learns from.
+        num_seeds: number of draws, for the note on their overlap.
 
     Raises:
         DataError: there are too few images.
@@ -63,37 +63,36 @@ def draw_test(dataset: Dataset, *, num_test: int | None, max_shots: int, num_see
     room = len(drawable) - max_shots
     if room < 1:
         raise DataError(
-            f"{max_shots} labelled images and at least one test image beside them need {max_shots + 1} images to draw "
-            f"from, but there are {len(drawable)}; ask for fewer shots."
+            f"Expected at least {max_shots + 1} images for {max_shots} labelled ones and a test image, got "
+            f"{len(drawable)}; ask for fewer shots."
         )
-    wanted = min(room, num_test if num_test is not None else min(MAX_TEST, len(drawable) // 2))
+    size = min(room, num_test if num_test is not None else min(MAX_TEST, len(drawable) // 2))
     units, notes = _units(dataset, drawable)
     random.Random(TEST_SEED).shuffle(units)
     test: list[int] = []
     for unit in units:
-        if len(test) + len(unit) <= wanted:
+        if len(test) + len(unit) <= size:
             test += unit
     if not test:
         raise DataError(
-            f"At least one test image must be left beside {max_shots} labelled ones, but the images hang together in "
-            f"groups or near-copies too large for that (the smallest has {min(map(len, units))}); ask for fewer shots, "
-            "or name test images in a manifest."
+            f"Expected a test image beside {max_shots} labelled ones, got groups or copies too large for that (the "
+            f"smallest has {min(map(len, units))} images); ask for fewer shots, or name test images in a manifest."
         )
     pool = sorted(set(range(len(dataset))) - set(test))
     notes.append(f"{len(test)} of {len(dataset)} images test every cell; no cell trains or validates on them")
     if num_test is not None and len(test) < num_test:
-        notes.append(f"{num_test} test images were asked for, but only {len(test)} can be spared")
+        notes.append(f"Only {len(test)} images can be spared for the test; {num_test} were requested")
     notes += _overlap(dataset, pool, max_shots, num_seeds)
     return Draws(tuple(sorted(test)), tuple(pool), tuple(notes))
 
 
 def draw_support(dataset: Dataset, pool: tuple[int, ...], *, shots: int, val: float, seed: int) -> Split:
-    """The images of one cell, as indices into `dataset.subset(pool)`; the same that `train` draws itself."""
+    """Return the images of one cell, as indices into `dataset.subset(pool)`; `train` draws the same."""
     return split_dataset(dataset.subset(pool), shots=shots, val=val, seed=seed)
 
 
 def _overlap(dataset: Dataset, pool: list[int], max_shots: int, num_seeds: int) -> list[str]:
-    """A sentence where the draws of the seeds must share most of their images."""
+    """Return a sentence where the draws of the seeds share many images."""
     drawable = sum(dataset.pairs[i].split in (None, "train") for i in pool)
     if num_seeds < 2 or 2 * max_shots <= drawable:
         return []
@@ -104,7 +103,7 @@ def _overlap(dataset: Dataset, pool: list[int], max_shots: int, num_seeds: int) 
 
 
 def _units(dataset: Dataset, indices: list[int]) -> tuple[list[list[int]], list[str]]:
-    """Sets of images that must stay together: of one group of the manifest, or (nearly) the same picture."""
+    """Return sets of images that stay together: of one group of the manifest, or (nearly) the same picture."""
     together: dict[str, list[int]] = {}
     for index in indices:
         group = dataset.pairs[index].group
@@ -124,7 +123,7 @@ def _units(dataset: Dataset, indices: list[int]) -> tuple[list[list[int]], list[
 
 
 def _duplicates(dataset: Dataset, indices: list[int]) -> list[list[int]]:
-    """Sets of two or more indices whose images are the same or nearly so."""
+    """Return sets of two or more indices whose images are the same or nearly so."""
     thumbnails, identities = [], []
     for index in track(indices, "Looking for copies", len(indices)):
         thumbnails.append(thumbnail(dataset.image(index)))
@@ -133,6 +132,6 @@ def _duplicates(dataset: Dataset, indices: list[int]) -> list[list[int]]:
 
 
 def _copies_across(dataset: Dataset, test: set[int]) -> int:
-    """How many test images have a copy or near-copy outside the test."""
+    """Return the number of test images that have a copy or near-copy outside the test."""
     sets = _duplicates(dataset, list(range(len(dataset))))
     return sum(len(test & set(members)) for members in sets if set(members) - test and test & set(members))

@@ -24,7 +24,7 @@ from samtune.training.settings import augmentation_of, num_views
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from samtune.compare.measure import Job
+    from samtune.compare.job import Job
     from samtune.compare.settings import CompareSettings
     from samtune.data import Augmentation, Dataset
     from samtune.data.views.orientation import Orientation

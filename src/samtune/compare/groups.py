@@ -1,4 +1,4 @@
-"""Groups of test images to look at on their own: those of the manifest, and thirds by the size of the object."""
+"""Groups of test images: those of the manifest, and thirds by the size of the objects."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ MIN_FOR_THIRDS = 9
 
 @dataclass(frozen=True)
 class ImageGroup:
-    """Some of the test images.
+    """A group of test images.
 
     Attributes:
-        name: as it is told.
-        places: of its images among the test images.
+        name: name in sentences and tables.
+        indices: indices of its images among the test images.
     """
 
     name: str
-    places: tuple[int, ...]
+    indices: tuple[int, ...]
 
 
 def image_groups(dataset: Dataset, test: Sequence[int]) -> tuple[tuple[ImageGroup, ...], tuple[str, ...]]:
-    """The groups that can be made, and a sentence on those that cannot.
+    """Return the groups that can be formed, and a sentence on those that cannot.
 
     Args:
         dataset: all images.
@@ -43,7 +43,7 @@ def image_groups(dataset: Dataset, test: Sequence[int]) -> tuple[tuple[ImageGrou
 
 
 def units_of(dataset: Dataset, test: Sequence[int]) -> tuple[int, ...] | None:
-    """For each test image the number of its unit: a group of the manifest, or the image itself; None without groups."""
+    """Return each test image's unit as a number: its group in the manifest, or itself; None without groups."""
     keys = [dataset.pairs[i].group or f"image {dataset.pairs[i].stem}" for i in test]
     if len(set(keys)) == len(keys):
         return None
@@ -53,19 +53,19 @@ def units_of(dataset: Dataset, test: Sequence[int]) -> tuple[int, ...] | None:
 
 def _of_manifest(dataset: Dataset, test: Sequence[int]) -> tuple[list[ImageGroup], list[str]]:
     groups: dict[str, list[int]] = {}
-    for place, index in enumerate(test):
+    for position, index in enumerate(test):
         group = dataset.pairs[index].group
         if group is not None:
-            groups.setdefault(group, []).append(place)
+            groups.setdefault(group, []).append(position)
     if not groups:
         return [], ["The data names no groups of images"]
-    large = {name: places for name, places in groups.items() if len(places) >= MIN_IN_GROUP}
+    large = {name: members for name, members in groups.items() if len(members) >= MIN_IN_GROUP}
     if not 2 <= len(large) <= MAX_GROUPS:
         sizes = Counter(map(len, groups.values()))
         typical = sizes.most_common(1)[0][0]
-        told = f"The data names {len(groups)} groups among the test images, most of {typical} image(s)"
-        return [], [f"{told}: too few or too small to be compared one by one"]
-    return [ImageGroup(f"group {name}", tuple(places)) for name, places in sorted(large.items())], []
+        sentence = f"The data names {len(groups)} groups among the test images, most of {typical} image(s)"
+        return [], [f"{sentence}: too few or too small to be compared one by one"]
+    return [ImageGroup(f"group {name}", tuple(members)) for name, members in sorted(large.items())], []
 
 
 def _by_size(dataset: Dataset, test: Sequence[int]) -> tuple[list[ImageGroup], list[str]]:
@@ -81,8 +81,8 @@ def _by_size(dataset: Dataset, test: Sequence[int]) -> tuple[list[ImageGroup], l
     else:
         for name, part in zip(("smallest", "middle", "largest"), np.array_split(order, 3), strict=True):
             low, high = (100 * shares[part[k]] for k in (0, -1))
-            told = f"{name} objects ({low:.2g} to {high:.2g} % of the image)"
-            groups.append(ImageGroup(told, tuple(sorted(map(int, part)))))
+            description = f"{name} objects ({low:.2g} to {high:.2g} % of the image)"
+            groups.append(ImageGroup(description, tuple(sorted(map(int, part)))))
     without = np.flatnonzero(shares == 0)
     if len(without) >= MIN_IN_GROUP:
         groups.append(ImageGroup("images without object", tuple(map(int, without))))

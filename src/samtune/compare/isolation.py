@@ -1,4 +1,4 @@
-"""Run a function in a process of its own: its memory is its own, and whatever ends it ends nothing else."""
+"""Functions in processes of their own: memory is measured per process, and a crash ends only its own."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ if TYPE_CHECKING:
     from multiprocessing.connection import Connection
 
 PRELOADED = ("samtune.compare.measure", "transformers.models.sam.modeling_sam")
-"""What the server imports once, so that a process starts in no time; the latter alone takes some seconds."""
+"""Modules that the server imports once, so that a process starts fast; the latter alone takes some seconds."""
 
 OMP = "OMP_NUM_THREADS"
-"""By which a user says how many threads a process may take."""
+"""Environment variable with the number of threads of a process."""
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came of a function.
+    """Outcome of a function.
 
     Attributes:
-        value: what it returned; None where it failed.
-        error: what it raised; None where it returned. A process that died says so as a `ChildDied`.
-        trace: the traceback, for the record.
+        value: return value; None where it failed.
+        error: exception; None where it returned. `ChildDied` for a process that died.
+        trace: traceback, for the record.
     """
 
     value: Any = None
@@ -41,21 +41,21 @@ class Outcome:
 
 
 class ChildDied(RuntimeError):  # noqa: N818
-    """The process ended without a word: killed for memory, or crashed."""
+    """The process ended without an outcome: killed for memory, or crashed."""
 
 
 class ChildRaised(RuntimeError):  # noqa: N818
-    """An exception that could not be sent between processes, as text."""
+    """An exception that cannot be sent between processes, as text."""
 
 
 class Child:
-    """A function at work in a process of its own, which ends itself if this process is gone.
+    """A function that runs in a process of its own, which ends itself if this process is gone.
 
     Args:
         function: at the top of a module.
         arguments: that can be pickled, as can be what the function returns.
-        threads: of torch there; None for as many as it takes by itself. `OMP_NUM_THREADS` of the user's stays.
-        memory_share: of the free memory, which it may count on while others run beside it.
+        threads: threads of torch there; None for its default. `OMP_NUM_THREADS`, where set, wins.
+        memory_share: share of the free memory that it may count on while others run beside it.
     """
 
     def __init__(
@@ -76,7 +76,7 @@ class Child:
         sender.close()
 
     def outcome(self) -> Outcome:
-        """Wait for what comes of it.
+        """Wait for the outcome and return it.
 
         Raises:
             Interrupted: Ctrl-C or SIGTERM, within `interruptible`.
@@ -89,11 +89,11 @@ class Child:
             outcome = Outcome(error=ChildDied(""))
         self._process.join()
         if isinstance(outcome.error, ChildDied):
-            return Outcome(error=ChildDied(_last_words(self._process.exitcode)))
+            return Outcome(error=ChildDied(_how_it_ended(self._process.exitcode)))
         return outcome
 
     def end(self) -> None:
-        """Take back what it holds, and end the process at once if it is still at work: nothing of it is kept."""
+        """Close the connection, and kill the process if it is still running."""
         self.receiver.close()
         if self._process.is_alive():
             self._process.kill()
@@ -117,7 +117,7 @@ def isolated(function: Callable[..., Any], *arguments: Any) -> Outcome:
 
 
 def here(function: Callable[..., Any], *arguments: Any) -> Outcome:
-    """The same in this process, for tests and for where processes cannot be had; peak memory is then this process's."""
+    """Call `function(*arguments)` in this process, for tests; peak memory is then that of this process."""
     try:
         return Outcome(function(*arguments))
     except Exception as error:
@@ -131,7 +131,7 @@ def _child(
     function: Callable[..., Any],
     arguments: Any,
 ) -> None:
-    """Call and send back; the environment is the parent's of now, not the server's of then."""
+    """Call and send the outcome; the environment is the parent's now, not the server's at its start."""
     os.environ.update(environment)
     if threads is not None:
         import torch
@@ -142,7 +142,7 @@ def _child(
     outcome = here(function, *arguments)
     if outcome.error is not None:
         try:
-            ForkingPickler.loads(ForkingPickler.dumps(outcome.error))  # some can be sent and not be built again
+            ForkingPickler.loads(ForkingPickler.dumps(outcome.error))  # some can be pickled, and not unpickled
         except Exception:
             outcome = Outcome(error=ChildRaised(repr(outcome.error)), trace=outcome.trace)
     sender.send(outcome)
@@ -156,9 +156,9 @@ def _end_with_parent() -> None:
         os._exit(1)
 
 
-def _last_words(code: int | None) -> str:
+def _how_it_ended(code: int | None) -> str:
     if code is not None and code < 0:
         name = signal.Signals(-code).name
         why = ", most often because the memory is exhausted" if name == "SIGKILL" else ""
         return f"The process was ended by {name}{why}."
-    return f"The process ended with code {code} and without a word."
+    return f"The process ended with code {code} and without an outcome."

@@ -1,22 +1,18 @@
-"""One cell: train a row on its draw and score it on the test images. Runs in a process of its own."""
+"""One cell: train a row on its draw and score it on the test images, in a process of its own."""
 
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import torch
 
 from samtune.adapters import load_specialist
 from samtune.bases import Base, compute_in, load_base
-from samtune.compare.colour import COLOUR_SPEC, colour_planes, fit_colour
-from samtune.compare.draws import draw_support
+from samtune.compare.baselines import COLOUR_SPEC, UNET_SPEC, colour_planes, fit_colour, train_unet
 from samtune.compare.features import base_for, frozen_features
 from samtune.compare.scoring import from_frozen, from_images, score
 from samtune.compare.settings import Cell, CompareSettings
-from samtune.compare.unet import UNET_SPEC, train_unet
-from samtune.comparison_folder import ComparisonFolder
 from samtune.methods import touches_encoder
 from samtune.metrics.rows import COLOUR, STOCK, UNET
 from samtune.run_folder import RunFolder
@@ -35,37 +31,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from samtune.adapters import AdapterCard
-    from samtune.data import Dataset
-
-
-@dataclass(frozen=True)
-class Job:
-    """What a process is sent.
-
-    Attributes:
-        settings: of the comparison.
-        dataset: all images.
-        test: indices of the test images.
-        pool: indices of the images that cells draw from.
-        folder: of the comparison.
-    """
-
-    settings: CompareSettings
-    dataset: Dataset
-    test: tuple[int, ...]
-    pool: tuple[int, ...]
-    folder: Path
-
-    def run_folder(self, cell: Cell, digest: str) -> Path:
-        """Where a method's training of this cell lives; cells of other settings have others."""
-        return ComparisonFolder(self.folder).runs / f"{cell.name}-{digest[:12]}"
-
-    def support(self, cell: Cell) -> tuple[tuple[int, ...], tuple[int, ...]]:
-        """Training and validation images of a cell, as indices into the whole data set."""
-        settings = self.settings
-        val = settings.training(cell).val if cell.row in settings.trained_rows else 0.0
-        parts = draw_support(self.dataset, self.pool, shots=cell.shots, val=val, seed=cell.seed)
-        return tuple(self.pool[i] for i in parts.train), tuple(self.pool[i] for i in parts.val)
+    from samtune.compare.job import Job
 
 
 def measure(job: Job, cell: Cell, digest: str) -> dict[str, Any]:
@@ -73,31 +39,31 @@ def measure(job: Job, cell: Cell, digest: str) -> dict[str, Any]:
 
     Args:
         job: the comparison.
-        cell: which.
-        digest: of its configuration; names its run folder.
+        cell: the cell.
+        digest: digest of its configuration; names its run folder.
 
     Returns:
         "counts", "seconds", "memory_bytes", "metrics", "per_image", "validation", "notes", "train", "val".
     """
     train_ids, val_ids = ((), ()) if cell.row == STOCK else job.support(cell)
     if cell.row in job.settings.trained_rows:
-        found = _method(job, cell, job.run_folder(cell, digest))
+        scores = _method(job, cell, job.run_folder(cell, digest))
     else:
-        found = {STOCK: _stock, COLOUR: _colour, UNET: _unet}[cell.row](job, cell, train_ids)
-    found["counts"] |= {"num_train": len(train_ids), "num_val": len(val_ids), "num_test": len(job.test)}
+        scores = {STOCK: _stock, COLOUR: _colour, UNET: _unet}[cell.row](job, cell, train_ids)
+    scores["counts"] |= {"num_train": len(train_ids), "num_val": len(val_ids), "num_test": len(job.test)}
     stems = [[job.dataset.pairs[i].stem for i in part] for part in (train_ids, val_ids)]
-    return found | {"train": stems[0], "val": stems[1]}
+    return scores | {"train": stems[0], "val": stems[1]}
 
 
 def label_maps(job: Job, run: Path, indices: Sequence[int]) -> list[NDArray[np.uint8]]:
-    """Label maps of a finished run on some images, for the page."""
+    """Return a finished run's label maps of some images, for the page."""
     sam, card = _specialist(job.settings, run)
     predicted = from_images(job.dataset, indices, sam, sam.decode, threshold=card.threshold)
     return [labels for _, labels in predicted]
 
 
 def _method(job: Job, cell: Cell, run: Path) -> dict[str, Any]:
-    """One of samtune's methods, by an ordinary training run."""
+    """Measure a method by an ordinary training run."""
     RunFolder(run).clear()
     _forget_cuda_peak()
     result = train(job.settings.training(cell), job.dataset.subset(job.pool), run)
@@ -111,8 +77,8 @@ def _method(job: Job, cell: Cell, run: Path) -> dict[str, Any]:
     else:
         frozen = frozen_features(sam, job.dataset, job.test)
         predicted = from_frozen(job.dataset, frozen, sam.decode, threshold=card.threshold, device=sam.device)
-    found = score(job.dataset, predicted)
-    return found | {
+    scores = score(job.dataset, predicted)
+    return scores | {
         "counts": {"trainable": result.trainable, "updates": result.steps},
         "seconds": result.seconds | {"scoring": _since(start)},
         "memory_bytes": memory,
@@ -123,12 +89,12 @@ def _method(job: Job, cell: Cell, run: Path) -> dict[str, Any]:
 
 
 def _stock(job: Job, cell: Cell, train_ids: Sequence[int]) -> dict[str, Any]:
-    """The untouched base without prompts."""
+    """Measure the untouched base without prompts."""
     start = time.monotonic()
     sam = base_for(job.settings)
     frozen = frozen_features(sam, job.dataset, job.test)
-    found = score(job.dataset, from_frozen(job.dataset, frozen, sam.decode, threshold=0.5, device=sam.device))
-    return found | {
+    scores = score(job.dataset, from_frozen(job.dataset, frozen, sam.decode, threshold=0.5, device=sam.device))
+    return scores | {
         "counts": {"trainable": 0, "updates": 0},
         "seconds": {"training": 0.0, "total": 0.0, "scoring": _since(start)},
         "memory_bytes": _memory(),
@@ -137,7 +103,7 @@ def _stock(job: Job, cell: Cell, train_ids: Sequence[int]) -> dict[str, Any]:
 
 
 def _colour(job: Job, cell: Cell, train_ids: Sequence[int]) -> dict[str, Any]:
-    """A logistic regression on blurred colour."""
+    """Measure a logistic regression on blurred colour."""
     start = time.monotonic()
     probe = fit_colour(job.dataset, train_ids)
     seconds, memory, start = _since(start), _memory(), time.monotonic()
@@ -145,8 +111,8 @@ def _colour(job: Job, cell: Cell, train_ids: Sequence[int]) -> dict[str, Any]:
     def decode(features: Features) -> Tensor:
         return probe.logits(Features(colour_planes(features.embedding[0])[None]))
 
-    found = score(job.dataset, from_images(job.dataset, job.test, PixelEncoder(COLOUR_SPEC), decode, threshold=0.5))
-    return found | {
+    scores = score(job.dataset, from_images(job.dataset, job.test, PixelEncoder(COLOUR_SPEC), decode, threshold=0.5))
+    return scores | {
         "counts": {"trainable": probe.weight.numel() + probe.bias.numel(), "updates": 0},
         "seconds": {"training": seconds, "total": seconds, "scoring": _since(start)},
         "memory_bytes": memory,
@@ -155,7 +121,7 @@ def _colour(job: Job, cell: Cell, train_ids: Sequence[int]) -> dict[str, Any]:
 
 
 def _unet(job: Job, cell: Cell, train_ids: Sequence[int]) -> dict[str, Any]:
-    """A small U-Net from random weights."""
+    """Measure a small U-Net from random weights."""
     device = choose_device(job.settings.device)
     _forget_cuda_peak()
     start = time.monotonic()
@@ -167,8 +133,8 @@ def _unet(job: Job, cell: Cell, train_ids: Sequence[int]) -> dict[str, Any]:
         return logits
 
     encoder = PixelEncoder(UNET_SPEC, device)
-    found = score(job.dataset, from_images(job.dataset, job.test, encoder, decode, threshold=0.5))
-    return found | {
+    scores = score(job.dataset, from_images(job.dataset, job.test, encoder, decode, threshold=0.5))
+    return scores | {
         "counts": {"trainable": sum(p.numel() for p in model.parameters()), "updates": job.settings.updates},
         "seconds": {"training": seconds, "total": seconds, "scoring": _since(start)},
         "memory_bytes": memory,

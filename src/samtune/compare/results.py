@@ -1,4 +1,4 @@
-"""The finished cells as tables: rows by numbers of images, scores by seeds and test images."""
+"""Cells as tables: rows by numbers of images, scores by seeds and test images."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 METRICS = ("iou_per_image", "iou_per_image_std", "dice_per_image", "iou_pooled", "dice_pooled")
-"""Columns of the CSV, of those that a cell carries."""
+"""Metrics in the CSV."""
 
 
 @dataclass(frozen=True)
@@ -28,15 +28,15 @@ class RowSummary:
     """One row at one number of images, over its finished seeds.
 
     Attributes:
-        row: name.
-        shots: labelled images; 0 for a row that learns nothing.
-        scores: mean IoU per image over the test images, one for each finished seed.
-        num_failed: cells that failed.
-        num_missing: cells that were not computed yet.
-        trainable: trained numbers.
-        time_s: mean seconds of a training, features apart; None without a finished cell.
+        row: key of the row.
+        shots: number of labelled images; 0 for a row that learns nothing.
+        scores: mean IoU per image over the test images, one per finished seed.
+        num_failed: number of failed cells.
+        num_missing: number of cells that are not computed yet.
+        trainable: number of trained parameters.
+        time_s: mean seconds of a training, without features; None without a finished cell.
         memory_bytes: largest peak memory of the process; None where it was not measured.
-        num_images: mean number of images that were really used (groups are kept whole).
+        num_images: mean number of images that were used (groups are kept whole).
     """
 
     row: str
@@ -51,7 +51,7 @@ class RowSummary:
 
     @property
     def mean(self) -> float:
-        """Over the seeds; NaN without one."""
+        """Mean over the seeds; NaN without a finished one."""
         return math.fsum(self.scores) / len(self.scores) if self.scores else math.nan
 
     @property
@@ -65,9 +65,9 @@ class Results:
     """All cells of a comparison, finished or not.
 
     Attributes:
-        cells: those that were asked for.
-        records: of those that were computed, failed ones among them.
-        stems: of the test images, the order of every table here.
+        cells: requested cells.
+        records: records of the computed cells, including failed ones.
+        stems: stems of the test images, in the order of every table here.
         units: for each test image the number of the unit it belongs to; None where each is its own.
     """
 
@@ -78,7 +78,7 @@ class Results:
 
     @property
     def rows(self) -> tuple[str, ...]:
-        """Row names in their order."""
+        """Row keys in their order."""
         return tuple(dict.fromkeys(cell.row for cell in self.cells))
 
     @property
@@ -87,7 +87,7 @@ class Results:
         return tuple(sorted({cell.shots for cell in self.cells if cell.shots}))
 
     def done(self, row: str, shots: int) -> dict[int, dict[str, Any]]:
-        """Seed -> record of the finished cells."""
+        """Return seed -> record of the finished cells."""
         return {
             cell.seed: self.records[cell]
             for cell in self.cells
@@ -96,9 +96,9 @@ class Results:
         }
 
     def summary(self, row: str, shots: int) -> RowSummary:
-        """One row at one number of images."""
+        """Return one row at one number of images."""
         done = self.done(row, shots)
-        asked = [cell for cell in self.cells if (cell.row, cell.shots) == (row, self._shots_of(row, shots))]
+        cells = [cell for cell in self.cells if (cell.row, cell.shots) == (row, self._shots_of(row, shots))]
         memory = [record["memory_bytes"]["process_peak"] for record in done.values()]
         known = [value for value in memory if value is not None]
         times = [record["seconds"]["total"] for record in done.values()]
@@ -107,8 +107,8 @@ class Results:
             row=row,
             shots=self._shots_of(row, shots),
             scores=tuple(record["metrics"][HEADLINE] for record in done.values()),
-            num_failed=sum(self.records.get(cell, {}).get("status", DONE) != DONE for cell in asked),
-            num_missing=sum(cell not in self.records for cell in asked),
+            num_failed=sum(self.records.get(cell, {}).get("status", DONE) != DONE for cell in cells),
+            num_missing=sum(cell not in self.records for cell in cells),
             trainable=max((record["counts"]["trainable"] for record in done.values()), default=None),
             time_s=sum(times) / len(times) if times else None,
             memory_bytes=max(known, default=None),
@@ -116,47 +116,47 @@ class Results:
         )
 
     def summaries(self) -> list[RowSummary]:
-        """Every row at every number of images, in the order of the rows."""
-        found = []
+        """Return every row at every number of images, in the order of the rows."""
+        summaries = []
         for row in self.rows:
-            found += [self.summary(row, shots) for shots in ((0,) if row == STOCK else self.shots)]
-        return found
+            summaries += [self.summary(row, shots) for shots in ((0,) if row == STOCK else self.shots)]
+        return summaries
 
     def table(self, row: str, shots: int, seeds: Sequence[int]) -> NDArray[np.float64]:
-        """(S, I) IoU of each test image with each of these seeds; a row without seeds is the same in each."""
+        """Return (S, I) IoU of each test image with each of these seeds; a row without seeds is the same in each."""
         done = self.done(row, shots)
-        chosen = [done[seed] if seed in done else done[0] for seed in seeds]
-        return np.array([[record["per_image"][stem] for stem in self.stems] for record in chosen], dtype=np.float64)
+        records = [done[seed] if seed in done else done[0] for seed in seeds]
+        return np.array([[record["per_image"][stem] for stem in self.stems] for record in records], dtype=np.float64)
 
     def seeds(self, row: str, shots: int) -> tuple[int, ...] | None:
-        """The finished seeds of a row; None for a row without seeds that is finished."""
+        """Return the finished seeds of a row; None for a finished row without seeds."""
         done = self.done(row, shots)
         return None if row == STOCK and done else tuple(sorted(done))
 
-    def compare(self, first: str, second: str, shots: int, *, chosen: Sequence[int] | None = None) -> Difference | None:
-        """First row minus second at one number of images, over the seeds that both finished.
+    def compare(self, first: str, second: str, shots: int, *, images: Sequence[int] | None = None) -> Difference | None:
+        """Return first row minus second at one number of images, over the seeds that both finished.
 
         Args:
-            first: row name.
-            second: row name.
-            shots: labelled images.
-            chosen: places of the test images to look at; None for all.
+            first: row key.
+            second: row key.
+            shots: number of labelled images.
+            images: indices of test images; None for all.
 
         Returns:
-            The difference; None where no seed is common.
+            The difference; None without a common seed.
         """
         mine, theirs = self.seeds(first, shots), self.seeds(second, shots)
         known = [set(seeds) for seeds in (mine, theirs) if seeds is not None]
         common = sorted(set.intersection(*known)) if known else [0]  # two rows without seeds: once each
         if not common:
             return None
-        columns = np.arange(len(self.stems)) if chosen is None else np.asarray(chosen)
+        columns = np.arange(len(self.stems)) if images is None else np.asarray(images)
         one, two = (self.table(row, shots, common)[:, columns] for row in (first, second))
         units = None if self.units is None else [self.units[i] for i in columns]
         return difference(one, two, units)
 
     def table_rows(self) -> list[list[Any]]:
-        """A header and one row for each cell: what it is, its status, counts, seconds, memory, scores, error."""
+        """Return a header and one row per cell: row, images, seed, status, scores, counts, seconds, memory, error."""
         header = ["row", "images", "seed", "status", *METRICS, "trained_numbers", "updates", "train_images"]
         header += ["validation_images", "test_images", "seconds", "training_seconds", "peak_memory_bytes", "error"]
         return [header, *(self._line(cell) for cell in self.cells)]

@@ -1,22 +1,23 @@
-"""`compare`: every cell that is not there yet, then the table, the figures, the page and the suggestions."""
+"""`compare`: compute every missing cell, then write the table."""
 
 from __future__ import annotations
 
 import json
 import time
 from contextlib import closing
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import torch
 
-from samtune.compare.advice import Advice, advise
+from samtune.compare.advice import advise
 from samtune.compare.cells import DONE, CellStore, configuration, digest_of, record_of
+from samtune.compare.comparison import Comparison
 from samtune.compare.draws import draw_test
 from samtune.compare.features import prepare
 from samtune.compare.groups import image_groups, units_of
 from samtune.compare.isolation import isolated
-from samtune.compare.measure import Job, measure
+from samtune.compare.job import Job
+from samtune.compare.measure import measure
 from samtune.compare.results import Results
 from samtune.compare.scoring import HEADLINE
 from samtune.compare.settings import Cell, CompareSettings
@@ -42,71 +43,29 @@ if TYPE_CHECKING:
     Runner = Callable[..., Outcome]
 
 
-@dataclass(frozen=True)
-class Comparison:
-    """What came of a comparison.
-
-    Attributes:
-        folder: where it is.
-        job: what was compared on which images.
-        results: the cells.
-        advice: what they say.
-        notes: what a reader must know, one sentence each.
-        interrupted: Ctrl-C came before the last cell.
-        num_new: cells computed by this call.
-        features: what `features.prepare` tells of the shared features, "num_encoded" and "seconds" over all calls.
-        overwrite: replace files in the folder that samtune did not write, too.
-    """
-
-    folder: Path
-    job: Job
-    results: Results
-    advice: Advice
-    notes: tuple[str, ...]
-    interrupted: bool = False
-    num_new: int = 0
-    features: dict[str, Any] = field(default_factory=dict)
-    overwrite: bool = False
-
-    @property
-    def failures(self) -> list[dict[str, str]]:
-        """{"cell", "why"} of each failed cell."""
-        records = [(cell, self.results.records.get(cell)) for cell in self.results.cells]
-        return [
-            {"cell": cell.name, "why": f"{record['error']['kind']}: {record['error']['text']}"}
-            for cell, record in records
-            if record is not None and record["status"] != DONE
-        ]
-
-    def runs(self, row: str, shots: int) -> list[Path]:
-        """The run folders of a method's finished cells, by seed."""
-        done = self.results.done(row, shots)
-        return [self.job.run_folder(Cell(row, shots, seed), done[seed]["digest"]) for seed in sorted(done)]
-
-
 def compare(
     settings: CompareSettings, dataset: Dataset, folder: Path, *, run: Runner | None = None, overwrite: bool = False
 ) -> Comparison:
-    """Compute every cell that is not there yet, and say what all of them tell.
+    """Compute every missing cell, and return the comparison with its advice.
 
     Args:
-        settings: what is compared.
+        settings: settings of the comparison.
         dataset: the annotated images.
-        folder: of the comparison; cells that are in it are used.
-        run: calls one cell's function after the other, such as `isolation.here` in this process; None for processes
-            of their own, `settings.jobs` at a time.
+        folder: folder of the comparison; its cells are reused.
+        run: calls the cells' functions one after the other, such as `isolation.here` in this process; None for
+            processes of their own, `settings.jobs` at a time.
         overwrite: replace files in the folder that samtune did not write; inputs and links never.
 
     Returns:
-        The comparison; after Ctrl-C what there is of it.
+        The comparison; after Ctrl-C as far as it is computed.
 
     Raises:
         DataError: too few images.
-        WeightsError: the base cannot be had.
+        WeightsError: the base cannot be loaded.
         ConfigError: a setting contradicts a method, the folder holds a run, or another process is at work in it.
-        OutputError: a file in the folder is not samtune's to replace; or the disk refuses, of which what was computed
-            until then is kept.
-        KeyboardInterrupt: Ctrl-C or SIGTERM before the first cell was begun.
+        OutputError: a file in the folder is not samtune's to replace; or the disk refuses, and finished cells are
+            kept.
+        KeyboardInterrupt: Ctrl-C or SIGTERM before the first cell was started.
     """
     with interruptible(), locked(folder, "comparison"):
         return _compare(settings, dataset, folder, run, overwrite)
@@ -115,7 +74,7 @@ def compare(
 def _compare(
     settings: CompareSettings, dataset: Dataset, folder: Path, run: Runner | None, overwrite: bool
 ) -> Comparison:
-    """`compare`, in a folder that this process holds."""
+    """Run `compare` in a folder that this process has locked."""
     out = _take(folder, dataset, overwrite)
     draws = draw_test(dataset, num_test=settings.num_test, max_shots=max(settings.shots), num_seeds=settings.num_seeds)
     for note in draws.notes:
@@ -137,7 +96,7 @@ def _compare(
     records = {cell: records[cell] for cell in cells if cell in records}
     results = Results(cells, records, tuple(dataset.pairs[i].stem for i in draws.test), units_of(dataset, draws.test))
     groups, why = image_groups(dataset, draws.test) if STOCK in results.rows else ((), ())
-    notes = [*notes, *(f"{note}." for note in (*dataset.notes, *draws.notes)), *_told_by_cells(records)]
+    notes = [*notes, *(f"{note}." for note in (*dataset.notes, *draws.notes)), *_cell_notes(records)]
     averaged = [row for row in settings.trained_rows if METHODS[row].recipe.few_tta != "none"]
     if averaged:
         notes.append(
@@ -151,7 +110,7 @@ def _compare(
 
 
 def _take(folder: Path, dataset: Dataset, overwrite: bool) -> OutputFolder:
-    """Check the folder and the files that will be written to it, before any work is done for them."""
+    """Return the folder, checked for the files that will be written to it, before any work is done for them."""
     if RunFolder(folder).holds_run():
         raise ConfigError(f"Expected a folder for the comparison, got the run folder {folder}; choose another --out.")
     inputs = [file for pair in dataset.pairs for file in (pair.image, pair.mask)]
@@ -161,22 +120,22 @@ def _take(folder: Path, dataset: Dataset, overwrite: bool) -> OutputFolder:
 
 
 def _prepare(job: Job, out: OutputFolder, run: Runner) -> dict[str, Any]:
-    """The frozen features, once; their number and time are added up over calls."""
+    """Compute the frozen features, and add up their number and time over calls."""
     say("Computing the frozen features that the cells share, where they are not on disk yet.")
     outcome = run(prepare, job)
     if isinstance(outcome.error, SamTuneError):
         raise outcome.error
     if outcome.error is not None:
         raise SamTuneError(f"The frozen features could not be computed ({outcome.error}); no cell was started.")
-    found: dict[str, Any] = outcome.value
+    features: dict[str, Any] = outcome.value
     before = _read(ComparisonFolder(job.folder).features)
-    total = {key: found[key] + before.get(key, 0) for key in ("num_encoded", "seconds")}
-    if not found["num_encoded"]:
+    total = {key: features[key] + before.get(key, 0) for key in ("num_encoded", "seconds")}
+    if not features["num_encoded"]:
         total["seconds"] = before.get("seconds", 0.0)
     out.write_text(FEATURES_FILE, json.dumps(total) + "\n")
-    if found["num_encoded"]:
-        say(f"{found['num_encoded']} views encoded in {found['seconds']:.0f} s.")
-    return found | total
+    if features["num_encoded"]:
+        say(f"{features['num_encoded']} views encoded in {features['seconds']:.0f} s.")
+    return features | total
 
 
 def _read(file: Path) -> dict[str, Any]:
@@ -188,33 +147,33 @@ def _read(file: Path) -> dict[str, Any]:
 
 
 def _known(store: CellStore, configs: dict[Cell, dict[str, Any]]) -> tuple[dict[Cell, dict[str, Any]], list[str]]:
-    """The finished cells of these settings, and a sentence on those of others."""
+    """Return the finished cells of these settings, and a sentence on those of others."""
     records = {}
-    wanted = set()
+    files = set()
     for cell, config in configs.items():
         digest = digest_of(config)
-        wanted.add(store.file(cell, digest))
+        files.add(store.file(cell, digest))
         record = store.read(cell, digest)
         if record is not None and record["status"] == DONE:
             records[cell] = record
-    strangers = store.strangers(wanted)
+    strangers = store.strangers(files)
     notes = []
     if strangers:
         notes.append(_strangers_note(strangers, configs))
         say(notes[0])
     if records:
-        say(f"{len(records)} of {len(configs)} cells are there already and are not computed again.")
+        say(f"{len(records)} of {len(configs)} cells are finished already and are not computed again.")
     return records, notes
 
 
 def _strangers_note(strangers: list[dict[str, Any]], configs: dict[Cell, dict[str, Any]]) -> str:
-    """Which settings made cells that do not belong here."""
+    """Return a sentence on which settings the other cells belong to."""
     differing: dict[str, str] = {}
-    unasked = 0
+    unrequested = 0
     for record in strangers:
         config = configs.get(Cell(record["row"], record["shots"], record["seed"]))
         if config is None:
-            unasked += 1
+            unrequested += 1
             continue
         for key in sorted(config.keys() | record["config"].keys()):
             old, new = record["config"].get(key), config.get(key)
@@ -222,9 +181,9 @@ def _strangers_note(strangers: list[dict[str, Any]], configs: dict[Cell, dict[st
                 shown = "other images or labels" if key in ("test", "train", "val") else f"{old!r}, now {new!r}"
                 differing.setdefault(key, f"{key}: {shown}")
     why = "; ".join(differing.values())
-    told = [f"made with other settings ({why})"] if differing else []
-    told += [f"not asked for now ({unasked})"] if unasked else []
-    return f"{len(strangers)} cell(s) in this folder are {' or '.join(told)}: they are kept, but not shown."
+    parts = [f"made with other settings ({why})"] if differing else []
+    parts += [f"not requested now ({unrequested})"] if unrequested else []
+    return f"{len(strangers)} cell(s) in this folder are {' or '.join(parts)}: they are kept, but not shown."
 
 
 def _compute(
@@ -235,7 +194,7 @@ def _compute(
     run: Runner | None,
     need_bytes: Mapping[str, int],
 ) -> None:
-    """Every missing cell, each written as soon as it is there."""
+    """Compute every missing cell, and write each as soon as it is finished."""
     missing = ordered([cell for cell in configs if cell not in records], need_bytes)
 
     def work(cell: Cell) -> tuple[Any, ...]:
@@ -243,10 +202,10 @@ def _compute(
 
     start = time.monotonic()
     division = _division(job.settings, records, need_bytes, len(missing))
-    with closing(one_by_one(run, work, missing) if run else in_processes(work, missing, division)) as over:
-        for number, done in enumerate(over, start=1):
+    with closing(one_by_one(run, work, missing) if run else in_processes(work, missing, division)) as ended:
+        for number, done in enumerate(ended, start=1):
             cell, outcome = done.cell, done.outcome
-            if isinstance(outcome.error, OutputError):  # the next cells would meet the same disk
+            if isinstance(outcome.error, OutputError):  # the next cells would fail on the same disk
                 raise outcome.error
             record = record_of(cell, configs[cell], job.settings.base, outcome, done.division)
             store.write(cell, record)
@@ -261,13 +220,13 @@ def _compute(
 
 
 def ordered(cells: Sequence[Cell], need_bytes: Mapping[str, int]) -> list[Cell]:
-    """The order in which cells are computed: as given, but in the last draw those that need most memory come first.
+    """Return the cells in the order of computation: as given, but in the last draw those with most memory come first.
 
-    What needs most takes longest, and a long cell that is begun at last leaves all cores but one without work.
+    They take longest, and a long cell at the end leaves all cores but one idle.
 
     Args:
         cells: draw by draw.
-        need_bytes: of each row.
+        need_bytes: memory of each row.
     """
     last = max((cell.seed for cell in cells), default=0)
     before = [cell for cell in cells if cell.seed < last]
@@ -280,15 +239,15 @@ def _division(
     need_bytes: Mapping[str, int],
     num_cells: int,
 ) -> Callable[[Sequence[Cell]], Division]:
-    """How the machine is divided by what is known of memory so far; a new division is said."""
+    """Return how the machine is divided, from the memory measured so far; each new division is reported."""
     free_bytes, on_cpu = available_bytes(torch.device("cpu")), choose_device(settings.device).type == "cpu"
-    told: list[Division] = []
+    reported: list[Division] = []
 
     def division(cells: Sequence[Cell]) -> Division:
         need = max(_need(row, records, need_bytes) for row in {cell.row for cell in cells})
         now = divide(settings.jobs, num_cells=num_cells, need_bytes=need, free_bytes=free_bytes, on_cpu=on_cpu)
-        if now not in told[-1:]:
-            told.append(now)
+        if now not in reported[-1:]:
+            reported.append(now)
             say(str(now))
         return now
 
@@ -296,7 +255,7 @@ def _division(
 
 
 def _need(row: str, records: Mapping[Cell, dict[str, Any]], need_bytes: Mapping[str, int]) -> int:
-    """Memory that a cell of a row may take: as measured in others of it, with a quarter on top; else as guessed."""
+    """Return the memory that a cell of a row may take: 1.25 times the measured peak, else the estimate."""
     peaks = [
         record["memory_bytes"]["process_peak"] or 0
         for cell, record in records.items()
@@ -306,8 +265,8 @@ def _need(row: str, records: Mapping[Cell, dict[str, Any]], need_bytes: Mapping[
     return measured or need_bytes[row]
 
 
-def _told_by_cells(records: dict[Cell, dict[str, Any]]) -> list[str]:
-    """What differs between the cells that should not, and what trainings noticed."""
+def _cell_notes(records: dict[Cell, dict[str, Any]]) -> list[str]:
+    """Return notes on cells that are not comparable, and on trainings that went wrong."""
     notes = []
     for key, name in (("versions", "versions"), ("commit", "commits"), ("machine", "machines")):
         different = {str(_without_division(record.get(key))) for record in records.values()}
@@ -318,16 +277,16 @@ def _told_by_cells(records: dict[Cell, dict[str, Any]]) -> list[str]:
         for record in records.values()
     }
     if len(divisions) > 1:
-        notes.append(f"The cells ran {'; or '.join(sorted(divisions))}: their times are not of like with like.")
+        notes.append(f"The cells ran {'; or '.join(sorted(divisions))}: their times are not comparable.")
     for cell, record in records.items():
         notes += [f"{cell.name}: {note}" for note in record.get("notes", []) if note.startswith("Collapse")]
         if record.get("stopped") == "diverged":
-            notes.append(f"{cell.name}: the training diverged; its numbers are of what was best until then.")
+            notes.append(f"{cell.name}: the training diverged; its numbers are those of the best step before.")
     return notes
 
 
 def _without_division(value: Any) -> Any:
-    """What a record says of the machine, without how it was divided."""
+    """Return the machine of a record without its division."""
     if not isinstance(value, dict):
         return value
     return {key: content for key, content in value.items() if key not in ("threads", "cells_at_once")}

@@ -1,4 +1,4 @@
-"""What a comparison is told, and which cells follow from it."""
+"""Settings of a comparison, and the cells that follow from them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from samtune.types import Precision
 
 OWN = ("method", "method_fields", "base", "side", "shots", "val", "seed", "updates", "device", "tta")
-"""Settings of a training that the comparison decides itself."""
+"""Settings of a training that the comparison sets itself."""
 
 
 @dataclass(frozen=True, order=True)
@@ -24,9 +24,9 @@ class Cell:
     """One row at one number of labelled images with one seed.
 
     Attributes:
-        row: a method's or a baseline's name.
+        row: key of a method or a baseline.
         shots: labelled images, training and validation together; 0 for a row that learns nothing.
-        seed: of the draw of images and of everything random in training.
+        seed: seed of the draw of images and of everything random in training.
     """
 
     row: str
@@ -35,7 +35,7 @@ class Cell:
 
     @property
     def name(self) -> str:
-        """As in file names and in what is said."""
+        """Name in file names and messages."""
         return f"{self.row}-{self.shots}-{self.seed}"
 
 
@@ -44,23 +44,24 @@ class CompareSettings:
     """The settings of a comparison.
 
     Attributes:
-        methods: keys of `samtune.methods.METHODS`; baselines among them are passed over, they are there anyway.
+        methods: keys of `samtune.methods.METHODS`; baselines among them are ignored, since they are always compared.
         shots: numbers of labelled images, training and validation together.
-        num_seeds: how many draws of images, seeds 0, 1, ...
+        num_seeds: number of draws of images, seeds 0, 1, ...
         base: hub id, folder, .pth file or `nano`.
         side: image size in pixels; None for the base's own.
         updates: optimiser steps of each training: one budget for all, about what most methods' own recipes take on few
             images; cheap methods may gain from more.
-        val: share of the labelled images that is kept for validation.
+        val: share of the labelled images that is used for validation.
         num_test: test images; None for half of the images, at most 200.
-        device: "cpu", "cuda" or None for what there is.
+        device: "cpu", "cuda", or None for CUDA where available.
         jobs: cells that run at once; None for as many as the CPU has cores and the memory room for, and one where
-            they share an accelerator. No part of what a cell is: only times, and the order of sums, depend on it.
+            they share an accelerator. It is not part of a cell's configuration: only times and the order of sums depend
+            on it.
         method_fields: method -> hyper-parameters that differ from its defaults.
         more: further fields of `TrainSettings`, the same for each training.
 
     Raises:
-        ConfigError: a value is out of range, or a name is unknown; all that is wrong here is told together.
+        ConfigError: a value is out of range, or a name is unknown; all problems are reported together.
     """
 
     methods: tuple[str, ...] = ("ptsam", "decoder_only", "lora")
@@ -80,26 +81,27 @@ class CompareSettings:
         """Check every field, and build every method and every training's settings once."""
         wrong = []
         if not self.shots or min(self.shots) < 1 or len(set(self.shots)) != len(self.shots):
-            wrong.append(f"shots must be different numbers of images from 1 on, but {list(self.shots)} came")
+            wrong.append(f"expected different `shots` >= 1, got {list(self.shots)}")
         if self.num_seeds < 1:
-            wrong.append(f"there must be at least 1 seed, but {self.num_seeds} came")
+            wrong.append(f"expected at least 1 seed, got {self.num_seeds}")
         if self.num_test is not None and self.num_test < 1:
-            wrong.append(f"there must be at least 1 test image, but {self.num_test} came")
+            wrong.append(f"expected at least 1 test image, got {self.num_test}")
         if self.jobs is not None and self.jobs < 1:
-            wrong.append(f"there must be at least 1 job, but {self.jobs} came")
+            wrong.append(f"expected at least 1 job, got {self.jobs}")
         if not self.methods:
-            wrong.append("there must be at least one method to compare")
+            wrong.append("expected at least one method to compare, got none")
         taken = sorted(set(self.more) & set(OWN))
         if taken:
-            wrong.append(f"{', '.join(taken)} must be left to the comparison, which sets it for each training")
+            wrong.append(f"expected {', '.join(taken)} left to the comparison, which sets it for each training")
         unknown = sorted(set(self.more) - {f.name for f in fields(TrainSettings)})
         if unknown:
-            wrong.append(f"--set must name settings of training, but {', '.join(unknown)} came")
+            wrong.append(f"expected settings of training as --set, got {', '.join(unknown)}")
         strangers = sorted(set(self.method_fields) - (set(self.rows) - {STOCK, COLOUR, UNET}))
         if strangers:
-            wrong.append(f"hyper-parameters came for {', '.join(strangers)}, which is no method of this comparison")
+            wrong.append(f"got hyper-parameters of {', '.join(strangers)}, which is not a method of this comparison")
         if wrong:
-            raise ConfigError("; ".join(wrong) + ".")
+            sentence = "; ".join(wrong)
+            raise ConfigError(f"{sentence[0].upper()}{sentence[1:]}.")
         for row in (*self.methods, *self.method_fields):
             if row not in BASELINES or row in METHODS:  # an unknown name is refused with the nearest one
                 make_method(row, **self.method_fields.get(row, {}))
@@ -108,22 +110,22 @@ class CompareSettings:
 
     @property
     def rows(self) -> tuple[str, ...]:
-        """All rows, the baselines first."""
+        """Rows, the baselines first."""
         return tuple(dict.fromkeys((*BASELINES, *self.methods)))
 
     @property
     def trained_rows(self) -> tuple[str, ...]:
-        """The rows that are samtune's methods, the probe among them."""
+        """Rows that are methods of samtune, including the probe."""
         return tuple(row for row in self.rows if row in METHODS)
 
     @property
     def precision(self) -> Precision:
-        """What encoders compute in, as asked."""
-        asked: Precision = self.more.get("precision", TrainSettings.precision)
-        return asked
+        """Requested precision of the encoders."""
+        precision: Precision = self.more.get("precision", TrainSettings.precision)
+        return precision
 
     def cells(self, num_classes: int) -> tuple[Cell, ...]:
-        """All cells: stock SAM, then seed by seed, the fewest images first; `run.ordered` is how they are computed."""
+        """Return all cells: stock SAM, then seed by seed, the fewest images first."""
         first = (Cell(STOCK, 0, 0),) if num_classes == 1 else ()
         rest = [
             Cell(row, shots, seed)
@@ -135,9 +137,9 @@ class CompareSettings:
         return (*first, *rest)
 
     def training(self, cell: Cell) -> TrainSettings:
-        """The settings of a method's training.
+        """Return the settings of a method's training.
 
-        A method whose recipe has no updates is fitted, not trained: it needs no validation images and no budget.
+        A method whose recipe has no updates is fitted, not trained: it needs neither validation images nor a budget.
         """
         fitted = METHODS[cell.row].recipe.updates == 0
         try:

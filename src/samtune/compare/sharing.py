@@ -1,4 +1,4 @@
-"""Cells at once: how many, with how many threads each, and the processes they run in."""
+"""Concurrent cells: how many run at once, with how many threads each, in which processes."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     Work = Callable[[Cell], tuple[Any, ...]]
 
 SHARE = 0.9
-"""Of the free memory, what cells may take together."""
+"""Share of the free memory that cells may take together."""
 
 
 @dataclass(frozen=True)
@@ -31,9 +31,9 @@ class Division:
     """How a machine is divided between cells.
 
     Attributes:
-        jobs: cells at a time.
-        threads: of torch in each.
-        why: there are no more, in words; "" where cores or cells are the limit.
+        jobs: number of cells at a time.
+        threads: threads of torch in each.
+        why: reason why there are no more; "" where cores or cells are the limit.
     """
 
     jobs: int
@@ -41,20 +41,20 @@ class Division:
     why: str = field(default="", compare=False)
 
     def __str__(self) -> str:
-        """The division in one line."""
+        """Return the division in one line."""
         threads = count(self.threads, "thread")
         return f"{count(self.jobs, 'cell')} at a time, {threads} each{f': {self.why}' if self.why else ''}."
 
 
 @dataclass(frozen=True)
 class Finished:
-    """A cell that is over.
+    """A cell that has ended.
 
     Attributes:
-        cell: which.
-        outcome: what came of it.
+        cell: the cell.
+        outcome: its outcome.
         time_s: wall time.
-        division: under which it was started.
+        division: division it was started with.
     """
 
     cell: Cell
@@ -64,34 +64,34 @@ class Finished:
 
 
 def usable_cores() -> int:
-    """Cores that this process may use."""
+    """Return the number of cores that this process may use."""
     try:
         return len(os.sched_getaffinity(0))
     except AttributeError:  # not on macOS and Windows
         return os.cpu_count() or 1
 
 
-def divide(asked: int | None, *, num_cells: int, need_bytes: int, free_bytes: int | None, on_cpu: bool) -> Division:
-    """Decide how many cells run at a time: on a CPU one for each core, where memory allows.
+def divide(jobs: int | None, *, num_cells: int, need_bytes: int, free_bytes: int | None, on_cpu: bool) -> Division:
+    """Return how many cells run at a time: on a CPU one per core, where memory allows.
 
-    A core that computes a cell of its own gives more than one that helps with another's.
+    One core per cell has a higher throughput than several cores on one cell.
 
     Args:
-        asked: by the user; None to decide here.
-        num_cells: that are missing; there are never more at a time.
-        need_bytes: of memory that a cell may take.
-        free_bytes: of memory that can be had; None where that cannot be told.
+        jobs: number set by the user; None to decide here.
+        num_cells: number of missing cells, the upper bound.
+        need_bytes: memory that a cell may take.
+        free_bytes: available memory; None where unknown.
         on_cpu: whether cells compute on the CPU; else they share one accelerator.
     """
     cores, own = usable_cores(), torch.get_num_threads()
     most = max(1, cores // own) if OMP in os.environ else cores
     why = ""
-    if asked is not None:
-        jobs = asked
+    if jobs is not None:
+        pass
     elif not on_cpu:
         jobs, why = 1, "they share one accelerator (--jobs sets another number)"
     elif free_bytes is None:
-        jobs, why = 1, "how much memory is free cannot be told (--jobs sets another number)"
+        jobs, why = 1, "the available memory is unknown (--jobs sets another number)"
     else:
         jobs = min(most, max(1, int(SHARE * free_bytes // need_bytes)))
         if jobs < min(most, num_cells):
@@ -102,12 +102,12 @@ def divide(asked: int | None, *, num_cells: int, need_bytes: int, free_bytes: in
 
 
 def one_by_one(run: Callable[..., Outcome], work: Work, cells: Sequence[Cell]) -> Generator[Finished, None, None]:
-    """Each cell after the other.
+    """Yield each cell after the other.
 
     Args:
-        run: how a function is called.
+        run: calls a function.
         work: cell -> function and its arguments.
-        cells: in their order.
+        cells: in order.
     """
     for cell in cells:
         check()
@@ -118,14 +118,14 @@ def one_by_one(run: Callable[..., Outcome], work: Work, cells: Sequence[Cell]) -
 def in_processes(
     work: Work, cells: Sequence[Cell], division: Callable[[Sequence[Cell]], Division]
 ) -> Generator[Finished, None, None]:
-    """Several cells at a time, each in a process of its own, in the order in which they are over.
+    """Yield cells that run at the same time, each in a process of its own, in the order in which they end.
 
-    When the iterator is closed, or anything is raised here (Ctrl-C too), the processes that are at work are ended.
+    When the iterator is closed, or anything is raised here (Ctrl-C too), the running processes are killed.
 
     Args:
         work: cell -> function and its arguments, which can be pickled.
         cells: in the order in which they are started.
-        division: cells that are at work or wait -> how the machine is divided; asked before each start.
+        division: running and waiting cells -> division of the machine; called before each start.
     """
     waiting = deque(cells)
     running: dict[Any, tuple[Cell, Child, float, Division]] = {}
@@ -139,11 +139,11 @@ def in_processes(
                 start = time.monotonic()
                 child = Child(*work(cell), threads=now.threads, memory_share=1 / now.jobs)
                 running[child.receiver] = cell, child, start, now
-            over: list[Any] = []
-            while not over:
+            ended: list[Any] = []
+            while not ended:
                 check()
-                over = wait(list(running), POLL_S)
-            for receiver in over:
+                ended = wait(list(running), POLL_S)
+            for receiver in ended:
                 cell, child, start, then = running[receiver]
                 outcome = child.outcome()
                 child.end()

@@ -1,4 +1,4 @@
-"""Which unlabelled images are worth labelling next: where the draws' specialists disagree, and not the same twice."""
+"""Selection of unlabelled images to label next: the specialists of the draws disagree on them, without near-repeats."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from samtune.data import Dataset
 
 SPECK = 1e-3
-"""Share of an image that is added above and below the Dice, so that specks are no disagreement."""
+"""Share of an image that is added to numerator and denominator of the Dice, so that specks count little."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,9 +39,9 @@ class Candidate:
     """One unlabelled image.
 
     Attributes:
-        file: where it is.
-        disagreement: of the specialists, 0..1.
-        embedding: float32 (C,), the mean of its features, of unit length.
+        file: path of the image.
+        disagreement: between the specialists, 0..1.
+        embedding: float32 (C,), mean of its features, of unit length.
     """
 
     file: Path
@@ -54,8 +54,8 @@ class Suggestion:
     """An image to label.
 
     Attributes:
-        file: where it is.
-        disagreement: of the specialists, 0..1.
+        file: path of the image.
+        disagreement: between the specialists, 0..1.
         novelty: distance to the nearest image suggested before it, in units of the median distance, at most 1.
     """
 
@@ -66,15 +66,15 @@ class Suggestion:
 
 @dataclass(frozen=True)
 class Suggestions:
-    """What is worth labelling.
+    """Images worth labelling.
 
     Attributes:
-        chosen: the best first.
-        num_candidates: images that were looked at.
-        notes: what was left out, and why there are fewer than asked for.
+        images: the best first.
+        num_candidates: number of images that were scored.
+        notes: what was left out, and why there are fewer than requested.
     """
 
-    chosen: tuple[Suggestion, ...]
+    images: tuple[Suggestion, ...]
     num_candidates: int
     notes: tuple[str, ...] = ()
 
@@ -86,23 +86,23 @@ class Suggestions:
         """
         rows = [
             (rank, item.file, round(item.disagreement, 4), round(item.novelty, 4))
-            for rank, item in enumerate(self.chosen, start=1)
+            for rank, item in enumerate(self.images, start=1)
         ]
         header = ("rank", "file", "disagreement", "novelty")
         return OutputFolder(file.parent, KIND, overwrite=overwrite).write_csv(file.name, [header, *rows])
 
 
 def suggest(committee: Committee, dataset: Dataset, folder: Path, num: int) -> Suggestions:
-    """Choose images of a folder to label next.
+    """Select images of a folder to label next.
 
     Args:
         committee: the specialists of one method at one number of images.
-        dataset: the annotated images; what equals or nearly equals one of them is left out.
-        folder: of unlabelled images, searched with its sub-folders.
-        num: how many are wanted.
+        dataset: the annotated images; copies and near-copies of them are left out.
+        folder: unlabelled images, searched with its sub-folders.
+        num: how many images.
 
     Raises:
-        DataError: the folder is not there or holds no image that is not annotated already.
+        DataError: the folder does not exist or has no image that is not annotated yet.
     """
     files, notes = unlabelled(folder, dataset)
     candidates = []
@@ -114,33 +114,31 @@ def suggest(committee: Committee, dataset: Dataset, folder: Path, num: int) -> S
             continue
         candidates.append(committee.look(file, image))
     if not candidates:
-        raise DataError(f"{folder} must hold at least one image that can be read and is not annotated yet; none is.")
-    chosen = pick(candidates, num)
-    if len(chosen) < num:
-        notes.append(
-            f"{num} images were asked for, but only {len(chosen)} of {len(candidates)} differ from one another"
-        )
-    return Suggestions(tuple(chosen), len(candidates), tuple(notes))
+        raise DataError(f"Expected at least one readable image in {folder} that is not annotated yet, got none.")
+    selected = pick(candidates, num)
+    if len(selected) < num:
+        notes.append(f"Only {len(selected)} of {len(candidates)} images differ from one another; {num} were requested")
+    return Suggestions(tuple(selected), len(candidates), tuple(notes))
 
 
 def unlabelled(folder: Path, dataset: Dataset) -> tuple[list[Path], list[str]]:
-    """The images of a folder that are no copy or near-copy of an annotated one.
+    """Return the images of a folder that are not copies or near-copies of annotated ones, and notes.
 
     Raises:
-        DataError: the folder is not there, or holds no image.
+        DataError: the folder does not exist or has no image.
     """
     if not folder.is_dir():
-        raise DataError(f"--unlabelled must be a folder of images, but {folder} is none.")
+        raise DataError(f"Expected a folder of images as --unlabelled, got {folder}.")
     files, notes = list_images(folder)
     if not files:
-        raise DataError(f"--unlabelled must be a folder of images, but {folder} holds none.")
+        raise DataError(f"Expected a folder of images as --unlabelled, got {folder}, which has none.")
     known = np.stack([thumbnail(dataset.image(i)) for i in track(range(len(dataset)), "Reading the annotated images")])
     kept = []
     for file in files:
         try:
             seen = (known @ thumbnail(read_image(file))).max() > MIN_CORRELATION
         except DataError:
-            seen = False  # told when it is looked at
+            seen = False  # reported when it is scored
         if not seen:
             kept.append(file)
     if len(kept) < len(files):
@@ -151,41 +149,41 @@ def unlabelled(folder: Path, dataset: Dataset) -> tuple[list[Path], list[str]]:
 
 
 class Committee:
-    """The specialists of several seeds on one base, in memory once: only what each learned is put in turn.
+    """The specialists of several seeds on one base in memory; their learned tensors are loaded in turn.
 
     Args:
-        runs: their run folders, all of one method.
+        runs: run folders, all of one method.
         base: where to load the base from.
         device: as for `load_predictor`.
 
     Raises:
-        ConfigError: fewer than two runs: nobody could disagree.
+        ConfigError: fewer than two runs.
     """
 
     def __init__(self, runs: Sequence[Path], base: str, device: str | None) -> None:
         if len(runs) < 2:
             raise ConfigError(
-                f"--suggest compares the specialists of at least two draws, but {len(runs)} finished; use more seeds."
+                f"Expected at least two draws for --suggest, which compares them, got {len(runs)}; use more seeds."
             )
-        place = choose_device(device)
+        target = choose_device(device)
         self.learned: list[dict[str, Tensor]] = []
         for run in runs:
             sam, card = load_specialist(run, base)
-            self.learned.append({key: tensor.clone().to(place) for key, tensor in delta(sam).items()})
-        self.sam: Base = sam.to(place)
+            self.learned.append({key: tensor.clone().to(target) for key, tensor in delta(sam).items()})
+        self.sam: Base = sam.to(target)
         self.threshold = card.threshold
         self.shares_encoder = not touches_encoder(self.sam)
 
     @torch.inference_mode()
     def look(self, file: Path, image: NDArray[np.uint8]) -> Candidate:
-        """How far the specialists disagree on an image."""
+        """Return an image with the disagreement of the specialists, averaged over pairs."""
         maps, embedding = self.maps(image)
         pairs = [disagreement(a, b) for a, b in combinations(maps, 2)]
         return Candidate(file, float(np.mean(pairs)), embedding)
 
     @torch.inference_mode()
     def maps(self, image: NDArray[np.uint8]) -> tuple[list[NDArray[np.uint8]], NDArray[np.float32]]:
-        """Label maps of all specialists at the decoder's resolution, the padding cut away; and the mean feature."""
+        """Return the specialists' label maps at the decoder's resolution without padding, and the mean feature."""
         inputs = prepare([image], self.sam.spec)
         features = None
         maps = []
@@ -201,11 +199,11 @@ class Committee:
 
 
 def disagreement(first: NDArray[np.uint8], second: NDArray[np.uint8]) -> float:
-    """1 - Dice of two label maps, the mean over the classes that either has; 0 where neither has any.
+    """Return 1 - Dice of two label maps, averaged over the classes that either has; 0 where neither has any.
 
     Args:
         first: uint8 (h, w).
-        second: the same.
+        second: uint8 (h, w).
     """
     classes = sorted({int(k) for labels in (first, second) for k in np.unique(labels)} - {0})
     if not classes:
@@ -219,33 +217,33 @@ def disagreement(first: NDArray[np.uint8], second: NDArray[np.uint8]) -> float:
 
 
 def pick(candidates: Sequence[Candidate], num: int) -> list[Suggestion]:
-    """Choose one by one the largest disagreement times novelty; stops where nothing new is left.
+    """Select images one by one by the largest disagreement times novelty, until nothing new is left.
 
     Args:
         candidates: at least one.
-        num: how many are wanted.
+        num: how many images.
     """
     embeddings = np.stack([candidate.embedding for candidate in candidates])
     scores = np.array([candidate.disagreement for candidate in candidates])
     typical = _typical_distance(embeddings)
     novelty = np.ones(len(candidates))
     free = np.ones(len(candidates), bool)
-    chosen: list[Suggestion] = []
-    while len(chosen) < num and free.any():
-        worth = np.where(free, (scores + 1e-6) * novelty, -1.0)  # where nobody disagrees, what is new comes first
+    selected: list[Suggestion] = []
+    while len(selected) < num and free.any():
+        worth = np.where(free, (scores + 1e-6) * novelty, -1.0)  # without disagreement, novelty decides
         best = int(worth.argmax())
         if worth[best] <= 1e-12:
             break
-        chosen.append(Suggestion(candidates[best].file, float(scores[best]), float(novelty[best])))
+        selected.append(Suggestion(candidates[best].file, float(scores[best]), float(novelty[best])))
         free[best] = False
         distance = np.clip(1 - embeddings @ embeddings[best], 0, None)
         distance[distance < 1e-6] = 0
         novelty = np.minimum(novelty, np.minimum(1, distance / typical))
-    return chosen
+    return selected
 
 
 def _typical_distance(embeddings: NDArray[np.float32]) -> float:
-    """The median distance between candidates; of at most 500 of them, evenly taken."""
+    """Return the median distance between candidates, or between 500 evenly spaced ones."""
     some = embeddings[:: max(1, len(embeddings) // 500)]
     distances = (1 - some @ some.T)[np.triu_indices(len(some), 1)]
     return max(1e-6, float(np.median(distances))) if distances.size else 1.0

@@ -1,9 +1,10 @@
 """Any image in, a mask at its original size out; folders of them; and the scores against annotations."""
 
-from samtune.predict.evaluation import Evaluation, evaluate
+from samtune.predict.evaluation import Evaluation
 from samtune.predict.folder import Written, predict_folder
 from samtune.predict.predictor import Predictor, load_predictor
 from samtune.predict.reading import find_images
+from samtune.predict.scoring import evaluate
 
 __all__ = [
     "Evaluation",

@@ -37,17 +37,17 @@ if TYPE_CHECKING:
     from samtune.types import Prediction
 
 PROBABILITY_TOP = 65535
-"""The 16-bit value of probability 1."""
+"""16-bit value of probability 1."""
 
 
 @dataclass(frozen=True)
 class Written:
-    """What `predict_folder` did.
+    """Result of `predict_folder`.
 
     Attributes:
-        files: the masks that were written, in the order of the inputs.
+        files: written masks, in the order of the inputs.
         skipped: {"file": ..., "why": ...} of each input that could not be read.
-        notes: how names were chosen, where that was in doubt, and what reading the images changed.
+        notes: how ambiguous names were resolved, and what reading the images changed.
     """
 
     files: tuple[Path, ...]
@@ -57,14 +57,14 @@ class Written:
 
 @dataclass(frozen=True)
 class _Kinds:
-    """Which files are written for an image."""
+    """Kinds of files that are written for an image."""
 
     values: MaskValues
     probabilities: bool
     overlays: bool
 
     def names(self, stem: str) -> list[str]:
-        """Every file name that belongs to a stem."""
+        """Return every file name of a stem."""
         return [self.mask_name(stem), *self.probability_names(stem), *self.overlay_names(stem)]
 
     def mask_name(self, stem: str) -> str:
@@ -93,21 +93,21 @@ def predict_folder(
 ) -> Written:
     """Segment files, folders and patterns, and write a mask for each image.
 
-    The next images are read, and the last ones' files are written, while a batch is computed. What cannot be read is
-    skipped and told at the end. Files of an earlier prediction are replaced; other files only with `overwrite`;
+    The next images are read, and the last ones' files are written, while a batch is computed. Unreadable images are
+    skipped and reported at the end. Files of an earlier prediction are replaced; other files only with `overwrite`;
     inputs and links never.
 
     Args:
         predictor: the specialist.
         inputs: files, folders, patterns; see `find_images`.
-        out: made where it is not there; no folder that an input lies in.
-        probabilities: write them too, 16-bit PNG.
+        out: created if missing; not a folder that contains inputs.
+        probabilities: write the probabilities too, 16-bit PNG.
         overlays: write the segmentation drawn on the image too, JPEG.
         overwrite: replace files in `out` that no earlier prediction wrote.
 
     Raises:
-        ConfigError: `out` is a folder that inputs lie in.
-        OutputError: a file in `out` may not be replaced, told before anything is computed; or the disk refuses.
+        ConfigError: `out` contains inputs.
+        OutputError: a file in `out` may not be replaced, checked before anything is computed; or the disk refuses.
         DataError: an input does not exist, or there is no image at all.
     """
     out = Path(out)
@@ -196,11 +196,11 @@ def _check_out(sources: Sequence[Source], out: Path) -> None:
             roots = list(source.file.resolve().parents[: len(source.inner.parts)])
         if resolved in roots:
             raise ConfigError(
-                f"Masks must go to a folder of their own, but {out} holds the input {source.file}; choose "
+                f"Expected a folder for masks alone as --out, got {out}, which holds the input {source.file}; choose "
                 "another --out."
             )
     if out.exists() and not out.is_dir():
-        raise ConfigError(f"--out must be a folder, but {out} is a file; choose another.")
+        raise ConfigError(f"Expected a folder as --out, got the file {out}; choose another.")
 
 
 def _write(out: OutputFolder, stem: str, image: np.ndarray, prediction: Prediction, kinds: _Kinds) -> Path:

@@ -1,4 +1,4 @@
-"""Which image files are meant, reading them ahead of the computation, and writing what came of them behind it."""
+"""Finding image files, reading them ahead of the computation, and writing results behind it."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ Done = TypeVar("Done")
 
 
 TRIM_EVERY = 4
-"""Batches between two times that freed memory is handed back to the system; see `read_ahead`."""
+"""Number of batches after which freed memory is returned to the system; see `read_ahead`."""
 
 
 @dataclass(frozen=True)
@@ -34,9 +34,9 @@ class Source:
     """One image to predict.
 
     Attributes:
-        file: where it is.
-        inner: its path below the folder that was given, or its name where the file itself was given.
-        root: the name of that folder, "" for a file.
+        file: its path.
+        inner: its path below the input folder, or its name where the file itself is the input.
+        root: name of the input folder, "" for a file.
     """
 
     file: Path
@@ -45,17 +45,17 @@ class Source:
 
 
 def find_images(inputs: Sequence[str | Path], *, without: Path | None = None) -> list[Source]:
-    """The image files that are meant, each once, in the order given.
+    """Return the image files of inputs, each once, in the order given.
 
     Args:
         inputs: files, folders (searched with their sub-folders, only known image endings) and patterns such
             as `scans/*.png`.
-        without: a folder whose files are passed over where a folder that it lies in was given.
+        without: a folder whose files are skipped where an input contains it.
 
     Raises:
-        DataError: an input does not exist or matches nothing, or a folder has no image; all are told.
+        DataError: an input does not exist or matches nothing, or a folder has no image; all are named.
     """
-    found: dict[Path, Source] = {}
+    unique: dict[Path, Source] = {}
     wrong = []
     for given in inputs:
         sources = _expand(given)
@@ -65,16 +65,16 @@ def find_images(inputs: Sequence[str | Path], *, without: Path | None = None) ->
         for source in sources:
             resolved = source.file.resolve()
             if not (source.root and without is not None and resolved.is_relative_to(without)):
-                found.setdefault(resolved, source)
+                unique.setdefault(resolved, source)
     if wrong:
-        raise DataError("Inputs must be image files, folders of them or patterns, but " + "; ".join(wrong) + ".")
-    if not found:
-        raise DataError("There must be at least one image to predict, but none was found.")
-    return list(found.values())
+        raise DataError("Expected image files, folders of images or patterns as inputs: " + "; ".join(wrong) + ".")
+    if not unique:
+        raise DataError("Expected at least one image to predict, got none.")
+    return list(unique.values())
 
 
 def _expand(given: str | Path) -> list[Source] | str:
-    """The sources of one input, or what is wrong with it."""
+    """Return the sources of one input, or what is wrong with it."""
     path = as_path(given)
     if path.is_dir():
         files, notes = list_images(path)
@@ -98,13 +98,13 @@ def _expand(given: str | Path) -> list[Source] | str:
 def read_ahead(
     items: Sequence[Item], read: Callable[[Item], Read], batch_size: int
 ) -> Iterator[list[tuple[Item, Read | DataError]]]:
-    """Yield batches of what was read, the next one read in a thread while the present one is used.
+    """Yield batches of items, the next one read in a thread while the present one is used.
 
-    Memory does not grow with their number: every few batches, what was freed goes back to the system.
+    Memory does not grow with their number: every few batches, freed memory is returned to the system.
 
     Args:
-        items: what to read.
-        read: reads one item; its DataError is handed on in place of the result.
+        items: to read.
+        read: reads one item; its DataError is yielded in place of the result.
         batch_size: items in a batch; the last may be smaller.
     """
 
@@ -129,12 +129,12 @@ def write_behind(tasks: Iterable[Callable[[], Done]], most: int) -> Iterator[Don
     """Run tasks in a thread while the next ones are being made.
 
     Args:
-        tasks: made one by one, in this thread.
-        most: how many may wait for their turn, 1 or more; making the next one then waits too, so that memory does not
-            grow with their number.
+        tasks: created one by one, in this thread.
+        most: how many may be pending, >= 1; creating the next one then waits, so that memory does not grow with
+            their number.
 
     Yields:
-        Their results, in order. An error of a task is raised here in its result's place, and ends the rest.
+        Their results, in order. An error of a task is raised here in place of its result, and cancels the rest.
     """
     waiting: deque[Future[Done]] = deque()
     pool = ThreadPoolExecutor(1, "samtune-writing")

@@ -1,16 +1,19 @@
-"""Self-contained HTML pages: about a specialist (did tuning pay, where does it fail), and about a comparison."""
+"""Rendering of self-contained HTML pages: records in, HTML out. The records are built by `samtune.pages`."""
 
-from samtune.report.comparison import (
+from samtune.report.comparison import write_comparison
+from samtune.report.page import check_report, write_report
+from samtune.report.records import (
     ComparedRow,
     ComparisonPage,
     CurveFit,
+    Example,
     GroupRow,
+    HistoryRow,
+    ReportPage,
+    RunFacts,
+    Standing,
     Suggested,
-    WorseImage,
-    write_comparison,
 )
-from samtune.report.examples import Example, choose_examples
-from samtune.report.page import HistoryRow, ReportPage, RunFacts, check_report, write_report
 
 __all__ = [
     "ComparedRow",
@@ -21,10 +24,9 @@ __all__ = [
     "HistoryRow",
     "ReportPage",
     "RunFacts",
+    "Standing",
     "Suggested",
-    "WorseImage",
     "check_report",
-    "choose_examples",
     "write_comparison",
     "write_report",
 ]

@@ -1,7 +1,7 @@
 """Figures of a comparison: quality against images, against trained numbers, and what a training costs.
 
-Rows are told apart by colour (Okabe and Ito's, which people with any common colour blindness can tell apart), by
-marker, and by their name beside them; no figure says anything by colour alone.
+Rows differ in colour (of Okabe and Ito, distinguishable with any common colour blindness), in marker, and by the name
+beside them; no figure relies on colour alone.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from samtune.report.comparison import ComparedRow, CurveFit
+    from samtune.report.records import ComparedRow, CurveFit
 
 COLOURS = ("#e58a00", "#0e86cc", "#009e73", "#c8609a", "#8a7a00", "#d55e00", "#3fa9dc")
 """Of Okabe and Ito, darkened or lightened until readable on white and on near-black."""
@@ -44,8 +44,8 @@ def quality_by_images(rows: Sequence[ComparedRow], fit: CurveFit | None) -> Figu
         return None
     figure, axes = axes_of(4.6, 3.4)
     ends: list[tuple[float, str, str]] = []
-    for place, row in enumerate(rows):
-        colour, marker = look(rows, place)
+    for index, row in enumerate(rows):
+        colour, marker = look(rows, index)
         points = [(n, scores) for n, scores in zip(row.num_images, row.scores, strict=True) if scores]
         if not row.num_images and row.level is not None:
             axes.axhline(row.level, color=colour, linewidth=1, linestyle=(0, (1, 2)))
@@ -53,7 +53,7 @@ def quality_by_images(rows: Sequence[ComparedRow], fit: CurveFit | None) -> Figu
             continue
         if not points:
             continue
-        shift = 1 + 0.012 * (place - len(rows) / 2)  # draws of different rows side by side
+        shift = 1 + 0.012 * (index - len(rows) / 2)  # draws of different rows side by side
         for n, scores in points:
             axes.scatter([n * shift] * len(scores), scores, s=7, color=colour, alpha=0.5, linewidths=0)
         means = [float(np.mean(scores)) for _, scores in points]
@@ -76,23 +76,23 @@ def quality_by_images(rows: Sequence[ComparedRow], fit: CurveFit | None) -> Figu
 def quality_by_trained(rows: Sequence[ComparedRow]) -> Figure | None:
     """Mean IoU at the largest number of images against the number of trained numbers; None with fewer than two rows."""
     drawn = [
-        (place, row, row.scores[-1])
-        for place, row in enumerate(rows)
+        (index, row, row.scores[-1])
+        for index, row in enumerate(rows)
         if row.scores and row.scores[-1] and row.trainable
     ]
     if len(drawn) < 2:
         return None
     figure, axes = axes_of(4.6, 3.2)
     ends = []
-    for place, row, scores in drawn:
-        colour, marker = look(rows, place)
+    for index, row, scores in drawn:
+        colour, marker = look(rows, index)
         mean, trained = float(np.mean(scores)), row.trainable or 0
         axes.plot([trained] * 2, [min(scores), max(scores)], color=colour, linewidth=1.2)
         axes.plot([trained], [mean], marker, color=colour, markersize=6)
         ends.append((mean, f"{row.label}, {short(trained)}", colour))
-    for place, row in enumerate(rows):
+    for index, row in enumerate(rows):
         if not row.num_images and row.level is not None:
-            colour, _ = look(rows, place)
+            colour, _ = look(rows, index)
             axes.axhline(row.level, color=colour, linewidth=1, linestyle=(0, (1, 2)))
             ends.append((row.level, f"{row.label}, 0", colour))
     axes.set_xscale("log")
@@ -108,22 +108,22 @@ def quality_by_trained(rows: Sequence[ComparedRow]) -> Figure | None:
 
 def costs(rows: Sequence[ComparedRow]) -> Figure | None:
     """Seconds of a training and peak memory of its process, a pair of bars for each row; None without any."""
-    told = [(place, row) for place, row in enumerate(rows) if row.time_s is not None and row.num_images]
-    if not told:
+    drawn = [(index, row) for index, row in enumerate(rows) if row.time_s is not None and row.num_images]
+    if not drawn:
         return None
-    figure, left, right = _two_axes(4.6, 0.75 + 0.26 * len(told))
-    for y, (place, row) in enumerate(told):
-        colour, _ = look(rows, place)
+    figure, left, right = _two_axes(4.6, 0.75 + 0.26 * len(drawn))
+    for y, (index, row) in enumerate(drawn):
+        colour, _ = look(rows, index)
         time_s, memory = row.time_s or 0.0, row.memory_bytes
         left.barh(y, time_s, height=0.6, color=colour)
         left.annotate(duration(time_s), (time_s, y), (3, 0), textcoords="offset points", va="center", fontsize=8)
         if memory is not None:
             right.barh(y, memory / 1e9, height=0.6, color=colour)
             right.annotate(size(memory), (memory / 1e9, y), (3, 0), textcoords="offset points", va="center", fontsize=8)
-    left.set_yticks(range(len(told)), [row.label for _, row in told])
+    left.set_yticks(range(len(drawn)), [row.label for _, row in drawn])
     right.set_yticks([])
     for axes, title in ((left, "time of a training"), (right, "peak memory of its process")):
-        axes.set_ylim(len(told) - 0.5, -0.5)
+        axes.set_ylim(len(drawn) - 0.5, -0.5)
         axes.set_title(title, loc="left", fontsize=9)
         axes.set_xticks([])
         axes.spines[["bottom"]].set_visible(False)
@@ -132,10 +132,10 @@ def costs(rows: Sequence[ComparedRow]) -> Figure | None:
     return figure
 
 
-def look(rows: Sequence[ComparedRow], place: int) -> tuple[str, str]:
+def look(rows: Sequence[ComparedRow], index: int) -> tuple[str, str]:
     """Colour and marker of a row: methods by their order, baselines grey with markers of their own."""
-    before = sum(row.is_baseline == rows[place].is_baseline for row in rows[:place])
-    if rows[place].is_baseline:
+    before = sum(row.is_baseline == rows[index].is_baseline for row in rows[:index])
+    if rows[index].is_baseline:
         return BASELINE_COLOUR, MARKERS[::-1][before % len(MARKERS)]
     return COLOURS[before % len(COLOURS)], MARKERS[before % len(MARKERS)]
 

@@ -1,11 +1,9 @@
-"""Images on a page: which ones to show, and how they are embedded."""
+"""Images embedded in a page."""
 
 from __future__ import annotations
 
 import base64
-import math
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
@@ -14,68 +12,18 @@ from samtune.overlay import overlay
 from samtune.types import IGNORE
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from numpy.typing import NDArray
 
-Standing = Literal["best", "median", "worst"]
+    from samtune.report.records import Example
 
 MIN_SIDE, MAX_SIDE = 768, 1024
-"""Examples are embedded with their longer side within these, in pixels; contours are drawn at that size."""
+"""Bounds of the longer side of an embedded example, in pixels; contours are drawn at that size."""
 
 JPEG_QUALITY = 85
 
 
-@dataclass(frozen=True, eq=False)
-class Example:
-    """One image to show.
-
-    Attributes:
-        name: the image's name.
-        image: uint8 (H, W, 3) RGB.
-        target: uint8 (H, W) annotated label map.
-        predicted: uint8 (H, W) predicted label map.
-        iou: the image's IoU, 0..1.
-        standing: which of best, median and worst it stands for.
-    """
-
-    name: str
-    image: NDArray[np.uint8]
-    target: NDArray[np.uint8]
-    predicted: NDArray[np.uint8]
-    iou: float
-    standing: Standing
-
-
-def choose_examples(iou_by_image: Mapping[str, float], num: int = 3) -> tuple[tuple[str, Standing], ...]:
-    """Choose the images to show: the `num` best, the `num` around the median and the `num` worst, each once.
-
-    With fewer than 3 `num` images all are shown, and each stands for the third of the ranking it is in.
-
-    Args:
-        iou_by_image: image name -> IoU.
-        num: how many of each.
-
-    Returns:
-        (image name, standing): the best from the top, the middle, then the worst from the bottom up; ties by
-        name.
-    """
-    ranked = sorted(iou_by_image, key=lambda name: (-iou_by_image[name], name))
-    third = min(num, math.ceil(len(ranked) / 3))
-    worst = ranked[max(third, len(ranked) - third) :]
-    between = ranked[third : len(ranked) - len(worst)]
-    start = (len(between) - num + 1) // 2 if len(between) > num else 0
-    median = between[start : start + num]
-    parts: tuple[tuple[Standing, list[str]], ...] = (
-        ("best", ranked[:third]),
-        ("median", median),
-        ("worst", worst[::-1]),
-    )
-    return tuple((name, standing) for standing, names in parts for name in names)
-
-
 def embedded(example: Example) -> dict[str, Any]:
-    """Return what the template needs of an example: its two pictures as data URIs, and their size.
+    """Return an example for the template: its two pictures as data URIs, and their size.
 
     Raises:
         ShapeError: a label map does not have the image's size.
@@ -109,7 +57,7 @@ def embedded(example: Example) -> dict[str, Any]:
 
 
 def shown(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Scale an image down to what is embedded; smaller ones stay as they are."""
+    """Return an image scaled down to the size that is embedded; smaller ones stay as they are."""
     height, width = image.shape[:2]
     scale = MAX_SIDE / max(height, width)
     if scale >= 1:
@@ -121,7 +69,7 @@ def shown(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 
 def data_uri(image: NDArray[np.uint8]) -> str:
-    """An image as it stands in a page: JPEG, base64."""
+    """Return an image as a data URI: JPEG, base64."""
     done, coded = cv2.imencode(".jpg", cv2.cvtColor(image, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
     assert done
     return "data:image/jpeg;base64," + base64.b64encode(coded.tobytes()).decode("ascii")

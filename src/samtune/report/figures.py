@@ -77,13 +77,13 @@ def strips(per_image: Mapping[str, Mapping[str, float]]) -> Markup:
     """
     with mpl.rc_context(STYLE):
         figure, axes = axes_of(5.4, 0.6 + 0.5 * len(per_image))
-        for place, (name, scores) in enumerate(per_image.items()):
+        for index, (name, scores) in enumerate(per_image.items()):
             values = np.array(list(scores.values()), dtype=np.float64)
             spread = ((np.arange(values.size) * 0.618034) % 1 - 0.5) * 0.5
             colour = ORANGE if name == SPECIALIST else BLUE
-            axes.scatter(values, place + spread, s=13, color=colour, alpha=0.65, linewidths=0, clip_on=False)
+            axes.scatter(values, index + spread, s=13, color=colour, alpha=0.65, linewidths=0, clip_on=False)
             if values.size:
-                axes.plot([values.mean()] * 2, [place - 0.36, place + 0.36], color=INK, linewidth=1.6)
+                axes.plot([values.mean()] * 2, [index - 0.36, index + 0.36], color=INK, linewidth=1.6)
         axes.set_yticks(range(len(per_image)), [_drawable(row_name(name).label) for name in per_image])
         axes.set_ylim(len(per_image) - 0.45, -0.55)
         axes.set_xlim(0, 1)

@@ -1,4 +1,4 @@
-"""What a column of a paper's table is measured on and with, and which of our methods is which of the paper's rows."""
+"""Columns of the papers' tables: data and measure of each, and our method for each row."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ class Column:
     """One column.
 
     Attributes:
-        name: its key in `published.csv`.
-        train: layout and part that the model is trained on, such as "istd/train".
-        test: layout and part that it is scored on.
-        protocol: of `samtune evaluate`.
+        name: key in `published.csv`.
+        train: layout and part of the training data, such as "istd/train".
+        test: layout and part of the test data.
+        protocol: protocol of `samtune evaluate`.
         measure: key of the result.
-        scale: our value times this is in the paper's unit.
-        folder: of the test part, only images below a folder of this name; None for all.
-        at: side of the square that the paper's code compares at; None for native size.
-        shots: images to train on, validation included; None for all.
+        scale: factor from our value to the unit of the paper.
+        folder: only test images below a folder of this name; None for all.
+        at: side in pixels of the square that the paper's code compares at; None for native size.
+        shots: number of training images, validation included; None for all.
     """
 
     name: str
@@ -35,7 +35,7 @@ class Column:
 
     @property
     def needs(self) -> tuple[str, ...]:
-        """The layouts, with part, that must be there."""
+        """Layouts, with part, that the column needs."""
         return tuple(dict.fromkeys((self.train, self.test)))
 
 
@@ -111,10 +111,10 @@ METHODS_OF = {
     "ts-sam": {"TS-SAM": "ts_sam", "SAM-Adapter": "sam_adapter"},
     "ptsam": {"PTSAM": "ptsam", "PTSAM with encoder prompts": "ptsam_encoder"},
 }  # fmt: skip
-"""Paper -> its row -> our method; rows that are not here (other systems) are shown, not run."""
+"""Paper -> row -> our method; rows that are missing here (other systems) are shown, not run."""
 
 BASES = {"conv-lora": "facebook/sam-vit-huge", "ts-sam": "facebook/sam-vit-huge", "ptsam": "facebook/sam-vit-base"}
-"""The base each paper's table is on (for TS-SAM and PTSAM, whose text was not at hand: our choice)."""
+"""Paper -> base (for TS-SAM and PTSAM, whose text was not available, our choice)."""
 
 CAVEATS = {
     "conv-lora": (

@@ -1,4 +1,4 @@
-"""The cells of a paper's table with what each needs, on the data that is present."""
+"""Cells of a paper's tables, with the method and the data that each needs."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ class Cell:
     """One cell of the table.
 
     Attributes:
-        published: the paper's number.
-        column: what it is measured on and with.
-        method: our method, None for a row that is not ours to run.
-        missing: the data that is not there, as "layout/part in FOLDER".
+        published: number in the paper.
+        column: data and measure.
+        method: our method; None for a row that we do not run.
+        missing: missing data, as "layout/part in FOLDER".
     """
 
     published: Published
@@ -33,7 +33,7 @@ class Cell:
 
     @property
     def runs(self) -> bool:
-        """Whether it can be computed here."""
+        """Whether the cell can be computed here."""
         return self.method is not None and not self.missing
 
 
@@ -42,10 +42,10 @@ class Plan:
     """All cells of a paper's tables.
 
     Attributes:
-        paper: a key of `PAPERS`.
-        data: the folder that holds a folder for each layout.
-        base: the base to tune.
-        cells: in the paper's order.
+        paper: key of `PAPERS`.
+        data: folder with one folder per layout.
+        base: base to tune.
+        cells: in the order of the paper.
         caveats: what a reader must know before comparing.
     """
 
@@ -57,7 +57,7 @@ class Plan:
 
     @property
     def trainings(self) -> tuple[tuple[str, str, int | None], ...]:
-        """Method, training data and shots of each model that can be trained here, once each."""
+        """Method, training data and shots of each model that can be trained here, each once."""
         return tuple(
             dict.fromkeys(
                 (cell.method, cell.column.train, cell.column.shots)
@@ -67,7 +67,7 @@ class Plan:
         )
 
     def to_json(self) -> dict[str, Any]:
-        """Plain JSON values, a row for each cell."""
+        """Return plain JSON values, one row per cell."""
         return {
             "paper": self.paper,
             "base": self.base,
@@ -98,12 +98,12 @@ class Plan:
 
 
 def make_plan(paper: str, data: Path, *, base: str | None = None, methods: Sequence[str] = ()) -> Plan:
-    """Lay out a paper's tables.
+    """Return the cells of a paper's tables.
 
     Args:
-        paper: a key of `PAPERS`.
-        data: the folder that holds one folder for each layout, named as `samtune data list` names it.
-        base: the base to tune; None for the paper's.
+        paper: key of `PAPERS`.
+        data: folder with one folder per layout, named as `samtune data list` names it.
+        base: base to tune; None for that of the paper.
         methods: run only these of our methods; () for all of the paper.
 
     Raises:
@@ -114,16 +114,14 @@ def make_plan(paper: str, data: Path, *, base: str | None = None, methods: Seque
     unknown = set(methods) - set(rows.values())
     if unknown:
         offered = ", ".join(rows.values())
-        raise ConfigError(
-            f"--methods must be of those in the table ({offered}), but {', '.join(sorted(unknown))} came."
-        )
-    chosen = []
-    there: dict[str, bool] = {}
+        raise ConfigError(f"Expected methods of the table as --methods ({offered}), got {', '.join(sorted(unknown))}.")
+    planned = []
+    present: dict[str, bool] = {}
     for published in cells:
         column = COLUMNS[paper][published.column]
         for need in column.needs:
-            there.setdefault(need, is_present(need, data))
-        missing = tuple(f"{need} in {data / need.partition('/')[0]}" for need in column.needs if not there[need])
+            present.setdefault(need, is_present(need, data))
+        missing = tuple(f"{need} in {data / need.partition('/')[0]}" for need in column.needs if not present[need])
         method = rows.get(published.method)
-        chosen.append(Cell(published, column, method if not methods or method in methods else None, missing))
-    return Plan(paper, data, base or BASES[paper], tuple(chosen), CAVEATS[paper])
+        planned.append(Cell(published, column, method if not methods or method in methods else None, missing))
+    return Plan(paper, data, base or BASES[paper], tuple(planned), CAVEATS[paper])

@@ -1,7 +1,7 @@
-"""The published numbers, from `published.csv` beside this file; each with its source, none invented.
+"""Published numbers with their sources, read from `published.csv` beside this file.
 
 A line is one cell: paper, method as the paper calls it, column, value, spread (over the paper's runs), source, note.
-An empty value is a cell whose number was not at hand or not given; its note says which.
+An empty value is a number that was not available or not given; the note says which.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ PAPERS = {
     "ts-sam": "TS-SAM, arXiv 2408.01835, with the tables of SAM-Adapter",
     "ptsam": "PTSAM, CVPR Workshops 2025, arXiv 2504.16739",
 }
-"""Word -> paper."""
+"""Key -> paper."""
 
 
 @dataclass(frozen=True)
@@ -25,12 +25,12 @@ class Published:
     """One cell of a paper's table.
 
     Attributes:
-        paper: a key of `PAPERS`.
-        method: as the paper calls it.
-        column: a key of `columns.COLUMNS`.
-        value: in the paper's own unit; None where it is not at hand or not given.
+        paper: key of `PAPERS`.
+        method: name in the paper.
+        column: key of `columns.COLUMNS`.
+        value: in the unit of the paper; None where not available or not given.
         spread: over the paper's runs, in the same unit; None where not given.
-        source: where the number stands; "" without a value.
+        source: where the number is printed; "" without a value.
         note: what a reader must know of it.
     """
 
@@ -44,13 +44,13 @@ class Published:
 
 
 def read_published(paper: str) -> tuple[Published, ...]:
-    """All cells of a paper's tables, in their order.
+    """Return all cells of a paper's tables, in their order.
 
     Raises:
         ConfigError: the paper is unknown.
     """
     if paper not in PAPERS:
-        raise ConfigError(f"The paper must be one of {', '.join(PAPERS)}, but {paper!r} came.")
+        raise ConfigError(f"Expected one of the papers {', '.join(PAPERS)}, got {paper!r}.")
     text = resources.files("samtune.reproduce").joinpath("published.csv").read_text(encoding="utf-8")
     return tuple(
         Published(

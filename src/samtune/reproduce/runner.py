@@ -1,4 +1,4 @@
-"""Train and score the cells that can be computed; every finished step is kept, and a failing one stops nothing.
+"""Training and scoring of the cells that can be computed; finished steps are kept, and a failed cell stops nothing.
 
 OUT/runs/METHOD-TRAIN-sSEED/          a run folder as `samtune train` leaves it
 OUT/scores/METHOD-TEST-sSEED.json     all values of one evaluation, or its error
@@ -18,6 +18,7 @@ from samtune import __version__
 from samtune.config import RunConfig, claim_run
 from samtune.data import open_dataset
 from samtune.errors import ConfigError, DataError, OutputError
+from samtune.metrics.rows import SPECIALIST
 from samtune.outputs import OutputFolder
 from samtune.predict import evaluate
 from samtune.progress import say
@@ -32,17 +33,17 @@ if TYPE_CHECKING:
 CSV_FILE = "reproduce.csv"
 
 VALIDATION = 0.1
-"""Share of the training images that chooses the checkpoint, where the data names no validation part."""
+"""Share of the training images for validation, where the data names no validation part."""
 
 
 @dataclass(frozen=True)
 class RunChoices:
-    """What a user may choose of a reproduction.
+    """Settings of a reproduction.
 
     Attributes:
-        seeds: how many, from 0.
+        seeds: number of seeds, from 0.
         device: as for training.
-        settings: fields of `TrainSettings` that go before the paper's.
+        settings: fields of `TrainSettings` that override those of the paper.
     """
 
     seeds: int = 3
@@ -51,7 +52,7 @@ class RunChoices:
 
 
 def paper_settings(method: str, column: Column, base: str, seed: int, choices: RunChoices) -> TrainSettings:
-    """The settings of one training: the paper's recipe, and what the user chose.
+    """Return the settings of one training: the paper's recipe with the user's overrides.
 
     Raises:
         ConfigError: a setting is unknown, out of range, or one that the table decides.
@@ -59,7 +60,7 @@ def paper_settings(method: str, column: Column, base: str, seed: int, choices: R
     open_to_user = {f.name for f in fields(TrainSettings)} - {"method", "base", "seed"}
     wrong = [name for name in choices.settings if name not in open_to_user]
     if wrong:
-        raise ConfigError(f"--set must name settings of a run that the table leaves open, but {', '.join(wrong)} came.")
+        raise ConfigError(f"Expected settings that the table leaves open as --set, got {', '.join(wrong)}.")
     values: dict[str, Any] = {
         "method": method, "base": base, "seed": seed, "shots": column.shots, "device": choices.device,
         "val": 0.25 if column.shots else VALIDATION, "recipe": "paper",
@@ -68,13 +69,13 @@ def paper_settings(method: str, column: Column, base: str, seed: int, choices: R
 
 
 def run_plan(plan: Plan, folder: Path, choices: RunChoices, *, overwrite: bool = False) -> dict[str, Any]:
-    """Compute every cell that can be computed, put it beside the published number, and write the table as CSV.
+    """Compute every cell that can be computed, and write the table with the published numbers as CSV.
 
-    What is finished in `folder` is not done again, and a run that was cut off goes on.
+    Finished runs and scores in `folder` are reused, and a run that was cut off is resumed.
 
     Args:
-        plan: the cells.
-        folder: of the reproduction; made where it is not there.
+        plan: cells to compute.
+        folder: folder of the reproduction; created if missing.
         choices: seeds, device, settings.
         overwrite: replace files in the folder that samtune did not write, too.
 
@@ -93,7 +94,7 @@ def run_plan(plan: Plan, folder: Path, choices: RunChoices, *, overwrite: bool =
 
 
 def _run_plan(plan: Plan, out: OutputFolder, choices: RunChoices) -> dict[str, Any]:
-    """`run_plan`, in a folder that this process holds."""
+    """Run `run_plan` in a folder that this process has locked."""
     out.claim([CSV_FILE])
     scores: dict[tuple[str, str, str | None, int], dict[str, Any]] = {}
     for cell in plan.cells:
@@ -114,31 +115,31 @@ def _run_plan(plan: Plan, out: OutputFolder, choices: RunChoices) -> dict[str, A
 def _beside(
     cell: Cell, scores: dict[tuple[str, str, str | None, int], dict[str, Any]], num_seeds: int
 ) -> dict[str, Any]:
-    """Our own number for a cell, in the paper's unit."""
+    """Return our number for a cell, in the unit of the paper."""
     keys = [(cell.method or "", cell.column.test, cell.column.folder, seed) for seed in range(num_seeds)]
-    found = [scores[key] for key in keys if key in scores]
-    raw = [score["values"].get(cell.column.measure) for score in found if "values" in score]
+    stored = [scores[key] for key in keys if key in scores]
+    raw = [score["values"].get(cell.column.measure) for score in stored if "values" in score]
     values = [value * cell.column.scale for value in raw if value is not None]
     error = statistics.stdev(values) / math.sqrt(len(values)) if len(values) > 1 else None
     return {
         "ours": statistics.fmean(values) if values else None,
         "ours_std_error": error,
         "num_seeds": len(values),
-        "errors": [score["error"] for score in found if "error" in score],
+        "errors": [score["error"] for score in stored if "error" in score],
     }
 
 
 def _score(cell: Cell, plan: Plan, out: OutputFolder, seed: int, choices: RunChoices) -> dict[str, Any]:
-    """Train and evaluate what a cell needs, or read what was done."""
+    """Train and evaluate what a cell needs, or read its stored score."""
     column, method = cell.column, str(cell.method)
     test = "-".join(word for word in (column.test.replace("/", "-"), column.folder) if word)
     name = f"scores/{method}-{test}-s{seed}.json"
     file = out.path / name
     settings = paper_settings(method, column, plan.base, seed, choices)
-    told = {"samtune": __version__, "settings": _plain(settings), "protocol": column.protocol, "at": column.at}
+    record = {"samtune": __version__, "settings": _plain(settings), "protocol": column.protocol, "at": column.at}
     if file.is_file():
         kept = _read(file)
-        if "values" in kept and kept.get("settings") == told["settings"]:
+        if "values" in kept and kept.get("settings") == record["settings"]:
             return kept
     out.claim([name])
     say(f"{method} trained on {column.train}, scored on {test}, seed {seed}.")
@@ -146,23 +147,27 @@ def _score(cell: Cell, plan: Plan, out: OutputFolder, seed: int, choices: RunCho
         run = _train(settings, column, plan, out.path / "runs" / f"{method}-{column.train.replace('/', '-')}-s{seed}")
         dataset = _test_set(column, plan.data)
         own = column.train == column.test
-        found = evaluate(
+        evaluation = evaluate(
             run, dataset, base=plan.base, unseen=own, protocol=column.protocol, at=column.at, device=choices.device,
             tell=False,
         )  # fmt: skip
-        values = found.to_json()["rows"]["specialist"]
-        score: dict[str, Any] = told | {"num_images": found.num_images, "values": values, "notes": list(found.notes)}
-    except OutputError:  # the next cells would meet the same disk
+        values = evaluation.to_json()["rows"][SPECIALIST]
+        score: dict[str, Any] = record | {
+            "num_images": evaluation.num_images,
+            "values": values,
+            "notes": list(evaluation.notes),
+        }
+    except OutputError:  # the next cells would fail on the same disk
         raise
-    except Exception as error:  # one failing cell never stops the rest; it is told in the table
+    except Exception as error:  # a failed cell does not stop the rest; the table reports it
         say(f"Failed: {error}")
-        score = told | {"error": f"{type(error).__name__}: {error}"}
+        score = record | {"error": f"{type(error).__name__}: {error}"}
     out.write_text(name, json.dumps(score, indent=2) + "\n")
     return score
 
 
 def _read(file: Path) -> dict[str, Any]:
-    """A score as written; empty where the file is damaged, so that it is computed again."""
+    """Return a stored score; empty where the file is damaged, so that it is computed again."""
     try:
         content = json.loads(file.read_text(encoding="utf-8"))
     except ValueError:
@@ -171,8 +176,8 @@ def _read(file: Path) -> dict[str, Any]:
 
 
 def _train(settings: TrainSettings, column: Column, plan: Plan, run: Path) -> Path:
-    """Train a run, or go on with it; one that is finished is left as it is."""
-    images = _place(column.train, plan.data)
+    """Train a run, or resume it; a finished one is left as it is."""
+    images = _location(column.train, plan.data)
     started = RunFolder(run).config.is_file()
     dataset = open_dataset(images)
     with locked(run, "run"):
@@ -180,30 +185,30 @@ def _train(settings: TrainSettings, column: Column, plan: Plan, run: Path) -> Pa
         if started and finished_result(run) is not None:
             return run
         if train(settings, dataset, run, resume=started).stopped == "interrupted":
-            raise KeyboardInterrupt  # what was trained so far is kept in the run; nothing is scored by it
+            raise KeyboardInterrupt  # the run is kept, and not scored
     return run
 
 
 def _test_set(column: Column, data: Path) -> Dataset:
-    """The images that a column is scored on.
+    """Return the test images of a column.
 
     Raises:
-        DataError: none lies below the column's folder.
+        DataError: there are none below the column's folder.
     """
-    dataset = open_dataset(_place(column.test, data))
+    dataset = open_dataset(_location(column.test, data))
     if column.folder is None:
         return dataset
-    chosen = [index for index, pair in enumerate(dataset.pairs) if column.folder in pair.image.parts]
-    if not chosen:
-        raise DataError(f"{column.test} must have images below a folder {column.folder}, but there are none.")
-    return dataset.subset(chosen)
+    indices = [index for index, pair in enumerate(dataset.pairs) if column.folder in pair.image.parts]
+    if not indices:
+        raise DataError(f"Expected images of {column.test} in a folder {column.folder}, got none; check the download.")
+    return dataset.subset(indices)
 
 
-def _place(need: str, data: Path) -> str:
+def _location(need: str, data: Path) -> str:
     return f"{need}:{data / need.partition('/')[0]}"
 
 
 def _plain(settings: TrainSettings) -> dict[str, Any]:
-    """The settings as JSON values, without where they are computed."""
+    """Return the settings as JSON values, without the device."""
     values: dict[str, Any] = json.loads(json.dumps(vars(replace(settings, device=None)), default=str))
     return values

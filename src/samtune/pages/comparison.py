@@ -1,159 +1,146 @@
-"""From a comparison to its page: rows, groups, curve, suggestions, examples as plain data for the report."""
+"""The page of a comparison: rows, groups, curve, suggestions and examples as records."""
 
 from __future__ import annotations
 
 import statistics
 from typing import TYPE_CHECKING
 
+import cv2
 import numpy as np
 
-from samtune.compare.isolation import isolated
-from samtune.compare.measure import label_maps
+from samtune.compare import isolated, label_maps
 from samtune.comparison_folder import SUGGESTIONS_FILE
 from samtune.data import read_image
 from samtune.methods import METHODS
 from samtune.metrics.rows import BASELINES, STOCK, row_name
 from samtune.overlay import overlay
+from samtune.pages.examples import choose_examples
 from samtune.progress import say
-from samtune.report import (
-    ComparedRow,
-    ComparisonPage,
-    CurveFit,
-    Example,
-    GroupRow,
-    Suggested,
-    WorseImage,
-    choose_examples,
-    write_comparison,
-)
+from samtune.report import ComparedRow, ComparisonPage, CurveFit, Example, GroupRow, Suggested, write_comparison
 from samtune.text import duration
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from numpy.typing import NDArray
 
-    from samtune.compare.advice import Advice
-    from samtune.compare.run import Comparison, Runner
-    from samtune.compare.suggest import Committee, Suggestions
+    from samtune.compare import Advice, Committee, Comparison, Outcome, Suggestions
 
-NUM_PICTURES = 24
-"""Of the suggestions this many are shown as pictures; the CSV has all."""
+MAX_PICTURES = 24
+"""Suggestions that are shown as pictures; the CSV has all."""
 
 
-def write_page(
+def write_comparison_page(
     comparison: Comparison,
     *,
     title: str,
     suggestions: Suggestions | None = None,
     committee: Committee | None = None,
-    run: Runner = isolated,
-) -> Path:
-    """Write `report.html` and `figures/` into the comparison's folder.
+    run: Callable[..., Outcome] = isolated,
+) -> tuple[ComparisonPage, Path]:
+    """Write the page and its figures into the comparison's folder.
 
     Args:
-        comparison: what came of it.
-        title: the page's heading.
+        comparison: its results.
+        title: heading of the page.
         suggestions: images to label next.
-        committee: draws what the specialists say on these; None for no pictures.
-        run: how predictions for the examples are computed.
+        committee: predicts what is drawn on these; None for no pictures.
+        run: runs the function that predicts the examples, by default in a process of its own.
+
+    Returns:
+        The records of the page, and the path of the page.
+
+    Raises:
+        OutputError: a file is not samtune's to replace, or the disk refuses.
     """
-    advice, results = comparison.advice, comparison.results
-    failures = comparison.failures
-    page = ComparisonPage(
+    page = comparison_page(comparison, title=title, suggestions=suggestions, committee=committee, run=run)
+    return page, write_comparison(comparison.folder, page, overwrite=comparison.overwrite)
+
+
+def comparison_page(
+    comparison: Comparison,
+    *,
+    title: str,
+    suggestions: Suggestions | None = None,
+    committee: Committee | None = None,
+    run: Callable[..., Outcome] = isolated,
+) -> ComparisonPage:
+    """Return the records of a comparison's page; arguments as for `write_comparison_page`."""
+    advice, content = comparison.advice, comparison.to_json(suggestions)
+    return ComparisonPage(
         title=title,
         sentences=advice.summary,
         facts=_facts(comparison),
-        shots=results.shots,
+        shots=comparison.results.shots,
         rows=compared_rows(comparison),
         groups=[
-            GroupRow(row.group.name, len(row.group.places), row.stock, row.kept, str(row.difference),
-                     row.difference.verdict)
-            for row in advice.groups
+            GroupRow(group["group"], group["num_images"], group[STOCK], group["kept"], str(row.difference),
+                     group["verdict"])
+            for group, row in zip(content["groups"], advice.groups, strict=True)
         ],
         group_sentences=advice.group_sentences,
-        regressions=[
-            WorseImage(one.name, one.specialist, row_name(one.baseline).label, one.value, one.loss)
-            for one in advice.regressions
-        ],
+        regressions=advice.regressions,
         regression_sentence=advice.regression_sentence,
         curve_sentences=advice.curve_sentences,
         fit=_fit(advice),
-        kept=advice.keep or "",
+        kept=content["keep"] or "",
         suggestions=_suggested(suggestions, committee),
         suggestion_sentences=suggestion_sentences(suggestions, advice),
         examples=_examples(comparison, run),
-        failures=failures,
-        notes=comparison.notes,
+        failures=content["failures"],
+        notes=content["notes"],
     )  # fmt: skip
-    return write_comparison(comparison.folder, page, overwrite=comparison.overwrite)
 
 
 def compared_rows(comparison: Comparison) -> list[ComparedRow]:
-    """Methods first, in their order, then the baselines."""
+    """Return the methods in their order, then the baselines."""
     results, advice = comparison.results, comparison.advice
-    order = [row for row in results.rows if row not in BASELINES] + [row for row in results.rows if row in BASELINES]
-    found = []
-    for row in order:
-        name = row_name(row)
-        label, what = name.label, name.description or _source(row)
-        if row == STOCK:
-            told = results.summary(row, 0)
-            found.append(
-                ComparedRow(label, what, True, (), (), 0, None, told.memory_bytes, against_best(advice, row),
-                            told.num_failed, False, told.mean if told.scores else None)
-            )  # fmt: skip
-            continue
-        summaries = [results.summary(row, shots) for shots in results.shots]
-        last = summaries[-1]
-        found.append(
-            ComparedRow(
-                label=label,
-                what=what,
-                is_baseline=row in BASELINES,
-                num_images=tuple(each.num_images for each in summaries),
-                scores=tuple(each.scores for each in summaries),
-                trainable=last.trainable,
-                time_s=last.time_s,
-                memory_bytes=last.memory_bytes,
-                against_best=against_best(advice, row),
-                num_failed=sum(each.num_failed for each in summaries),
-                is_kept=row == advice.keep,
-            )
+    order = sorted(results.rows, key=lambda row: row in BASELINES)
+    return [
+        ComparedRow(
+            label=row_name(row).label,
+            what=row_name(row).description or METHODS[row].source.split(";")[0],
+            is_baseline=row in BASELINES,
+            num_images=tuple(each.num_images for each in learned),
+            scores=tuple(each.scores for each in learned),
+            trainable=last.trainable if learned else 0,
+            time_s=last.time_s if learned else None,
+            memory_bytes=last.memory_bytes,
+            against_best=against_best(advice, row),
+            num_failed=sum(each.num_failed for each in learned or [last]),
+            is_kept=row == advice.keep,
+            level=None if learned or not last.scores else last.mean,
         )
-    return found
+        for row in order
+        for learned in [[] if row == STOCK else [results.summary(row, shots) for shots in results.shots]]
+        for last in [learned[-1] if learned else results.summary(row, 0)]
+    ]
 
 
 def against_best(advice: Advice, row: str) -> str:
-    """How a row stands to the best one: its score minus the best one's, with the interval."""
+    """Return the difference of a row from the best one, with its interval."""
     if row == advice.best:
         return "highest"
-    told = advice.against_best.get(row)
-    if told is None:
-        return ""
-    return f"{-told}, {(-told).verdict}"
+    ahead = advice.against_best.get(row)
+    return "" if ahead is None else f"{-ahead}, {(-ahead).verdict}"
 
 
 def suggestion_sentences(suggestions: Suggestions | None, advice: Advice) -> tuple[str, ...]:
-    """How the suggestions were chosen."""
+    """Return how the suggestions were selected."""
     if suggestions is None:
         return ()
     first = (
-        f"Of {suggestions.num_candidates:,} unlabelled images these {len(suggestions.chosen)} are where the "
-        f"specialists of {advice.keep} from different draws disagree most, without "
-        f"near-repeats; {SUGGESTIONS_FILE} has all of them."
+        f"Of {suggestions.num_candidates:,} unlabelled images these {len(suggestions.images)} are where the "
+        f"specialists of {advice.keep} from different draws disagree most, without near-repeats; {SUGGESTIONS_FILE} "
+        "has all of them."
     )
     return (first, *(f"{note}." for note in suggestions.notes))
 
 
 def short_commit(commit: str) -> str:
-    """The first twelve letters, and the "+" of a changed checkout."""
+    """Return the first twelve letters, and the "+" of a changed checkout."""
     return commit[:12] + ("+" if commit.endswith("+") else "")
-
-
-def _source(row: str) -> str:
-    source: str = METHODS[row].source
-    return source.split(";")[0]
 
 
 def _facts(comparison: Comparison) -> dict[str, str | int | float | bool | None]:
@@ -186,19 +173,18 @@ def _fit(advice: Advice) -> CurveFit | None:
 
 
 def _suggested(suggestions: Suggestions | None, committee: Committee | None) -> list[Suggested]:
-    """The suggestions with what most specialists find filled."""
-    found = []
-    for rank, item in enumerate(suggestions.chosen if suggestions else (), start=1):
+    """Return the suggestions, filled with what most specialists predict."""
+    suggested = []
+    for rank, item in enumerate(suggestions.images if suggestions else (), start=1):
         picture = None
-        if committee is not None and rank <= NUM_PICTURES:
+        if committee is not None and rank <= MAX_PICTURES:
             picture = _picture(read_image(item.file), committee)
-        found.append(Suggested(rank, item.file.name, item.disagreement, item.novelty, picture))
-    return found
+        suggested.append(Suggested(rank, item.file.name, item.disagreement, item.novelty, picture))
+    return suggested
 
 
 def _picture(image: NDArray[np.uint8], committee: Committee) -> NDArray[np.uint8]:
-    import cv2
-
+    """Return uint8 (H, W, 3) RGB: the image with each pixel's most common label filled."""
     maps, _ = committee.maps(image)
     votes = np.stack([np.stack([labels == k for labels in maps]).sum(0) for k in range(int(np.max(maps)) + 1)])
     common = votes.argmax(0).astype(np.uint8)
@@ -206,8 +192,8 @@ def _picture(image: NDArray[np.uint8], committee: Committee) -> NDArray[np.uint8
     return overlay(image, np.asarray(full, np.uint8))
 
 
-def _examples(comparison: Comparison, run: Runner) -> list[Example]:
-    """Best, middle and worst test images of the kept method's middle draw."""
+def _examples(comparison: Comparison, run: Callable[..., Outcome]) -> list[Example]:
+    """Return the best, median and worst test images of the kept method's median draw."""
     advice, results, job = comparison.advice, comparison.results, comparison.job
     if advice.keep is None:
         return []
@@ -220,8 +206,8 @@ def _examples(comparison: Comparison, run: Runner) -> list[Example]:
         return []
     iou = done[seed]["per_image"]
     index_of = {job.dataset.pairs[i].stem: i for i in job.test}
-    chosen = choose_examples(iou, 3)
-    outcome = run(label_maps, job, folder, [index_of[name] for name, _ in chosen])
+    shown = choose_examples(iou, 3)
+    outcome = run(label_maps, job, folder, [index_of[name] for name, _ in shown])
     if outcome.error is not None:
         say(f"No examples are shown: {outcome.error}")
         return []
@@ -229,5 +215,5 @@ def _examples(comparison: Comparison, run: Runner) -> list[Example]:
         Example(
             name, job.dataset.image(index_of[name]), job.dataset.labels(index_of[name]), labels, iou[name], standing
         )
-        for (name, standing), labels in zip(chosen, outcome.value, strict=True)
+        for (name, standing), labels in zip(shown, outcome.value, strict=True)
     ]

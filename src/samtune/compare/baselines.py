@@ -1,13 +1,10 @@
-"""A small U-Net from random weights: what the labelled images alone teach, without SAM.
-
-Source: Ronneberger, Fischer, Brox, "U-Net", MICCAI 2015, arXiv 1505.04597; widths, resolution and recipe are ours,
-chosen so that it trains in a minute on a processor.
-"""
+"""Baselines that learn from the labelled images without SAM: a regression on blurred colour, and a small U-Net."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import cv2
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -15,6 +12,7 @@ from torch import Tensor, nn
 
 from samtune.data import Augmentation, view
 from samtune.losses import segmentation_loss
+from samtune.methods import Probe, fit_probe
 from samtune.types import ImageSpec
 
 if TYPE_CHECKING:
@@ -22,6 +20,41 @@ if TYPE_CHECKING:
 
     from samtune.data import Dataset
     from samtune.losses import LossKind
+
+COLOUR_SPEC = ImageSpec(image_size=256, patch=8, mean=(123.675, 116.28, 103.53), std=(58.395, 57.12, 57.375))
+"""ImageNet's mean and standard deviation."""
+
+SIGMAS_PX = (2, 6, 16)
+"""Blurs in pixels of the 256-pixel square, beside the pixel itself."""
+
+
+def fit_colour(dataset: Dataset, train: Sequence[int]) -> Probe:
+    """Fit a logistic regression on a pixel's colour at four blurs and their squares, at 128 pixels.
+
+    Args:
+        dataset: images and masks.
+        train: indices of the images to learn from.
+
+    Returns:
+        A probe on `colour_planes`.
+    """
+    planes, labels = [], []
+    for index in train:
+        pixels, label, _ = view(
+            dataset.image(index), dataset.labels(index), COLOUR_SPEC, augmentation=None, seed=0, index=0
+        )
+        planes.append(colour_planes(pixels))
+        labels.append(label)
+    return fit_probe(F.avg_pool2d(torch.stack(planes), 2), torch.stack(labels), dataset.num_classes)
+
+
+def colour_planes(pixels: Tensor) -> Tensor:
+    """Return prepared pixels (3, S, S) as (24, S, S): each channel at four blurs, and the squares."""
+    image = np.ascontiguousarray(pixels.permute(1, 2, 0).numpy())
+    blurs = [image, *(cv2.GaussianBlur(image, (0, 0), sigma) for sigma in SIGMAS_PX)]
+    planes = torch.from_numpy(np.concatenate(blurs, axis=2)).permute(2, 0, 1)
+    return torch.cat([planes, planes.square()])
+
 
 UNET_SPEC = ImageSpec(image_size=128, patch=8, mean=(123.675, 116.28, 103.53), std=(58.395, 57.12, 57.375))
 """ImageNet's mean and standard deviation."""
@@ -31,7 +64,10 @@ WIDTHS = (16, 32, 64, 96, 128)
 
 
 class UNet(nn.Module):
-    """Five levels, 16 to 128 channels, batch norm; (B, 3, S, S) -> (B, K, S, S), S a multiple of 16.
+    """U-Net of five levels, 16 to 128 channels, batch norm; (B, 3, S, S) -> (B, K, S, S), S a multiple of 16.
+
+    Source: Ronneberger, Fischer, Brox, "U-Net", MICCAI 2015, arXiv 1505.04597; widths, resolution and recipe are ours,
+    chosen so that it trains in a minute on a processor.
 
     Args:
         num_classes: K.
@@ -44,7 +80,7 @@ class UNet(nn.Module):
         self.head = nn.Conv2d(WIDTHS[0], num_classes, 1)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Logits at the input's resolution."""
+        """Return logits at the input's resolution."""
         kept = []
         for level, block in enumerate(self.down):
             x = block(F.max_pool2d(x, 2) if level else x)
@@ -65,14 +101,14 @@ def _double(inside: int, outside: int) -> nn.Sequential:
 def train_unet(
     dataset: Dataset, train: Sequence[int], *, seed: int, updates: int = 300, device: torch.device | str = "cpu"
 ) -> UNet:
-    """Train it: updates of 4 augmented views at 128 pixels, AdamW 2e-3, BCE + Dice (cross-entropy for more classes).
+    """Train a U-Net: updates of 4 augmented views at 128 pixels, AdamW 2e-3, BCE + Dice (CE + Dice for more classes).
 
     Args:
         dataset: images and masks.
-        train: indices of the images to learn from, all of them.
-        seed: of the first values and of the draw of images.
+        train: indices of the images to learn from.
+        seed: seed of the initial values and of the draw of images.
         updates: optimiser steps.
-        device: where.
+        device: where it is trained.
 
     Returns:
         The trained network in eval mode.
@@ -82,7 +118,7 @@ def train_unet(
         model = UNet(dataset.num_classes)
     model, draw = model.to(device), np.random.default_rng(seed)
     optimiser = torch.optim.AdamW(model.parameters(), lr=LEARNING_RATE, weight_decay=WEIGHT_DECAY)
-    total = max(updates, 30)  # a rise shorter than a step would divide by zero
+    total = max(updates, 30)  # a warm-up shorter than a step would divide by zero
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, LEARNING_RATE, total_steps=total, pct_start=0.05)
     images = {index: (dataset.image(index), dataset.labels(index)) for index in train}
     loss_kind: LossKind = "bce_dice" if dataset.num_classes == 1 else "ce_dice"

@@ -1,40 +1,33 @@
-"""Cells: what they hold, that they are computed once, that one which fails stops nothing, and where they come from."""
+"""Comparisons: what cells hold, that they are computed once, that one which fails stops nothing."""
 
 from __future__ import annotations
 
 import csv
 import json
-import os
 import shutil
-import signal
-import time
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from samtune.compare import (
     BASELINES,
     Cell,
-    Committee,
-    CompareSettings,
     Comparison,
     Outcome,
     compare,
     here,
-    isolated,
-    suggest,
-    write_page,
 )
 from samtune.compare.features import prepare
 from samtune.compare.isolation import ChildDied
 from samtune.compare.measure import measure
+from samtune.compare.run import _need, ordered
 from samtune.comparison_folder import FEATURES_FILE
-from samtune.data import Dataset, make_samples, open_dataset
-from samtune.errors import ConfigError, DataError, WeightsError
-from samtune.predict import evaluate
+from samtune.data import Dataset, open_dataset
+from samtune.errors import DataError, WeightsError
+from samtune.pages import write_comparison_page
 from tests.compare.conftest import settings
 
 Runs = list[str]
@@ -71,29 +64,6 @@ def test_every_cell_is_there_with_all_that_is_needed_to_doubt_it(comparison: Com
     assert len(list((comparison.folder / "cells").glob("*.json"))) == len(results.cells)
     assert results.summary("ptsam", 4).trainable == 8 * 16
     assert results.summary("stock_sam", 4).scores == results.summary("stock_sam", 2).scores
-
-
-def test_draws_are_nested_and_the_same_for_all_rows(comparison: Comparison) -> None:
-    records = comparison.results.records
-    for seed in range(2):
-        few, more = (records[Cell("ptsam", shots, seed)] for shots in (2, 4))
-        assert set(few["train"]) <= set(more["train"])
-        assert set(few["val"]) <= set(more["val"])
-        for row in ("ptsam_encoder", "probe", "unet", "blurred_colour"):
-            other = records[Cell(row, 4, seed)]
-            assert set(other["train"] + other["val"]) == set(more["train"] + more["val"])
-        assert not records[Cell("unet", 4, seed)]["val"]  # it chooses nothing, so it learns from all
-    assert records[Cell("ptsam", 4, 0)]["train"] != records[Cell("ptsam", 4, 1)]["train"]
-
-
-def test_a_cell_scores_what_evaluate_scores(comparison: Comparison, dataset: Dataset) -> None:
-    test = dataset.subset(comparison.job.test)
-    for row, tolerance in (("ptsam_encoder", 1e-6), ("ptsam", 0.02)):  # ptsam is scored from bfloat16 features
-        scores = evaluate(comparison.runs(row, 4)[0], test, device="cpu", tell=False)
-        record = comparison.results.records[Cell(row, 4, 0)]
-        assert record["metrics"]["iou_per_image"] == pytest.approx(
-            scores.rows["specialist"].iou_per_image, abs=tolerance
-        )
 
 
 def test_features_are_computed_once(comparison: Comparison) -> None:
@@ -176,7 +146,7 @@ def test_ctrl_c_keeps_what_is_there(base: Path, dataset: Dataset, tmp_path: Path
     assert stopped.interrupted
     assert len(stopped.results.records) == 2
     assert "preliminary" in " ".join(stopped.advice.summary)
-    page = write_page(stopped, title="Half", run=here)
+    _, page = write_comparison_page(stopped, title="Half", run=here)
     assert "not computed yet" in page.read_text(encoding="utf-8")
 
 
@@ -192,35 +162,6 @@ def test_the_csv_has_a_line_for_each_cell(comparison: Comparison) -> None:
     assert None not in line
 
 
-def test_suggestions_and_the_page(comparison: Comparison, base: Path, dataset: Dataset, tmp_path: Path) -> None:
-    images, _ = make_samples("cells", tmp_path / "new", num=6, seed=99, size_hw=(64, 80))
-    shutil.copy(dataset.pairs[0].image, images / "known.png")
-    shutil.copy(images / "cells_000.png", images / "zz_copy.png")
-    (images / "broken.png").write_bytes(b"no image")
-    committee = Committee(comparison.runs("ptsam", 4), str(base), "cpu")
-    found = suggest(committee, dataset, images, 20)
-    names = [item.file.name for item in found.chosen]
-    assert "known.png" not in names
-    assert "broken.png" not in names
-    assert len({"cells_000.png", "zz_copy.png"} & set(names)) == 1
-    assert len(names) == len(set(names)) == 6
-    assert found.num_candidates == 7
-    assert any("annotated already" in note for note in found.notes)
-    assert any("Not read" in note for note in found.notes)
-    lines = found.write_csv(tmp_path / "suggestions.csv").read_text().splitlines()
-    assert lines[0] == "rank,file,disagreement,novelty"
-    assert len(lines) == 7
-    page = write_page(comparison, title="Cells", suggestions=found, committee=committee, run=here)
-    html = page.read_text(encoding="utf-8")
-    assert "Images worth labelling next" in html
-    assert f"Keep {comparison.advice.keep}." in html
-    assert html.count('class="cell"') == 6 + 5
-    with pytest.raises(ConfigError, match="at least two draws"):
-        Committee(comparison.runs("ptsam", 4)[:1], str(base), "cpu")
-    with pytest.raises(DataError, match="--unlabelled"):
-        suggest(committee, dataset, tmp_path / "nowhere", 2)
-
-
 def test_several_classes(base: Path, tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     from tests.data.folders import make_folder
@@ -232,76 +173,42 @@ def test_several_classes(base: Path, tmp_path: Path) -> None:
     assert not found.failures
     assert "stock_sam" not in found.results.rows
     assert any("knows no classes" in sentence for sentence in found.advice.summary)
-    write_page(found, title="Classes", run=here)
+    write_comparison_page(found, title="Classes", run=here)
 
 
-def test_what_cannot_be_compared_is_refused(base: Path, dataset: Dataset, tmp_path: Path) -> None:
-    for changes, words in (
-        ({"shots": (4, 4)}, "different numbers"),
-        ({"num_seeds": 0}, "at least 1 seed"),
-        ({"jobs": 0}, "at least 1 job"),
-        ({"methods": ("ptsm",)}, "did you mean 'ptsam'"),
-        ({"methods": ()}, "at least one method"),
-        ({"more": {"seed": 1}}, "left to the comparison"),
-        ({"more": {"viws": 1}}, "settings of training"),
-        ({"method_fields": {"lora": {"rank": 2}}}, "no method of this comparison"),
-        ({"method_fields": {"unet": {"rank": 2}}}, "no method of this comparison"),
-        ({"method_fields": {"ptsam": {"rank": 2}}}, "rank"),
-    ):
-        with pytest.raises(ConfigError, match=words):
-            settings(base, **changes)
+def test_too_few_images_and_a_missing_base_are_refused(base: Path, dataset: Dataset, tmp_path: Path) -> None:
     with pytest.raises(DataError, match="ask for fewer shots"):
         compare(settings(base, shots=(12,)), dataset, tmp_path / "c0", run=here)
     with pytest.raises(WeightsError):
         compare(settings(tmp_path / "none"), dataset, tmp_path / "c0", run=here)
-    assert CompareSettings().methods[0] == "ptsam"
-    assert replace(settings(base), methods=("probe", "ptsam")).rows == (*BASELINES, "ptsam")
 
 
-def die(how: str) -> int:
-    """What may happen to a cell; at the top of a module, where another process finds it."""
-    if how == "killed":
-        os.kill(os.getpid(), signal.SIGKILL)
-    if how == "left":
-        os._exit(3)
-    if how == "raised":
-        raise DataError("There must be something, but nothing came.")
-    if how == "strange":
-        raise Strange(1, 2)
-    return os.getpid()
+def test_the_last_draw_begins_with_what_takes_most() -> None:
+    cells = [Cell(row, shots, seed) for seed in (0, 1) for shots in (4, 8) for row in ("probe", "lora", "ptsam")]
+    done = ordered(cells, {"probe": 1, "lora": 3, "ptsam": 2})
+    assert done[:6] == cells[:6]
+    assert [cell.row for cell in done[6:]] == ["lora", "lora", "ptsam", "ptsam", "probe", "probe"]
+    assert sorted(done, key=cells.index) == cells
+    assert ordered([], {}) == []
 
 
-class Strange(Exception):  # noqa: N818
-    """An exception that cannot be pickled back."""
-
-    def __init__(self, one: int, two: int) -> None:
-        super().__init__(f"{one} {two}")
-
-
-@pytest.mark.slow
-def test_a_process_of_its_own_takes_nothing_with_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert isolated(die, "").value not in (None, os.getpid())
-    for how, words in (("killed", "SIGKILL, most often because the memory"), ("left", "code 3")):
-        outcome = isolated(die, how)
-        assert isinstance(outcome.error, ChildDied)
-        assert words in str(outcome.error)
-    raised = isolated(die, "raised")
-    assert isinstance(raised.error, DataError)
-    assert "Traceback" in raised.trace
-    assert "Strange" in repr(isolated(die, "strange").error)
-    monkeypatch.setenv("SAMTUNE_TEST", "now")
-    assert isolated(os.getenv, "SAMTUNE_TEST").value == "now"
+def test_what_was_measured_is_better_than_a_guess(comparison: Comparison) -> None:
+    records = comparison.results.records
+    peak = max(r["memory_bytes"]["process_peak"] for cell, r in records.items() if cell.row == "unet")
+    assert _need("unet", records, {"unet": 7}) == int(1.25 * peak)
+    assert _need("lora", records, {"lora": 7}) == 7
 
 
-@pytest.mark.slow
-def test_ctrl_c_ends_the_process(monkeypatch: pytest.MonkeyPatch) -> None:
-    isolated(die, "")  # the server is there
-    start = time.monotonic()
-    previous = signal.signal(signal.SIGALRM, signal.default_int_handler)
-    try:
-        signal.setitimer(signal.ITIMER_REAL, 1.0)
-        with pytest.raises(KeyboardInterrupt):
-            isolated(time.sleep, 60)
-    finally:
-        signal.signal(signal.SIGALRM, previous)
-    assert time.monotonic() - start < 30
+def test_what_ran_side_by_side_is_told(
+    comparison: Comparison, base: Path, dataset: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    record = comparison.results.records[Cell("ptsam", 2, 0)]
+    assert record["machine"]["cells_at_once"] == 1
+    assert record["machine"]["threads"] == torch.get_num_threads()
+    monkeypatch.setitem(record["machine"], "cells_at_once", 2)
+    from samtune.compare.run import _cell_notes
+
+    notes = _cell_notes(dict(comparison.results.records))
+    assert len(notes) == 1
+    assert "1 cell at a time" in notes[0]
+    assert "2 cells at a time" in notes[0]

@@ -1,0 +1,132 @@
+"""The models that an evaluation compares: a specialist, and two baselines that need no training of their own.
+
+specialist   the adapted model
+stock_sam    the base without method and without prompts (one class only: it knows no classes)
+probe        logistic regression on the frozen features, fitted at training time and kept in the run
+"""
+
+from __future__ import annotations
+
+from copy import deepcopy
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from samtune.adapters import load_base_of, load_specialist, read_card
+from samtune.bases import Base, compute_in
+from samtune.losses import probabilities
+from samtune.methods import Probe, touches_encoder
+from samtune.metrics.rows import PROBE, SPECIALIST, STOCK
+from samtune.run_folder import PROBE_FILE, run_of, specialist_folder
+from samtune.segment import decide, segment
+from samtune.system.device import choose_device
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from torch import Tensor
+
+    from samtune.types import Averaging, Features
+
+
+@dataclass(frozen=True)
+class ComparedModels:
+    """A specialist and its baselines, ready to predict the same images.
+
+    Attributes:
+        sam: model of the specialist.
+        stock: the untouched base for the baselines; None where they can share the specialist's encoder.
+        decoders: row -> decoder, on the features of `sam`.
+        stock_decoders: row -> decoder, on the features of `stock`.
+        threshold: threshold of the specialist; the baselines use 0.5.
+        notes: why a row is missing.
+        tta: views of an image that each row is averaged over.
+        at: side of the square that predictions are resized to; None for each image's size.
+        protocol_threshold: threshold of the protocol for all rows; None for those above.
+    """
+
+    sam: Base
+    stock: Base | None
+    decoders: dict[str, Callable[[Features], Tensor]]
+    stock_decoders: dict[str, Callable[[Features], Tensor]]
+    threshold: float
+    notes: tuple[str, ...] = ()
+    tta: Averaging = "none"
+    at: int | None = None
+    protocol_threshold: float | None = None
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Rows, the specialist first."""
+        return (*self.decoders, *self.stock_decoders)
+
+    def predict(self, images: list[np.ndarray]) -> list[dict[str, tuple[np.ndarray, np.ndarray | None]]]:
+        """Return for each image: row -> uint8 (H, W) label map, and with one class its probability, float32 (H, W)."""
+        predicted = [
+            self._decide(planes) for planes in segment(self.sam, self.decoders, images, at=self.at, tta=self.tta)
+        ]
+        if self.stock is not None and self.stock_decoders:
+            stock = segment(self.stock, self.stock_decoders, images, at=self.at, tta=self.tta)
+            for row, planes in zip(predicted, stock, strict=True):
+                row.update(self._decide(planes))
+        return predicted
+
+    def _decide(self, planes: dict[str, Tensor]) -> dict[str, tuple[np.ndarray, np.ndarray | None]]:
+        decided = {}
+        for name, logits in planes.items():
+            own = self.threshold if name == SPECIALIST else 0.5
+            labels = decide(logits, own if self.protocol_threshold is None else self.protocol_threshold).cpu().numpy()
+            foreground = probabilities(logits[None])[0, 0].cpu().numpy() if logits.shape[0] == 1 else None
+            decided[name] = labels, foreground
+        return decided
+
+
+def load_models(path: str | Path, base: str | Path | None, device: str | None) -> ComparedModels:
+    """Load a specialist and the baselines that can be had.
+
+    Args:
+        path: a run folder or its specialist's folder.
+        base: where to load the base from; None for the name on the specialist's card.
+        device: as for `load_predictor`.
+
+    Raises:
+        WeightsError: the specialist is damaged, or the base is not the one it was trained on.
+    """
+    target = choose_device(device)
+    folder = specialist_folder(path)
+    card = read_card(folder)
+    untouched = load_base_of(card, base, folder)
+    stock = deepcopy(untouched, {id(untouched.encoder): untouched.encoder})
+    sam, card = load_specialist(path, untouched)
+    shares_encoder = not touches_encoder(sam)
+    if not shares_encoder:
+        stock = load_base_of(card, base, folder)
+    stock.spec = sam.spec  # the probe was fitted to images prepared in the specialist's way
+    sam, stock = sam.to(target), stock.eval().to(target)
+    for model in (sam,) if shares_encoder else (sam, stock):  # as in prediction
+        compute_in(model, "auto", target)
+    baselines: dict[str, Callable[[Features], Tensor]] = {}
+    notes = []
+    if card.square:
+        notes.append(
+            "The specialist was trained on images squashed to a square, so all rows see them so; scores are of masks "
+            "brought back to each image's own size."
+        )
+    if len(card.class_names) == 1:
+        baselines[STOCK] = stock.decode
+    else:
+        notes.append(
+            "There is no row for stock SAM: without prompts it gives one mask, and there are "
+            f"{len(card.class_names)} classes."
+        )
+    run = run_of(path)
+    if run is not None and run.probe.is_file():
+        baselines[PROBE] = Probe.load(run.probe).logits
+    else:
+        notes.append(f"There is no row for the probe: no {PROBE_FILE} of a run lies beside {path}.")
+    decoders: dict[str, Callable[[Features], Tensor]] = {SPECIALIST: sam.decode}
+    if shares_encoder:
+        return ComparedModels(sam, None, decoders | baselines, {}, card.threshold, tuple(notes))
+    return ComparedModels(sam, stock, decoders, baselines, card.threshold, tuple(notes))

@@ -1,0 +1,190 @@
+"""Evaluation of a specialist on annotated images, beside the untouched base and the probe.
+
+An image is read, predicted at its original size, counted and forgotten: memory does not grow with their number. Where
+the method leaves the encoder alone, an image is encoded once for all rows.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from samtune.adapters import read_card
+from samtune.data.views.resizing import resize_labels
+from samtune.data.views.symmetries import IN_WORDS
+from samtune.errors import DataError
+from samtune.metrics import Case, ProtocolScores, find_protocol, find_regressions
+from samtune.metrics.rows import SPECIALIST
+from samtune.predict.checks import check_scale, compare_classes, undefined_notes
+from samtune.predict.evaluation import Evaluation
+from samtune.predict.models import load_models
+from samtune.predict.predictor import averaging
+from samtune.predict.reading import read_ahead
+from samtune.predict.seen import find_seen, seen_notes
+from samtune.progress import say, track
+from samtune.run_folder import specialist_folder
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from samtune.data import Dataset
+    from samtune.metrics import EvaluationProtocol
+    from samtune.predict.models import ComparedModels
+    from samtune.types import Averaging
+
+
+def evaluate(
+    path: str | Path,
+    dataset: Dataset,
+    *,
+    base: str | Path | None = None,
+    unseen: bool = False,
+    protocol: str = "default",
+    at: int | None = None,
+    spacing: float | None = None,
+    batch_size: int = 4,
+    device: str | None = None,
+    tta: Averaging | None = None,
+    tell: bool = True,
+) -> Evaluation:
+    """Score a specialist and its baselines on annotated images; memory does not grow with their number.
+
+    Args:
+        path: a run folder or its specialist's folder; only a run has a probe and a record of the images it saw.
+        dataset: images and masks of the specialist's classes.
+        base: where to load the base from; None for the name on the specialist's card.
+        unseen: leave out the images (by their pixels, whatever their names) that the run trained or
+            validated on.
+        protocol: key of `metrics.PROTOCOLS`.
+        at: side in pixels of the square that predictions (bilinear) and masks (nearest) are resized to before they
+            are compared, as in the reference code of several papers with 1024; None for each image's own size.
+        spacing: side of a pixel in any unit, for distances; None for pixels.
+        batch_size: images that are encoded together.
+        device: as for `load_predictor`.
+        tta: views of an image to average over (see `segment`), the same for every row, so that averaging does not
+            favour the specialist; None for the setting on its card.
+        tell: report the notes as progress too.
+
+    Raises:
+        DataError: the classes differ in number, or no image is left to score.
+        ConfigError: `unseen` without a run that records what was seen; the protocol is unknown, or for one class
+            only; `at` or `spacing` is out of range or without effect; `tta` is unknown.
+        WeightsError: the specialist is damaged or the base is not the one it was trained on.
+    """
+    rules = find_protocol(protocol)
+    check_scale(rules, at, spacing)
+    card = read_card(specialist_folder(path))
+    views = averaging(card, tta)
+    notes = compare_classes(card, dataset, str(path))
+    seen = find_seen(path, unseen=unseen, notes=notes)
+    models = load_models(path, base, device)
+    notes += models.notes
+    if views != "none":
+        why = "as the specialist says" if tta is None else "as asked"
+        notes.append(f"Every row is averaged over {IN_WORDS[views]}, {why}.")
+    models = replace(models, tta=views, at=at, protocol_threshold=rules.threshold)
+    width = spacing or 1.0
+    accumulators = {name: ProtocolScores(rules, card.class_names, (width, width)) for name in models.names}
+    skipped, num_seen = _score_images(models, dataset, accumulators, rules, batch_size, seen=seen, unseen=unseen)
+    per_image = {name: accumulator.overlap.rows() for name, accumulator in accumulators.items()}
+    num_images = len(per_image[SPECIALIST])
+    if not num_images:
+        raise DataError(_nothing_left(len(dataset), num_seen if unseen else 0, skipped))
+    notes += seen_notes(num_seen, num_images, unseen=unseen)
+    values = {name: accumulator.values for name, accumulator in accumulators.items()}
+    results = {name: accumulator.result() for name, accumulator in accumulators.items()}
+    notes += undefined_notes(results[SPECIALIST][1])
+    if tell:
+        for note in notes:
+            say(note)
+    return Evaluation(
+        num_images=num_images,
+        protocol=protocol,
+        class_names=card.class_names,
+        rows={name: overlap for name, (overlap, _) in results.items()},
+        per_image=per_image,
+        skipped=tuple(skipped),
+        notes=tuple(notes),
+        tta=views,
+        resolution="native" if at is None else f"squashed to {at} x {at}",
+        measures={name: more for name, (_, more) in results.items()},
+        values=values,
+        regressions=find_regressions(values, rules, SPECIALIST),
+    )
+
+
+def _score_images(
+    models: ComparedModels,
+    dataset: Dataset,
+    accumulators: Mapping[str, ProtocolScores],
+    rules: EvaluationProtocol,
+    batch_size: int,
+    *,
+    seen: frozenset[str],
+    unseen: bool,
+) -> tuple[list[dict[str, str]], int]:
+    """Predict every image with every model, and add the results to the accumulators.
+
+    Returns:
+        {"file": ..., "why": ...} of each image that cannot be read, and the number of images seen in training.
+    """
+    skipped: list[dict[str, str]] = []
+    num_seen = 0
+    total = -(-len(dataset) // batch_size)
+    for batch in track(read_ahead(range(len(dataset)), _reader(dataset), batch_size), "Evaluating", total):
+        scored = []
+        for index, read in batch:
+            if isinstance(read, DataError):
+                skipped.append({"file": str(dataset.pairs[index].image), "why": str(read)})
+                continue
+            was_seen = read.content_id in seen
+            num_seen += was_seen
+            if not (was_seen and unseen):
+                scored.append((index, read))
+        predictions = models.predict([read.image for _, read in scored])
+        for (index, read), predicted in zip(scored, predictions, strict=True):
+            target = _target(dataset, index, read, models.at, wants_objects="instances" in rules.groups)
+            for row, (labels, foreground) in predicted.items():
+                accumulators[row].add(replace(target, predicted=labels, foreground=foreground))
+    return skipped, num_seen
+
+
+@dataclass(frozen=True)
+class _Annotated:
+    """One image as it was read."""
+
+    image: np.ndarray
+    labels: np.ndarray
+    content_id: str
+
+
+def _reader(dataset: Dataset) -> Callable[[int], _Annotated]:
+    """Return a function that reads an image and its annotation by index."""
+
+    def read(index: int) -> _Annotated:
+        image = dataset.image(index)
+        return _Annotated(image, dataset.labels(index), dataset.content_id(index))
+
+    return read
+
+
+def _target(dataset: Dataset, index: int, read: _Annotated, at: int | None, *, wants_objects: bool) -> Case:
+    """Return the annotation that predictions are compared with, at the resolution of the comparison."""
+    labels = read.labels
+    objects = dataset.objects(index) if wants_objects else None
+    if at is not None:
+        labels = resize_labels(labels, (at, at))
+        objects = None if objects is None else resize_labels(objects.astype(np.int32), (at, at))
+    return Case(dataset.pairs[index].stem, labels, labels, None, objects)
+
+
+def _nothing_left(num: int, num_seen: int, skipped: list[dict[str, str]]) -> str:
+    why = []
+    if num_seen:
+        why.append(f"{num_seen} were trained or validated on")
+    if skipped:
+        why.append(f"{len(skipped)} cannot be read ({skipped[0]['why']})")
+    return f"Expected at least one image to score, got none of {num}: {' and '.join(why) or 'the data set is empty'}."
