@@ -15,6 +15,8 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from samtune.system.cpu import processor
+
 OUT = Path("isa-check")
 ISA = ("ATEN_CPU_CAPABILITY", "ONEDNN_MAX_CPU_ISA", "MKL_ENABLE_INSTRUCTIONS")
 VARIANTS: dict[str, dict[str, str]] = {
@@ -48,14 +50,12 @@ class Result:
     time_s: float
 
 
-def processor() -> str:
-    """The processor's name, where the system tells it."""
-    info = Path("/proc/cpuinfo")
-    lines = info.read_text().splitlines() if info.is_file() else []
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    flags = next((line.split() for line in lines if line.startswith("flags")), [])
+def description() -> str:
+    """Return the processor's name, its widest instructions and its cores, where the system tells them."""
+    facts = processor()
+    flags = facts.get("flags", "").split()
     widest = next((flag for flag in ("avx512f", "avx2", "avx") if flag in flags), "no AVX")
-    return f"{names[0] if names else 'unknown'} ({widest}, {os.cpu_count()} cores)"
+    return f"{facts.get('model name', 'unknown')} ({widest}, {os.cpu_count()} cores)"
 
 
 def run(name: str, words: list[str]) -> Result:
@@ -78,7 +78,7 @@ def main() -> int:
     parser.add_argument("--only", choices=VARIANTS, action="append", help="run this variant alone; may be repeated")
     given, words = parser.parse_known_args()
     OUT.mkdir(exist_ok=True)
-    print(f"processor: {processor()}", flush=True)
+    print(f"processor: {description()}", flush=True)
     codes = []
     for name in given.only or VARIANTS:
         result = run(name, words)
