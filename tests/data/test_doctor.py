@@ -98,7 +98,7 @@ def test_mended_copy_is_sound_and_the_original_untouched(tmp_path: Path) -> None
             assert mask.mode == "L"
     with pytest.raises(DataError, match="new or empty folder"):
         mend(images, masks, out)
-    with pytest.raises(DataError, match="outside the data"):
+    with pytest.raises(DataError, match="lies within the data"):
         mend(images, masks, images / "new")
 
 

@@ -1,7 +1,20 @@
-"""Images with masks, from folders to tensors: pairing, mask encodings, doctor, splits, transforms, samples.
+"""Images with masks, from files on disk to tensors.
 
-`transforms` and `augmentation` compute on tensors, so their names are imported when first asked for: opening
-a folder needs no torch.
+    images/       image files as arrays
+    masks/        mask files as label maps, and the inference of their encoding
+    formats/      annotation formats: which mask belongs to which image
+    public_sets/  public data sets as downloaded
+    views/        resizing, padding, augmentation, symmetries
+    options.py    `DataOptions`: what a user states about masks
+    survey.py     one pass over all files, for `open_dataset` and `inspect`
+    dataset.py    `open_dataset` and `Dataset`
+    split.py      training, validation and test images
+    stratify.py   each class in training and in validation
+    doctor.py     `inspect`: every problem of a data set
+    mending.py    `mend`: a repaired copy of a data set
+    samples.py    generated images with exact masks
+
+The names of `views` need torch and are imported on first use, because opening a data set needs no torch.
 """
 
 from __future__ import annotations
@@ -58,7 +71,7 @@ _ON_TENSORS = {
 
 
 def __getattr__(name: str) -> Any:
-    """Import the tensor modules only when one of their names is used."""
+    """Import a name of `views` on first use."""
     if name in _ON_TENSORS:
         return getattr(importlib.import_module(f"samtune.data.{_ON_TENSORS[name]}"), name)
     raise AttributeError(f"module 'samtune.data' has no attribute {name!r}")

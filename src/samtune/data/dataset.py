@@ -1,4 +1,4 @@
-"""An opened data set: pairs, their encoding and statistics; pixels are read when asked for."""
+"""A data set: pairs of files, their encoding and statistics; pixels are read on request."""
 
 from __future__ import annotations
 
@@ -27,24 +27,24 @@ if TYPE_CHECKING:
     from samtune.data.masks import MaskEncoding
     from samtune.types import Problem
 
-MAX_TOLD = 10
-"""A DataError lists this many problems and counts the rest."""
+MAX_LISTED = 10
+"""Problems that a message lists; the rest is counted."""
 
 
 @dataclass(frozen=True)
 class Dataset:
-    """Images with masks, ready to be read one by one.
+    """Images with masks, read one by one.
 
     Attributes:
         pairs: image and mask files, sorted by stem.
-        encoding: how the mask files become label maps.
+        encoding: the encoding by which mask files become label maps.
         class_names: K names; label k is `class_names[k - 1]`.
-        ignore_label: the value in the mask files that counts nowhere, None without one. In label maps it is
-            types.IGNORE, always.
-        notes: what was guessed, left out or scaled, as sentences.
-        label_counts: int64 (N, K + 2): pixels of background, classes 1..K, ignored, for each pair.
+        ignore_label: the value of ignored pixels in the mask files, None without one; in label maps it is always
+            types.IGNORE.
+        notes: what was inferred, left out or scaled, as sentences.
+        label_counts: int64 (N, K + 2), for each pair the pixels of background, classes 1..K, and ignored.
         sizes_hw: rows and columns of each image, upright.
-        drawn_on: `DataOptions.drawn_on`, as said or inferred.
+        drawn_on: `DataOptions.drawn_on`, as stated or inferred.
     """
 
     pairs: tuple[Pair, ...]
@@ -72,7 +72,7 @@ class Dataset:
 
     @property
     def options(self) -> DataOptions:
-        """Options that make `open_dataset` read a further folder (validation, test) with the same classes."""
+        """Options with which `open_dataset` reads another folder (validation, test) with the same classes."""
         encoding = self.encoding
         if encoding.kind == "colours":
             names = {label: name for label, name in enumerate(self.class_names, start=1)} | {IGNORE: "ignore"}
@@ -105,7 +105,7 @@ class Dataset:
         )
 
     def image(self, index: int) -> np.ndarray:
-        """Image `index` as uint8 (H, W, 3) RGB, upright.
+        """Read image `index` as uint8 (H, W, 3) RGB, upright.
 
         Raises:
             DataError: the file can no longer be read.
@@ -115,17 +115,16 @@ class Dataset:
         return image
 
     def labels(self, index: int) -> np.ndarray:
-        """Label map `index` as uint8 (H, W): 0 background, 1..K, types.IGNORE.
+        """Read label map `index` as uint8 (H, W): 0 background, 1..K, types.IGNORE.
 
         Raises:
-            DataError: the file can no longer be read, or holds values that it did not hold when the set was
-                opened.
+            DataError: the file can no longer be read, or holds values that it did not hold when it was opened.
         """
         pair = self.pairs[index]
         return upright(self.encoding.read(pair.mask), pair.mask_orientation)
 
     def objects(self, index: int) -> np.ndarray | None:
-        """The objects of image `index` as int64 (H, W), 0 background; None where the masks do not tell objects apart.
+        """Read the object ids of image `index` as int64 (H, W), 0 background; None if masks do not separate objects.
 
         Raises:
             DataError: the file can no longer be read.
@@ -136,31 +135,31 @@ class Dataset:
         return upright(self.encoding.objects(pair.mask), pair.mask_orientation)
 
     def content_id(self, index: int) -> str:
-        """sha256 of the decoded image: equal for re-encoded or renamed copies; computed once."""
+        """Return the sha256 of a decoded image, equal for renamed and losslessly re-encoded copies; computed once."""
         path = self.pairs[index].image
         if path not in self._content_ids:
             self._content_ids[path] = content_id(read_image(path))
         return self._content_ids[path]
 
     def subset(self, indices: Iterable[int]) -> Dataset:
-        """The pairs at `indices`, in that order; classes and encoding stay."""
-        chosen = list(indices)
+        """Return the data set of the pairs at `indices`, in that order, with the same classes and encoding."""
+        indices = list(indices)
         return replace(
             self,
-            pairs=tuple(self.pairs[i] for i in chosen),
-            label_counts=self.label_counts[chosen] if chosen else self.label_counts[:0],
-            sizes_hw=tuple(self.sizes_hw[i] for i in chosen),
+            pairs=tuple(self.pairs[i] for i in indices),
+            label_counts=self.label_counts[indices] if indices else self.label_counts[:0],
+            sizes_hw=tuple(self.sizes_hw[i] for i in indices),
         )
 
     def fingerprint(self) -> str:
-        """sha256 over the contents of all images and label maps, whatever their names, order and format."""
+        """Return the sha256 of all images, label maps and class names, independent of file names, order and format."""
         entries = []
         for index in track(range(len(self)), "fingerprint of the data"):
             entries.append(self.content_id(index) + content_id(self.labels(index)))
         return hashlib.sha256("\n".join([*sorted(entries), *self.class_names]).encode()).hexdigest()
 
     def foreground_share(self) -> dict[str, float]:
-        """Share of each class among the pixels that count, pooled over all images; NaN if no pixel counts."""
+        """Return class -> share of the pixels that are not ignored, pooled over all images; NaN if all are ignored."""
         sums = self.label_counts.sum(axis=0)
         total = int(sums[:-1].sum())
         return {
@@ -168,13 +167,12 @@ class Dataset:
         }
 
     def describe(self) -> dict[str, Any]:
-        """Numbers for reports and cards; plain JSON types.
+        """Return statistics for reports and model cards, in plain JSON types.
 
-        Keys: num, num_classes, class_names, encoding (sentence), encoding_kind, ignore_label, ignored_share
-            (of all
-        pixels), foreground_share (class -> share of the pixels that count), num_with_class (class ->
-        images), num_empty (images without any class), sizes_hw ([[rows, columns, images], ...] by frequency,
-        at most 10), num_sizes, num_groups, notes.
+        Keys: num (images), num_classes, class_names, encoding (a sentence), encoding_kind, ignore_label, ignored_share
+        (of all pixels), foreground_share (class -> share of the pixels that are not ignored), num_with_class (class ->
+        images), num_empty (images without any class), sizes_hw ([[rows, columns, images], ...] by frequency, at most
+        10), num_sizes, num_groups, notes.
         """
         sizes = Counter(self.sizes_hw)
         counts = self.label_counts
@@ -204,25 +202,25 @@ def open_dataset(
     *,
     allow_empty: bool = False,
 ) -> Dataset:
-    """Open a folder of images and masks; decodes every mask once, and of the images only the headers.
+    """Open images with masks: every mask is decoded once, of most images only the header.
 
     Args:
         images: a folder, a manifest, or one folder that holds both; see `find_pairs`.
         masks: the folder of masks.
-        options: what the masks alone cannot say.
-        allow_empty: accept masks without any object, where `options` say the classes: to score, not to train.
+        options: what the files alone do not say.
+        allow_empty: accept masks without any object, for scoring, if `options` names the classes.
 
     Raises:
-        DataError: nothing pairs, a file is damaged, sizes differ, or the encoding is in doubt; all problems
-            are told together, ten of them in full.
+        DataError: no image has a mask, a file is damaged, sizes differ, or the encoding is ambiguous. All problems are
+            reported together, the first ten in full.
     """
     result = survey(images, masks, options or DataOptions(), allow_empty=allow_empty)
     stopping = [problem for problem in result.problems if problem.stops_training]
     if stopping:
-        raise DataError(tell(stopping))
+        raise DataError(problems_text(stopping))
     encoding = result.inference.encoding
     if encoding is None:
-        raise DataError(f"{images}: no masks could be read; run samtune doctor on the folder")
+        raise DataError(f"{images}: no mask could be read; run samtune doctor on the folder")
     ignored = [_as_option(value) for value, label in encoding.table if label == IGNORE]
     for sentence in (encoding.sentence, *result.notes):
         say(sentence)
@@ -239,13 +237,13 @@ def open_dataset(
 
 
 def _as_option(value: int) -> int | float:
-    """A value of `MaskEncoding.table` as `DataOptions` has it."""
+    """Return a value of `MaskEncoding.table` as `DataOptions` represents it."""
     return math.nan if value == NAN else value
 
 
-def tell(problems: Sequence[Problem]) -> str:
-    """Problems as one message: a line each (file: what; mend), ten at most, then how many more."""
-    lines = [one_line(f"{problem.file}: {problem.what}; {problem.mend}") for problem in problems[:MAX_TOLD]]
-    if len(problems) > MAX_TOLD:
-        lines.append(f"... and {len(problems) - MAX_TOLD} more")
+def problems_text(problems: Sequence[Problem]) -> str:
+    """Return problems as one message: a line for each (file: what; mend), ten at most, and how many more."""
+    lines = [one_line(f"{problem.file}: {problem.what}; {problem.mend}") for problem in problems[:MAX_LISTED]]
+    if len(problems) > MAX_LISTED:
+        lines.append(f"... and {len(problems) - MAX_LISTED} more")
     return lines[0] if len(lines) == 1 else f"the data has {len(problems)} problems:\n  " + "\n  ".join(lines)

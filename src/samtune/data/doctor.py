@@ -1,4 +1,4 @@
-"""What is wrong with a folder of images and masks, all of it at once, each with its file and its mend."""
+"""All problems of a folder of images and masks at once, each with its file and its remedy."""
 
 from __future__ import annotations
 
@@ -29,22 +29,22 @@ CELL_PIXELS = 4
 
 
 MAX_INVERTED, MAX_SHARE_OF_OTHERS = 0.25, 0.25
-"""Masks are asked about as inverted where they are at most this share of all masks, and the others' median foreground
-is at most this share of the pixels."""
+"""Mostly foreground masks are reported as inverted if they are at most this share of all masks, and the median share of
+foreground in the others is at most this."""
 
 MIN_RIM = 0.9
-"""Share of the pixels along the border of an inverted mask that are foreground."""
+"""Smallest share of foreground along the border of an inverted mask."""
 
 
 @dataclass(frozen=True)
 class Findings:
-    """What the doctor found, or what mending did.
+    """The result of `inspect`, or of `mend`.
 
     Attributes:
-        num_pairs: images with a mask (mending: pairs written).
-        num_classes: K; 0 where the masks cannot be read.
-        problems: those that stop training first.
-        notes: what was guessed or done, as sentences.
+        num_pairs: number of images with a mask (`mend`: of written pairs).
+        num_classes: K; 0 if the masks cannot be read.
+        problems: problems that stop training first.
+        notes: what was inferred or changed, as sentences.
     """
 
     num_pairs: int
@@ -54,11 +54,11 @@ class Findings:
 
     @property
     def stops_training(self) -> bool:
-        """Whether a problem keeps `open_dataset` from opening this data."""
+        """Whether `open_dataset` refuses this data."""
         return any(problem.stops_training for problem in self.problems)
 
     def as_json(self) -> dict[str, Any]:
-        """Plain JSON types: num_pairs, num_classes, problems (dicts of Problem), notes."""
+        """Return num_pairs, num_classes, problems (fields of `Problem`) and notes in plain JSON types."""
         return {
             "num_pairs": self.num_pairs,
             "num_classes": self.num_classes,
@@ -74,7 +74,7 @@ def inspect(
     *,
     image_size: int | None = None,
 ) -> Findings:
-    """Look at every image and every mask and tell everything that is wrong; changes nothing.
+    """Read every image and every mask and return all problems; changes nothing.
 
     Args:
         images: as for `open_dataset`.
@@ -84,17 +84,17 @@ def inspect(
             None skips that.
 
     Raises:
-        DataError: a folder or the manifest does not exist or has no known shape.
+        DataError: as for `find_pairs`.
     """
     result = survey(images, masks, options or DataOptions())
     problems = list(result.problems)
-    told = {problem.file for problem in problems if problem.kind == "unreadable"}
+    reported = {problem.file for problem in problems if problem.kind == "unreadable"}
     thumbnails, identities, readable = [], [], []
     for pair in track(result.pairs, "reading images", len(result.pairs)):
         try:
             image = to_rgb(decode(pair.image), pair.image)
         except DataError as error:
-            if str(pair.image) not in told:
+            if str(pair.image) not in reported:
                 problems.append(unreadable(pair.image, error))
             continue
         thumbnails.append(thumbnail(image))
@@ -120,7 +120,7 @@ def inspect(
 
 
 def _duplicates(pairs: list[Pair], exact: bool) -> list[Problem]:
-    """A group of like images: told unless group and split already keep them together."""
+    """Return a problem for a group of similar images, unless group and split already keep them together."""
     splits = {pair.split for pair in pairs}
     groups = {pair.group for pair in pairs}
     names = ", ".join(pair.image.name for pair in pairs[1:5]) + (", ..." if len(pairs) > 5 else "")
@@ -137,7 +137,7 @@ def _duplicates(pairs: list[Pair], exact: bool) -> list[Problem]:
 
 
 def _class_problems(result: Survey, encoding: MaskEncoding) -> list[Problem]:
-    """Classes that one image alone has, and classes that a named part of the split lacks."""
+    """Return problems of classes that only one image has, and of classes that a named part of the split lacks."""
     names = result.inference.class_names
     if len(names) < 2:
         return []
@@ -160,7 +160,7 @@ def _class_problems(result: Survey, encoding: MaskEncoding) -> list[Problem]:
 
 
 def _mask_problems(result: Survey, encoding: MaskEncoding, image_size: int | None) -> list[Problem]:
-    """Empty and full masks from the statistics; small objects from the masks themselves."""
+    """Return problems of empty, full and inverted masks, and of small objects."""
     problems = []
     for stats in track(result.stats, "looking at objects", len(result.stats)):
         counts = encoding.count(stats)
@@ -178,7 +178,7 @@ def _mask_problems(result: Survey, encoding: MaskEncoding, image_size: int | Non
 
 
 def _inverted_masks(result: Survey, encoding: MaskEncoding) -> list[Problem]:
-    """Single masks that are foreground along the border and mostly, where all others are mostly background."""
+    """Return problems of masks that are mostly foreground, also along the border, while the others are background."""
     counts = np.array([encoding.count(stats)[:2] for stats in result.stats], np.float64)
     shares = counts[:, 1] / np.maximum(counts.sum(axis=1), 1)
     mostly = (shares > 0.5) & (shares < 1)
@@ -189,19 +189,19 @@ def _inverted_masks(result: Survey, encoding: MaskEncoding) -> list[Problem]:
     mend = "look at it: if object and background are swapped, invert it"
     return [
         Problem("inverted_mask", str(stats.path), what.format(share, np.median(others)), mend, False)
-        for stats, share, found in zip(result.stats, shares, mostly, strict=True)
-        if found and 1 - share <= 1.5 * others.max() and _rim_share(encoding.read(stats.path)) >= MIN_RIM
+        for stats, share, is_mostly in zip(result.stats, shares, mostly, strict=True)
+        if is_mostly and 1 - share <= 1.5 * others.max() and _rim_share(encoding.read(stats.path)) >= MIN_RIM
     ]
 
 
 def _rim_share(labels: np.ndarray) -> float:
-    """Share of the outermost pixels (H, W) that are foreground."""
+    """Return the share of foreground among the outermost pixels of a label map (H, W)."""
     rim = np.concatenate([labels[0], labels[-1], labels[1:-1, 0], labels[1:-1, -1]])
     return float((rim == 1).mean())
 
 
 def _small_objects(path: Path, encoding: MaskEncoding, image_size: int) -> list[Problem]:
-    """Objects (connected pixels of one class) that cover less than one cell of the mask logits."""
+    """Return a problem if connected objects of one class cover less than one cell of the mask logits."""
     labels = encoding.read(path)
     min_area = (CELL_PIXELS * max(labels.shape) / image_size) ** 2
     small = total = 0

@@ -1,4 +1,4 @@
-"""A mended copy of a data set: sound pairs only, masks as PNG ids; the original is never touched."""
+"""A repaired copy of a data set, with valid pairs only and masks as PNG of class ids; the original stays unchanged."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image
 
-from samtune.data.dataset import tell
+from samtune.data.dataset import problems_text
 from samtune.data.doctor import Findings
 from samtune.data.images.decoding import decode
 from samtune.data.images.raw import upright
@@ -32,29 +32,29 @@ if TYPE_CHECKING:
     from samtune.types import Pair
 
 MAX_ASPECT_DIFFERENCE = 0.02
-"""A mask of another size is resized if its sides are the image's times one factor, up to this share."""
-
+"""Largest relative difference of the aspects of image and mask with which the mask is resized to its image."""
 
 KIND = "mended copy"
-"""In the list of what samtune wrote to the folder."""
+"""Name of the copy in the list of files that samtune wrote to a folder."""
 
 UNFINISHED = ".samtune-unfinished"
-"""In a copy until it is complete; one that was cut off is begun anew."""
+"""A file that marks an incomplete copy, which the next call removes and starts again."""
 
 LEFT_OUT = ("unpaired", "unreadable", "missing_file", "stem_twice", "ambiguous_pair")
+"""Kinds of problems whose files are left out of the copy."""
 
 
 @dataclass
 class _Copy:
-    """The copy while it is written.
+    """The state of a copy while it is written.
 
     Attributes:
-        out: where it goes.
-        encoding: of the masks.
-        stems: name of each pair's files below `images/` and `masks/`, without ending.
-        seen: content of an image -> its name.
-        done: what was changed -> in how many files.
-        lines: image and mask of each written pair, below `out`, with its group and split.
+        out: the folder of the copy.
+        encoding: the encoding of the masks.
+        stems: image -> path of its files below `images/` and `masks/`, without ending.
+        seen: content id -> name of the image.
+        done: change -> number of files.
+        lines: image, mask, group and split of each written pair; paths are relative to `out`.
     """
 
     out: OutputFolder
@@ -65,43 +65,43 @@ class _Copy:
     lines: list[tuple[str, str, str, str]] = field(default_factory=list)
 
     def did(self, what: str) -> None:
-        """Count a change."""
+        """Count a change of one file."""
         self.done[what] = self.done.get(what, 0) + 1
 
 
 def mend(images: Path | str, masks: Path | str | None, out: Path | str, options: DataOptions | None = None) -> Findings:
-    """Write what is sound, and what can be made sound, to `out`.
+    """Write the valid and the repairable pairs of a data set to a new folder.
 
-    `out/images` gets the images as they are (as PNG where they were turned by EXIF, have more than 8 bit,
-    alpha or several pages), `out/masks` single-channel PNG: 0 background, 1..K, 255 ignored; `out/pairs.csv`
-    names groups and splits if there are any. Masks of another size are resized to the nearest pixel if the
-    shape agrees, and turned if they were drawn before the image's EXIF rotation. Left out: what has no
-    partner or cannot be read, masks of another shape, exact copies of an image. Near-duplicates stay. Nothing is
-    written outside `out`: paths of a manifest that lead up (`../x.png`) are shortened to what lies below it.
+    `out/images` holds the images as they are, or as PNG if they have an EXIF rotation, more than 8 bit, alpha or
+    several pages. `out/masks` holds single-channel PNG: 0 background, 1..K, 255 ignored. `out/pairs.csv` names groups
+    and splits if there are any. Masks of another size but equal aspect are resized by the nearest pixel; masks drawn
+    before the EXIF rotation of their image are rotated. Files without partner, unreadable files, masks of another
+    aspect and exact copies of an image are left out; near-duplicates stay. Nothing is written outside `out`: paths of a
+    manifest that lead out of its folder (`../x.png`) lose these parts.
 
     Args:
         images: as for `find_pairs`.
         masks: as for `find_pairs`.
-        out: new or empty; a mended copy that was cut off, by a full disk or a kill, is removed and begun anew.
-        options: how masks are read, where the files leave doubt.
+        out: a new or empty folder. A copy that was interrupted by a full disk or a kill is removed and started again.
+        options: what the files alone do not say.
 
     Returns:
-        The pairs written; as problems what was left out and why; as notes what was changed.
+        The number of written pairs; as problems what was left out and why; as notes what was changed.
 
     Raises:
-        DataError: `out` holds anything else or lies within the data; or the masks' encoding, or whether they
-            are turned, is in doubt, which only the user can settle by `options`.
-        OutputError: the disk refuses.
+        DataError: `out` holds other files or lies within the data; or the encoding or the orientation of the masks is
+            ambiguous, which `options` resolves.
+        OutputError: a file cannot be written.
     """
     out = Path(out)
     _check_out(out, [Path(p) for p in (images, masks) if p is not None and Path(p).is_dir()])
     result = survey(images, masks, options or DataOptions())
     encoding = result.inference.encoding
     if encoding is None:
-        raise DataError(tell(result.inference.problems or result.problems))
-    asked = [problem for problem in result.problems if problem.kind == "turned_image"]
-    if asked:
-        raise DataError(tell(asked))
+        raise DataError(problems_text(result.inference.problems or result.problems))
+    turned = [problem for problem in result.problems if problem.kind == "turned_image"]
+    if turned:
+        raise DataError(problems_text(turned))
     inputs = [file for pair in result.pairs for file in (pair.image, pair.mask)]
     inputs += [Path(given) for given in (images, masks) if given is not None and Path(given).is_file()]
     folder = _take(out, inputs)
@@ -125,7 +125,7 @@ def mend(images: Path | str, masks: Path | str | None, out: Path | str, options:
 def _check_out(out: Path, sources: list[Path]) -> None:
     for source in sources:
         if out.resolve().is_relative_to(source.resolve()):
-            raise DataError(f"{out}: the mended copy must lie outside the data ({source}); name another folder")
+            raise DataError(f"{out}: lies within the data ({source}); name a folder outside it for the copy")
     try:
         folder = OutputFolder(out, KIND)
         holds = folder.foreign() or (folder.own() if UNFINISHED not in folder.own() else [])
@@ -133,36 +133,35 @@ def _check_out(out: Path, sources: list[Path]) -> None:
         raise DataError(str(error)) from error
     if holds:
         raise DataError(
-            f"{out}: the mended copy needs a new or empty folder, but this one has files, such as {holds[0]}; name "
-            "another"
+            f"{out}: expected a new or empty folder for the copy, got one with files such as {holds[0]}; name another"
         )
 
 
 def _take(out: Path, inputs: list[Path]) -> OutputFolder:
-    """The folder, emptied of what was cut off.
+    """Return the folder of the copy, emptied of an interrupted one.
 
     Raises:
-        DataError: what is to be mended lies in it.
+        DataError: it contains files of the data.
     """
     within = [file for file in inputs if file.resolve().is_relative_to(out.resolve())]
     if within:
-        raise DataError(f"{out}: the mended copy must lie outside the data ({within[0]}); name another folder")
+        raise DataError(f"{out}: contains files of the data ({within[0]}); name another folder for the copy")
     folder = OutputFolder(out, KIND, inputs=inputs)
     folder.clear()
-    folder.write_text(UNFINISHED, "samtune doctor --fix was cut off; repeat it, or remove this folder.\n")
+    folder.write_text(UNFINISHED, "samtune doctor --fix was interrupted; repeat it, or remove this folder.\n")
     return folder
 
 
 def _stems_below(pairs: Sequence[Pair]) -> dict[Path, str]:
-    """A name for each image, its stem without what leads out of the folder; a number is added to equal ones."""
+    """Return a path for each image: its stem without parts that lead out of the folder; equal ones are numbered."""
     names: dict[Path, str] = {}
     taken: set[str] = set()
     for pair in pairs:
         parts = [part for part in PurePosixPath(pair.stem).parts if part not in ("/", "..")]
-        wanted = name = "/".join(parts) or "image"
+        base = name = "/".join(parts) or "image"
         number = 2
         while name_key(name) in taken:
-            name, number = f"{wanted}-{number}", number + 1
+            name, number = f"{base}-{number}", number + 1
         taken.add(name_key(name))
         names[pair.image] = name
     return names
@@ -173,7 +172,7 @@ def _as_left_out(problem: Problem) -> Problem:
 
 
 def _mend_pair(pair: Pair, header: Header, copy: _Copy) -> Problem | None:
-    """Write one pair; or say why not."""
+    """Write one pair; return a problem if it is left out."""
     try:
         image = to_rgb(decode(pair.image), pair.image)
         labels = upright(copy.encoding.read(pair.mask), pair.mask_orientation)
@@ -182,7 +181,7 @@ def _mend_pair(pair: Pair, header: Header, copy: _Copy) -> Problem | None:
     identity = content_id(image)
     if identity in copy.seen:
         what = f"was left out: it is the same image as {copy.seen[identity]}"
-        return Problem("duplicate", str(pair.image), what, "nothing: one of them is there", False)
+        return Problem("duplicate", str(pair.image), what, "nothing: the copy has one of them", False)
     hw = (image.shape[0], image.shape[1])
     if labels.shape != hw:
         fitted = _fit(labels, hw, header.orientation, copy)
@@ -206,6 +205,7 @@ def _mend_pair(pair: Pair, header: Header, copy: _Copy) -> Problem | None:
 
 
 def _is_plain(header: Header) -> bool:
+    """Return whether an image file can be copied as it is."""
     plain = header.samples.has_bytes and not header.samples.white_is_zero and header.mode in ("L", "P", "RGB")
     return plain and header.orientation == 1 and header.pages == 1
 
@@ -217,7 +217,7 @@ def _as_png(pixels: np.ndarray) -> bytes:
 
 
 def _fit(labels: np.ndarray, hw: tuple[int, int], orientation: int, copy: _Copy) -> np.ndarray | None:
-    """`labels` at the size of the image, or None where the shapes do not agree."""
+    """Return labels at the size of their image, None if the aspects differ."""
     if orientation >= 5 and labels.shape == (hw[1], hw[0]):
         copy.did("mask(s) turned like their images")
         return upright(labels, orientation)
@@ -229,5 +229,5 @@ def _fit(labels: np.ndarray, hw: tuple[int, int], orientation: int, copy: _Copy)
 
 
 def _write_manifest(copy: _Copy) -> None:
-    """`pairs.csv` with groups and splits."""
+    """Write `pairs.csv` with groups and splits."""
     copy.out.write_csv("pairs.csv", [("image", "mask", "group", "split"), *copy.lines], is_manifest=True)

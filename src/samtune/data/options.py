@@ -1,4 +1,4 @@
-"""What a user may say about a folder of images and masks; whatever is left out is inferred, and the guess is said."""
+"""What a user states about masks; everything else is inferred from the files, and reported."""
 
 from __future__ import annotations
 
@@ -11,40 +11,41 @@ from typing import Any
 from samtune.errors import ConfigError
 
 MAX_CLASSES = 254
-"""Label maps are uint8 with 0 for background and 255 for ignored pixels: this many classes are left."""
+"""Largest number of classes: label maps are uint8, with 0 for background and 255 for ignored pixels."""
 
 MAX_VALUE = 2**53
-"""Mask values lie below this number in size, so that they are the same as integers and as float64."""
+"""Mask values are smaller than this in magnitude, so that float64 represents them exactly."""
 
 NOT_CLASSES = frozenset({"background", "ignore", "void"})
-"""Names in a colour map that are no classes."""
+"""Names in a colour map, or of sub-folders, that are not classes."""
 
 
 @dataclass(frozen=True)
 class DataOptions:
-    """How masks are to be read where the folder itself leaves doubt.
+    """How masks are read, where the files leave it open.
 
     Attributes:
-        num_classes: K, the number of foreground classes that are meant; more in the masks is an error. With
-            K given, the ids 1..K keep their meaning even if some of them do not occur in this folder.
-        class_names: K names, in the order of the ids; says `num_classes` too.
-        colours: class name -> (red, green, blue) of RGB masks, 0..255. Black is background; the names
-            "background" and "ignore" (or "void") are taken at their word.
-        ignore_label: the value in the mask files of pixels that count nowhere (types.IGNORE in the label
-            maps): an integer, which may be negative, or NaN.
-        ids: the values in the mask files that become classes 1..K, in this order; for a further folder that
-            must be read like the first one (`Dataset.options` gives them). With 0 among them, 0 is a class.
-        instances: True: every id (or colour) but the background is one object of a single class; False: ids
-            are classes; None: inferred.
-        background: the values in the mask files that are background: integers or NaN. Default: 0.
-        threshold: read one class, the pixels whose value (or alpha) is above this number.
-        colour_tolerance: how far, in steps of 0..255 in each channel, a colour may lie from the nearest one of
-            `colours`, 0..255. Default: 16, or less where two colours of the map are closer than 33 steps.
-        drawn_on: "shown": masks are drawn on the images as viewers show them, turned by EXIF; "stored": on the
-            images before that, so a mask is turned like its image; None: inferred from the sizes, or asked.
+        num_classes: K, the number of foreground classes; more in the masks is an error. With K given, the ids 1..K
+            keep their meaning even if some of them do not occur.
+        class_names: K names in the order of the ids; implies `num_classes`.
+        colours: class name -> (red, green, blue) of RGB masks, 0..255. Black is background. The names "background" and
+            "ignore" (or "void") stand for background and ignored pixels.
+        ignore_label: the value of ignored pixels in the mask files (types.IGNORE in label maps): an integer, which may
+            be negative, or NaN.
+        ids: the values in the mask files that become classes 1..K, in this order. `Dataset.options` gives them, to read
+            another folder alike. With 0 among them, 0 is a class.
+        instances: True: every id (or colour) but the background is one object of a single class; False: ids are
+            classes; None: inferred.
+        background: the values of background in the mask files, integers or NaN. Default: 0.
+        threshold: there is one class, the pixels whose value (or alpha) is above this number.
+        colour_tolerance: largest distance of a colour from the nearest one of `colours`, in each channel, 0..255.
+            Default: 16, or less where two of the colours are closer than 33.
+        drawn_on: "shown": masks were drawn on the images as viewers show them, with the EXIF rotation; "stored": on the
+            images before it, so that a mask is rotated like its image; None: inferred from the sizes; an error if
+            these leave it open.
 
     Raises:
-        ConfigError: a field has the wrong type, the fields contradict each other or are out of range.
+        ConfigError: a field has the wrong type or is out of range, or fields contradict each other.
     """
 
     num_classes: int | None = None
@@ -59,7 +60,7 @@ class DataOptions:
     drawn_on: str | None = None
 
     def __post_init__(self) -> None:
-        """Check every field by itself, then the fields against each other."""
+        """Check every field alone, then the fields together."""
         for name, check in _CHECKS.items():
             value = getattr(self, name)
             if value is not None:
@@ -71,7 +72,7 @@ class DataOptions:
         names, meant = self.class_names, self.num_classes_meant
         if names is not None and self.num_classes not in (None, len(names)):
             raise ConfigError(
-                f"`num_classes` is {self.num_classes} but `class_names` has {len(names)}: {list(names)}; "
+                f"Expected as many `class_names` as `num_classes`, got {self.num_classes} and {list(names)}; "
                 "background is neither counted nor named."
             )
         if self.colours is not None:
@@ -83,12 +84,12 @@ class DataOptions:
                     f"Expected the same classes in `class_names` and `colours`, got {list(names)} and {classes}."
                 )
         if self.ids is not None and meant not in (None, len(self.ids)):
-            raise ConfigError(f"`ids` has {len(self.ids)} values but {meant} classes are meant.")
+            raise ConfigError(f"Expected as many `ids` as classes, got {len(self.ids)} ids and {meant} classes.")
         if self.instances and meant not in (None, 1):
-            raise ConfigError(f"`instances=True` means one class, but {meant} are meant.")
+            raise ConfigError(f"Expected one class with `instances=True`, got {meant} classes.")
 
     def _check_values(self) -> None:
-        """The options on values: each value has one meaning, and a threshold leaves nothing else to say."""
+        """Check that each value has one meaning, and that a threshold is combined with no other meaning of values."""
         meanings = {
             "ids": self.ids or (),
             "background": self.background or (),
@@ -99,13 +100,13 @@ class DataOptions:
             for value in values:
                 other = seen.setdefault(str(value), name)
                 if other != name:
-                    raise ConfigError(f"The value {value} is in `{other}` and in `{name}`; expected it in one of them.")
+                    raise ConfigError(f"Expected each value in one option, got {value} in `{other}` and in `{name}`.")
         if self.threshold is not None:
             for name in ("ids", "background", "colours"):
                 if getattr(self, name) is not None:
                     raise ConfigError(f"`threshold` and `{name}` exclude each other; give one of them.")
             if self.instances or self.num_classes_meant not in (None, 1):
-                raise ConfigError("`threshold` reads one class; expected no other number of classes and no instances.")
+                raise ConfigError("Expected one class and no instances with `threshold`, which reads one class.")
         if self.colours is not None and self.background is not None:
             raise ConfigError('`background` is a value of grey masks; name the colour "background" in `colours`.')
         if self.colour_tolerance is not None and self.colours is None:
@@ -113,7 +114,7 @@ class DataOptions:
 
     @property
     def num_classes_meant(self) -> int | None:
-        """K as said by `num_classes` or by `class_names`, None where neither is given."""
+        """K as given by `num_classes` or `class_names`, None where neither is given."""
         if self.num_classes is not None:
             return self.num_classes
         return len(self.class_names) if self.class_names is not None else None
@@ -128,7 +129,7 @@ def _integer(name: str, value: Any, low: int, high: int) -> int:
 
 
 def _value(name: str, value: Any) -> int | float:
-    """A value in mask files: an integer, or NaN."""
+    """Check a value of mask files: an integer, or NaN."""
     if isinstance(value, Real) and not isinstance(value, Integral) and math.isnan(value):
         return math.nan  # always this object, so that equal options compare as equal
     return _integer(name, value, 1 - MAX_VALUE, MAX_VALUE - 1)

@@ -1,8 +1,7 @@
 """Generated images with exact masks, for the demo and for tests: cells, cracks in asphalt, polyps on mucosa.
 
-Each kind has distractors of the objects' own brightness (debris, oil stains and joints, folds and
-reflections), uneven light and noise, so that neither a threshold nor a colour tells the objects from the
-rest; their shape and texture do.
+Each kind has distractors as bright as the objects (debris, oil stains and joints, folds and reflections), uneven light
+and noise, so that objects differ from the rest in shape and texture, and not in brightness or colour.
 """
 
 from __future__ import annotations
@@ -27,26 +26,26 @@ def make_samples(
 ) -> tuple[Path, Path]:
     """Write `folder/images/{kind}_000.png` and `folder/masks/{kind}_000.png` (0/255), and so on.
 
-    Image i depends on (kind, seed, i, size_hw) alone: the first 8 of 16 are the 8 of 8.
+    Image i depends on (kind, seed, i, size_hw) alone, so the first 8 of 16 images are the same as 8 images.
 
     Args:
         kind: "cells", "cracks" or "polyps".
-        folder: made if it does not exist.
-        num: how many pairs, at least 1.
-        seed: of everything random.
+        folder: created if it does not exist.
+        num: number of pairs, at least 1.
+        seed: of all random numbers.
         size_hw: rows and columns, each at least 64.
 
     Returns:
         The folder of images and the folder of masks.
 
     Raises:
-        ConfigError: an unknown kind, no images, or too small ones.
-        OutputError: files of these names are there that this function did not write; or the disk refuses.
+        ConfigError: the kind is unknown, or `num` or `size_hw` is too small.
+        OutputError: files of these names exist that samtune did not write, or a file cannot be written.
     """
     if kind not in PAINTERS:
-        raise ConfigError(f"kind must be one of {', '.join(sorted(PAINTERS))}, got {kind!r}")
+        raise ConfigError(f"Expected a kind of {', '.join(sorted(PAINTERS))}, got {kind!r}.")
     if num < 1 or min(size_hw) < 64:
-        raise ConfigError(f"there must be at least 1 sample of at least 64 x 64 pixels, got {num} of {size_hw}")
+        raise ConfigError(f"Expected at least 1 sample of at least 64 x 64 pixels, got {num} of {size_hw}.")
     out = OutputFolder(Path(folder), "samples")
     names = [f"{kind}_{index:03d}.png" for index in range(num)]
     out.claim(f"{part}/{name}" for name in names for part in ("images", "masks"))
@@ -60,14 +59,14 @@ def make_samples(
 def make_sample(
     kind: str, *, seed: int, index: int, size_hw: tuple[int, int] = (256, 256)
 ) -> tuple[np.ndarray, np.ndarray]:
-    """One image uint8 (H, W, 3) RGB and its mask uint8 (H, W), 0 or 255; see `make_samples`."""
+    """Return one image uint8 (H, W, 3) RGB and its mask uint8 (H, W), 0 or 255; see `make_samples`."""
     rng = np.random.default_rng([sorted(PAINTERS).index(kind), seed, index])
     image, mask = PAINTERS[kind](rng, size_hw)
     return np.clip(image, 0, 255).astype(np.uint8), mask.astype(np.uint8) * np.uint8(255)
 
 
 def _smooth(rng: np.random.Generator, hw: tuple[int, int], scale: float) -> np.ndarray:
-    """A smooth random field float32 (H, W) of zero mean and unit deviation; `scale` in pixels."""
+    """Return a smooth random field float32 (H, W) of zero mean and unit deviation; `scale` in pixels."""
     small = (max(3, int(hw[0] / scale) + 2), max(3, int(hw[1] / scale) + 2))
     field = rng.standard_normal(small).astype(np.float32)
     field = cv2.resize(field, (hw[1], hw[0]), interpolation=cv2.INTER_CUBIC)
@@ -78,7 +77,7 @@ def _smooth(rng: np.random.Generator, hw: tuple[int, int], scale: float) -> np.n
 def _blob(
     rng: np.random.Generator, hw: tuple[int, int], centre: tuple[float, float], radius: float, wobble: float
 ) -> np.ndarray:
-    """Distance field float32 (H, W) of a wobbly ellipse: 0 at the centre, 1 on its rim, more outside."""
+    """Return the distance field float32 (H, W) of a wobbly ellipse: 0 at the centre, 1 on its rim, more outside."""
     y, x = np.mgrid[: hw[0], : hw[1]].astype(np.float32)
     y, x = y - centre[0], x - centre[1]
     angle, stretch = rng.uniform(0, np.pi), rng.uniform(0.7, 1.0)
@@ -93,18 +92,18 @@ def _blob(
 
 
 def _inside(distance: np.ndarray, sharpness: float) -> np.ndarray:
-    """1 within the rim (distance 1), 0 outside, with a soft edge."""
+    """Return 1 within the rim (distance 1) and 0 outside, with a soft edge."""
     step: np.ndarray = 1 / (1 + np.exp(np.minimum((distance - 1) * sharpness, 60)))
     return step
 
 
 def _light(rng: np.random.Generator, hw: tuple[int, int], strength: float) -> np.ndarray:
-    """Uneven light float32 (H, W, 1) around 1."""
+    """Return uneven light float32 (H, W, 1) around 1."""
     return (1 + strength * _smooth(rng, hw, max(hw) / 1.5))[..., None]
 
 
 def _cells(rng: np.random.Generator, hw: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
-    """Cells: a rim, grainy plasma and a nucleus; debris is as bright, but without rim or nucleus."""
+    """Paint cells with a rim, grainy plasma and a nucleus; debris is as bright and has neither rim nor nucleus."""
     unit = min(hw)
     grey = 96 + 5 * _smooth(rng, hw, unit / 6) + 3 * _smooth(rng, hw, 6)
     mask = np.zeros(hw, bool)
@@ -130,7 +129,7 @@ def _cells(rng: np.random.Generator, hw: tuple[int, int]) -> tuple[np.ndarray, n
 
 
 def _debris(rng: np.random.Generator, grey: np.ndarray, centre: tuple[float, float], unit: int) -> None:
-    """Paint one thing that is no cell: a plain bright blob, a ragged clump, or a fibre."""
+    """Paint one piece of debris: a plain bright blob, a ragged clump, or a fibre."""
     hw = (grey.shape[0], grey.shape[1])
     choice = int(rng.integers(3))
     if choice == 0:
@@ -150,6 +149,7 @@ def _debris(rng: np.random.Generator, grey: np.ndarray, centre: tuple[float, flo
 
 
 def _as_microscope(rng: np.random.Generator, grey: np.ndarray, hw: tuple[int, int]) -> np.ndarray:
+    """Return a grey image as a microscope shows it: blurred, tinted, unevenly lit, with noise."""
     tint = np.array([1.0, 1.02, 0.98], np.float32) + rng.uniform(-0.03, 0.03, 3).astype(np.float32)
     blurred = cv2.GaussianBlur(grey.astype(np.float32), (0, 0), 0.8)
     noise = rng.normal(0, 4, (*hw, 1)).astype(np.float32)
@@ -158,7 +158,7 @@ def _as_microscope(rng: np.random.Generator, grey: np.ndarray, hw: tuple[int, in
 
 
 def _cracks(rng: np.random.Generator, hw: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
-    """Cracks: dark, ragged, branching; straight joints and oil stains are as dark."""
+    """Paint dark, ragged, branching cracks; straight joints and oil stains are as dark."""
     unit = min(hw)
     grey = 118 + 9 * _smooth(rng, hw, 2) + 7 * _smooth(rng, hw, 5) + 6 * _smooth(rng, hw, unit / 5)
     for _ in range(int(rng.integers(2, 5))):
@@ -183,7 +183,7 @@ def _cracks(rng: np.random.Generator, hw: tuple[int, int]) -> tuple[np.ndarray, 
 
 
 def _crack(rng: np.random.Generator, mask: np.ndarray, start: np.ndarray, angle: float, width: float) -> None:
-    """Draw a ragged line both ways from `start` (x, y), with branches, into uint8 `mask`."""
+    """Draw a ragged, branching line in both directions from `start` (x, y) into uint8 `mask`."""
     unit = min(mask.shape)
     for direction in (angle, angle + np.pi + rng.normal(0, 0.3)):
         queue = [(start, direction, width, int(rng.integers(14, 34)))]
@@ -200,7 +200,7 @@ def _crack(rng: np.random.Generator, mask: np.ndarray, start: np.ndarray, angle:
 
 
 def _polyps(rng: np.random.Generator, hw: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
-    """Polyps: a raised, shaded lump with pits; folds and reflections look alike."""
+    """Paint raised, shaded lumps with pits; folds and reflections look similar."""
     unit = min(hw)
     shade = 0.10 * _smooth(rng, hw, unit / 3) + 0.04 * _smooth(rng, hw, unit / 12)
     for _ in range(int(rng.integers(2, 5))):
@@ -232,4 +232,4 @@ def _polyps(rng: np.random.Generator, hw: tuple[int, int]) -> tuple[np.ndarray, 
 
 
 PAINTERS: dict[str, Painter] = {"cells": _cells, "cracks": _cracks, "polyps": _polyps}
-"""Kind of sample -> the function that paints one."""
+"""Kind of sample -> the function that paints one image and its mask."""

@@ -1,4 +1,4 @@
-"""Which images train, which validate, which stay unseen: seeded, whole groups, each class in both where possible."""
+"""Training, validation and test images: drawn by seed, in whole groups, each class in both parts where possible."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Split:
-    """Indices into a data set; the three parts share none.
+    """Disjoint indices into a data set.
 
     Attributes:
-        train: what the method learns from.
-        val: what chooses the checkpoint and the threshold; may be empty.
-        test: what this run never sees.
-        notes: how the split came about, as sentences.
-        seed: the seed it was drawn with.
+        train: images that the method is trained on.
+        val: images that select the checkpoint and the threshold; may be empty.
+        test: images that the run does not use.
+        notes: how the split was made, as sentences.
+        seed: the seed of the draw.
     """
 
     train: tuple[int, ...]
@@ -34,35 +34,34 @@ class Split:
 
 
 def split(dataset: Dataset, *, shots: int | None = None, val: float = 0.25, seed: int = 0) -> Split:
-    """Draw train and validation images; what is left is test.
+    """Draw training and validation images; the others are test images.
 
-    One permutation of the groups is drawn from `seed` (an image without a group is its own), and images are
-    taken from its front, so 8 shots are a subset of 16 shots with the same seed, also separately for train
-    and for validation. Groups are kept whole: the run may use fewer images than `shots`, by less than one
-    group. Only a first group that alone exceeds `shots` is cut; what is cut off is in no part.
-    Where the draw leaves training or validation without a class, or without any image that has no object, although
-    that could be there, groups are exchanged (`stratify`) and a note says so; such a draw may not be nested in the
-    shots. Any other draw is left as it is.
-    Splits that a manifest or folder names are kept: train is drawn from "train" only, validation is "val"
-    (drawn from "train" if there is none), test is "test" and nothing else is ever moved there except train
-    images beyond `shots`.
+    `seed` determines one permutation of the groups (an image without a group is a group of its own), and images are
+    taken from its front. So 8 shots are a subset of 16 shots with the same seed, in training and in validation. Groups
+    stay whole, so that the run may use fewer images than `shots`, by less than one group. Only a first group that is
+    larger than `shots` is cut, and its other images are in no part.
+
+    If training or validation lacks a class that it could have, or lacks images without any object although there are
+    some, groups are exchanged (see `stratify`) and a note says so; the nesting in the shots may then be lost.
+
+    Splits that a manifest or folders name are kept: training images are drawn from "train", validation images are "val"
+    (drawn from "train" if there is none), and test images are "test" and those of "train" beyond `shots`.
 
     Args:
-        dataset: what to split.
-        shots: how many images the run may use in all, validation included; None uses all. A named "val" part
-            comes on top of it.
-        val: the share of these images that validate, 0 <= val < 1; rounded to whole images, at least one
-            image if val > 0 and there are two. One image alone trains.
+        dataset: the images to split.
+        shots: number of images for training and validation together; None uses all. A named "val" part is not counted.
+        val: share of these images that validate, 0 <= val < 1, rounded to whole images; at least one image if val > 0
+            and there are two. A single image is used for training.
         seed: of the permutation.
 
     Raises:
         ConfigError: `shots` or `val` is out of range.
-        DataError: the data set has fewer images than `shots`, or nothing to train on.
+        DataError: the data set has fewer images than `shots`, or none for training.
     """
     if shots is not None and shots < 1:
-        raise ConfigError(f"shots must be at least 1, got {shots}")
+        raise ConfigError(f"Expected `shots` >= 1, got {shots}.")
     if not 0 <= val < 1:
-        raise ConfigError(f"val must be a share in 0 <= val < 1, got {val}")
+        raise ConfigError(f"Expected `val` as a share in 0 <= val < 1, got {val}.")
     named = {part: [i for i, p in enumerate(dataset.pairs) if p.split == part] for part in ("train", "val", "test")}
     loose = [i for i, p in enumerate(dataset.pairs) if p.split is None]
     notes = []
@@ -74,9 +73,11 @@ def split(dataset: Dataset, *, shots: int | None = None, val: float = 0.25, seed
         notes += _leaking_groups(dataset, named)
     pool = sorted(named["train"] + loose)
     if not pool:
-        raise DataError("there must be at least one image to train on, but the data names none as train; name some")
+        raise DataError(
+            "Expected at least one image for training, got none: the data names no split `train`; name one."
+        )
     if shots is not None and shots > len(pool):
-        raise DataError(f"{shots} shots need as many images, but there are {len(pool)}; ask for fewer")
+        raise DataError(f"Expected at least {shots} images for {shots} shots, got {len(pool)}; use fewer shots.")
     share = 0.0 if named["val"] else val
     drawn_groups = _draw(dataset, pool, len(pool) if shots is None else shots, share, seed)
     num_exchanges = 0
@@ -94,18 +95,19 @@ def split(dataset: Dataset, *, shots: int | None = None, val: float = 0.25, seed
         notes.append(f"The first group is larger than {shots} shots: {lost} of its images are in no part")
     if val > 0 and not named["val"] and not drawn:
         notes.append("There is no validation image: a single image or group trains, and nothing chooses the checkpoint")
-    chosen_val = named["val"] or drawn
+    val_indices = named["val"] or drawn
     test = sorted(named["test"] + rest)
-    notes += class_notes(dataset, train, chosen_val)
-    notes.append(f"Split with seed {seed}: {len(train)} train, {len(chosen_val)} validation, {len(test)} unused (test)")
-    return Split(tuple(train), tuple(chosen_val), tuple(test), tuple(notes), seed)
+    notes += class_notes(dataset, train, val_indices)
+    notes.append(
+        f"Split with seed {seed}: {len(train)} train, {len(val_indices)} validation, {len(test)} unused (test)"
+    )
+    return Split(tuple(train), tuple(val_indices), tuple(test), tuple(notes), seed)
 
 
 def _draw(dataset: Dataset, pool: list[int], shots: int, val: float, seed: int) -> Drawn:
-    """Train, validation and rest from the front of one seeded permutation of groups.
+    """Return training, validation and rest, taken from the front of one seeded permutation of groups.
 
-    The j-th group taken goes to validation where the number wanted of j steps up, so both parts are nested
-    in `shots`.
+    A group goes to validation when the share of the images so far requires it, so both parts are nested in `shots`.
     """
     groups: dict[str, list[int]] = {}
     for index in pool:
@@ -115,37 +117,38 @@ def _draw(dataset: Dataset, pool: list[int], shots: int, val: float, seed: int) 
     order = sorted(groups)
     random.Random(seed).shuffle(order)
     train: list[list[int]] = []
-    chosen: list[list[int]] = []
-    used = num_chosen = 0
+    validation: list[list[int]] = []
+    used = num_val = 0
     for key in order:
         members = groups[key]
         if used + len(members) > shots:
             break
         used += len(members)
-        if train and _num_val(used, val) - num_chosen >= len(members) / 2:
-            chosen.append(members)
-            num_chosen += len(members)
+        if train and _num_val(used, val) - num_val >= len(members) / 2:
+            validation.append(members)
+            num_val += len(members)
         else:
             train.append(members)
-    taken = len(train) + len(chosen)
+    taken = len(train) + len(validation)
     if not taken:
-        # The first group alone exceeds all shots; what is cut off is in no part, or test would know it.
+        # The first group is larger than `shots`. Its other images are in no part, because test images must be unknown.
         return Drawn([groups[order[0]][:shots]], [], [groups[key] for key in order[1:]])
-    if val > 0 and not chosen and taken > 1:
+    if val > 0 and not validation and taken > 1:
         smallest = min(train, key=len)
-        chosen = [smallest]
+        validation = [smallest]
         train = [group for group in train if group is not smallest]
-    return Drawn(train, chosen, [groups[key] for key in order[taken:]])
+    return Drawn(train, validation, [groups[key] for key in order[taken:]])
 
 
 def _num_val(num: int, val: float) -> int:
-    """How many of `num` images validate: the share rounded half up, at least one if two."""
+    """Return how many of `num` images validate: the share, rounded half up; at least one of two images."""
     if val <= 0 or num < 2:
         return 0
     return min(num - 1, max(1, math.floor(num * val + 0.5)))
 
 
 def _leaking_groups(dataset: Dataset, named: dict[str, list[int]]) -> list[str]:
+    """Return a note if groups are in several named splits."""
     parts: dict[str, set[str]] = {}
     for part, indices in named.items():
         for index in indices:
@@ -159,10 +162,9 @@ def _leaking_groups(dataset: Dataset, named: dict[str, list[int]]) -> list[str]:
 
 
 def split_record(dataset: Dataset, parts: Split) -> dict[str, Any]:
-    """The split as plain JSON types: seed, notes, and for each part a list of {"stem", "content_id"}.
+    """Return the split in plain JSON types: seed, notes, and for each part a list of {"stem", "content_id"}.
 
-    Test images are recorded by stem only, so that nothing of a large unused rest need be decoded; their
-    content_id is None.
+    The content_id of test images is None, so that a large unused rest is not decoded.
     """
     record: dict[str, Any] = {"seed": parts.seed, "notes": list(parts.notes)}
     for name, indices in (("train", parts.train), ("val", parts.val)):

@@ -1,7 +1,8 @@
-"""Exchange of images between the parts of a split, so that each class is in training and in validation.
+"""Exchange of images between the parts of a split, so that training and validation have every class.
 
-A split that lacks nothing is left as it was drawn. Whole groups are exchanged one for one, as few as possible: first so
-that no class lacks training images, then validation images, then images without any object. Deterministic.
+A complete split stays as it was drawn. Whole groups are exchanged one for one, as few as possible: first for classes
+without training images, then for classes without validation images, then for parts without an image that has no object.
+The result is deterministic.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ Group = list[int]
 TRAIN, VAL, REST = 0, 1, 2
 
 MAX_TRIED = 100
-"""Of the groups that could bring a missing class, and of those that could make room, so many are tried."""
+"""Largest number of groups with a missing class, and of groups that could be given for it, that are tried."""
 
 
 @dataclass(frozen=True)
@@ -46,20 +47,20 @@ class Drawn:
 
 
 Lack = tuple[int, int, int]
-"""Classes without training image, classes without validation image, parts without an image that has no object; counted
-where the class, or such an image, could be there."""
+"""Numbers of classes without training image, of classes without validation image, and of parts without an image that
+has no object; each counted only where the data could provide it. Lower tuples are better."""
 
 
 def balance(dataset: Dataset, drawn: Drawn, max_images: int) -> tuple[Drawn, int]:
-    """Exchange groups so that as few classes as possible are missing in training and in validation.
+    """Exchange groups so that training and validation lack as few classes as possible.
 
     Args:
-        dataset: says which classes are in each image.
+        dataset: gives the classes of each image.
         drawn: the parts as drawn; no group is moved to an empty part.
-        max_images: training and validation together stay within this number of images.
+        max_images: largest number of images in training and validation together.
 
     Returns:
-        The parts, and how many exchanges were made; 0 if nothing was missing or nothing could be mended.
+        The parts, and the number of exchanges; 0 if nothing was missing or no exchange helps.
     """
     classes = dataset.label_counts[:, 1:-1] > 0
     strata = np.concatenate([classes, ~classes.any(axis=1, keepdims=True)], axis=1)
@@ -75,7 +76,7 @@ def balance(dataset: Dataset, drawn: Drawn, max_images: int) -> tuple[Drawn, int
 
 
 def _lack(counts: np.ndarray, available: np.ndarray, has_val: bool) -> Lack:
-    """What is missing, from the groups with each stratum in train and val, int64 (2, K + 1)."""
+    """Return what is missing, given the number of groups with each stratum in train and val, int64 (2, K + 1)."""
     absent = (counts[0, :-1] == 0) & (available[:-1] >= 1)
     val_absent = (counts[1, :-1] == 0) & (available[:-1] >= 2)
     used = counts[:, -1].sum()
@@ -85,7 +86,15 @@ def _lack(counts: np.ndarray, available: np.ndarray, has_val: bool) -> Lack:
 
 @dataclass(frozen=True)
 class _State:
-    """Counts of the present parts."""
+    """The parts in numbers.
+
+    Attributes:
+        counts: int64 (2, K + 1): groups of train and of val with each class, and with an image without object.
+        available: int64 (K + 1,): such groups in all parts.
+        num_images: images of train and val.
+        num_val: images of val.
+        max_images: largest number of images of train and val.
+    """
 
     counts: np.ndarray
     available: np.ndarray
@@ -98,7 +107,14 @@ class _State:
         return _lack(self.counts, self.available, self.num_val > 0)
 
     def after(self, source: int, target: int, change: np.ndarray, grown: int) -> Lack | None:
-        """What is missing if `target` gains `change` strata and `grown` images from `source`; None if not allowed."""
+        """Return what is missing after an exchange, None if it is not allowed.
+
+        Args:
+            source: the part that gives.
+            target: the part that receives.
+            change: int64 (K + 1,), difference of the strata of both groups.
+            grown: difference of their numbers of images.
+        """
         num_images = self.num_images + (grown if source == REST else 0)
         num_val = self.num_val + (grown if target == VAL else -grown if source == VAL else 0)
         if num_images > self.max_images or num_val > max(self.num_val, num_images // 2):
@@ -113,7 +129,7 @@ class _State:
 def _best_exchange(
     parts: list[list[Group]], has: list[np.ndarray], max_images: int
 ) -> tuple[tuple[int, int], tuple[int, int]] | None:
-    """The exchange of two groups that leaves least missing, as (part, index) twice; None where none helps."""
+    """Return the exchange after which the least is missing, as (part, index) of both groups; None if none helps."""
     counts = np.stack([has[TRAIN].sum(axis=0), has[VAL].sum(axis=0)])
     num_val = sum(map(len, parts[VAL]))
     num_images = num_val + sum(map(len, parts[TRAIN]))
@@ -131,8 +147,8 @@ def _best_exchange(
                 lack = state.after(source, target, change, grown)
                 if lack is None or lack >= now:
                     continue
-                found = (lack, abs(grown), source, target, i, -j)
-                best = found if best is None else min(best, found)
+                candidate = (lack, abs(grown), source, target, i, -j)
+                best = candidate if best is None else min(best, candidate)
     if best is None:
         return None
     _, _, source, target, i, j = best

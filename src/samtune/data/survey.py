@@ -1,4 +1,4 @@
-"""One pass over a folder of images and masks: pairs, headers, mask values, and everything that is wrong."""
+"""One pass over images and masks: pairs, headers, mask values, and all problems."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Survey:
-    """What one pass found; `pairs`, `headers` and `stats` run in parallel and hold only what could be read.
+    """The result of one pass; `pairs`, `headers` and `stats` are parallel and hold only readable pairs.
 
     Attributes:
-        pairs: the readable pairs, sizes not yet compared.
-        headers: of each image.
-        stats: of each mask.
+        pairs: the readable pairs; the sizes of image and mask may differ.
+        headers: the header of each image.
+        stats: the statistics of each mask.
         inference: the encoding of the masks.
         problems: all of them.
         notes: sentences on what was left out, scaled or guessed; the encoding's own sentence is not among
@@ -52,30 +52,30 @@ class Survey:
 
 
 def survey(images: Path | str, masks: Path | str | None, options: DataOptions, *, allow_empty: bool = False) -> Survey:
-    """Look at every pair once: image headers, mask values.
+    """Read the header of every image and the values of every mask.
 
     Args:
         images: as for `find_pairs`.
         masks: as for `find_pairs`.
-        options: what the masks alone cannot say.
-        allow_empty: accept masks without any object, where `options` say the classes.
+        options: what the files alone do not say.
+        allow_empty: accept masks without any object, if `options` names the classes.
 
     Raises:
-        DataError: a folder or the manifest does not exist or has no known shape.
+        DataError: as for `find_pairs`.
     """
-    found = find_pairs(images, masks, options)
-    options = found.options
-    problems = list(found.problems)
-    if not found.pairs and not any(problem.stops_training for problem in problems):
+    records = find_pairs(images, masks, options)
+    options = records.options
+    problems = list(records.problems)
+    if not records.pairs and not any(problem.stops_training for problem in problems):
         problems.insert(0, Problem("no_pairs", str(images), "there are no images", "check the path", True))
     pairs, headers, stats, clauses = [], [], [], []
-    for pair in track(found.pairs, "reading masks", len(found.pairs)):
+    for pair in track(records.pairs, "reading masks", len(records.pairs)):
         image, mask = _image(pair.image, problems), _mask(pair.mask, problems)
         if image is not None and mask is not None:
-            header, said = image
+            header, changes = image
             pairs.append(pair)
             headers.append(header)
-            clauses.append(said)
+            clauses.append(changes)
             stats.append(mask)
             if mask.pages > 1 and header.pages == 1 and header.hw == mask.hw:
                 problems.append(_pages_problem(mask))
@@ -91,7 +91,13 @@ def survey(images: Path | str, masks: Path | str | None, options: DataOptions, *
         what = f"no mask has any object ({inference.encoding.sentence[0].lower()}{inference.encoding.sentence[1:]})"
         problems.append(Problem("no_foreground", "masks", what, "draw the objects, or check the options", True))
     problems += inference.problems
-    notes = [*found.notes, *_told(clauses, stats), *turns.notes, *inference.notes, *_inverted(stats, inference)]
+    notes = [
+        *records.notes,
+        *_reading_notes(clauses, stats),
+        *turns.notes,
+        *inference.notes,
+        *_inverted(stats, inference),
+    ]
     return Survey(turns.pairs, tuple(headers), tuple(stats), inference, tuple(problems), tuple(notes), turns.drawn_on)
 
 
@@ -100,13 +106,13 @@ def _has_objects(stats: list[MaskStats], encoding: MaskEncoding) -> bool:
 
 
 def unreadable(path: Path, error: DataError) -> Problem:
-    """A file that no decoder takes, as a problem that stops training."""
+    """Return the problem of a file that cannot be decoded; it stops training."""
     what = str(error).removeprefix(f"{path}: ")
     return Problem("unreadable", str(path), what, "replace or remove it", True)
 
 
 def _image(path: Path, problems: list[Problem]) -> tuple[Header, list[str]] | None:
-    """The header of an image and what reading it changes; decoded only where the header does not tell all."""
+    """Return the header of an image and what reading it changes; decoded only where the header does not suffice."""
     try:
         header = read_header(path)
         if header.samples.has_bytes and is_complete(path):
@@ -127,33 +133,35 @@ def _mask(path: Path, problems: list[Problem]) -> MaskStats | None:
 
 
 def size_problem(header: Header, mask: MaskStats) -> Problem:
-    """An image and a mask of different sizes; says so if the mask fits the image before its EXIF rotation."""
+    """Return the problem of a mask whose size differs from its image's; names an EXIF rotation that explains it."""
     (h, w), (mask_h, mask_w) = header.hw, mask.hw
-    what = f"is {mask_h} x {mask_w} (rows x columns) but its image is {h} x {w}"
+    what = f"is {mask_h} x {mask_w} (rows x columns), its image {h} x {w}"
     mend = "export the mask at its image's size, or let samtune doctor --fix resize it if the shape agrees"
     if header.orientation >= 5 and (mask_w, mask_h) == (h, w):
         what += ": it was drawn before the image's EXIF rotation"
-        mend = "say `--drawn-on stored`, or let samtune doctor --fix turn it like its image"
+        mend = "set `--drawn-on stored`, or let samtune doctor --fix rotate it like its image"
     return Problem("size_differs", str(mask.path), what, mend, True)
 
 
 def _pages_problem(mask: MaskStats) -> Problem:
-    """A mask of several pages beside an image of one: they may be its classes, and the first alone is one of them."""
-    what = "has several pages but its image has one, and which page is the mask is not said: one for each class?"
+    """Return the problem of a mask with several pages whose image has one; the pages may be its classes."""
+    what = (
+        "has several pages and its image has one, so it is unclear which page is the mask, or whether each is a class"
+    )
     mend = "save one page in which each class has its value"
     return Problem("mask_pages", str(mask.path), what, mend, True)
 
 
 def _inverted(stats: list[MaskStats], inference: InferredEncoding) -> list[str]:
-    """A sentence on masks that are shown inverted, unless that of their encoding says so or reads what is shown."""
+    """Return a note on masks that viewers show inverted, unless their encoding mentions it or reads what is shown."""
     num, encoding = sum(s.inverted for s in stats), inference.encoding
     if not num or encoding is None or encoding.reads not in ("value", "unit") or "shown inverted" in encoding.sentence:
         return []
     return [f"{num} mask(s) are shown inverted; the stored values count"]
 
 
-def _told(clauses: list[list[str]], stats: list[MaskStats]) -> list[str]:
-    """Sentences on what reading changed, counted over the folder."""
+def _reading_notes(clauses: list[list[str]], stats: list[MaskStats]) -> list[str]:
+    """Return sentences on what reading changed, counted over all images, and on masks of several pages."""
     notes = count_notes(clauses)
     paged = sum(s.pages > 1 for s in stats)
     if paged:

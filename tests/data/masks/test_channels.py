@@ -55,5 +55,5 @@ def test_pages_of_a_mask_are_never_one_mask(tmp_path: Path) -> None:
     (tmp_path / "masks").mkdir()
     pages = np.stack([(IDS[0] == value) * np.uint8(255) for value in (1, 2, 3)])
     tifffile.imwrite(tmp_path / "masks" / "0.tif", pages, photometric="minisblack")
-    with pytest.raises(DataError, match=r"several pages but its image has one.*one for each class"):
+    with pytest.raises(DataError, match=r"several pages and its image has one.*each is a class"):
         open_dataset(tmp_path / "images", tmp_path / "masks")

@@ -1,7 +1,7 @@
-"""Views of one image and its label map: flipped, turned, cropped, and changed in light, both together.
+"""Augmented views of an image and its label map: flips, quarter turns, crops and changes of brightness and colour.
 
-Every view is a function of (seed, index) alone, so embeddings of views can be cached and runs repeated; the
-global random state is neither read nor changed.
+A view is a function of (seed, index) alone, so that embeddings of views can be cached and runs repeated; the global
+random state is neither read nor changed.
 """
 
 from __future__ import annotations
@@ -29,26 +29,26 @@ if TYPE_CHECKING:
     from samtune.types import Geometry, ImageSpec
 
 CROP_TRIES = 5
+"""Crops that are drawn until one shows a class."""
 
 
 @dataclass(frozen=True)
 class Augmentation:
-    """How strongly views differ from the image; a zero (False, scale 1) switches that part off.
+    """Strengths of the augmentation; False, 0 and a scale of 1 switch a part off.
 
     Attributes:
-        flip: mirror left-right with probability 1/2, and, with `rotate90`, any of the eight symmetries of
-            the square.
-        rotate90: turn by 0, 90, 180 or 270 degrees, each alike.
-        scale_min: a window of the image's own shape is cut out, its sides a share drawn from scale_min..1 of
-            the image's, and resized like an image of its own; 0 < scale_min <= 1.
-        keep_foreground: a window without any class is drawn again (up to 5 times) if the image has one.
-        brightness: added, drawn from -brightness..brightness in units where white is 1; 0..1.
-        contrast: the distance from the mean is multiplied by 1 - contrast..1 + contrast; 0..1.
+        flip: mirror left-right with probability 1/2; with `rotate90` this gives all eight symmetries of the square.
+        rotate90: rotate by 0, 90, 180 or 270 degrees with equal probability.
+        scale_min: crop a window of the image's aspect, whose sides are a share drawn from scale_min..1 of the image's,
+            and resize it like an image; 0 < scale_min <= 1.
+        keep_foreground: draw the window again (up to 5 times) if it shows no class although the image does.
+        brightness: a number from -brightness..brightness is added, where white is 1; 0..1.
+        contrast: the difference from the mean is multiplied by a factor from 1 - contrast..1 + contrast; 0..1.
         gamma: the exponent is drawn from 1 / (1 + gamma)..1 + gamma; 0..4.
-        hue: turned by -hue..hue of the whole circle; 0..0.5.
-        saturation: multiplied by 1 - saturation..1 + saturation; 0..1.
-        mirror_odd: mirror left-right in every view of an odd number and in no other. Nothing is drawn for it, so with
-            this alone the views 0 and 1 are all there are, and views drawn evenly are mirrored half of the time.
+        hue: rotated by -hue..hue of the colour circle; 0..0.5.
+        saturation: multiplied by a factor from 1 - saturation..1 + saturation; 0..1.
+        mirror_odd: mirror left-right every view of odd index and no other. It draws no random number: with this part
+            alone there are only the views 0 and 1, and of evenly drawn views half are mirrored.
 
     Raises:
         ConfigError: a field is out of its range.
@@ -68,12 +68,12 @@ class Augmentation:
     def __post_init__(self) -> None:
         """Check the ranges."""
         if not 0 < self.scale_min <= 1:
-            raise ConfigError(f"scale_min must lie in 0 < scale_min <= 1, got {self.scale_min}")
+            raise ConfigError(f"Expected `scale_min` in 0 < scale_min <= 1, got {self.scale_min}.")
         limits = {"brightness": 1, "contrast": 1, "gamma": 4, "hue": 0.5, "saturation": 1}
         for name, limit in limits.items():
             value = getattr(self, name)
             if not 0 <= value <= limit:
-                raise ConfigError(f"{name} must lie in 0..{limit}, got {value}")
+                raise ConfigError(f"Expected `{name}` in 0..{limit}, got {value}.")
 
 
 AUGMENTATIONS = {
@@ -83,12 +83,12 @@ AUGMENTATIONS = {
         flip=False, rotate90=False, scale_min=1, brightness=0, contrast=0, gamma=0, hue=0, saturation=0, mirror_odd=True
     ),
 }
-"""The strengths that a recipe or a setting may name: samtune's own; the same without turns, for scenes with an up and a
-down; and a left-right flip of every second view."""
+"""Named strengths: samtune's own, the same without rotation for scenes with an up and a down, and a left-right flip of
+every second view."""
 
 
 class _Draws:
-    """Uniform numbers from a generator of its own, in a fixed order."""
+    """A sequence of uniform random numbers from a generator of its own."""
 
     def __init__(self, seed: int, index: int) -> None:
         self.generator = torch.Generator().manual_seed((seed * 1_000_003 + index * 7919 + 12345) % (2**63))
@@ -109,21 +109,19 @@ def view(
     seed: int = 0,
     index: int = 0,
 ) -> tuple[torch.Tensor, torch.Tensor, Geometry]:
-    """View number `index` of an image and its label map, as encoder input.
+    """Return view `index` of an image and its label map, as encoder input.
 
     Args:
         image: uint8 (H, W, 3) RGB.
         labels: uint8 (H, W).
         spec: side, mean and std of the encoder.
         augmentation: strengths; None for the defaults.
-        seed: gives another sequence of views; use another seed for each image, else all share their flips
-            and lights.
-        index: 0 is the image as it is; any other number is a view of its own.
+        seed: of the sequence of views. Use another seed for each image, or all share their flips and brightness.
+        index: number of the view; 0 is the image as it is.
 
     Returns:
-        pixels float32 (3, side, side), normalised, padding 0; labels uint8 (side, side), types.IGNORE in the
-        padding; the geometry, whose `original_hw` is that of the
-        window cut out.
+        pixels float32 (3, side, side), normalised, zero in the padding; labels uint8 (side, side), types.IGNORE in the
+        padding; and the geometry, whose `original_hw` is the size of the crop.
 
     Raises:
         ShapeError: `image` is not uint8 (H, W, 3) or `labels` not uint8 (H, W) of the same size.
@@ -131,7 +129,7 @@ def view(
     check_image(image)
     if labels.shape != image.shape[:2] or labels.dtype != np.uint8:
         raise ShapeError(
-            f"labels must be uint8 of shape {image.shape[:2]} as the image, got {labels.dtype} {labels.shape}"
+            f"Expected labels as uint8 of the image's shape {image.shape[:2]}, got {labels.dtype} {labels.shape}."
         )
     if index == 0:
         pixels, geometry = to_input(image, spec)
@@ -139,20 +137,20 @@ def view(
     strengths = augmentation or Augmentation()
     draws = _Draws(seed, index)
     rows, columns = _window(labels, strengths, draws)
-    image, labels = _turn(image[rows, columns], labels[rows, columns], strengths, draws)
+    image, labels = _flip_and_rotate(image[rows, columns], labels[rows, columns], strengths, draws)
     if strengths.mirror_odd and index % 2:
         image, labels = image[:, ::-1], labels[:, ::-1]
     geometry = geometry_of((image.shape[0], image.shape[1]), spec)
     resized = resize_image(np.ascontiguousarray(image), geometry.resized_hw)
     content = torch.from_numpy(np.ascontiguousarray(resized.transpose(2, 0, 1))).to(torch.float32) / 255
-    content = _relight(content, strengths, draws)
+    content = _jitter_colours(content, strengths, draws)
     pixels = pad_pixels(normalise(content * 255, spec), spec.image_size)
     padded = labels_to_input(np.ascontiguousarray(labels), geometry)
     return pixels, padded, geometry
 
 
 def _window(labels: np.ndarray, strengths: Augmentation, draws: _Draws) -> tuple[slice, slice]:
-    """Rows and columns of the window to cut out."""
+    """Draw the rows and columns of the crop."""
     h, w = labels.shape
     has_class = bool(((labels > 0) & (labels < IGNORE)).any())
     rows, columns = slice(0, h), slice(0, w)
@@ -169,10 +167,10 @@ def _window(labels: np.ndarray, strengths: Augmentation, draws: _Draws) -> tuple
     return slice(0, h), slice(0, w)
 
 
-def _turn(
+def _flip_and_rotate(
     image: np.ndarray, labels: np.ndarray, strengths: Augmentation, draws: _Draws
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Flip and turn by right angles: exact, no pixel is interpolated."""
+    """Flip and rotate by right angles, without interpolation."""
     mirrored, quarters = draws.below(2), draws.below(4)
     if strengths.flip and mirrored:
         image, labels = image[:, ::-1], labels[:, ::-1]
@@ -181,8 +179,8 @@ def _turn(
     return image, labels
 
 
-def _relight(content: torch.Tensor, strengths: Augmentation, draws: _Draws) -> torch.Tensor:
-    """Brightness, contrast, gamma, saturation and hue of float32 (3, h, w) in 0..1."""
+def _jitter_colours(content: torch.Tensor, strengths: Augmentation, draws: _Draws) -> torch.Tensor:
+    """Change brightness, contrast, gamma, saturation and hue of float32 (3, h, w) in 0..1."""
     brightness = draws.between(-strengths.brightness, strengths.brightness)
     contrast = draws.between(1 - strengths.contrast, 1 + strengths.contrast)
     gamma = (1 + strengths.gamma) ** draws.between(-1, 1)

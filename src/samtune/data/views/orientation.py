@@ -1,16 +1,16 @@
-"""Whether masks tell up from down: scenes that stand upright lose by being turned in training, others gain.
+"""Test whether masks tell up from down: rotated views harm the training on upright scenes and help on others.
 
     a_i  shares of the classes and the background of image i on a 24 x 24 grid, each centred on its mean
-    m_i  mean of those of all other images, mirrored left-right and as they are
+    m_i  mean of the a_j of all other images, as they are and mirrored left-right
     g_i  = corr(a_i, m_i) - corr(a_i upside down, m_i)
 
-An image whose classes lie as those of the other images do, and do not when it is turned upside down, has a positive
-g_i. Upright is said where the mean of g_i is at least .05 and so large by chance at most once in a hundred: if up and
-down were the same, each g_i might as well have the other sign (a sign-flip test, Fisher 1935; exact up to 13 images,
-else 10,000 draws). The measure is ours. Seven images are the fewest that can pass. Labels alone are looked at: what
-images show besides, a caption in a corner for example, says nothing of the object.
+g_i is positive if the classes of an image lie where those of the other images do, and no longer do so upside down. A
+data set is upright if the mean of g_i is at least .05 with a p-value of at most .01: if up and down were equivalent,
+each g_i would be as likely to have the other sign (sign-flip test, Fisher 1935; exact for up to 13 images, else 10,000
+draws). At least seven images are needed. Only labels are tested, because other content of an image, such as a caption
+in a corner, does not tell how its objects stand.
 
-What it finds on real sets stands in `docs/design/orientation.md`.
+Results on real data sets: `docs/design/orientation.md`.
 """
 
 from __future__ import annotations
@@ -30,29 +30,29 @@ if TYPE_CHECKING:
     from samtune.data.dataset import Dataset
 
 GRID = 24
-"""Rows and columns that a label map is looked at in."""
+"""Rows and columns to which a label map is reduced."""
 
 LEAST_GAP = 0.05
-"""Of the mean of g_i: below it an orientation, however sure, is too weak to matter."""
+"""Smallest mean of g_i; an orientation below it is too weak to matter, however significant."""
 
 LARGEST_CHANCE = 0.01
-"""Of so large a mean without any orientation."""
+"""Largest p-value: the probability of so large a mean without any orientation."""
 
 MOST_IMAGES = 200
-"""So many images, evenly drawn, are looked at."""
+"""Largest number of images that are read; they are spaced evenly."""
 
 EXACT = 13
-"""Up to so many images all signs are tried."""
+"""Largest number of images for which all combinations of signs are enumerated."""
 
 
 @dataclass(frozen=True)
 class Orientation:
-    """What the masks of some images say.
+    """The result of the test.
 
     Attributes:
-        num_images: looked at, those without anything to compare left out.
-        gap: mean over images of how much more an image is like the others as it is than upside down, -2..2; 0 for none.
-        chance: probability of so large a gap if up and down were the same, 0..1; 1 where nothing could be compared.
+        num_images: number of images with a g_i; images without anything to compare are left out.
+        gap: mean of g_i, -2..2; 0 without images.
+        chance: probability of so large a gap if up and down were equivalent, 0..1; 1 without images.
     """
 
     num_images: int
@@ -66,20 +66,22 @@ class Orientation:
 
 
 def find_orientation(dataset: Dataset, indices: Sequence[int]) -> Orientation:
-    """Look at the masks of some images; reads at most `MOST_IMAGES` of them.
+    """Test the masks of some images; reads at most `MOST_IMAGES` of them.
 
     Args:
         dataset: images and masks.
-        indices: which of them, in any order.
+        indices: the images to test, in any order.
     """
-    chosen = sorted(indices)
-    step = -(-len(chosen) // MOST_IMAGES) or 1
-    planes = [class_planes(dataset.labels(index), len(dataset.class_names)) for index in chosen[::step]]
+    step = -(-len(indices) // MOST_IMAGES) or 1
+    planes = [class_planes(dataset.labels(index), len(dataset.class_names)) for index in sorted(indices)[::step]]
     return orientation_of(np.stack(planes)) if planes else Orientation(0, 0.0, 1.0)
 
 
 def class_planes(labels: NDArray[np.uint8], num_classes: int) -> NDArray[np.float32]:
-    """Shares of the background and the K classes: label map (H, W) -> (K + 1, 24, 24); ignored pixels are of none."""
+    """Return the shares of background and classes in each grid cell: label map (H, W) -> (K + 1, 24, 24), in 0..1.
+
+    Ignored pixels belong to none of them.
+    """
     size = (GRID, GRID)
     return np.stack(
         [
@@ -90,10 +92,10 @@ def class_planes(labels: NDArray[np.uint8], num_classes: int) -> NDArray[np.floa
 
 
 def orientation_of(planes: NDArray[np.float32]) -> Orientation:
-    """The same from the planes of all images.
+    """Test the class planes of all images.
 
     Args:
-        planes: (N, K + 1, 24, 24), of `class_planes`.
+        planes: (N, K + 1, 24, 24), from `class_planes`.
     """
     gaps = gaps_of(planes)
     if not len(gaps):
@@ -102,7 +104,7 @@ def orientation_of(planes: NDArray[np.float32]) -> Orientation:
 
 
 def gaps_of(planes: NDArray[np.float32]) -> NDArray[np.float64]:
-    """g_i of each image that can be compared: (N, K + 1, 24, 24) -> (M,), M <= N, each -2..2."""
+    """Return g_i of each image that can be compared: (N, K + 1, 24, 24) -> (M,), M <= N, each in -2..2."""
     both_ways = (planes + planes[..., ::-1]) / 2
     total = both_ways.sum(0)
     gaps = []
@@ -115,16 +117,16 @@ def gaps_of(planes: NDArray[np.float32]) -> NDArray[np.float64]:
 
 
 def _centred(planes: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Without each plane's mean, so that how much there is of a class plays no part."""
+    """Subtract each plane's mean, so that the amount of a class does not count."""
     centred: NDArray[np.float32] = planes - planes.mean((1, 2), keepdims=True)
     return centred
 
 
 def _chance(gaps: NDArray[np.float64]) -> float:
-    """The share of the choices of signs under which the mean is as large or larger."""
+    """Return the share of the combinations of signs under which the mean is at least as large."""
     if len(gaps) <= EXACT:
         signs = np.array(list(product((-1, 1), repeat=len(gaps))))
     else:
         signs = np.random.default_rng(0).choice((-1, 1), (10_000, len(gaps)))
-        signs[0] = 1  # the choice that was seen is one of them
+        signs[0] = 1  # the observed combination is one of them
     return float((signs @ gaps >= gaps.sum() - 1e-9).mean())

@@ -1,4 +1,4 @@
-"""Images and label maps at another size, pixel centres aligned so that both stay on each other."""
+"""Resizing of images and label maps with aligned pixel centres, so that they stay registered."""
 
 from __future__ import annotations
 
@@ -7,17 +7,17 @@ import numpy as np
 
 
 def resize_image(image: np.ndarray, resized_hw: tuple[int, int]) -> np.ndarray:
-    """uint8 (H, W, 3) to `resized_hw`: area average when it shrinks, bilinear when it grows."""
+    """Resize uint8 (H, W, 3) to `resized_hw`: by area when it shrinks, bilinear when it grows."""
     if image.shape[:2] == resized_hw:
         return image
     shrinks = resized_hw[0] * resized_hw[1] < image.shape[0] * image.shape[1]
-    how = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
-    resized: np.ndarray = cv2.resize(image, (resized_hw[1], resized_hw[0]), interpolation=how)
+    interpolation = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
+    resized: np.ndarray = cv2.resize(image, (resized_hw[1], resized_hw[0]), interpolation=interpolation)
     return resized
 
 
 def resize_labels(labels: np.ndarray, resized_hw: tuple[int, int]) -> np.ndarray:
-    """uint8 (H, W) to `resized_hw` by the nearest pixel centre; thin structures may break."""
+    """Resize uint8 (H, W) to `resized_hw` by the nearest pixel; thin structures may break."""
     if labels.shape == resized_hw:
         return labels
     size = (resized_hw[1], resized_hw[0])

@@ -1,8 +1,8 @@
-"""From an image in memory to the encoder's input: resized, normalised, then zero-padded to a square.
+"""From images and label maps to the encoder's input: resized, normalised, and zero-padded to a square.
 
 With `ImageSpec.square` both sides are resized to the square, so that nothing is padded and shapes are squashed.
-Pixel centres are aligned (the value at column x stands for x + 0.5) for images and for label maps, so that
-both stay on each other at any scale.
+Pixel centres are aligned (the value at column x stands for x + 0.5) for images and label maps, so that they stay
+registered at any scale.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 def geometry_of(original_hw: tuple[int, int], spec: ImageSpec) -> Geometry:
-    """Where an image of `original_hw` (rows, columns) lies in the square; rounded, at least 1."""
+    """Return where an image of `original_hw` (rows, columns) lies in the square; sizes are rounded and at least 1."""
     h, w = original_hw
     if spec.fit == "squash":
         return Geometry((h, w), (spec.image_size, spec.image_size), spec.image_size)
@@ -38,21 +38,21 @@ def normalise(pixels: torch.Tensor, spec: ImageSpec) -> torch.Tensor:
 
 
 def pad_pixels(pixels: torch.Tensor, side: int) -> torch.Tensor:
-    """float32 (3, h, w) to (3, side, side): zeros below and to the right."""
+    """Pad float32 (3, h, w) with zeros at the bottom and at the right to (3, side, side)."""
     padded = torch.zeros(3, side, side)
     padded[:, : pixels.shape[1], : pixels.shape[2]] = pixels
     return padded
 
 
 def to_input(image: np.ndarray, spec: ImageSpec) -> tuple[torch.Tensor, Geometry]:
-    """An image as the encoder's input.
+    """Return an image as the encoder's input.
 
     Args:
         image: uint8 (H, W, 3) RGB.
         spec: side, mean and std of the encoder.
 
     Returns:
-        float32 (3, side, side), the padding exactly 0 after normalisation, and where the image lies in it.
+        float32 (3, side, side), normalised, with exact zeros in the padding; and where the image lies in it.
 
     Raises:
         ShapeError: `image` is not uint8 (H, W, 3) with at least one pixel.
@@ -65,22 +65,22 @@ def to_input(image: np.ndarray, spec: ImageSpec) -> tuple[torch.Tensor, Geometry
 
 
 def labels_to_input(labels: np.ndarray, geometry: Geometry) -> torch.Tensor:
-    """A label map in the frame of the encoder's input.
+    """Return a label map in the frame of the encoder's input.
 
     Args:
         labels: uint8 (H, W) of the image's size.
-        geometry: as `to_input` gave it for the image.
+        geometry: of the image, from `to_input`.
 
     Returns:
-        uint8 (side, side): the nearest label; types.IGNORE in the padding.
+        uint8 (side, side): the label of the nearest pixel; types.IGNORE in the padding.
 
     Raises:
         ShapeError: `labels` is not uint8 (H, W) of `geometry.original_hw`.
     """
     if labels.ndim != 2 or labels.dtype != np.uint8 or labels.shape != tuple(geometry.original_hw):
         raise ShapeError(
-            f"labels must be uint8 of shape {tuple(geometry.original_hw)} as the image, "
-            f"got {labels.dtype} {labels.shape}"
+            f"Expected labels as uint8 of the image's shape {tuple(geometry.original_hw)}, "
+            f"got {labels.dtype} {labels.shape}."
         )
     resized = resize_labels(labels, geometry.resized_hw)
     padded = torch.full((geometry.side, geometry.side), IGNORE, dtype=torch.uint8)
@@ -89,12 +89,12 @@ def labels_to_input(labels: np.ndarray, geometry: Geometry) -> torch.Tensor:
 
 
 def check_image(image: np.ndarray) -> None:
-    """Refuse what is not uint8 (H, W, 3) with pixels.
+    """Check that an image is uint8 (H, W, 3) with pixels.
 
     Raises:
-        ShapeError: says what came.
+        ShapeError: it is not.
     """
     if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8 or image.size == 0:
         raise ShapeError(
-            f"an image must be uint8 (H, W, 3) RGB, got {image.dtype} {image.shape}; read_image gives that"
+            f"Expected an image as uint8 (H, W, 3) RGB, as `read_image` returns it, got {image.dtype} {image.shape}."
         )
