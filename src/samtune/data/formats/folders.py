@@ -12,7 +12,7 @@ from samtune.data.formats.format import Certainty, Detection, Records
 from samtune.data.formats.joining import join
 from samtune.data.formats.manifest import SPLITS
 from samtune.data.formats.naming import has_mask_word, is_image_word, is_mask_word
-from samtune.data.formats.pairing import Named, lonely_problem, look_of, masks_among, match, nothing_pairs
+from samtune.data.formats.pairing import Named, look_of, masks_among, match, nothing_pairs, unpaired_problem
 from samtune.data.images.decoding import IMAGE_SUFFIXES
 from samtune.data.images.listing import find_images_below
 from samtune.errors import DataError
@@ -138,7 +138,7 @@ def _has_both(folder: Path) -> bool:
 
 
 def _read_side_by_side(root: Path, options: DataOptions) -> Records:
-    """Read images and masks that lie in the same folders, told apart by a word in the masks' names."""
+    """Read images and masks that lie in the same folders, distinguished by a word in the masks' names."""
     folders = _sub_folders(root)
     if len(folders) > 1 and all(map(_has_both, folders)):
         raise DataError(
@@ -200,7 +200,7 @@ def _pair(
     pairs = [Pair(stems[image], image.file, mask) for image, mask in joined.masks.items()]
     problems = [*problems, *matches.problems, *joined.problems]
     what, mend = "is a mask without an image of the same stem", "add the image, or rename the mask"
-    problems += [lonely_problem(mask, what, mend) for mask in matches.lonely]
+    problems += [unpaired_problem(mask, what, mend) for mask in matches.unpaired]
     if not pairs and not any(problem.stops_training for problem in problems):
         problems.insert(0, nothing_pairs(images, masks, where))
     return _Paired(tuple(pairs), tuple(problems), (*matches.notes, *joined.notes), joined.class_names)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from samtune.data.formats.manifest import SPLITS
-from samtune.data.formats.pairing import OTHER_FOLDER, lonely_problem, manifest_lines, pattern_of
+from samtune.data.formats.pairing import OTHER_FOLDER, manifest_lines, pattern_of, unpaired_problem
 from samtune.data.images.decoding import decode
 from samtune.data.masks import cached_mask
 from samtune.data.options import MAX_CLASSES, NOT_CLASSES
@@ -61,7 +61,7 @@ def join(matches: Matches, options: DataOptions) -> Joined:
     for image in matches.hits:
         if not matches.hits[image] and image not in matches.unclear:
             what, mend = "has no mask of the same stem", "add the mask, or leave the image out"
-            joined.problems.append(lonely_problem(image, what, mend))
+            joined.problems.append(unpaired_problem(image, what, mend))
     hits = {image: own for image, own in matches.hits.items() if own}
     folders = _class_folders(hits)
     if folders:

@@ -80,14 +80,14 @@ class Matches:
 
     Attributes:
         hits: image -> its masks, in the order of the images; an empty list for an image without mask.
-        lonely: masks without an image.
+        unpaired: masks without an image.
         unclear: images that share a possible mask with another image.
         problems: masks with several possible images.
         notes: the naming rules that were applied, one sentence each.
     """
 
     hits: dict[Named, list[Hit]]
-    lonely: list[Named]
+    unpaired: list[Named]
     unclear: set[Named]
     problems: list[Problem]
     notes: list[str]
@@ -155,56 +155,56 @@ def match(images: Sequence[Named], masks: Sequence[Named]) -> Matches:
         by_path[normal(image.path)].append(number)
     index: _Index | None = None
     hits: dict[Named, list[Hit]] = {image: [] for image in images}
-    lonely: list[Named] = []
+    unpaired: list[Named] = []
     unclear: set[Named] = set()
     problems: list[Problem] = []
     for mask in masks:
         same = by_path.get(normal(mask.path))
         if same is not None:
-            found = [(number, Hit(mask, ("*", "*"), None, 0)) for number in same]
+            candidates = [(number, Hit(mask, ("*", "*"), None, 0)) for number in same]
         else:
             index = index or _Index.of(images)
-            found = index.find(mask)
-        if not found:
-            lonely.append(mask)
-        elif len(found) == 1:
-            hits[images[found[0][0]]].append(found[0][1])
+            candidates = index.find(mask)
+        if not candidates:
+            unpaired.append(mask)
+        elif len(candidates) == 1:
+            hits[images[candidates[0][0]]].append(candidates[0][1])
         else:
-            unclear.update(images[image] for image, _ in found)
-            several = [images[image].inner for image, _ in found]
+            unclear.update(images[image] for image, _ in candidates)
+            several = [images[image].inner for image, _ in candidates]
             what = f"can be the mask of {len(several)} images: {', '.join(several[:4])}"
             mend = f"rename it like its image, or name the pairs in a CSV manifest ({manifest_lines(images, masks)})"
             problems.append(Problem("ambiguous_pair", str(mask.file), what, mend, True))
     if not any(hits.values()) and not unclear:
         extended = _by_common_affix(images, masks)
         if extended:
-            hits, lonely = extended, []
-    problems += _shifted(hits, lonely, images, masks)
-    return Matches(hits, lonely, unclear, problems, _notes(hits))
+            hits, unpaired = extended, []
+    problems += _shifted(hits, unpaired, images, masks)
+    return Matches(hits, unpaired, unclear, problems, _notes(hits))
 
 
 def _shifted(
-    hits: dict[Named, list[Hit]], lonely: Sequence[Named], images: Sequence[Named], masks: Sequence[Named]
+    hits: dict[Named, list[Hit]], unpaired: Sequence[Named], images: Sequence[Named], masks: Sequence[Named]
 ) -> list[Problem]:
     """Return a problem where two numbered series of equal length overlap in part: `image0..3` and `mask1..4`.
 
     Such files may belong together by their numbers or by their order.
     """
-    alone = [image for image, found in hits.items() if not found]
-    pairs = [(image, hit) for image, found in hits.items() for hit in found]
+    alone = [image for image, own_hits in hits.items() if not own_hits]
+    pairs = [(image, hit) for image, own_hits in hits.items() for hit in own_hits]
     by_number = all(
         "*" not in hit.patterns and _last_digits(image) and _last_digits(image) == _last_digits(hit.mask)
         for image, hit in pairs
     )
-    if not pairs or not by_number or not alone or len(alone) != len(lonely) or len(images) != len(masks):
+    if not pairs or not by_number or not alone or len(alone) != len(unpaired) or len(images) != len(masks):
         return []
     what = (
         f"the images look like {look_of(images)}, the masks like {look_of(masks)}: they share {len(pairs)} numbers, "
-        f"and {alone[0].inner} and {lonely[0].inner} are left over, so it is unclear whether they are paired by number "
-        "or by order"
+        f"and {alone[0].inner} and {unpaired[0].inner} are left over, so it is unclear whether they are paired by "
+        "number or by order"
     )
     mend = f"name each mask like its image, or write a CSV with a line for each pair ({manifest_lines(images, masks)})"
-    return [Problem("ambiguous_pair", str(lonely[0].file), what, mend, True)]
+    return [Problem("ambiguous_pair", str(unpaired[0].file), what, mend, True)]
 
 
 def _last_digits(named: Named) -> str:
@@ -250,8 +250,8 @@ def _by_common_affix(images: Sequence[Named], masks: Sequence[Named]) -> dict[Na
 def _notes(hits: dict[Named, list[Hit]]) -> list[str]:
     """Return a sentence for each rule that was applied besides equal stems in equal folders."""
     rules: dict[str, list[str]] = defaultdict(list)
-    for image, found in hits.items():
-        for hit in found:
+    for image, own_hits in hits.items():
+        for hit in own_hits:
             example = f"{hit.mask.inner} for {image.inner}"
             if hit.patterns != ("*", "*") or hit.number is not None:
                 number = "" if hit.number is None else " and a number"
@@ -265,7 +265,7 @@ def _notes(hits: dict[Named, list[Hit]]) -> list[str]:
                 rules["{} mask(s) paired by names that differ in the case of letters"].append(example)
             elif image.file.stem != hit.mask.file.stem:
                 rules["{} mask(s) paired by names that differ in how Unicode composes letters"].append(example)
-    return [f"{rule.format(len(found))} (such as {found[0]})" for rule, found in rules.items()]
+    return [f"{rule.format(len(own_hits))} (such as {own_hits[0]})" for rule, own_hits in rules.items()]
 
 
 def masks_among(files: Sequence[Named]) -> set[Named]:
@@ -293,7 +293,7 @@ def masks_among(files: Sequence[Named]) -> set[Named]:
     return masks
 
 
-def lonely_problem(named: Named, what: str, mend: str) -> Problem:
+def unpaired_problem(named: Named, what: str, mend: str) -> Problem:
     """Return the problem of a file without a partner; it does not stop training."""
     return Problem("unpaired", str(named.file), what, mend, False)
 
