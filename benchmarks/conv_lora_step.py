@@ -20,7 +20,7 @@ import torch.nn.functional as F
 from measure import Contender, Run, main, parser, pixels_of, stock_model
 from torch import Tensor, nn
 
-from samtune.bases import keep_frozen_low
+from samtune.bases import keep_frozen_low, recording
 from samtune.bases.precision import has_fast_bf16
 from samtune.bases.sam1.model import Sam1
 from samtune.losses import segmentation_loss
@@ -98,7 +98,9 @@ def ours(args: argparse.Namespace, method: str, dtype: torch.dtype, *, recompute
     pixels, labels = pixels_of(args), labels_of(args)
 
     def loss_of() -> Tensor:
-        return segmentation_loss(sam.decode(sam.encode(pixels)), labels, "bce_dice") + penalty(sam)
+        with recording() as outputs:
+            logits = sam.decode(sam.encode(pixels))
+        return segmentation_loss(logits, labels, "bce_dice") + penalty(outputs)
 
     return step_of(list(trainable(sam).values()), loss_of)
 

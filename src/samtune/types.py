@@ -7,10 +7,11 @@ that count nowhere. Images in memory are `uint8 (H, W, 3)` RGB, 0..255.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
     import numpy as np
@@ -110,11 +111,24 @@ class Features:
 
     Attributes:
         embedding: (B, C, H, W) the neck's output; H and W are the grid of patches of the padded square.
-        side: what a side network kept of its own, None without one.
+        extras: further tensors (B, ...) that the decoder or a head reads, by name; floating point, like the embedding.
     """
 
     embedding: Tensor
-    side: Any = None
+    extras: Mapping[str, Tensor] = field(default_factory=dict)
+
+    @staticmethod
+    def of(tensors: Mapping[str, Tensor]) -> Features:
+        """Return the features of what `tensors` returned."""
+        return Features(tensors["embedding"], {name: each for name, each in tensors.items() if name != "embedding"})
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Return all tensors by name: "embedding" and the extras."""
+        return {"embedding": self.embedding, **self.extras}
+
+    def map(self, function: Callable[[Tensor], Tensor]) -> Features:
+        """Return the features with a function applied to every tensor."""
+        return Features.of({name: function(each) for name, each in self.tensors().items()})
 
 
 @dataclass(frozen=True)

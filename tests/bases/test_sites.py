@@ -69,9 +69,9 @@ class SideSpy(nn.Module):
         self.calls.append((index, tuple(tokens.shape), state))
         return tokens * self.factor, index
 
-    def end(self, embedding: Tensor, state: Any, call: Call) -> tuple[Tensor, Any]:
+    def end(self, embedding: Tensor, state: Any, call: Call) -> tuple[Tensor, dict[str, Tensor]]:
         self.calls.append(("end", tuple(embedding.shape), state))
-        return embedding * self.last, "last"
+        return embedding * self.last, {"last": embedding}
 
 
 def test_side_sees_the_pixels_the_patches_each_block_and_the_neck() -> None:
@@ -83,7 +83,7 @@ def test_side_sees_the_pixels_the_patches_each_block_and_the_neck() -> None:
         ("begin", (2, 3, 96, 96), grid), (-1, grid, "first"), (0, grid, -1), (1, grid, 0), ("end", (2, 16, 6, 6), 1),
     ]  # fmt: skip
     pixels = torch.ones(1, 3, 96, 96)
-    assert sam.encode(pixels).side == "last"
+    assert list(sam.encode(pixels).extras) == ["last"]
     plain = tiny_sam().encoder.patch_embed.projection(pixels).permute(0, 2, 3, 1)
     torch.testing.assert_close(side.patches, plain)  # the position embedding is not in them yet
 

@@ -67,7 +67,7 @@ def test_conv_lora_compiles_in_one_graph(training: bool, dtype: torch.dtype | No
         torch.manual_seed(2)
         with torch.autocast(DEVICE, dtype or torch.bfloat16, enabled=dtype is not None):
             answer = run(tokens)
-        loss = answer.float().square().mean() + layer.penalty()
+        loss = answer.float().square().mean()
         results.append((answer.detach(), *torch.autograd.grad(loss, wanted)))
     limit = 1e-4 if dtype is None else 2e-2
     for expected, found in zip(*results, strict=True):

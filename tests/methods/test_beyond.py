@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from samtune.bases import recording
 from samtune.bases.sam1.model import Sam1
 from samtune.errors import ConfigError, MethodError
 from samtune.losses import probabilities, segmentation_loss
@@ -97,7 +98,9 @@ def test_each_member_is_held_to_the_loss_by_itself() -> None:
         sam = adapted(ensemble=2).train()
         with torch.no_grad():
             sets_of(sam).tokens[1] += shift
-        loss = task_loss(sam, sam.decode(features), labels, "bce_dice")
+        with recording() as outputs:
+            logits = sam.decode(features)
+        loss = task_loss(outputs, logits, labels, "bce_dice")
         members = member_logits(sam, features)
         expected = torch.stack([segmentation_loss(logits, labels, "bce_dice") for logits in members]).mean()
         assert float(loss.detach()) == pytest.approx(float(expected.detach()), abs=1e-5)
@@ -108,15 +111,14 @@ def test_each_member_is_held_to_the_loss_by_itself() -> None:
     assert torch.allclose(gradients[0], gradients[1], atol=1e-6)
 
 
-def test_outside_training_the_loss_is_that_of_the_common_answer() -> None:
-    sam = adapted(ensemble=2).train()
+def test_one_member_is_no_ensemble() -> None:
+    sam = adapted().train()
     features, labels = Features(noise(1, 16, 6, 6)), torch.ones(1, 24, 24, dtype=torch.uint8)
-    sam.decode(features)
-    sam.eval()
-    with torch.no_grad():
+    with recording() as outputs:
         logits = sam.decode(features)
-        assert torch.equal(task_loss(sam, logits, labels, "bce_dice"), segmentation_loss(logits, labels, "bce_dice"))
-    copy.deepcopy(sam)
+    assert outputs.members == []
+    assert torch.equal(task_loss(outputs, logits, labels, "bce_dice"), segmentation_loss(logits, labels, "bce_dice"))
+    copy.deepcopy(sam)  # no graph of the last pass stands in the way
 
 
 # Fields

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from samtune.adapters import card_of, load_specialist, save
-from samtune.bases import Base
+from samtune.bases import Base, recording
 from samtune.bases.sam1.model import Sam1
 from samtune.errors import MethodError
 from samtune.methods import (
@@ -52,11 +52,12 @@ def take_steps(sam: Sam1, steps: int = 3) -> dict[str, float]:
     largest = {name: 0.0 for name, _ in sam.named_parameters()}
     optimiser = torch.optim.AdamW(trainable(sam).values(), lr=1e-2)
     for step in range(steps):
-        logits = forward(sam.train(), pixels(seed=step))
+        with recording() as outputs:
+            logits = forward(sam.train(), pixels(seed=step))
         generator = torch.Generator().manual_seed(step)
         size_hw = logits.shape[-2:]
         labels = torch.randint(0, logits.shape[1] + 1, (2, *size_hw), generator=generator, dtype=torch.uint8)
-        loss = task_loss(sam, logits, labels, "ce_dice") + penalty(sam)
+        loss = task_loss(outputs, logits, labels, "ce_dice") + penalty(outputs)
         optimiser.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         for name, parameter in sam.named_parameters():

@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from samtune.bases import build
+from samtune.bases import build, recording
 from samtune.errors import MethodError
 from samtune.losses import probabilities, segmentation_loss
 from samtune.methods import Method, adapt, has_own_loss, make_method, task_loss, trainable
@@ -122,19 +122,19 @@ def test_the_heads_loss_takes_the_place_of_the_recipes() -> None:
     features = Features(torch.randn(2, 16, 6, 6, generator=torch.Generator().manual_seed(0)))
     labels = torch.randint(0, 3, (2, 96, 96), generator=torch.Generator().manual_seed(1), dtype=torch.uint8)
     sam = adapt(tiny_sam(), queries(), num_classes=2).train()
-    logits = sam.decode(features)
-    heads = sam.decoder.classes
+    with recording() as outputs:
+        logits = sam.decode(features)
+    ((heads, answers),) = outputs.answers
     assert isinstance(heads, QueryHeads)
+    assert heads is sam.decoder.classes
     assert has_own_loss(sam)
-    assert torch.equal(task_loss(sam, logits, labels, "ce_dice"), heads.supervised_loss(labels))
-    copy.deepcopy(sam)  # the answers that the last pass left do not stand in the way
-    sam.eval().decode(features)
-    with pytest.raises(MethodError, match="forward pass in training"):
-        task_loss(sam, logits, labels, "ce_dice")
+    assert torch.equal(task_loss(outputs, logits, labels, "ce_dice"), matching_loss(answers[0], answers[1], labels))
+    copy.deepcopy(sam)  # no graph of the last pass stands in the way
     plain = adapt(tiny_sam(), make_method("decoder_only"), num_classes=2)
-    logits = plain.decode(features)
+    with recording() as outputs:
+        logits = plain.decode(features)
     assert not has_own_loss(plain)
-    assert torch.equal(task_loss(plain, logits, labels, "ce_dice"), segmentation_loss(logits, labels, "ce_dice"))
+    assert torch.equal(task_loss(outputs, logits, labels, "ce_dice"), segmentation_loss(logits, labels, "ce_dice"))
 
 
 def test_queries_learn_to_stand_for_different_classes() -> None:
@@ -147,17 +147,17 @@ def test_queries_learn_to_stand_for_different_classes() -> None:
     optimiser = torch.optim.AdamW(trainable(sam).values(), lr=2e-3)
     losses = []
     for _ in range(150):
-        loss = task_loss(sam, sam.decode(features), labels, "ce_dice")
+        with recording() as outputs:
+            logits = sam.decode(features)
+        loss = task_loss(outputs, logits, labels, "ce_dice")
         optimiser.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         nn.utils.clip_grad_norm_(trainable(sam).values(), 1.0)
         optimiser.step()
         losses.append(float(loss.detach()))
     assert losses[-1] < 0.5 * losses[0]
-    heads = sam.decoder.classes
-    assert isinstance(heads, QueryHeads)
-    assert heads._answers is not None
-    assert len(set(heads._answers[0][0].argmax(1).tolist())) >= 3, "queries for at least three of 0, 1, 2, no object"
+    classes, _ = outputs.answers[0][1]
+    assert len(set(classes[0].argmax(1).tolist())) >= 3, "queries for at least three of 0, 1, 2, no object"
     with torch.no_grad():
         best, kind = sam.eval().decode(features).max(1)
     found = torch.where(best > 0, kind + 1, 0)[:, ::4, ::4]

@@ -259,9 +259,9 @@ def test_wiring_is_the_order_of_the_equations(fields: dict[str, Any], mixed: boo
         expected = naive_fusion(sam.head.decoder, stream, twofold, fourfold, paper=bool(fields.get("paper")))
     for found, wanted in (
         (features.embedding, embedding),
-        (features.side[0], stream),
-        (features.side[1][0], fourfold),
-        (features.side[1][1], twofold),
+        (features.extras["side"], stream),
+        (features.extras["refined_4x"], fourfold),
+        (features.extras["refined_2x"], twofold),
         (logits, expected),
     ):
         torch.testing.assert_close(found, wanted, atol=2e-3, rtol=2e-3)
@@ -359,7 +359,7 @@ def test_refusals(fields: dict[str, Any], told: str) -> None:
 def test_maps_have_the_published_shapes_at_1024_pixels() -> None:
     sam = adapt(build("facebook/sam-vit-base"), make_method("ts_sam", frequency=True), num_classes=4)
     features = sam.encode(torch.zeros(2, 3, 1024, 1024, device="meta"))
-    side, (fourfold, twofold) = features.side
+    side, twofold, fourfold = (features.extras[name] for name in ("side", "refined_2x", "refined_4x"))
     assert side.shape == (2, 256, 64, 64)
     assert fourfold.shape == (2, 128, 256, 256)
     assert twofold.shape == (2, 128, 128, 128)

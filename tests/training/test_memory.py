@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from samtune.bases import Base
+from samtune.bases import Base, recording
 from samtune.bases.kernels import grid_bias
 from samtune.bases.sam1.model import Sam1
 from samtune.methods import adapt, make_method, penalty, task_loss
@@ -28,9 +28,11 @@ def adapted(method: str, **fields: Any) -> Sam1:
     return adapt(tiny_sam(), make_method(method, **fields))
 
 
-def loss_of(sam: Base, inputs: Tensor, labels: Tensor) -> Tensor:
-    features = Features(inputs) if inputs.shape[1] != 3 else sam.encode(inputs)
-    return task_loss(sam, sam.decode(features), labels, "bce_dice") + penalty(sam)
+def loss_of(sam: Base, inputs: Tensor | Features, labels: Tensor) -> Tensor:
+    features = inputs if isinstance(inputs, Features) else sam.encode(inputs)
+    with recording() as outputs:
+        logits = sam.decode(features)
+    return task_loss(outputs, logits, labels, "bce_dice") + penalty(outputs)
 
 
 def test_live_bytes_are_those_of_the_tensors_alive() -> None:
@@ -58,7 +60,7 @@ def test_a_twin_takes_what_the_model_takes(method: str, cached: bool) -> None:
     assert all(parameter.grad is None for parameter in sam.parameters())
     sam.train()
     with LiveBytes([*sam.parameters(), *sam.buffers()]) as real:
-        inputs = torch.randn(2, 16, 6, 6) if cached else torch.randn(2, 3, 96, 96)
+        inputs = Features(torch.randn(2, 16, 6, 6)) if cached else torch.randn(2, 3, 96, 96)
         labels = torch.zeros(2, 96, 96, dtype=torch.uint8)
         loss_of(sam, inputs, labels).backward()  # type: ignore[no-untyped-call]
     assert counted == pytest.approx(real.peak, rel=0.02)

@@ -6,6 +6,7 @@ from samtune.bases.families import FAMILIES, Family, published, register_family
 from samtune.bases.kernels.upscaling import LOGITS_A_CELL, FineImage, masks_of
 from samtune.bases.loading import EMBEDDED, build, is_local, licence_of, load_base
 from samtune.bases.precision import choose_precision, compute_in, keep_frozen_low
+from samtune.bases.recording import BringsLoss, Outputs, current_outputs, recording
 from samtune.bases.sites import (
     Call,
     ClassHeads,
@@ -27,6 +28,7 @@ __all__ = [
     "MAX_IMAGE_SIZE",
     "Base",
     "Block",
+    "BringsLoss",
     "Call",
     "ClassHeads",
     "Decoder",
@@ -37,6 +39,7 @@ __all__ = [
     "FineImage",
     "Head",
     "MaskHeads",
+    "Outputs",
     "PromptedMasks",
     "Roles",
     "Side",
@@ -47,6 +50,7 @@ __all__ = [
     "cell_centres",
     "choose_precision",
     "compute_in",
+    "current_outputs",
     "digest",
     "is_base_module",
     "is_local",
@@ -55,5 +59,6 @@ __all__ = [
     "load_base",
     "masks_of",
     "published",
+    "recording",
     "register_family",
 ]

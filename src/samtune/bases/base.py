@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -302,6 +302,12 @@ class Base(nn.Module, ABC):
         """Identity of the frozen encoder for caches of features: the weights' digest and the type it computes in."""
         return self.sha256 if self.encoder_dtype == torch.float32 else f"{self.sha256} {self.encoder_dtype}"
 
+    @property
+    def feature_shapes(self) -> dict[str, tuple[int, ...]]:
+        """Shape of each tensor of one image's features, without the batch, as `encode` gives them of the base alone."""
+        grid = self.spec.image_size // self.spec.patch
+        return {"embedding": (self.decoder.channels, grid, grid)}
+
     def encode(self, pixels: Tensor) -> Features:
         """Encode a batch of prepared images.
 
@@ -318,7 +324,7 @@ class Base(nn.Module, ABC):
             return self.encoder(pixels)  # type: ignore[no-any-return]
         with torch.autocast(pixels.device.type, dtype=self.encoder_dtype):
             features: Features = self.encoder(pixels)
-        return Features(_as_float32(features.embedding), _as_float32(features.side))
+        return features.map(Tensor.float)
 
     def decode(self, features: Features) -> Tensor:
         """Turn features into logits without any user prompt.
@@ -329,15 +335,6 @@ class Base(nn.Module, ABC):
             decoder h and w are four times the embedding's grid.
         """
         return self.decode_masks(features) if self.head is None else self.head(features, self)
-
-
-def _as_float32(value: Any) -> Any:
-    """Return the same nested tuples, lists and dicts with every floating tensor in float32."""
-    if isinstance(value, Tensor):
-        return value.float() if value.is_floating_point() else value
-    if isinstance(value, dict):
-        return {key: _as_float32(inner) for key, inner in value.items()}
-    return type(value)(map(_as_float32, value)) if type(value) in (list, tuple) else value
 
 
 def cell_centres(embedding: Tensor) -> Tensor:

@@ -186,7 +186,7 @@ class Side(Protocol):
         """
         ...
 
-    def end(self, embedding: Tensor, state: Any, call: Call) -> tuple[Tensor, Any]:
+    def end(self, embedding: Tensor, state: Any, call: Call) -> tuple[Tensor, Mapping[str, Tensor]]:
         """Look at the neck's output.
 
         Args:
@@ -195,7 +195,7 @@ class Side(Protocol):
             call: as before.
 
         Returns:
-            The embedding, corrected or unchanged, and the value of `Features.side`.
+            The embedding, corrected or unchanged, and tensors by name for `Features.extras`.
         """
         ...
 

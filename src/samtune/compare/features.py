@@ -8,7 +8,6 @@ from dataclasses import replace
 from functools import cache, partial
 from typing import TYPE_CHECKING, Any
 
-from samtune.array_store import ArrayStore
 from samtune.bases import Base, load_base
 from samtune.compare.memory import needed_bytes
 from samtune.compare.settings import Cell
@@ -54,7 +53,7 @@ def prepare(job: Job) -> dict[str, Any]:
     start = time.monotonic()
     num = 0
     for views, count in _wanted(job, sam.spec, chosen, touches):
-        num += encode_views(CachedFeatures(views, sam.encoder_id, ArrayStore.default()), sam, range(count))
+        num += encode_views(CachedFeatures.of(sam, views), sam, range(count))
     return {
         "num_encoded": num,
         "seconds": round(time.monotonic() - start, 3),
@@ -73,7 +72,7 @@ def frozen_features(sam: Base, dataset: Dataset, indices: Sequence[int]) -> Cach
         dataset: images.
         indices: which of them.
     """
-    frozen = CachedFeatures(Views(dataset, tuple(indices), sam.spec), sam.encoder_id, ArrayStore.default())
+    frozen = CachedFeatures.of(sam, Views(dataset, tuple(indices), sam.spec))
     encode_views(frozen, sam, [0])
     return frozen
 

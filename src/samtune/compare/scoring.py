@@ -51,13 +51,11 @@ def from_frozen(
         threshold: of one class.
         device: of the decoder.
     """
-    from samtune.types import Features
-
     for item, index in enumerate(frozen.views.indices):
-        embedding, _ = frozen.load([(item, 0)])
+        features, _ = frozen.load([(item, 0)])
         geometry = geometry_of(dataset.sizes_hw[index], frozen.views.spec)
         with torch.inference_mode():
-            (logits,) = full_size(decode(Features(embedding.to(device))), (geometry,))
+            (logits,) = full_size(decode(features.map(lambda each: each.to(device))), (geometry,))
         yield index, decide(logits, threshold).cpu().numpy()
 
 

@@ -14,17 +14,15 @@ from samtune.methods.seam.adapt import (
     touches_encoder,
     trainable,
 )
-from samtune.methods.seam.protocol import Ensembled, Foldable, Method, Penalised, StartsFromData, Supervised
+from samtune.methods.seam.protocol import Foldable, Method, StartsFromData, Supervised
 from samtune.methods.seam.recipes import PaperRecipe, Recipe, WithPaperRecipe
 from samtune.methods.seam.registry import METHODS, make_method, method_fields
 
 __all__ = [
     "METHODS",
-    "Ensembled",
     "Foldable",
     "Method",
     "PaperRecipe",
-    "Penalised",
     "Probe",
     "Recipe",
     "StartsFromData",

@@ -14,7 +14,7 @@ and the router), plus 3,505,536 of the decoder. Every step runs the encoder forw
 the input and is not linear in it, so it never folds into plain weights. Not to be used where `lora` does as well: the
 paper's gains over it are 0.2 to 1.1 points.
 Balance: experts that are never chosen learn nothing, so each layer adds 0.01 (CV^2(importance) + CV^2(load)) to the
-loss (`ConvLoRALinear.penalty`). It is over the grids of one forward pass, and so, unlike the other losses, no mean of
+loss (`Outputs.penalties`). It is over the grids of one forward pass, and so, unlike the other losses, no mean of
 its images': it changes with gradient accumulation; with one image the importance term of a global block is constant.
 Where it routes: the layer decides once for each grid it is handed. In SAM that is each window of a windowed block, the
 zero-padded windows at the border included, and each image in a global block.
@@ -32,15 +32,17 @@ Changed on purpose: (1) in the code the router learns from the balance loss alon
 logit is the constant 1. Here the expert's output is multiplied by 1 + (P(e) - stop(P(e))), P(e) the softmax over all
 logits (the noisy ones in training). Its value is 1, so that both modes compute the same function and share weights; its
 gradient scales the chosen expert's share up or down, as in a Switch layer. That is our own
-inference, untested by the paper; `paper=True` leaves it out. (2) The layer returns one tensor, and the balance loss
-stays on the module; it is 0 in evaluation. (3) Results are combined by look-up, where the code takes the logarithm of
+inference, untested by the paper; `paper=True` leaves it out. (2) The layer returns one tensor, and in training
+records the balance loss. (3) Results are combined by look-up, where the code takes the logarithm of
 a sum of exponentials, which overflows. (4) The mask decoder keeps SAM's unused mask tokens in its stream, so that it
 starts as SAM; `mask_tokens="own"` takes them out.
 
 Standing alone, on the fused or single projections of any plain ViT, with `(B, P + H * W, C)` tokens:
 
     block.attn.qkv = ConvLoRALinear.from_linear(block.attn.qkv, rank=3, grid=(14, 14), prefix=1)   # P = 1 class token
-    loss = task_loss + sum(layer.penalty() for layer in model.modules() if isinstance(layer, ConvLoRALinear))
+    with samtune.bases.recording() as outputs:
+        logits = model(images)
+    loss = task_loss + sum(outputs.penalties)
 """
 
 from __future__ import annotations
@@ -53,6 +55,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from samtune.bases import current_outputs
 from samtune.errors import ConfigError, ShapeError
 from samtune.methods.parts.bicubic_patches import PATCH, interpolation_tables
 from samtune.methods.parts.heads import NUM_QUERIES, Head, check_head, train_decoder_with
@@ -158,7 +161,6 @@ class ConvLoRALinear(nn.Linear):
         self.balance = 0.0
         self.paper = False
         self.chosen = None
-        self._balance_loss: Tensor | None = None
 
     @classmethod
     def from_linear(
@@ -237,12 +239,6 @@ class ConvLoRALinear(nn.Linear):
             low = torch.cat([ahead, on_grid.flatten(1, 2)], dim=1)
         return super().forward(tokens) + F.linear(self.scale * low, self.lora_b)  # scaled while it is small
 
-    def penalty(self) -> Tensor:
-        """The balance loss of the last forward pass, weighted; 0 in evaluation and before the first."""
-        if self._balance_loss is None:
-            return torch.zeros((), device=self.lora_a.device)
-        return self._balance_loss
-
     def _grid_of(self, tokens: Tensor, grid: tuple[int, int] | None) -> tuple[int, int]:
         grid = self.grid if grid is None else grid
         shape = tuple(tokens.shape)
@@ -271,13 +267,15 @@ class ConvLoRALinear(nn.Linear):
         # Products and sums instead of a matrix product, which autocast would round to half precision.
         logits = (pooled[:, :, None] * self.gate.float()).sum(1)
         if not self.training:
-            self.chosen, self._balance_loss = logits.argmax(1), None
+            self.chosen = logits.argmax(1)
             return self.chosen, None
         spread = F.softplus((pooled[:, :, None] * self.gate_noise.float()).sum(1)) + 0.01
         noisy = logits + torch.randn_like(logits) * spread
         expert = noisy.argmax(1)
         self.chosen = expert
-        self._balance_loss = self.balance * balance_loss(logits, noisy, spread)
+        penalty, outputs = self.balance * balance_loss(logits, noisy, spread), current_outputs()
+        if outputs is not None:
+            outputs.penalties.append(penalty)
         if self.paper:
             return expert, None
         probability = noisy.softmax(1).gather(1, expert[:, None])[:, 0]
@@ -301,10 +299,6 @@ class ConvLoRALinear(nn.Linear):
         answer = answer.reshape(batch, rank, height, PATCH, width, PATCH)[:, :, :, 1:-1, :, 1:-1]
         taps = row_taps[expert][:, :, :, None, None] * column_taps[expert][:, None, None, :, :]
         return (F.gelu(answer) * taps[:, None]).sum(dim=(3, 5))
-
-    def __getstate__(self) -> dict[str, Any]:
-        # What the last forward pass left is part of a graph, which can neither be copied nor pickled.
-        return self.__dict__ | {"chosen": None, "_balance_loss": None}
 
 
 def balance_loss(logits: Tensor, noisy: Tensor, spread: Tensor) -> Tensor:

@@ -109,9 +109,9 @@ class Ladder(nn.Module):
             seen = gate * state + (1 - gate) * seen
         return tokens, call(self.blocks[index], seen)
 
-    def end(self, embedding: Tensor, state: Tensor, call: Call) -> tuple[Tensor, None]:
+    def end(self, embedding: Tensor, state: Tensor, call: Call) -> tuple[Tensor, dict[str, Tensor]]:
         """The embedding (B, C, H, W) with the ladder's sum; see `Side.end`."""
-        return embedding + self.up(self.norm(state)).permute(0, 3, 1, 2), None
+        return embedding + self.up(self.norm(state)).permute(0, 3, 1, 2), {}
 
 
 class SideBlock(nn.Module):

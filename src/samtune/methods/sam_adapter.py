@@ -154,9 +154,9 @@ class EdgePrompts(nn.Module):
             return tokens, state
         return tokens + self.up(F.gelu(self.tune[index + 1](state))), state
 
-    def end(self, embedding: Tensor, state: Tensor, call: Call) -> tuple[Tensor, None]:
+    def end(self, embedding: Tensor, state: Tensor, call: Call) -> tuple[Tensor, dict[str, Tensor]]:
         """Return the embedding unchanged; see `Side.end`."""
-        return embedding, None
+        return embedding, {}
 
 
 class PublishedDecoder(nn.Module):

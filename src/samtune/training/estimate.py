@@ -10,7 +10,6 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from samtune.array_store import ArrayStore
 from samtune.data import split as split_dataset
 from samtune.data.views.orientation import find_orientation
 from samtune.methods import StartsFromData, trainable
@@ -106,7 +105,7 @@ def estimate_run(settings: TrainSettings, dataset: Dataset, *, validation: Datas
     trial.fit(trainer, fixed=settings.accumulate is not None)
     trial.update(trainer)
     plan = trainer.plan
-    asked = CachedFeatures(sample, encoder, ArrayStore.default())
+    asked = CachedFeatures.of(sam, sample)
     features = _features(asked, sam, plan.views if cached else None, num_images=len(views))
     memory = trial.memory(trainer, held)
     limit = memory["limit_bytes"]

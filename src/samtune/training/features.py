@@ -21,6 +21,7 @@ from samtune.prefetch import Prefetcher
 from samtune.progress import say, track
 from samtune.text import size
 from samtune.training.interruption import check
+from samtune.types import Features
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -118,9 +119,22 @@ class Source(Protocol):
         """What the batches are drawn from."""
         ...
 
-    def load(self, pairs: Sequence[tuple[int, int]]) -> tuple[Tensor, Tensor]:
-        """Inputs and label maps uint8 (B, S, S) of (image, view) pairs."""
+    def load(self, pairs: Sequence[tuple[int, int]]) -> tuple[Tensor | Features, Tensor]:
+        """Return inputs and label maps uint8 (B, S, S) of (image, view) pairs."""
         ...
+
+
+def rows_of(inputs: Tensor | Features, rows: slice, device: torch.device) -> Tensor | Features:
+    """Return some images of a batch on a device, each tensor in one piece."""
+
+    def take(tensor: Tensor) -> Tensor:
+        return tensor[rows].contiguous().to(device)
+
+    return inputs.map(take) if isinstance(inputs, Features) else take(inputs)
+
+
+Entry = tuple[dict[str, "Tensor"], "Tensor"]
+"""What is kept of a view: each tensor of its features, bfloat16 as int16, and its label map."""
 
 
 @dataclass(frozen=True)
@@ -136,7 +150,7 @@ class FreshPixels:
 
 
 class CachedFeatures:
-    """Batches of features (B, C, H, W), computed once and kept on disk.
+    """Batches of features, computed once and kept on disk, each tensor of an image in a file of its own.
 
     Images are encoded in blocks that depend on the views alone and not on what is in the store, since sums over a
     batch of another size may round otherwise: a run that is cut off here and resumed gets the same features.
@@ -144,20 +158,26 @@ class CachedFeatures:
     Args:
         views: of the training images.
         encoder: what the features depend on besides the views, `Base.encoder_id`.
+        names: of the features' tensors.
         store: where they are kept.
     """
 
-    def __init__(self, views: Views, encoder: str, store: ArrayStore) -> None:
+    def __init__(self, views: Views, encoder: str, names: Sequence[str], store: ArrayStore) -> None:
         self.views, self.store = views, store
-        self._encoder = encoder
+        self._encoder, self._names = encoder, tuple(names)
         self._label_digests: dict[int, str] = {}
-        self._encode: Callable[[Tensor], Tensor] | None = None
+        self._encode: Callable[[Tensor], Features] | None = None
         self._batch_size = 1
         self._told_loss = False
 
+    @staticmethod
+    def of(sam: Base, views: Views, encoder: str | None = None) -> CachedFeatures:
+        """Return the features of a model's encoder in the user's own store; `encoder` in place of `sam.encoder_id`."""
+        return CachedFeatures(views, encoder or sam.encoder_id, list(sam.feature_shapes), ArrayStore.default())
+
     def make(
         self,
-        encode: Callable[[Tensor], Tensor],
+        encode: Callable[[Tensor], Features],
         numbers: Sequence[int],
         *,
         batch_size: int = 4,
@@ -167,7 +187,7 @@ class CachedFeatures:
         """Compute and keep what is not in the store yet; the next images are prepared while these are encoded.
 
         Args:
-            encode: pixels (B, 3, S, S) -> features (B, C, H, W); kept for entries that turn out to be damaged later.
+            encode: pixels (B, 3, S, S) -> features; kept for entries that turn out to be damaged later.
             numbers: of the views wanted of each image.
             batch_size: images encoded at once.
             rank: this process computes every `num_processes`-th block from here.
@@ -201,21 +221,22 @@ class CachedFeatures:
         wanted = [(item, number) for item in range(len(self.views)) for number in numbers]
         return [pair for pair in wanted if not self._complete(*pair)]
 
-    def load(self, pairs: Sequence[tuple[int, int]]) -> tuple[Tensor, Tensor]:
+    def load(self, pairs: Sequence[tuple[int, int]]) -> tuple[Features, Tensor]:
         """See `Source.load`; features float32. Entries that are damaged or gone are computed again, and this is said.
 
         Raises:
             DataError: an entry is missing, and nothing was encoded with this object.
         """
-        entries: dict[tuple[int, int], tuple[Tensor, Tensor]] = {}
+        entries: dict[tuple[int, int], Entry] = {}
         for pair in pairs:
             if pair not in entries:
                 try:
                     entries[pair] = self._read(pair)
                 except MissingEntry:
                     entries[pair] = self._again(pair)
-        embeddings, labels = zip(*(entries[pair] for pair in pairs), strict=True)
-        return torch.stack(embeddings).view(torch.bfloat16).float(), torch.stack(labels)
+        kept, labels = zip(*(entries[pair] for pair in pairs), strict=True)
+        tensors = {name: torch.stack([each[name] for each in kept]) for name in self._names}
+        return Features.of(tensors).map(lambda each: each.view(torch.bfloat16).float()), torch.stack(labels)
 
     def _blocks(self, number: int) -> list[list[tuple[int, int]]]:
         """The images whose views of a number are encoded at once."""
@@ -224,24 +245,35 @@ class CachedFeatures:
 
     def _compute(
         self, block: list[tuple[int, int]], prepared: list[tuple[Tensor, Tensor, Geometry]]
-    ) -> dict[tuple[int, int], tuple[Tensor, Tensor]]:
-        """Embeddings, bfloat16 as int16, and label maps of a block."""
+    ) -> dict[tuple[int, int], Entry]:
+        """Return the entries of a block.
+
+        Raises:
+            DataError: the encoder gives other tensors than those of this cache.
+        """
         assert self._encode is not None
-        embeddings = self._encode(torch.stack([pixels for pixels, _, _ in prepared])).to("cpu", torch.bfloat16)
+        features = self._encode(torch.stack([pixels for pixels, _, _ in prepared]))
+        tensors = features.map(lambda each: each.to("cpu", torch.bfloat16).contiguous()).tensors()
+        if set(tensors) != set(self._names):
+            raise DataError(
+                f"Expected the encoder's features to be {', '.join(self._names)}, got {', '.join(tensors)}; "
+                "`feature_shapes` of the base and its `encode` disagree."
+            )
         return {
-            pair: (embedding.contiguous().view(torch.int16), labels)
-            for pair, embedding, (_, labels, _) in zip(block, embeddings, prepared, strict=True)
+            pair: ({name: each[row].view(torch.int16) for name, each in tensors.items()}, labels)
+            for row, (pair, (_, labels, _)) in enumerate(zip(block, prepared, strict=True))
         }
 
-    def _keep(self, pair: tuple[int, int], embedding: Tensor, labels: Tensor) -> None:
-        self.store.put(self._embedding_key(*pair), embedding.numpy())
+    def _keep(self, pair: tuple[int, int], tensors: dict[str, Tensor], labels: Tensor) -> None:
+        for name, tensor in tensors.items():
+            self.store.put(self._key(name, *pair), tensor.numpy())
         self.store.put(self._label_key(*pair), labels.numpy())
 
-    def _read(self, pair: tuple[int, int]) -> tuple[Tensor, Tensor]:
-        embedding, labels = self.store.read(self._embedding_key(*pair)), self.store.read(self._label_key(*pair))
-        return torch.from_numpy(embedding), torch.from_numpy(labels)
+    def _read(self, pair: tuple[int, int]) -> Entry:
+        tensors = {name: torch.from_numpy(self.store.read(self._key(name, *pair))) for name in self._names}
+        return tensors, torch.from_numpy(self.store.read(self._label_key(*pair)))
 
-    def _again(self, pair: tuple[int, int]) -> tuple[Tensor, Tensor]:
+    def _again(self, pair: tuple[int, int]) -> Entry:
         """Compute an entry that was in the store once, with the images it was encoded with."""
         if self._encode is None:
             raise DataError(f"The feature cache in {self.store.folder} lacks an entry; run the command again.")
@@ -257,7 +289,7 @@ class CachedFeatures:
 
     def _tell_damage(self, missing: set[tuple[int, int]]) -> None:
         """Say how many entries are there and of no use."""
-        keys = [key(*pair) for pair in missing for key in (self._embedding_key, self._label_key)]
+        keys = [key for pair in missing for key in self._keys(*pair)]
         num = sum(self.store.file(key).exists() and not self.store.has(key) for key in keys)
         if num:
             say(
@@ -266,16 +298,19 @@ class CachedFeatures:
             )
 
     def _complete(self, item: int, number: int) -> bool:
-        return self.store.has(self._embedding_key(item, number)) and self.store.has(self._label_key(item, number))
+        return all(map(self.store.has, self._keys(item, number)))
 
-    def _announce(self, embedding: Tensor, labels: Tensor, count: int) -> None:
-        num_bytes = count * (embedding.numel() * embedding.element_size() + labels.numel())
+    def _announce(self, tensors: dict[str, Tensor], labels: Tensor, count: int) -> None:
+        num_bytes = count * sum(each.nbytes for each in (*tensors.values(), labels))
         self.store.make_room(num_bytes)
         if num_bytes > 50e6:
             say(f"The frozen features of {count} views take {size(num_bytes)} in {self.store.folder}.")
 
-    def _embedding_key(self, item: int, number: int) -> str:
-        return self.store.key("embedding", self._encoder, *self.views.key(item, number))
+    def _keys(self, item: int, number: int) -> list[str]:
+        return [*(self._key(name, item, number) for name in self._names), self._label_key(item, number)]
+
+    def _key(self, name: str, item: int, number: int) -> str:
+        return self.store.key(name, self._encoder, *self.views.key(item, number))
 
     def _label_key(self, item: int, number: int) -> str:
         if item not in self._label_digests:
@@ -310,8 +345,8 @@ def encode_views(
     sam.eval()
 
     @torch.inference_mode()
-    def encode(pixels: Tensor) -> Tensor:
-        return sam.encode(pixels.to(sam.device)).embedding
+    def encode(pixels: Tensor) -> Features:
+        return sam.encode(pixels.to(sam.device))
 
     at_once = encoded_at_once(sam.spec.image_size)
     return features.make(encode, numbers, batch_size=at_once, rank=rank, num_processes=num_processes)

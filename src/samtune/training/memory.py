@@ -8,6 +8,7 @@ see is what a kernel takes for itself and what the allocator wastes; `CPU_WASTE`
 from __future__ import annotations
 
 import copy
+import math
 import weakref
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -90,7 +91,7 @@ class Load:
     autocast: torch.dtype | None = None
 
 
-def count_update(sam: Base, load: Load, loss_of: Callable[[Base, Tensor, Tensor], Tensor]) -> int | None:
+def count_update(sam: Base, load: Load, loss_of: Callable[[Base, Tensor | Features, Tensor], Tensor]) -> int | None:
     """The most bytes alive during a forward and backward pass beyond the model itself; gradients are in it.
 
     Args:
@@ -102,8 +103,8 @@ def count_update(sam: Base, load: Load, loss_of: Callable[[Base, Tensor, Tensor]
         Bytes; None where a module asks for the content of a tensor in its forward pass, which a twin has not.
     """
 
-    def update(twin: Base, inputs: Tensor) -> None:
-        labels = torch.zeros(len(inputs), *2 * (sam.spec.image_size,), dtype=torch.uint8, device=inputs.device)
+    def update(twin: Base, inputs: Tensor | Features) -> None:
+        labels = torch.zeros(load.num_images, *2 * (sam.spec.image_size,), dtype=torch.uint8, device=sam.device)
         twin.train()
         loss_of(twin, inputs, labels).backward()  # type: ignore[no-untyped-call]
 
@@ -113,20 +114,21 @@ def count_update(sam: Base, load: Load, loss_of: Callable[[Base, Tensor, Tensor]
 def count_encoding(sam: Base, num_images: int, autocast: torch.dtype | None = None) -> int | None:
     """The most bytes alive while images are encoded and decoded without a gradient, beyond the model itself."""
 
-    def infer(twin: Base, inputs: Tensor) -> None:
+    def infer(twin: Base, inputs: Tensor | Features) -> None:
+        assert isinstance(inputs, torch.Tensor)
         with torch.no_grad():
             twin.eval().decode(twin.encode(inputs))
 
     return _count(sam, Load(cached=False, num_images=num_images, autocast=autocast), infer)
 
 
-def plain_loss(twin: Base, inputs: Tensor, labels: Tensor, cached: bool) -> Tensor:
+def plain_loss(twin: Base, inputs: Tensor | Features, labels: Tensor) -> Tensor:
     """A loss that asks for no tensor's content, in the place of one that does."""
-    features = Features(inputs) if cached else twin.encode(inputs)
+    features = inputs if isinstance(inputs, Features) else twin.encode(inputs)
     return segmentation_loss(twin.decode(features), labels, "ce_dice")
 
 
-def _count(sam: Base, load: Load, run: Callable[[Base, Tensor], None]) -> int | None:
+def _count(sam: Base, load: Load, run: Callable[[Base, Tensor | Features], None]) -> int | None:
     from torch._subclasses.fake_tensor import FakeTensorMode
 
     fake = FakeTensorMode(allow_non_fake_inputs=True)
@@ -138,23 +140,22 @@ def _count(sam: Base, load: Load, run: Callable[[Base, Tensor], None]) -> int | 
     try:
         quiet = torch.random.fork_rng(devices=[])
         with quiet, first_tile_alone(), fake, counted, autocast_to(load.autocast, sam.device):
-            run(twin, torch.zeros(load.num_images, *input_shape(sam, load.cached), device=sam.device))
+            run(twin, _inputs(sam, load))
     except Exception:  # whatever a foreign module does with a tensor that has no content
         return None
     return counted.peak
 
 
-def input_shape(sam: Base, cached: bool) -> tuple[int, int, int]:
-    """Of one image's features where they are computed once, else of its pixels."""
-    side = sam.spec.image_size
-    grid = side // sam.spec.patch
-    return (sam.decoder.channels, grid, grid) if cached else (3, side, side)
+def _inputs(sam: Base, load: Load) -> Tensor | Features:
+    """Return zeros in the shapes of what is handed in."""
+    shapes = sam.feature_shapes if load.cached else {"pixels": (3, sam.spec.image_size, sam.spec.image_size)}
+    tensors = {name: torch.zeros(load.num_images, *shape, device=sam.device) for name, shape in shapes.items()}
+    return Features.of(tensors) if load.cached else tensors["pixels"]
 
 
 def feature_bytes(sam: Base, bytes_per_number: int = 4) -> int:
-    """Size of one image's features."""
-    channels, height, width = input_shape(sam, cached=True)
-    return channels * height * width * bytes_per_number
+    """Return the size of one image's features, extras included."""
+    return sum(map(math.prod, sam.feature_shapes.values())) * bytes_per_number
 
 
 def waste(device: torch.device, *, recompute: bool = False) -> float:

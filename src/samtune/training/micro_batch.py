@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from samtune.bases import Base
     from samtune.training.settings import Plan
+    from samtune.types import Features
 
 USED = 0.9
 """Share of the available memory that an update may take."""
@@ -56,14 +57,11 @@ class UpdateMemory:
 def count_memory(sam: Base, plan: Plan, *, cached: bool, autocast: torch.dtype | None) -> UpdateMemory | None:
     """Count what updates take; None where that cannot be told (`memory.count_update`)."""
 
-    def own(twin: Base, inputs: Tensor, labels: Tensor) -> Tensor:
-        loss, _ = Objective(twin, cached=cached, loss=plan.loss, loss_side=plan.loss_side)(inputs, labels)
+    def own(twin: Base, inputs: Tensor | Features, labels: Tensor) -> Tensor:
+        loss, _ = Objective(twin, loss=plan.loss, loss_side=plan.loss_side)(inputs, labels)
         return loss  # type: ignore[no-any-return]
 
-    def plain(twin: Base, inputs: Tensor, labels: Tensor) -> Tensor:
-        return plain_loss(twin, inputs, labels, cached)
-
-    for loss_of in (own, plain):
+    for loss_of in (own, plain_loss):
         one = count_update(sam, Load(cached, 1, autocast), loss_of)
         two = None if one is None else count_update(sam, Load(cached, 2, autocast), loss_of)
         if one is not None and two is not None:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from torch import Tensor, nn
 
+from samtune.bases import recording
 from samtune.losses import labels_at
 from samtune.methods import penalty, task_loss
 from samtune.types import Features
@@ -20,21 +21,26 @@ class Objective(nn.Module):
 
     Args:
         sam: an adapted model.
-        cached: inputs are features (B, C, H, W), not pixels (B, 3, S, S).
         loss: a name of `samtune.losses`; without effect where the method brings its own.
         loss_side: "input" or "logits", where logits and labels meet.
     """
 
-    def __init__(self, sam: Base, *, cached: bool, loss: LossKind, loss_side: str = "input") -> None:
+    def __init__(self, sam: Base, *, loss: LossKind, loss_side: str = "input") -> None:
         super().__init__()
-        self.sam, self.cached, self.loss, self.loss_side = sam, cached, loss, loss_side
+        self.sam, self.loss, self.loss_side = sam, loss, loss_side
 
-    def forward(self, inputs: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-        """Mean loss over the images, with the method's own penalty; and the predicted share of foreground."""
-        features = Features(inputs) if self.cached else self.sam.encode(inputs)
-        logits = self.sam.decode(features)
+    def forward(self, inputs: Tensor | Features, labels: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the mean loss over the images, penalties included, and the predicted share of foreground.
+
+        Args:
+            inputs: pixels (B, 3, S, S), or features that were computed before.
+            labels: uint8 (B, S, S).
+        """
+        with recording() as outputs:
+            features = inputs if isinstance(inputs, Features) else self.sam.encode(inputs)
+            logits = self.sam.decode(features)
         if self.loss_side == "logits":
             labels = labels_at(labels, (logits.shape[-2], logits.shape[-1]))
-        loss = task_loss(self.sam, logits, labels, self.loss) + penalty(self.sam)
+        loss = task_loss(outputs, logits, labels, self.loss) + penalty(outputs)
         share = (logits.detach().amax(1) > 0).float().mean()
         return loss, share

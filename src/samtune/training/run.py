@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any
 from accelerate.utils import gather_object
 
 from samtune.adapters import card_of, save, saving_to
-from samtune.array_store import ArrayStore
 from samtune.data import split as split_dataset
 from samtune.data.stratify import class_notes
 from samtune.data.views.orientation import find_orientation
@@ -158,10 +157,12 @@ def _train(
     sam = base_for(settings, chosen, accelerator.device)
     views, sample = views_of(sam, settings, chosen, dataset, parts.train)
     with clock.phase("features"):
-        frozen = CachedFeatures(views, sam.encoder_id, ArrayStore.default())
-        first = frozen if sample is views else CachedFeatures(sample, sam.encoder_id, ArrayStore.default())
+        frozen = CachedFeatures.of(sam, views)
+        first = frozen if sample is views else CachedFeatures.of(sam, sample)
         _encode(first, sam, [0], accelerator)
-        embedding, labels = first.load([(item, 0) for item in range(len(sample))])
+        features, labels = first.load([(item, 0) for item in range(len(sample))])
+        embedding = features.embedding
+        del features
         if accelerator.is_main_process:
             fit_probe(embedding, labels, num_classes).save(folder.probe)
     check()

@@ -22,7 +22,7 @@ from samtune.methods import delta, trainable
 from samtune.prefetch import Prefetcher
 from samtune.progress import say, track
 from samtune.training.divergence import NotFinite, all_finite, diverged, name_of
-from samtune.training.features import FreshPixels
+from samtune.training.features import rows_of
 from samtune.training.interruption import Interrupted, honour, requested
 from samtune.training.micro_batch import WAYS_OUT
 from samtune.training.objective import Objective
@@ -36,7 +36,7 @@ from samtune.training.state import (
     read_state,
     write_state,
 )
-from samtune.types import IGNORE
+from samtune.types import IGNORE, Features
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -49,8 +49,8 @@ if TYPE_CHECKING:
     from samtune.training.settings import Plan
     from samtune.training.validation import Validation
 
-Batch = tuple[Tensor, Tensor]
-"""Inputs, label maps uint8 (B, S, S), and which training image each row is a view of (B,)."""
+Batch = tuple[Tensor | Features, Tensor]
+"""Pixels or features, and label maps uint8 (B, S, S)."""
 
 COLLAPSE_STEPS = 50
 COLLAPSE_SHARE = 1e-3
@@ -102,10 +102,7 @@ class Trainer:
         ]
         self.optimiser_names = sorted(learned, key=lambda name: learned[name].ndim <= 1)  # the order of the groups
         self.optimiser = torch.optim.AdamW([g for g in groups if g["params"]], lr=self.plan.learning_rate)
-        objective = Objective(
-            self.sam, cached=not isinstance(self.source, FreshPixels), loss=self.plan.loss,
-            loss_side=self.plan.loss_side,
-        )  # fmt: skip
+        objective = Objective(self.sam, loss=self.plan.loss, loss_side=self.plan.loss_side)
         self.objective: Any = self.accelerator.prepare_model(objective)
         self.average: dict[str, Tensor] = {}
         self.best: dict[str, Tensor] = {}
@@ -347,7 +344,7 @@ class Trainer:
                 return self._backward(images)
             except torch.OutOfMemoryError:
                 pass  # dealt with outside, where the frames that hold the tensors are gone
-            self._take_more_parts(len(images[0]))
+            self._take_more_parts(len(images[1]))
             self._put_back(moving)
 
     def _take_more_parts(self, num_images: int) -> None:
@@ -376,17 +373,19 @@ class Trainer:
         Returns:
             Mean loss, predicted and true share of foreground.
         """
-        num_images = len(images[0])
+        inputs, labels = images
+        num_images = len(labels)
         device, num = self.accelerator.device, min(self.parts, num_images)
         totals = torch.zeros(3, device=device)
         for number in range(num):
-            part = [tensor[number::num].contiguous().to(device) for tensor in images]
-            weight = len(part[1]) / num_images
+            rows = slice(number, None, num)
+            part, targets = rows_of(inputs, rows, device), labels[rows].contiguous().to(device)
+            weight = len(targets) / num_images
             with self._synchronising(last=number == num - 1), autocast_to(self.autocast, device):
-                loss, share = self.objective(*part)
+                loss, share = self.objective(part, targets)
                 self.accelerator.backward(loss * weight)
-            counted = part[1] != IGNORE
-            truth = ((part[1] > 0) & counted).sum() / counted.sum().clamp_min(1)
+            counted = targets != IGNORE
+            truth = ((targets > 0) & counted).sum() / counted.sum().clamp_min(1)
             totals += weight * torch.stack([loss.detach().float(), share, truth])
         loss, share, truth = totals.unbind()
         return loss, share, truth

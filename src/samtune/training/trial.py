@@ -19,11 +19,12 @@ from samtune.methods import fit_probe
 from samtune.run_folder import RunFolder
 from samtune.system.memory import peak_bytes
 from samtune.training.features import FreshPixels, encoded_at_once
-from samtune.training.memory import count_encoding, feature_bytes, input_shape, waste
+from samtune.training.memory import count_encoding, feature_bytes, waste
 from samtune.training.micro_batch import USED, UpdateMemory, count_memory, parts_that_fit
 from samtune.training.setup import autocast_of
 from samtune.training.trainer import Trainer
 from samtune.training.validation import REMEMBERED_BYTES, Validation
+from samtune.types import Features
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -49,20 +50,21 @@ class RandomFeatures:
     """In the place of features that were computed once: batches of the same shapes; nothing is read from disk."""
 
     views: Views
-    shape: tuple[int, int, int]
+    shapes: dict[str, tuple[int, ...]]
 
-    def load(self, pairs: Sequence[tuple[int, int]]) -> tuple[Tensor, Tensor]:
+    def load(self, pairs: Sequence[tuple[int, int]]) -> tuple[Features, Tensor]:
         """See `features.Source`."""
         features, labels = self._drawn
         rows = [place % len(labels) for place in range(len(pairs))]
-        return features[rows], labels[rows]
+        return features.map(lambda each: each[rows]), labels[rows]
 
     @cached_property
-    def _drawn(self) -> tuple[Tensor, Tensor]:
+    def _drawn(self) -> tuple[Features, Tensor]:
         """Two of each, drawn once: random numbers take longer than reading a store does."""
         draw, side = torch.Generator().manual_seed(0), self.views.spec.image_size
         labels = torch.rand(2, side, side, generator=draw) > 0.7
-        return torch.randn(2, *self.shape, generator=draw), labels.to(torch.uint8)
+        tensors = {name: torch.randn(2, *shape, generator=draw) for name, shape in self.shapes.items()}
+        return Features.of(tensors), labels.to(torch.uint8)
 
 
 class Trial:
@@ -117,10 +119,9 @@ class Trial:
     def trainer(self, settings: TrainSettings, plan: Plan, validation: Validation | None, *, cached: bool) -> Trainer:
         """The loop as it would be, on features that need no disk; it never writes to its folder."""
         self.cached = cached
-        shape = input_shape(self.sam, cached=True)
         return Trainer(
             sam=self.sam,
-            source=RandomFeatures(self.views, shape) if cached else FreshPixels(self.views),
+            source=RandomFeatures(self.views, self.sam.feature_shapes) if cached else FreshPixels(self.views),
             validation=validation,
             plan=plan,
             seed=settings.seed,

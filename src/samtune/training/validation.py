@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 import torch
 from accelerate.utils import gather_object
 
-from samtune.array_store import ArrayStore
 from samtune.data import geometry_of
 from samtune.metrics import SegmentationScores, merge
 from samtune.progress import say
@@ -104,19 +103,19 @@ class Validation:
             features = encode(sam, inputs)
         if self.encoder is not None:
             self._features[index] = (features, inputs.geometries[0])
-            self._remembered_bytes += features.embedding.nbytes
+            self._remembered_bytes += sum(each.nbytes for each in features.tensors().values())
             if self._remembered_bytes >= REMEMBERED_BYTES:
                 say(f"{len(self._features)} validation images' features stay in memory; the others' are kept on disk.")
         return features, inputs.geometries[0]
 
     def _from_disk(self, sam: Base, index: int, encoder: str) -> tuple[Features, Geometry]:
         """The features of an image as the training images' are kept, rounded to bfloat16."""
-        kept = CachedFeatures(Views(self.dataset, (index,), sam.spec), encoder, ArrayStore.default())
+        kept = CachedFeatures.of(sam, Views(self.dataset, (index,), sam.spec), encoder)
 
-        def embed(pixels: Tensor) -> Tensor:
+        def encode_pixels(pixels: Tensor) -> Features:
             with torch.no_grad():
-                return sam.encode(pixels.to(sam.device)).embedding
+                return sam.encode(pixels.to(sam.device))
 
-        kept.make(embed, [0])
-        embedding, _ = kept.load([(0, 0)])
-        return Features(embedding.to(sam.device)), geometry_of(self.dataset.sizes_hw[index], sam.spec)
+        kept.make(encode_pixels, [0])
+        features, _ = kept.load([(0, 0)])
+        return features.map(lambda each: each.to(sam.device)), geometry_of(self.dataset.sizes_hw[index], sam.spec)

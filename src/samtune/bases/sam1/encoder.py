@@ -19,6 +19,7 @@ from samtune.bases.autocast import unrounded
 from samtune.bases.base import Block, Encoder
 from samtune.bases.kernels.attention import PromptKeys, attend, attend_prompts, from_windows, to_windows
 from samtune.bases.kernels.strips import run_mlp
+from samtune.bases.recording import replayed
 from samtune.errors import ShapeError
 from samtune.types import Features
 
@@ -193,7 +194,7 @@ class ImageEncoder(Encoder):
             pixels: (B, 3, S, S) normalised.
 
         Returns:
-            The embedding (B, C, S / patch, S / patch), and the side network's own answer where one stands.
+            The embedding (B, C, S / patch, S / patch), and the tensors of the side network where one stands.
 
         Raises:
             ShapeError: `pixels` is not of that shape or S is not a multiple of the patch.
@@ -231,7 +232,7 @@ class ImageEncoder(Encoder):
         if self.recompute and torch.is_grad_enabled() and not _counts_its_passes(block):
             learned = any(parameter.requires_grad for parameter in block.parameters())
             if learned or any(tensor.requires_grad for tensor in inputs):
-                return checkpoint(forward, *inputs, use_reentrant=False)
+                return checkpoint(forward, *inputs, use_reentrant=False, context_fn=replayed)
         return forward(*inputs)
 
     def _positions(self, grid_hw: tuple[int, int]) -> Tensor:

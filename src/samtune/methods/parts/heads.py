@@ -34,13 +34,13 @@ matching alone, which took about twice as many updates on the same base.
 from __future__ import annotations
 
 import copy
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from samtune.bases import MaskHeads, masks_of
+from samtune.bases import MaskHeads, current_outputs, masks_of
 from samtune.errors import ConfigError, MethodError
 from samtune.methods.parts.shares import class_shares
 from samtune.methods.parts.trained_decoder import MaskTokens, train_decoder
@@ -117,35 +117,28 @@ class QueryHeads(MaskHeads):
         self.tokens = nn.Parameter(copies + START_NOISE * token.detach().std() * noise)
         self.hypernetwork = copy.deepcopy(hypernetwork)
         self.classifier = nn.Linear(len(token), num_classes + 2, device=device)
-        self._answers: tuple[Tensor, Tensor] | None = None
 
     def forward(self, tokens: Tensor, fine: FineImage) -> Tensor:
-        """See `MaskHeads.forward`; keeps the queries' answers for the loss in training."""
+        """See `MaskHeads.forward`; records the queries' answers for the loss."""
         # On a strided view, torch chooses the kernel by whether the weight is trained, which changes the last bit.
         tokens = tokens.contiguous()
         classes, masks = self.classifier(tokens), masks_of(self.hypernetwork(tokens), fine)
-        self._answers = (classes, masks) if self.training else None
+        outputs = current_outputs()
+        if outputs is not None:
+            outputs.answers.append((self, (classes, masks)))
         return class_logits(classes, masks)
 
-    def supervised_loss(self, labels: Tensor) -> Tensor:
-        """The matching loss of the last forward pass.
+    def supervised_loss(self, answers: tuple[Tensor, Tensor], labels: Tensor) -> Tensor:
+        """Return the matching loss of a forward pass.
 
         Args:
+            answers: the queries' classes (B, Q, K + 2) and masks (B, Q, h, w).
             labels: uint8 (B, H, W) of the same images, H and W multiples of the masks' rows and columns.
 
         Returns:
             A scalar, the mean over images; an image with nothing but ignored pixels adds 0.
-
-        Raises:
-            MethodError: there was no forward pass in training.
         """
-        if self._answers is None:
-            raise MethodError("Expected a forward pass in training mode before the matching loss, got none.")
-        return matching_loss(*self._answers, labels)
-
-    def __getstate__(self) -> dict[str, Any]:
-        # The answers are part of a graph, which can neither be copied nor pickled.
-        return self.__dict__ | {"_answers": None}
+        return matching_loss(*answers, labels)
 
 
 def class_logits(classes: Tensor, masks: Tensor) -> Tensor:

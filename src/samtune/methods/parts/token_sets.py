@@ -2,19 +2,19 @@
 
     M x K sets of tokens --> frozen mask decoder --> M x K masks --> average of probabilities --> K logits
 
-In training each member is held to the task's loss by itself (`Ensembled`), on the same batches: what makes members
-differ is their start, which is known to matter more than the order of the data (Fort et al., arXiv 1912.02757).
+In training each member is held to the task's loss by itself (`Outputs.members`), on the same batches: what makes
+members differ is their start, which is known to matter more than the order of the data (Fort et al., arXiv 1912.02757).
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 
 from samtune.averaging import ProbabilityMean
-from samtune.bases import DecoderPrompts
+from samtune.bases import DecoderPrompts, current_outputs
 from samtune.errors import MethodError
 from samtune.losses import probabilities
 
@@ -35,7 +35,6 @@ class TokenSets(DecoderPrompts):
         self.num_classes, self.num_members = num_classes, members
         sets = (num_classes,) if members == 1 else (members, num_classes)
         self.tokens = nn.Parameter(torch.zeros(*sets, num_tokens, channels))
-        self._members: Tensor | None = None
 
     def by_member(self) -> Tensor:
         """The tokens as a view (M, K, n, C), for one member too."""
@@ -46,23 +45,17 @@ class TokenSets(DecoderPrompts):
         return masks.reshape(len(masks), self.num_members, self.num_classes, *masks.shape[2:]).transpose(0, 1)
 
     def forward(self, masks: Tensor) -> Tensor:
-        """See `DecoderPrompts.forward`; keeps the members' logits for the loss in training."""
+        """See `DecoderPrompts.forward`; records the members' logits for the loss."""
         members = self.member_masks(masks)
-        self._members = members if self.training and self.num_members > 1 else None
         if self.num_members == 1:
             return members[0]
+        outputs = current_outputs()
+        if outputs is not None:
+            outputs.members.append(members)
         mean = ProbabilityMean()
         for logits in members:
             mean.add(logits)
         return mean.logits()
-
-    def member_logits(self) -> Tensor | None:
-        """See `Ensembled.member_logits`."""
-        return self._members
-
-    def __getstate__(self) -> dict[str, Any]:
-        # The members' logits are part of a graph, which can neither be copied nor pickled.
-        return self.__dict__ | {"_members": None}
 
 
 def member_logits(sam: Base, features: Features) -> Tensor:

@@ -6,17 +6,17 @@ What was learned is found by identity of tensors (trainable, plus what the base 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import torch
 from torch import Tensor, nn
 
 from samtune.errors import MethodError
 from samtune.losses import segmentation_loss
-from samtune.methods.seam.protocol import Ensembled, Foldable, Penalised, Supervised
+from samtune.methods.seam.protocol import Foldable, Supervised
 
 if TYPE_CHECKING:
-    from samtune.bases import Base
+    from samtune.bases import Base, Outputs
     from samtune.losses import LossKind
     from samtune.methods.seam.protocol import Method
 
@@ -96,24 +96,21 @@ def trainable(sam: Base) -> dict[str, nn.Parameter]:
     return {name: parameter for name, parameter in sam.named_parameters() if parameter.requires_grad}
 
 
-def penalty(sam: Base) -> Tensor:
-    """Return the sum of the modules' own losses of the last forward pass; zero where there are none."""
-    total = torch.zeros((), device=sam.device)
-    for module in _offering(sam, Penalised):
-        total = total + module.penalty()
-    return total
+def penalty(outputs: Outputs) -> Tensor | float:
+    """Return the sum of the modules' own losses in a forward pass; 0 where there are none."""
+    return sum(outputs.penalties)
 
 
 def has_own_loss(sam: Base) -> bool:
-    """Whether a module of the model has a loss that replaces the recipe's."""
-    return bool(_offering(sam, Supervised))
+    """Return whether a module of the model has a loss that replaces the recipe's."""
+    return any(isinstance(module, Supervised) for module in sam.modules())
 
 
-def task_loss(sam: Base, logits: Tensor, labels: Tensor, kind: LossKind) -> Tensor:
+def task_loss(outputs: Outputs, logits: Tensor, labels: Tensor, kind: LossKind) -> Tensor:
     """Compute the loss of a batch against its labels, without penalties.
 
     Args:
-        sam: an adapted model, in training; its last forward pass gave `logits`.
+        outputs: of the forward pass that gave the logits.
         logits: (B, K, h, w).
         labels: uint8 (B, H, W).
         kind: the loss of the recipe; a module's own loss replaces it.
@@ -122,32 +119,12 @@ def task_loss(sam: Base, logits: Tensor, labels: Tensor, kind: LossKind) -> Tens
         A scalar, the mean over images; over the members of an ensemble too, of the loss of each, since the loss of
         their average would train each to correct the others.
     """
-    own = [module.supervised_loss(labels) for module in _offering(sam, Supervised)]
+    own = [module.supervised_loss(answers, labels) for module, answers in outputs.answers]
     if own:
         return torch.stack(own).sum()
-    for module in _offering(sam, Ensembled):
-        members = module.member_logits()
-        if members is not None:
-            return segmentation_loss(members.flatten(0, 1), labels.repeat(len(members), 1, 1), kind)
+    for members in outputs.members:
+        return segmentation_loss(members.flatten(0, 1), labels.repeat(len(members), 1, 1), kind)
     return segmentation_loss(logits, labels, kind)
-
-
-def _offering(sam: Base, protocol: Any) -> list[Any]:
-    """Return the modules that have a protocol's methods.
-
-    The check is thirty times slower than the walk over modules, so its result is kept by class.
-    """
-    offering = []
-    for module in sam.modules():
-        key = (type(module), protocol)
-        if key not in _OFFERS:
-            _OFFERS[key] = issubclass(*key)
-        if _OFFERS[key]:
-            offering.append(module)
-    return offering
-
-
-_OFFERS: dict[tuple[type, Any], bool] = {}
 
 
 def delta(sam: Base) -> dict[str, Tensor]:
@@ -191,15 +168,4 @@ def touches_encoder(sam: Base) -> bool:
     side = 2 * sam.spec.patch
     with torch.enable_grad():
         features = sam.encode(torch.zeros(1, 3, side, side, device=sam.device))
-    return any(tensor.requires_grad for tensor in _tensors((features.embedding, features.side)))
-
-
-def _tensors(value: Any) -> list[Tensor]:
-    """All tensors in nested tuples, lists and dicts."""
-    if isinstance(value, Tensor):
-        return [value]
-    if isinstance(value, dict):
-        value = list(value.values())
-    if isinstance(value, list | tuple):
-        return [tensor for item in value for tensor in _tensors(item)]
-    return []
+    return any(tensor.requires_grad for tensor in features.tensors().values())

@@ -1,12 +1,13 @@
 """What a method is, and what the modules it attaches may offer.
 
 A method is a frozen dataclass whose fields are its hyper-parameters; `attach` puts modules at the sites of a frozen
-base. A module offers something by having the methods of one of the protocols below; nothing is registered.
+base. A module offers something by having the methods of one of the protocols below; nothing is registered. What a
+forward pass leaves beside its logits goes into a record (`bases/recording.py`).
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, runtime_checkable
 
 from torch import Tensor, nn
 
@@ -50,33 +51,16 @@ class Foldable(Protocol):
 
 
 @runtime_checkable
-class Penalised(Protocol):
-    """A module with a loss of its own, kept since its last forward pass."""
-
-    def penalty(self) -> Tensor:
-        """A scalar to add to the task's loss."""
-        ...
-
-
-@runtime_checkable
 class Supervised(Protocol):
-    """A module that brings its own loss against the labels, in place of the recipe's."""
+    """A module that brings its own loss against the labels, in place of the recipe's; see `Outputs.answers`."""
 
-    def supervised_loss(self, labels: Tensor) -> Tensor:
-        """The loss of the last forward pass in training: a scalar, the mean over images.
+    def supervised_loss(self, answers: Any, labels: Tensor) -> Tensor:
+        """Return the loss of a forward pass: a scalar, the mean over images.
 
         Args:
+            answers: what the module recorded.
             labels: uint8 (B, H, W) of the same images: 0 background, 1..K, 255 counts nowhere.
         """
-        ...
-
-
-@runtime_checkable
-class Ensembled(Protocol):
-    """A module whose members answer each for itself, and are trained each for itself."""
-
-    def member_logits(self) -> Tensor | None:
-        """Logits (M, B, K, h, w) of the last forward pass in training; None where there is but one member."""
         ...
 
 

@@ -142,11 +142,12 @@ class SideStream(nn.Module):
         side, main = call(self.adapters[index], main, side)
         return main.permute(0, 2, 3, 1), (side, refined)
 
-    def end(self, embedding: Tensor, state: State, call: Call) -> tuple[Tensor, State]:
+    def end(self, embedding: Tensor, state: State, call: Call) -> tuple[Tensor, dict[str, Tensor]]:
         """Read the neck's output, which stays as it is; see `Side.end`."""
         side, refined = state
-        refined = _sum(refined, call(self.last_refinement, embedding))
-        return embedding, (call(self.last_adapter, embedding, side)[0], refined)
+        fourfold, twofold = _sum(refined, call(self.last_refinement, embedding))
+        side = call(self.last_adapter, embedding, side)[0]
+        return embedding, {"side": side, "refined_2x": twofold, "refined_4x": fourfold}
 
 
 def _sum(so_far: tuple[Tensor, Tensor] | None, more: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
@@ -170,8 +171,8 @@ class FusionHead(nn.Module):
         Raises:
             MethodError: the features come without a side stream.
         """
-        if features.side is None:
+        extras = features.extras
+        if "side" not in extras:
             raise MethodError("Expected features with TS-SAM's side stream, got none; encode with this model.")
-        side, (fourfold, twofold) = features.side
-        logits: Tensor = self.decoder(side, twofold, fourfold)
+        logits: Tensor = self.decoder(extras["side"], extras["refined_2x"], extras["refined_4x"])
         return logits
