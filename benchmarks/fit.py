@@ -28,27 +28,25 @@ from measure import RESULTS, SIZES, environment, save, stock_model
 
 from samtune.bases.sam1.model import Sam1
 from samtune.data import Dataset, make_samples, open_dataset
-from samtune.methods import METHODS, adapt, make_method, touches_encoder, trainable
+from samtune.methods import METHODS, adapt, has_own_loss, make_method, touches_encoder, trainable
 from samtune.system.memory import peak_bytes
-from samtune.training import TrainSettings, plan_run, train
-from samtune.training.memory import waste
-from samtune.training.micro_batch import count_memory
+from samtune.training import Facts, TrainSettings, resolve, train
+from samtune.training.memory import count_memory, waste
 
 
 def count(name: str, base: Sam1) -> dict[str, Any]:
     """One method on a copy of the base, in bytes."""
-    method, sam = make_method(name), copy.deepcopy(base)
-    sam = adapt(sam, method)
+    sam = adapt(copy.deepcopy(base), make_method(name))
     model = sum(parameter.numel() * 4 for parameter in sam.parameters())
     cached = not touches_encoder(sam)
     sam.encoder.recompute = not cached
-    plan = plan_run(
-        TrainSettings(method=name), method.recipe, num_images=12, num_classes=1, cached=cached, num_processes=1,
-        cell_pixels=4,
-    )  # fmt: skip
+    facts = Facts(
+        num_images=12, num_classes=1, touches_encoder=not cached, has_own_loss=has_own_loss(sam), cell_pixels=4
+    )
+    plan = resolve(TrainSettings(method=name, augmentation="varied", recompute=not cached), facts)
     learned = sum(parameter.numel() * 4 for parameter in trainable(sam).values())
     kept = (3 + bool(plan.ema)) * learned
-    memory = count_memory(sam, plan, cached=cached, autocast=None)
+    memory = count_memory(sam, plan, autocast=None)
     if memory is None:
         return {"trained_bytes": learned, "cached": cached}
     update = int(memory.first_bytes / waste(torch.device("cpu"), recompute=not cached))

@@ -16,7 +16,7 @@ from samtune.bases import Base
 from samtune.errors import ConfigError
 from samtune.methods import adapt, make_method, method_fields, trainable
 from samtune.training import TrainSettings
-from samtune.training.recipe import choose_recipe
+from samtune.training.recipe import method_of, recipe_notes
 from tests.tiny import tiny_library, tiny_sam
 
 METHODS: dict[str, dict[str, Any]] = {"lora": {}, "conv_lora": {}, "decoder_only": {"prompts": "none"}}
@@ -102,22 +102,21 @@ def test_queries_alone_see_no_other_token() -> None:
 @pytest.mark.parametrize("num_classes", [1, 4])
 @pytest.mark.parametrize("method", METHODS)
 def test_the_papers_recipe_takes_them_out_and_says_so(method: str, num_classes: int) -> None:
-    paper = choose_recipe(TrainSettings(method=method, recipe="paper"), num_classes)
-    assert method_fields(paper.method)["mask_tokens"] == "own"
-    assert "method.mask_tokens=own" in paper.notes[0]
-    auto = choose_recipe(TrainSettings(method=method), num_classes)
-    assert method_fields(auto.method)["mask_tokens"] == "all"
+    paper = TrainSettings(method=method, recipe="paper")
+    assert method_fields(method_of(paper, num_classes))["mask_tokens"] == "own"
+    assert "method.mask_tokens=own" in recipe_notes(paper, num_classes)[0]
+    auto = TrainSettings(method=method)
+    assert method_fields(method_of(auto, num_classes))["mask_tokens"] == "all"
     against = TrainSettings(method=method, recipe="paper", method_fields={"mask_tokens": "all"})
-    chosen = choose_recipe(against, num_classes)
-    assert method_fields(chosen.method)["mask_tokens"] == "all"
-    assert "method.mask_tokens=all (published: own)" in chosen.notes[-1]
+    assert method_fields(method_of(against, num_classes))["mask_tokens"] == "all"
+    assert "method.mask_tokens=all (published: own)" in recipe_notes(against, num_classes)[-1]
 
 
 def test_without_a_trained_decoder_there_is_nothing_to_take_out() -> None:
     with pytest.raises(ConfigError, match="mask_tokens=own has no effect without the decoder"):
         make_method("lora", decoder=False, mask_tokens="own")
-    paper = choose_recipe(TrainSettings(method="lora", recipe="paper", method_fields={"decoder": False}), 1)
-    assert method_fields(paper.method)["mask_tokens"] == "all"
+    paper = TrainSettings(method="lora", recipe="paper", method_fields={"decoder": False})
+    assert method_fields(method_of(paper, 1))["mask_tokens"] == "all"
 
 
 @pytest.mark.parametrize("which", ["all", "own", None])

@@ -41,7 +41,7 @@ def test_a_run_is_not_kept_where_the_one_before_was() -> None:
 def test_the_callers_own_accelerator_is_left_alone() -> None:
     own = Accelerator(cpu=True)
     pretend("meta")
-    with pytest.raises(ConfigError, match="must be the 'meta' that an Accelerator of this process"):
+    with pytest.raises(ConfigError, match="Expected the device 'meta', on which an Accelerator"):
         accelerator_of(TrainSettings(device="cpu"))
     assert own.device.type == "meta"
     assert accelerator_of(TrainSettings()).device.type == "meta"

@@ -63,10 +63,10 @@ def at_call(number: int, real: Callable[..., Any], signals: int = 1) -> Callable
 
 
 MOMENTS: dict[str, tuple[Any, str, int]] = {
-    "before the base is loaded": (run_module, "load_base", 1),
+    "before the base is loaded": (run_module, "base_and_plan", 1),
     "features are encoded": (run_module, "encode_views", 1),
     "the probe is fitted": (run_module, "fit_probe", 1),
-    "the method is attached": (run_module, "adapt_and_plan", 1),
+    "the method is attached": (run_module, "adapt_base", 1),
     "before the first update": (Trainer, "run", 1),
     "in the first update": (Trainer, "_update", 1),
     "in an update": (Trainer, "_gradients", 6),

@@ -15,13 +15,15 @@ from samtune.training import memory
 from samtune.training.memory import (
     LiveBytes,
     Load,
+    UpdateMemory,
     count_encoding,
+    count_memory,
     count_update,
 )
-from samtune.training.micro_batch import UpdateMemory, count_memory, parts_that_fit
-from samtune.training.settings import TrainSettings, plan_run
+from samtune.training.micro_batch import parts_that_fit
 from samtune.types import Features
 from tests.tiny import tiny_sam
+from tests.training.test_plan import plan_of
 
 
 def adapted(method: str, **fields: Any) -> Sam1:
@@ -75,7 +77,7 @@ def test_a_twin_takes_what_the_model_takes(method: str, cached: bool) -> None:
 @pytest.mark.parametrize("recompute", [False, True])
 def test_the_first_tile_of_attention_stands_for_all(monkeypatch: pytest.MonkeyPatch, recompute: bool) -> None:
     sam = adapted("lora")
-    sam.vision_encoder.recompute = recompute
+    sam.encoder.recompute = recompute
     monkeypatch.setattr(grid_bias, "TILE", 100)  # three queries a tile
     tiles = []
     add = torch.add
@@ -102,21 +104,14 @@ class Curious(nn.Module):
 def test_a_module_that_asks_for_content_leaves_it_open() -> None:
     sam = adapted("probe")
     sam.head = Curious()
-    plan = plan_run(
-        TrainSettings(updates=1), make_method("probe").recipe, num_images=4, num_classes=1, cached=True,
-        num_processes=1, cell_pixels=4,
-    )  # fmt: skip
-    assert count_memory(sam, plan, cached=True, autocast=None) is None
+    assert count_memory(sam, plan_of({"method": "probe", "updates": 1}), autocast=None) is None
 
 
 def test_a_loss_that_asks_for_content_is_stood_in_for() -> None:
     method = make_method("decoder_only", head="queries", num_queries=3)
     sam = adapt(tiny_sam(), method)
     assert count_update(sam, Load(True, 1), loss_of) is None
-    plan = plan_run(
-        TrainSettings(), method.recipe, num_images=4, num_classes=1, cached=True, num_processes=1, cell_pixels=4
-    )
-    memory = count_memory(sam, plan, cached=True, autocast=None)
+    memory = count_memory(sam, plan_of({"method": "decoder_only"}), autocast=None)
     assert memory is not None
     assert 0 < memory.more_bytes < memory.first_bytes
 
@@ -134,15 +129,23 @@ def test_recomputed_blocks_waste_more_of_the_heap(monkeypatch: pytest.MonkeyPatc
     cpu = torch.device("cpu")
     assert memory.waste(torch.device("cuda"), recompute=True) == memory.waste(torch.device("cuda")) == 1
     sam = adapted("lora")
-    plan = plan_run(
-        TrainSettings(), make_method("lora").recipe, num_images=4, num_classes=1, cached=False, num_processes=1,
-        cell_pixels=4,
-    )  # fmt: skip
-    sam.vision_encoder.recompute = True
+    plan = plan_of({"method": "lora", "recompute": True}, touches_encoder=True)
+    sam.encoder.recompute = True
     expected = memory.RECOMPUTED_WASTE / memory.CPU_WASTE
-    found = count_memory(sam, plan, cached=False, autocast=None)
+    found = count_memory(sam, plan, autocast=None)
     monkeypatch.setattr(memory, "RECOMPUTED_WASTE", memory.waste(cpu))
-    plain = count_memory(sam, plan, cached=False, autocast=None)
+    plain = count_memory(sam, plan, autocast=None)
     assert found is not None
     assert plain is not None
     assert found.first_bytes / plain.first_bytes == pytest.approx(expected, rel=0.01)
+
+
+def test_the_rough_estimate_grows_with_what_a_run_computes() -> None:
+    def need(side: int = 96, **facts: Any) -> int:
+        plan = plan_of({"recompute": facts.pop("recompute", False)}, **facts)
+        return memory.rough_run_bytes(tiny_sam(side=side), plan, shots=4, num_classes=1)
+
+    plain, through = need(), need(touches_encoder=True)
+    assert memory.PROCESS_BYTES < plain < through < 1.5e9
+    assert memory.rough_run_bytes(tiny_sam(), None, shots=4, num_classes=1) < plain
+    assert plain < need(touches_encoder=True, recompute=True) < through < need(192, touches_encoder=True)

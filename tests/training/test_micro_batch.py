@@ -13,6 +13,7 @@ from torch import Tensor
 
 from samtune.errors import ConfigError
 from samtune.training import RunFolder, micro_batch
+from samtune.training.memory import UpdateMemory
 from samtune.training.objective import Objective
 from samtune.training.trainer import Trainer
 from tests.training.test_train import interrupt_at
@@ -32,7 +33,7 @@ def test_parts_follow_the_memory_there_is(
 ) -> None:
     run(prepared, "roomy", method="lora", updates=2)
     assert parts_of(prepared / "roomy") == 1
-    monkeypatch.setattr(micro_batch, "count_memory", lambda *a, **k: micro_batch.UpdateMemory(1_000_000, 900_000))
+    monkeypatch.setattr(micro_batch, "count_memory", lambda *a, **k: UpdateMemory(1_000_000, 900_000))
     monkeypatch.setattr(micro_batch, "available_bytes", lambda device: 2_600_000)
     with caplog.at_level(logging.INFO, logger="samtune"):
         run(prepared, "tight", method="lora", updates=2)

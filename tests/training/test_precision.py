@@ -64,7 +64,7 @@ def test_recomputation_changes_no_loss(prepared: Path) -> None:
 
 
 def test_recomputation_without_effect_is_refused(prepared: Path) -> None:
-    with pytest.raises(ConfigError, match="recompute has no effect with ptsam"):
+    with pytest.raises(ConfigError, match="`recompute` has no effect with ptsam"):
         run(prepared, "refused", method="ptsam", updates=1, recompute=True)
 
 

@@ -1,9 +1,8 @@
-"""What --recipe chooses, what it says of that, and that a squashed run is remembered."""
+"""Method and recipe by the `recipe` setting, the notes on them, and runs that are squashed or averaged."""
 
 from __future__ import annotations
 
 import json
-import logging
 import math
 from dataclasses import replace
 from pathlib import Path
@@ -16,177 +15,37 @@ from torch import nn
 
 from samtune.adapters import load_specialist, read_card
 from samtune.data import open_dataset
-from samtune.data.views.orientation import Orientation
 from samtune.errors import ConfigError
-from samtune.methods import METHODS, Recipe, WithPaperRecipe, method_fields
-from samtune.methods.seam.recipes import CONV_LORA_RECIPE, SIDE_RECIPE, Augmentations
+from samtune.methods import METHODS, WithPaperRecipe, method_fields
 from samtune.predict import evaluate, load_predictor
-from samtune.training import Plan, RunFolder, TrainSettings, plan_run, train
-from samtune.training.recipe import choose_recipe, settle_views
+from samtune.training import RunFolder, TrainSettings, train
+from samtune.training.recipe import method_of, recipe_notes, recipe_of
 from tests.training.test_train import three_classes
 from tests.training.tiny_run import run
 
 
-def planned(settings: TrainSettings, recipe: Recipe, num_images: int = 12, num_classes: int = 1, **more: Any) -> Plan:
-    options: dict[str, Any] = {"cached": False, "num_processes": 1, "cell_pixels": 4} | more
-    return plan_run(settings, recipe, num_images=num_images, num_classes=num_classes, **options)
-
-
-def test_conv_loras_recipe_in_numbers() -> None:
-    plan = planned(TrainSettings(recipe="paper"), CONV_LORA_RECIPE, cached=True)
-    assert (plan.updates, plan.batch_size, plan.accumulate, plan.evaluate_every) == (90, 4, 4, 3)
-    assert (plan.weight_decay, plan.decay_all, plan.clip_norm, plan.patience) == (1e-4, False, 1.0, 10)
-    assert (plan.loss, plan.views, plan.ema) == ("structure_published", 2, 0.0)
-    assert [plan.rate(step) for step in (0, 45, 89)] == pytest.approx([1e-4, 0.5e-4, 1e-4 / 90])
-
-
-def test_ts_sams_recipe_in_numbers() -> None:
-    plan = planned(TrainSettings(recipe="paper"), SIDE_RECIPE)
-    assert (plan.updates, plan.batch_size, plan.evaluate_every, plan.patience) == (480, 2, 6, 0)
-    assert (plan.weight_decay, plan.decay_all, plan.clip_norm, plan.loss) == (1e-2, True, 0, "ce_iou")
-    for step in range(480):
-        expected = 1e-7 + 0.5 * (8e-4 - 1e-7) * (1 + math.cos(math.pi * (step // 6) / 80))
-        assert plan.rate(step) == pytest.approx(expected, rel=1e-12)
-
-
-def test_labels_are_taken_at_the_cells_where_these_are_wide() -> None:
-    assert [planned(TrainSettings(), Recipe(), cell_pixels=pixels).loss_side for pixels in (1, 2, 4)] == [
-        "input", "input", "logits"
-    ]  # fmt: skip
-    assert planned(TrainSettings(loss_side="input"), Recipe()).loss_side == "input"
-    assert planned(TrainSettings(loss_side="logits"), Recipe(), cell_pixels=2).loss_side == "logits"
-    for recipe in (CONV_LORA_RECIPE, SIDE_RECIPE):
-        assert planned(TrainSettings(recipe="paper"), recipe).loss_side == "input"
-        assert planned(TrainSettings(recipe="paper", loss_side="auto"), recipe).loss_side == "logits"
-
-
-def test_few_images_get_averaged_predictions_of_views_that_training_showed(caplog: pytest.LogCaptureFixture) -> None:
-    recipe = Recipe(few_tta="d4")
-    with caplog.at_level(logging.INFO, logger="samtune"):
-        assert planned(TrainSettings(), recipe, num_images=16).tta == "d4"
-    assert "At most 16 training images, so predictions will be the mean over the eight flips" in caplog.text
-    caplog.clear()
-    with caplog.at_level(logging.INFO, logger="samtune"):
-        assert planned(TrainSettings(), recipe, num_images=17).tta == "none"
-        assert planned(TrainSettings(tta="none"), recipe).tta == "none"
-        assert planned(TrainSettings(recipe="paper"), recipe).tta == "none"
-    assert "mean over" not in caplog.text
-    assert [planned(TrainSettings(augmentation=word), recipe).tta for word in ("varied", "upright", "flip")] == [
-        "d4", "mirror", "mirror"
-    ]  # fmt: skip
-    assert planned(TrainSettings(tta="d4", augmentation="flip"), Recipe(), num_images=99).tta == "d4"
-    with pytest.raises(ConfigError, match="Expected `tta` to be one of none, mirror, d4, got 'all'"):
-        TrainSettings(tta="all")  # type: ignore[arg-type]
-
-
-def test_a_published_loss_for_one_class_gives_way_to_several() -> None:
-    assert planned(TrainSettings(), CONV_LORA_RECIPE, num_classes=3).loss == "ce_dice"
-    with pytest.raises(ConfigError, match="structure is for one class"):
-        planned(TrainSettings(loss="structure"), CONV_LORA_RECIPE, num_classes=3)
-
-
-@pytest.mark.parametrize(
-    ("num_images", "updates", "words"),
-    [(12, 150, "these are few, so the method's 150 updates see each 50 times"),
-     (60, 150, "see each 10 times"),
-     (61, 153, "these are many, so 153 updates instead of the method's 150, that each image is seen 10 times")],
-)  # fmt: skip
-def test_auto_goes_by_the_number_of_images_and_says_so(
-    num_images: int, updates: int, words: str, caplog: pytest.LogCaptureFixture
-) -> None:
-    with caplog.at_level(logging.INFO, logger="samtune"):
-        plan = planned(TrainSettings(), METHODS["lora"].recipe, num_images=num_images)
-    assert plan.updates == updates
-    assert f"Recipe auto, {num_images} training images: " in caplog.text
-    assert words in caplog.text
-
-
-UPRIGHT, TURNED = Orientation(12, 0.9, 1 / 4096), Orientation(12, 0.01, 0.4)
-
-
-def never() -> Orientation:
-    pytest.fail("the masks need not be looked at")
-
-
-@pytest.mark.parametrize(("found", "word", "views"), [(UPRIGHT, "flip", 2), (TURNED, "varied", 9)])
-def test_the_masks_decide_how_views_differ_and_it_is_said(
-    found: Orientation, word: str, views: int, caplog: pytest.LogCaptureFixture
-) -> None:
-    cases: tuple[tuple[str, Augmentations | None], ...] = (("ptsam", None), ("decoder_only", "auto"))
-    for method, given in cases:
-        settings = TrainSettings(method=method, augmentation=given)
-        with caplog.at_level(logging.INFO, logger="samtune"):
-            chosen = settle_views(settings, choose_recipe(settings, 1), lambda: found)
-        plan = planned(settings, chosen.recipe, cached=True)
-        assert (plan.augmentation, plan.views) == (word, views)
-        told = "The masks tell up from down (by chance once in 4,096)" if found.upright else "The masks do not tell up"
-        assert chosen.notes[-1].startswith(told)
-        assert chosen.notes[-1] in caplog.text
-        caplog.clear()
-        assert settle_views(settings, choose_recipe(settings, 1), lambda: found, tell=False) == chosen
-        assert told not in caplog.text
-    assert planned(TrainSettings(), settled("ptsam", found)).tta == ("mirror" if found.upright else "d4")
-
-
-def settled(method: str, found: Orientation) -> Recipe:
-    settings = TrainSettings(method=method)
-    return settle_views(settings, choose_recipe(settings, 1), lambda: found).recipe
-
-
-@pytest.mark.parametrize(
-    "given",
-    [{"augmentation": "upright"}, {"augmentation": "varied"}, {"views": 0}, {"method": "decoder_only"},
-     {"method": "probe"}, {"method": "lora", "recipe": "paper"}],
-)  # fmt: skip
-def test_masks_are_not_looked_at_where_the_views_are_settled(given: dict[str, Any]) -> None:
-    settings = TrainSettings(**{"method": "lora"} | given)
-    chosen = choose_recipe(settings, 1)
-    assert settle_views(settings, chosen, never) is chosen
-
-
-def test_what_the_user_sets_wins(caplog: pytest.LogCaptureFixture) -> None:
-    settings = TrainSettings(
-        recipe="paper", method="conv_lora", method_fields={"paper": False}, epochs=2, batch_size=3, accumulate=1,
-        learning_rate=1e-3, weight_decay=0.0, schedule="warmup_cosine", clip_norm=0, loss="bce", augmentation="varied",
-        square=False, evaluations=2, patience=0, views=4,
-    )  # fmt: skip
-    with caplog.at_level(logging.INFO, logger="samtune"):
-        chosen = choose_recipe(settings, 1)
-        plan = planned(settings, chosen.recipe)
-    assert not chosen.square
-    assert method_fields(chosen.method)["paper"] is False
-    assert (plan.updates, plan.batch_size, plan.accumulate, plan.evaluate_every, plan.patience) == (8, 3, 1, 4, 0)
-    assert (plan.learning_rate, plan.weight_decay, plan.schedule, plan.clip_norm) == (1e-3, 0, "warmup_cosine", 0)
-    assert (plan.loss, plan.views) == ("bce", 5)
-    told = next(line for line in chosen.notes if line.startswith("Set by you"))
-    for words in (
-        "epochs=2 (published: 30)", "loss=bce (published: structure_published)", "square=false (published: true)",
-        "learning_rate=0.001 (published: 0.0001)", "method.paper=false (published: true)",
-    ):  # fmt: skip
-        assert words in told
-    assert told in caplog.text
-
-
-def test_nothing_is_told_against_the_recipe_where_nothing_is_set() -> None:
-    chosen = choose_recipe(TrainSettings(recipe="paper", method="ts_sam"), 1)
-    assert not any(note.startswith("Set by you") for note in chosen.notes)
-    again = choose_recipe(TrainSettings(recipe="paper", method="ts_sam", updates=7), 1)
-    assert again.notes[-1] == "Set by you against the published recipe: updates=7 (published: 80 epochs)."
+def test_nothing_is_noted_against_the_recipe_where_nothing_is_set() -> None:
+    notes = recipe_notes(TrainSettings(recipe="paper", method="ts_sam"), 1)
+    assert not any(note.startswith("Set by you") for note in notes)
+    notes = recipe_notes(TrainSettings(recipe="paper", method="ts_sam", updates=7), 1)
+    assert notes[-1] == "Set by you against the published recipe: updates=7 (published: 80 epochs)."
 
 
 @pytest.mark.parametrize("name", METHODS)
 def test_auto_is_the_methods_own_recipe_and_paper_its_sources(name: str) -> None:
-    auto = choose_recipe(TrainSettings(method=name), 1)
-    assert (auto.recipe, auto.square, auto.notes) == (METHODS[name].recipe, False, ())
-    paper = choose_recipe(TrainSettings(method=name, recipe="paper"), 1)
+    auto = TrainSettings(method=name)
+    assert (recipe_of(auto), recipe_notes(auto, 1)) == (METHODS[name].recipe, ())
+    paper = TrainSettings(method=name, recipe="paper")
+    notes = recipe_notes(paper, 1)
     known = isinstance(METHODS[name], WithPaperRecipe)
     assert known == (name not in ("ptsam", "ptsam_encoder", "full", "probe"))
-    assert paper.square == known
-    assert (paper.recipe == METHODS[name].recipe) == (not known)
-    assert ("by the recipe of its source" if known else "no source at hand") in paper.notes[0]
-    if "paper" in method_fields(paper.method):
-        assert method_fields(paper.method)["paper"] is True
-        assert "with method.paper=true" in paper.notes[0]
+    assert recipe_of(paper).square == known
+    assert (recipe_of(paper) == METHODS[name].recipe) == (not known)
+    assert ("by the recipe of its source" if known else "no source at hand") in notes[0]
+    fields = method_fields(method_of(paper, 1))
+    if "paper" in fields:
+        assert fields["paper"] is True
+        assert "with method.paper=true" in notes[0]
 
 
 @pytest.mark.parametrize(
@@ -198,9 +57,9 @@ def test_auto_is_the_methods_own_recipe_and_paper_its_sources(name: str) -> None
      ("ts_sam", {}, {"paper": True})],
 )  # fmt: skip
 def test_several_classes(method: str, given: dict[str, Any], expected: dict[str, Any]) -> None:
-    chosen = choose_recipe(TrainSettings(method=method, method_fields=given, recipe="paper"), 11)
-    assert method_fields(chosen.method).items() >= expected.items()
-    own = any("for one class: several are trained in samtune's own" in note for note in chosen.notes)
+    settings = TrainSettings(method=method, method_fields=given, recipe="paper")
+    assert method_fields(method_of(settings, 11)).items() >= expected.items()
+    own = any("for one class: several are trained in samtune's own" in note for note in recipe_notes(settings, 11))
     assert own == (method == "sam_adapter")
 
 

@@ -1,8 +1,7 @@
 from __future__ import annotations
 
-from samtune.methods import Recipe
-from samtune.training import TrainSettings, plan_run
-from samtune.training.schedule import batch, step_seed
+from samtune.training.schedule import batch, learning_rate, step_seed
+from tests.training.test_plan import plan_of
 
 
 def pairs(step: int, seed: int = 0) -> list[tuple[int, int]]:
@@ -35,16 +34,8 @@ def test_step_seeds_differ_between_steps_and_processes() -> None:
 
 
 def test_rate_rises_then_falls_to_a_hundredth() -> None:
-    plan = plan_run(
-        TrainSettings(updates=100, learning_rate=1.0),
-        Recipe(),
-        num_images=8,
-        num_classes=1,
-        cached=True,
-        num_processes=1,
-        cell_pixels=4,
-    )
-    rates = [plan.rate(step) for step in range(100)]
+    plan = plan_of({"updates": 100, "learning_rate": 1.0})
+    rates = [learning_rate(plan, step) for step in range(100)]
     assert rates[0] == 0.2
     assert rates[4] == 1.0
     assert max(rates) == 1.0

@@ -76,13 +76,13 @@ def test_the_probe_is_fitted_without_updates_and_is_the_floor(prepared: Path) ->
 def test_a_finished_run_lets_its_model_go(prepared: Path, method: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """At once: the next run of the process may need the memory before garbage is collected."""
     models: list[weakref.ref[Base]] = []
-    adapted = setup.adapt_and_plan
+    adapted = setup.adapt_base
 
     def watched(sam: Base, *given: Any, **named: Any) -> Any:
         models.append(weakref.ref(sam))
         return adapted(sam, *given, **named)
 
-    monkeypatch.setattr("samtune.training.run.adapt_and_plan", watched)
+    monkeypatch.setattr("samtune.training.run.adapt_base", watched)
     gc.collect()
     gc.disable()
     try:
@@ -129,7 +129,7 @@ def test_a_method_with_a_loss_of_its_own(prepared: Path, caplog: pytest.LogCaptu
     assert any("brings its own" in record.message for record in caplog.records)
     losses = [row["loss"] for row in history(prepared / "queries")]
     assert sum(losses[-10:]) < 0.85 * sum(losses[:10])
-    with pytest.raises(ConfigError, match="must be left at auto"):
+    with pytest.raises(ConfigError, match="Expected `loss` auto with these fields"):
         run(prepared, "both", method="decoder_only", method_fields=fields, loss="bce_dice")
 
 

@@ -5,12 +5,14 @@ from samtune.training.divergence import Diverged
 from samtune.training.estimate import Estimate, estimate_run
 from samtune.training.interruption import interruptible
 from samtune.training.lock import locked
+from samtune.training.plan import Facts, Plan, resolve
 from samtune.training.run import TrainResult, finished_result, read_result, train
-from samtune.training.settings import Plan, TrainSettings, plan_run
+from samtune.training.settings import TrainSettings
 
 __all__ = [
     "Diverged",
     "Estimate",
+    "Facts",
     "Plan",
     "RunFolder",
     "TrainResult",
@@ -19,7 +21,7 @@ __all__ = [
     "finished_result",
     "interruptible",
     "locked",
-    "plan_run",
     "read_result",
+    "resolve",
     "train",
 ]

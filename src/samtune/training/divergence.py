@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-    from samtune.training.settings import Plan
+    from samtune.training.plan import Plan
 
 
 class NotFinite(ArithmeticError):  # noqa: N818

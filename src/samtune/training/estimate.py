@@ -11,14 +11,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from samtune.data import split as split_dataset
-from samtune.data.views.orientation import find_orientation
 from samtune.methods import StartsFromData, trainable
 from samtune.progress import say
 from samtune.system.memory import available_bytes, held_bytes
 from samtune.training.features import CachedFeatures
 from samtune.training.memory import feature_bytes
-from samtune.training.recipe import choose_recipe, settle_views
-from samtune.training.setup import accelerator_of, adapt_and_plan, base_for, views_of
+from samtune.training.setup import accelerator_of, adapt_base, base_and_plan, views_of
 from samtune.training.trial import Trial
 from samtune.training.validation import Validation
 
@@ -78,47 +76,40 @@ def estimate_run(settings: TrainSettings, dataset: Dataset, *, validation: Datas
         ConfigError, DataError, WeightsError: as `train`.
     """
     accelerator = accelerator_of(settings)
-    chosen = choose_recipe(settings, len(dataset.class_names))
     given = validation is not None
     parts = split_dataset(dataset, shots=settings.shots, val=0 if given else settings.val, seed=settings.seed)
-    chosen = settle_views(settings, chosen, lambda: find_orientation(dataset, parts.train + parts.val))
     before = time.monotonic()
-    sam = base_for(settings, chosen, accelerator.device)
+    sam, plan = base_and_plan(settings, dataset, parts, accelerator)
     seconds = {"load": time.monotonic() - before}
-    views, sample = views_of(sam, settings, chosen, dataset, parts.train)
+    views, sample = views_of(sam, plan, dataset, parts.train)
     held, available = held_bytes(sam.device), available_bytes(sam.device)
     trial = Trial(sam, views, sample, accelerator, available)
     say("Estimating: memory is counted, then a few images and updates are run for their time; nothing is written.")
     trial.encode()
     encoder = sam.encoder_id
-    plan, cached = adapt_and_plan(
-        sam, settings, chosen, num_images=len(views), num_classes=len(dataset.class_names),
-        num_processes=accelerator.num_processes,
-    )  # fmt: skip
-    if isinstance(chosen.method, StartsFromData):
-        trial.start(chosen.method)
+    adapt_base(sam, plan, len(dataset.class_names))
+    if isinstance(plan.method, StartsFromData):
+        trial.start(plan.method)
     scored = validation or dataset
     val = tuple(range(len(scored))) if given else parts.val
-    trainer = trial.trainer(
-        settings, plan, Validation(scored, val, encoder if cached else None) if val else None, cached=cached
-    )
+    trainer = trial.trainer(settings, plan, Validation(scored, val, encoder if plan.cached else None) if val else None)
     trial.fit(trainer, fixed=settings.accumulate is not None)
     trial.update(trainer)
     plan = trainer.plan
     asked = CachedFeatures.of(sam, sample)
-    features = _features(asked, sam, plan.views if cached else None, num_images=len(views))
+    features = _features(asked, sam, plan.views if plan.cached else None, num_images=len(views))
     memory = trial.memory(trainer, held)
     limit = memory["limit_bytes"]
     enough = features["bytes"] <= features["free_bytes"]
     return Estimate(
-        method=chosen.method.name,
+        method=plan.method.name,
         base=settings.base,
         side=sam.spec.image_size,
         device=sam.device.type,
         num_train=len(views),
         num_val=len(val),
         trainable=sum(parameter.numel() for parameter in trainable(sam).values()),
-        plan=vars(plan),
+        plan=plan.numbers(),
         features=features,
         memory=memory,
         seconds=_with_total(seconds | trial.seconds(trainer, features["to_compute"])) if trial.ran else {},

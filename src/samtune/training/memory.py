@@ -1,8 +1,11 @@
-"""How much memory an update takes, counted without computing it.
+"""Memory that an update takes: counted without computing it, or roughly by a formula.
 
 A twin of the model whose tensors have shapes and no content goes forward and backward as the model would, on the same
-paths (torch's fake tensors keep the device), while every tensor that comes and goes is counted. What the twin cannot
-see is what a kernel takes for itself and what the allocator wastes; `CPU_WASTE` stands for that.
+paths (torch's fake tensors keep the device), while the bytes of all tensors alive are counted (`count_memory`). The
+twin sees neither what a kernel allocates for itself nor the allocator's gaps; `CPU_WASTE` stands for those.
+
+A count takes seconds. Where the order of magnitude is enough, `rough_update_bytes` and `rough_run_bytes` give it from
+the sizes of the base.
 """
 
 from __future__ import annotations
@@ -20,6 +23,7 @@ from torch.utils._pytree import tree_leaves
 from samtune.bases import autocast_to
 from samtune.bases.kernels.grid_bias import first_tile_alone
 from samtune.losses import segmentation_loss
+from samtune.training.objective import Objective
 from samtune.types import Features
 
 if TYPE_CHECKING:
@@ -28,23 +32,38 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from samtune.bases import Base
+    from samtune.training.plan import Plan
 
 CPU_WASTE = 1.4
-"""Resident memory of a process against the bytes of its tensors: the allocator's gaps, and what kernels take. Measured
+"""Resident memory of a process over the bytes of its tensors, because of the allocator's gaps and of kernels. Measured
 on Linux with the C library's own allocator: 1.3 to 1.6."""
 
 RECOMPUTED_WASTE = 2.1
-"""The same where blocks are recomputed: what each leaves behind lies between what comes and goes. Measured with
-`conv_lora` on ViT-B 2.0, on ViT-H 2.3."""
+"""The same where blocks are recomputed, whose kept inputs lie between short-lived tensors. Measured with `conv_lora` on
+ViT-B 2.0, on ViT-H 2.3."""
+
+PROCESS_BYTES = 0.8e9
+"""A process without a model: the interpreter and the libraries (measured: 0.4 GB), and as much again for images that
+are read and scored."""
+
+KEPT_VECTORS = 40
+"""Vectors per token that a block keeps for its gradient: norms, attention and the wide layer are about 20, and as much
+again is for what a method adds."""
+
+FINE_NUMBERS = 16 * 64
+"""Numbers per token that the decoder keeps of its fine image, at most: 4 x 4 fine pixels to a token."""
+
+FLOAT_BYTES = 4
 
 
 class LiveBytes(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """Counts the bytes of all tensors made inside of it that are alive, and the most there were.
+    """Counter of the bytes of all live tensors that were made inside of it.
 
     Args:
-        known: tensors that were there before; they and their views do not count.
+        known: tensors from before; they and their views do not count.
 
     Attributes:
+        live: bytes alive now.
         peak: the most bytes alive at once so far.
     """
 
@@ -56,7 +75,7 @@ class LiveBytes(TorchDispatchMode):  # type: ignore[no-untyped-call]
             self._storages.add(tensor.untyped_storage())
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        """Run an operation and count what it made."""
+        """Run an operation and count its outputs."""
         made = func(*args, **(kwargs or {}))
         for tensor in tree_leaves(made):
             if isinstance(tensor, torch.Tensor):
@@ -78,11 +97,11 @@ class LiveBytes(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
 @dataclass(frozen=True)
 class Load:
-    """What is pushed through a model.
+    """A batch that is counted.
 
     Attributes:
-        cached: features are handed in, not pixels.
-        num_images: at once.
+        cached: inputs are features, not pixels.
+        num_images: batch size.
         autocast: as in training; None for none.
     """
 
@@ -92,15 +111,15 @@ class Load:
 
 
 def count_update(sam: Base, load: Load, loss_of: Callable[[Base, Tensor | Features, Tensor], Tensor]) -> int | None:
-    """The most bytes alive during a forward and backward pass beyond the model itself; gradients are in it.
+    """Return the peak bytes of a forward and backward pass beyond the model itself, gradients included.
 
     Args:
-        sam: adapted; it is neither computed with nor changed.
-        load: of one part of an update.
-        loss_of: model, inputs and labels uint8 (B, S, S) to a loss, as `objective.Objective` computes it.
+        sam: adapted; it is neither run nor changed.
+        load: one micro-batch.
+        loss_of: function of model, inputs and labels uint8 (B, S, S) to a loss, as `Objective` computes it.
 
     Returns:
-        Bytes; None where a module asks for the content of a tensor in its forward pass, which a twin has not.
+        Bytes; None where a module reads the content of a tensor in its forward pass, since a twin has none.
     """
 
     def update(twin: Base, inputs: Tensor | Features) -> None:
@@ -112,7 +131,7 @@ def count_update(sam: Base, load: Load, loss_of: Callable[[Base, Tensor | Featur
 
 
 def count_encoding(sam: Base, num_images: int, autocast: torch.dtype | None = None) -> int | None:
-    """The most bytes alive while images are encoded and decoded without a gradient, beyond the model itself."""
+    """Return the peak bytes of encoding and decoding images without gradients, beyond the model itself."""
 
     def infer(twin: Base, inputs: Tensor | Features) -> None:
         assert isinstance(inputs, torch.Tensor)
@@ -123,7 +142,7 @@ def count_encoding(sam: Base, num_images: int, autocast: torch.dtype | None = No
 
 
 def plain_loss(twin: Base, inputs: Tensor | Features, labels: Tensor) -> Tensor:
-    """A loss that asks for no tensor's content, in the place of one that does."""
+    """Return a loss that reads no tensor's content, in place of one that does."""
     features = inputs if isinstance(inputs, Features) else twin.encode(inputs)
     return segmentation_loss(twin.decode(features), labels, "ce_dice")
 
@@ -141,13 +160,88 @@ def _count(sam: Base, load: Load, run: Callable[[Base, Tensor | Features], None]
         quiet = torch.random.fork_rng(devices=[])
         with quiet, first_tile_alone(), fake, counted, autocast_to(load.autocast, sam.device):
             run(twin, _inputs(sam, load))
-    except Exception:  # whatever a foreign module does with a tensor that has no content
+    except Exception:  # whatever a module does with a tensor that has no content
         return None
     return counted.peak
 
 
+@dataclass(frozen=True)
+class UpdateMemory:
+    """Bytes of a forward and backward pass beyond the model itself.
+
+    Attributes:
+        first_bytes: with one image, gradients included.
+        more_bytes: for each further image.
+    """
+
+    first_bytes: int
+    more_bytes: int
+
+    def total(self, num_images: int) -> int:
+        """Return the bytes of a batch of this size."""
+        return self.first_bytes + (num_images - 1) * self.more_bytes
+
+    def most_images(self, room_bytes: float) -> int:
+        """Return how many images fit; 0 where one does not."""
+        if self.first_bytes > room_bytes:
+            return 0
+        return 1 + int((room_bytes - self.first_bytes) // max(1, self.more_bytes))
+
+
+def count_memory(sam: Base, plan: Plan, *, autocast: torch.dtype | None) -> UpdateMemory | None:
+    """Count the memory of updates; None where it cannot be counted (see `count_update`)."""
+    cached = plan.cached
+
+    def own(twin: Base, inputs: Tensor | Features, labels: Tensor) -> Tensor:
+        loss, _ = Objective(twin, loss=plan.loss, loss_side=plan.loss_side)(inputs, labels)
+        return loss  # type: ignore[no-any-return]
+
+    for loss_of in (own, plain_loss):
+        one = count_update(sam, Load(cached, 1, autocast), loss_of)
+        two = None if one is None else count_update(sam, Load(cached, 2, autocast), loss_of)
+        if one is not None and two is not None:
+            scale = waste(sam.device, recompute=plan.recompute)
+            return UpdateMemory(int(scale * one), int(scale * (two - one)))
+    return None
+
+
+def rough_update_bytes(sam: Base, plan: Plan | None, num_images: int, num_classes: int) -> int:
+    """Return roughly the memory of a forward and backward pass, too large for most methods.
+
+    Args:
+        sam: a base, adapted or not.
+        plan: of the run; None where only features are decoded.
+        num_images: batch size.
+        num_classes: K.
+    """
+    tokens, blocks = (sam.spec.image_size // sam.spec.patch) ** 2, len(sam.blocks)
+    kept = KEPT_VECTORS
+    if plan is not None and not plan.cached:
+        kept = KEPT_VECTORS + blocks if plan.recompute else KEPT_VECTORS * blocks
+    encoder = kept * tokens * sam.width
+    decoder = num_classes * tokens * (FINE_NUMBERS + KEPT_VECTORS * sam.decoder.channels)
+    return FLOAT_BYTES * num_images * (encoder + decoder)
+
+
+def rough_run_bytes(sam: Base, plan: Plan | None, *, shots: int, num_classes: int) -> int:
+    """Return roughly the memory of a process that trains and scores, too large for most methods.
+
+    Two copies of the weights, the features of all labelled images, and one micro-batch of an update.
+
+    Args:
+        sam: the base.
+        plan: of the run; None for a row of a comparison that trains no method.
+        shots: labelled images.
+        num_classes: K.
+    """
+    weights = 2 * FLOAT_BYTES * sum(parameter.numel() for parameter in sam.parameters())
+    features = 2 * feature_bytes(sam) * shots
+    num_images = 1 if plan is None else -(-plan.batch_size // plan.accumulate)
+    return int(PROCESS_BYTES) + weights + features + rough_update_bytes(sam, plan, num_images, num_classes)
+
+
 def _inputs(sam: Base, load: Load) -> Tensor | Features:
-    """Return zeros in the shapes of what is handed in."""
+    """Return zeros in the shapes of a model's inputs."""
     shapes = sam.feature_shapes if load.cached else {"pixels": (3, sam.spec.image_size, sam.spec.image_size)}
     tensors = {name: torch.zeros(load.num_images, *shape, device=sam.device) for name, shape in shapes.items()}
     return Features.of(tensors) if load.cached else tensors["pixels"]
@@ -159,11 +253,11 @@ def feature_bytes(sam: Base, bytes_per_number: int = 4) -> int:
 
 
 def waste(device: torch.device, *, recompute: bool = False) -> float:
-    """What bytes of tensors are multiplied by to be bytes of the device.
+    """Return the factor from bytes of tensors to bytes of memory.
 
     Args:
         device: of the tensors.
-        recompute: blocks of the encoder are computed again in the backward pass.
+        recompute: encoder blocks are computed again in the backward pass.
     """
     if device.type != "cpu":
         return 1.0

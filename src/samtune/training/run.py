@@ -17,7 +17,6 @@ from accelerate.utils import gather_object
 from samtune.adapters import card_of, save, saving_to
 from samtune.data import split as split_dataset
 from samtune.data.stratify import class_notes
-from samtune.data.views.orientation import find_orientation
 from samtune.errors import ConfigError, DataError, OutputError
 from samtune.files import make_folder, write_json
 from samtune.methods import StartsFromData, fit_probe, trainable
@@ -32,8 +31,8 @@ from samtune.training.features import (
 from samtune.training.interruption import check, interruptible
 from samtune.training.lock import locked
 from samtune.training.micro_batch import choose_parts
-from samtune.training.recipe import Chosen, choose_recipe, settle_views
-from samtune.training.setup import accelerator_of, adapt_and_plan, autocast_of, base_for, views_of
+from samtune.training.recipe import method_of
+from samtune.training.setup import accelerator_of, adapt_base, autocast_of, base_and_plan, views_of
 from samtune.training.trainer import COLLAPSE_SHARE, Trainer
 from samtune.training.validation import Validation
 
@@ -150,12 +149,10 @@ def _train(
     if accelerator.is_main_process:
         _check_specialist(folder)
     num_classes = len(dataset.class_names)
-    chosen = choose_recipe(settings, num_classes)
+    method_of(settings, num_classes)  # refuse before anything is written
     parts = _parts(settings, dataset, validation, folder, accelerator, resume)
-    chosen = settle_views(settings, chosen, lambda: find_orientation(dataset, parts.train + parts.val))
-    check()
-    sam = base_for(settings, chosen, accelerator.device)
-    views, sample = views_of(sam, settings, chosen, dataset, parts.train)
+    sam, plan = base_and_plan(settings, dataset, parts, accelerator)
+    views, sample = views_of(sam, plan, dataset, parts.train)
     with clock.phase("features"):
         frozen = CachedFeatures.of(sam, views)
         first = frozen if sample is views else CachedFeatures.of(sam, sample)
@@ -166,24 +163,20 @@ def _train(
         if accelerator.is_main_process:
             fit_probe(embedding, labels, num_classes).save(folder.probe)
     check()
-    plan, cached = adapt_and_plan(
-        sam, settings, chosen, num_images=len(views), num_classes=num_classes,
-        num_processes=accelerator.num_processes,
-    )  # fmt: skip
+    adapt_base(sam, plan, num_classes)
     with clock.phase("features"):
-        source = frozen if cached else FreshPixels(views)
-        if cached:
+        source = frozen if plan.cached else FreshPixels(views)
+        if plan.cached:
             _encode(frozen, sam, range(plan.views), accelerator)
-        if isinstance(chosen.method, StartsFromData):
-            chosen.method.start(sam, embedding.to(sam.device), labels, seed=settings.seed)
+        if isinstance(plan.method, StartsFromData):
+            plan.method.start(sam, embedding.to(sam.device), labels, seed=plan.seed)
         del embedding, labels
     check()
     trainer = Trainer(
         sam=sam,
         source=source,
-        validation=_validation(parts, dataset, validation, accelerator, sam.encoder_id if cached else None),
+        validation=_validation(parts, dataset, validation, accelerator, sam.encoder_id if plan.cached else None),
         plan=plan,
-        seed=settings.seed,
         autocast=autocast_of(settings, sam),
         accelerator=accelerator,
         folder=folder,
@@ -197,10 +190,10 @@ def _train(
         folder.metrics.unlink(missing_ok=True)
         folder.cut_history(0)
     if not trainer.progress.parts:
-        trainer.progress.parts = plan.accumulate if settings.accumulate else _parts_of_an_update(trainer, cached)
+        trainer.progress.parts = plan.accumulate if settings.accumulate else _parts_of_an_update(trainer, num_classes)
     with clock.phase("training"):
         stopped = trainer.run()
-    return _finish(trainer, dataset, parts, chosen, stopped, clock)
+    return _finish(trainer, dataset, parts, stopped, clock)
 
 
 def _check_specialist(folder: RunFolder) -> None:
@@ -253,11 +246,12 @@ def _encode(features: CachedFeatures, sam: Base, numbers: range | list[int], acc
     accelerator.wait_for_everyone()
 
 
-def _parts_of_an_update(trainer: Trainer, cached: bool) -> int:
+def _parts_of_an_update(trainer: Trainer, num_classes: int) -> int:
     """As few as fit into the memory; the same number in all processes."""
     accelerator, plan = trainer.accelerator, trainer.plan
     parts = choose_parts(
-        trainer.sam, plan, plan.batch_size // accelerator.num_processes, cached=cached, autocast=trainer.autocast,
+        trainer.sam, plan, plan.batch_size // accelerator.num_processes, num_classes=num_classes,
+        autocast=trainer.autocast,
         kept_bytes=trainer.kept_bytes(),
     )  # fmt: skip
     return max(gather_object([parts])) if accelerator.num_processes > 1 else parts
@@ -275,12 +269,10 @@ def _validation(
     return Validation(validation or dataset, indices, encoder, rank, world)
 
 
-def _finish(
-    trainer: Trainer, dataset: Dataset, parts: Split, chosen: Chosen, stopped: str, clock: _Clock
-) -> TrainResult:
+def _finish(trainer: Trainer, dataset: Dataset, parts: Split, stopped: str, clock: _Clock) -> TrainResult:
     """Write the specialist and the result; the checkpoint goes when nothing is left to do."""
     folder, accelerator, progress = trainer.folder, trainer.accelerator, trainer.progress
-    notes = [*dataset.notes, *parts.notes, *chosen.notes]
+    notes = [*dataset.notes, *parts.notes, *trainer.plan.notes]
     if progress.best_scores.get("predicted_share", 1.0) < COLLAPSE_SHARE:
         notes.append(
             "Collapse: the kept model calls (almost) every pixel of the validation images background; try the loss "
@@ -298,7 +290,7 @@ def _finish(
     num_val = 0 if trainer.validation is None else len(trainer.validation.indices)
     result = TrainResult(
         run=folder.path,
-        method=chosen.method.name,
+        method=trainer.plan.method.name,
         trainable=sum(parameter.numel() for parameter in trainable(trainer.sam).values()),
         steps=progress.step,
         num_train=len(parts.train),
@@ -314,14 +306,14 @@ def _finish(
             metrics=dict(progress.best_scores),
             data_fingerprint=dataset.subset(parts.train).fingerprint(),
             num_images=len(parts.train),
-            recipe=chosen.kind,
+            recipe=trainer.plan.recipe,
             tta=trainer.plan.tta,
             mask_values=dataset.mask_values.values,
             mask_colours=dataset.mask_values.colours,
         )
         save(trainer.sam, folder.specialist, card)
         content = {key: value for key, value in vars(result).items() if key != "run"}
-        plan = vars(trainer.plan) | {"accumulate": trainer.parts}
+        plan = trainer.plan.numbers() | {"accumulate": trainer.parts}
         write_json(folder.metrics, content | {"best_step": progress.best_step, "plan": plan})
         if stopped != "interrupted":
             folder.remove_last()

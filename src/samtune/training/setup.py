@@ -1,7 +1,8 @@
-"""What stands before the first update, the same for a run and for its estimate: device, base, views, model and plan."""
+"""Steps before the first update, the same for a run, its estimate and a comparison: device, base, facts and plan."""
 
 from __future__ import annotations
 
+import copy
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -9,130 +10,169 @@ import torch
 from accelerate import Accelerator, DistributedDataParallelKwargs
 from accelerate.state import AcceleratorState, PartialState
 from accelerate.utils import DistributedType
+from torch import nn
 
 from samtune.bases import LOGITS_A_CELL, Base, keep_frozen_low, load_base
 from samtune.data.views.augmentation import AUGMENTATIONS
-from samtune.errors import ConfigError
+from samtune.data.views.orientation import find_orientation
+from samtune.errors import ConfigError, SamTuneError
 from samtune.methods import adapt, has_own_loss, touches_encoder
 from samtune.progress import say
 from samtune.training.features import Views, sample_of
+from samtune.training.interruption import check
 from samtune.training.memory import feature_bytes
-from samtune.training.settings import augmentation_of, plan_run
+from samtune.training.plan import Facts, needs_orientation, resolve
+from samtune.training.recipe import method_of
 
 if TYPE_CHECKING:
-    from samtune.data import Dataset
-    from samtune.training.recipe import Chosen
-    from samtune.training.settings import Plan, TrainSettings
+    from samtune.data import Dataset, Split
+    from samtune.methods import Method
+    from samtune.training.plan import Plan
+    from samtune.training.settings import TrainSettings
 
 
 def accelerator_of(settings: TrainSettings) -> Accelerator:
-    """Processes and device.
+    """Return accelerate's view of processes and device.
 
     Raises:
-        ConfigError: the device that is asked for is not there, or the caller's own `Accelerator` holds another.
+        ConfigError: the requested device is not available, or the caller's own `Accelerator` holds another.
     """
     held = _let_go_of_another(settings.device)
     if settings.device is not None and held not in (None, settings.device):
         raise ConfigError(
-            f"The device must be the {held!r} that an Accelerator of this process works on already, but "
-            f"{settings.device!r} came; leave it out, or train in a process of its own."
+            f"Expected the device {held!r}, on which an Accelerator of this process works already, got "
+            f"{settings.device!r}; leave it out, or train in a process of its own."
         )
     kwargs = DistributedDataParallelKwargs(find_unused_parameters=False)
     accelerator = Accelerator(cpu=settings.device == "cpu", kwargs_handlers=[kwargs])
     if settings.device not in (None, accelerator.device.type):
         raise ConfigError(
-            f"The device {settings.device!r} must be there, but this machine offers {accelerator.device.type!r}."
+            f"The device {settings.device!r} is not available; this machine offers {accelerator.device.type!r}."
         )
     return accelerator
 
 
-def _let_go_of_another(wanted: str | None) -> str | None:
-    """Let a process train on one device after the other; accelerate remembers the first that it was asked for.
+def _let_go_of_another(requested: str | None) -> str | None:
+    """Reset accelerate where it holds another device, so that a process can train on one device after the other.
 
-    Without this a run on the CPU would keep every later one of the process there, in silence. What the caller's own
-    `Accelerator` or several processes rest on is left alone.
+    accelerate remembers the first device: without this a run on the CPU would silently keep every later one there. The
+    state of the caller's own `Accelerator`, or of several processes, is left alone.
 
     Returns:
-        The kind of device that is held nevertheless; None where it is free.
+        The type of the device that is held nevertheless; None where none is.
     """
     state = PartialState._shared_state
     alone = state.get("distributed_type") == DistributedType.NO
-    if alone and _asked_for and _asked_for[-1] != wanted:
+    if alone and _requested and _requested[-1] != requested:
         AcceleratorState._reset_state(reset_partial_state=True)
     if not state:
-        _asked_for[:] = [wanted]
-    return state["device"].type if state and not _asked_for else None
+        _requested[:] = [requested]
+    return state["device"].type if state and not _requested else None
 
 
-_asked_for: list[str | None] = []
-"""The device that `accelerator_of` was asked for when it found accelerate unset; empty where others set it."""
+_requested: list[str | None] = []
+"""Device requested of `accelerator_of` when accelerate was not set up yet; empty where the caller set it up."""
 
 
 def autocast_of(settings: TrainSettings, sam: Base) -> torch.dtype | None:
-    """The type that the whole model is cast to in training; None for none.
+    """Return the dtype of autocast in training; None for none.
 
     Args:
-        settings: as given.
-        sam: on its device; what its encoder computes in is decided.
+        settings: of the run.
+        sam: on its device, with its encoder's dtype set.
     """
     if settings.precision == "auto":
         return torch.bfloat16 if sam.device.type == "cuda" and sam.encoder_dtype == torch.bfloat16 else None
     return torch.bfloat16 if settings.precision == "bf16" else None
 
 
-def base_for(settings: TrainSettings, chosen: Chosen, device: torch.device) -> Base:
-    """Load the base, which then prepares images and computes features as the settings ask for."""
-    base = load_base(settings.base, settings.side, device=device, precision=settings.precision)
-    base.spec = replace(base.spec, fit="squash" if chosen.square else "pad")
-    return base
-
-
-def views_of(
-    sam: Base, settings: TrainSettings, chosen: Chosen, dataset: Dataset, train: tuple[int, ...]
-) -> tuple[Views, Views]:
-    """The views of the training images, and of the sample of them that is looked at together."""
-    views = Views(dataset, train, sam.spec, AUGMENTATIONS[augmentation_of(settings, chosen.recipe)])
-    return views, sample_of(views, feature_bytes(sam), seed=settings.seed)
-
-
-def adapt_and_plan(
-    sam: Base, settings: TrainSettings, chosen: Chosen, *, num_images: int, num_classes: int, num_processes: int
-) -> tuple[Plan, bool]:
-    """Adapt the base in place and decide every number of the run.
+def base_and_plan(
+    settings: TrainSettings, dataset: Dataset, parts: Split, accelerator: Accelerator
+) -> tuple[Base, Plan]:
+    """Load the base, resolve the plan and say it.
 
     Args:
-        sam: the base.
-        settings: as given.
-        chosen: method and recipe.
-        num_images: training images.
-        num_classes: K.
-        num_processes: how many share an update.
+        settings: of the run.
+        dataset: annotated images.
+        parts: training and validation images.
+        accelerator: of this process.
 
     Returns:
-        The plan, and whether features are computed once since the method leaves the encoder alone.
+        The base, which prepares images as the plan says and has no method yet, and the plan.
 
     Raises:
-        ConfigError: a loss is asked for beside the method's own, or recomputation where the encoder is never in the
-            graph.
+        ConfigError: settings contradict each other or the method.
+        MethodError: the method does not fit the base.
+        WeightsError: the base cannot be loaded.
     """
-    adapt(sam, chosen.method, num_classes=num_classes, seed=settings.seed)
-    own_loss = has_own_loss(sam)
-    if own_loss and settings.loss != "auto":
-        raise ConfigError(
-            f"The loss must be left at auto where the method brings its own, as {settings.method} does with these "
-            f"fields, but {settings.loss} came."
-        )
-    cached = not touches_encoder(sam)
-    if settings.recompute and cached:
-        raise ConfigError(
-            f"recompute has no effect with {settings.method}, which leaves the encoder alone; leave it out."
-        )
-    sam.encoder.recompute = settings.recompute
+    num_classes = len(dataset.class_names)
+    method = method_of(settings, num_classes)  # refuse before masks and weights are read
+    orientation = find_orientation(dataset, parts.train + parts.val) if needs_orientation(settings) else None
+    check()
+    sam = load_base(settings.base, settings.side, device=accelerator.device, precision=settings.precision)
+    touches, own_loss = effects_of(sam, method, num_classes)
+    facts = Facts(
+        num_images=len(parts.train),
+        num_classes=num_classes,
+        touches_encoder=touches,
+        has_own_loss=own_loss,
+        cell_pixels=cell_pixels(sam),
+        num_processes=accelerator.num_processes,
+        orientation=orientation,
+    )
+    plan = resolve(settings, facts)
+    for sentence in (*plan.notes, *plan.summary):
+        say(sentence)
+    sam.spec = replace(sam.spec, fit="squash" if plan.square else "pad")
+    return sam, plan
+
+
+def effects_of(sam: Base, method: Method, num_classes: int) -> tuple[bool, bool]:
+    """Return whether a method changes the encoder, and whether it brings its own loss.
+
+    The method is attached to a twin of the base whose tensors have shapes and no content, which costs no memory.
+
+    Args:
+        sam: a base as loaded; it is left as it is.
+        method: to be attached.
+        num_classes: K.
+
+    Raises:
+        MethodError: the method does not fit the base.
+    """
+    try:
+        twin = adapt(_without_content(sam), method, num_classes=num_classes)
+        return touches_encoder(twin), has_own_loss(twin)
+    except SamTuneError:
+        raise
+    except (RuntimeError, NotImplementedError):  # a method that reads the content of the base's tensors
+        twin = adapt(copy.deepcopy(sam), method, num_classes=num_classes)
+        return touches_encoder(twin), has_own_loss(twin)
+
+
+def _without_content(sam: Base) -> Base:
+    """Return a copy whose parameters and buffers lie on the meta device."""
+    memo: dict[int, object] = {
+        id(parameter): nn.Parameter(torch.empty_like(parameter, device="meta"), requires_grad=parameter.requires_grad)
+        for parameter in sam.parameters()
+    }
+    memo |= {id(buffer): torch.empty_like(buffer, device="meta") for buffer in sam.buffers()}
+    return copy.deepcopy(sam, memo)
+
+
+def cell_pixels(sam: Base) -> int:
+    """Return the width in input pixels of one of the logits' cells."""
+    return max(1, sam.spec.patch // LOGITS_A_CELL)
+
+
+def views_of(sam: Base, plan: Plan, dataset: Dataset, train: tuple[int, ...]) -> tuple[Views, Views]:
+    """Return the views of the training images, and of the sample of them to which values are fitted together."""
+    views = Views(dataset, train, sam.spec, AUGMENTATIONS[plan.augmentation])
+    return views, sample_of(views, feature_bytes(sam), seed=plan.seed)
+
+
+def adapt_base(sam: Base, plan: Plan, num_classes: int) -> None:
+    """Attach the plan's method to the base, in place."""
+    adapt(sam, plan.method, num_classes=num_classes, seed=plan.seed)
+    sam.encoder.recompute = plan.recompute
     keep_frozen_low(sam)
-    plan = plan_run(
-        settings, chosen.recipe, num_images=num_images, num_classes=num_classes, cached=cached,
-        num_processes=num_processes, cell_pixels=max(1, sam.spec.patch // LOGITS_A_CELL),
-    )  # fmt: skip
-    if own_loss:
-        say(f"In place of that loss {settings.method} brings its own.")
-    return plan, cached

@@ -26,7 +26,7 @@ from samtune.training.features import rows_of
 from samtune.training.interruption import Interrupted, honour, requested
 from samtune.training.micro_batch import WAYS_OUT
 from samtune.training.objective import Objective
-from samtune.training.schedule import batch, step_seed
+from samtune.training.schedule import batch, learning_rate, step_seed
 from samtune.training.state import (
     Progress,
     State,
@@ -46,7 +46,7 @@ if TYPE_CHECKING:
     from samtune.bases import Base
     from samtune.run_folder import RunFolder
     from samtune.training.features import Source
-    from samtune.training.settings import Plan
+    from samtune.training.plan import Plan
     from samtune.training.validation import Validation
 
 Batch = tuple[Tensor | Features, Tensor]
@@ -65,7 +65,6 @@ class Trainer:
         source: of batches.
         validation: None where no image was kept for it.
         plan: every number of the run.
-        seed: of batches and noise.
         autocast: bf16 autocast, or None for fp32.
         accelerator: processes and device.
         folder: of the run.
@@ -79,7 +78,6 @@ class Trainer:
     source: Source
     validation: Validation | None
     plan: Plan
-    seed: int
     autocast: torch.dtype | None
     accelerator: Accelerator
     folder: RunFolder
@@ -279,7 +277,7 @@ class Trainer:
         rank, world = self.accelerator.process_index, self.accelerator.num_processes
         pairs = batch(
             step, num_images=len(self.source.views), batch_size=self.plan.batch_size, num_views=self.plan.views,
-            seed=self.seed,
+            seed=self.plan.seed,
         )[rank::world]  # fmt: skip
         return self.source.load(pairs)
 
@@ -287,7 +285,7 @@ class Trainer:
         """One optimiser step over this process's share of the update's images."""
         assert self._batches is not None
         images = self._batches.take(step)
-        rate = self.plan.rate(step)
+        rate = learning_rate(self.plan, step)
         for group in self.optimiser.param_groups:
             group["lr"] = rate
         self.sam.train()
@@ -337,7 +335,7 @@ class Trainer:
         Raises:
             ConfigError: single images do not fit, or several processes would have to agree on the parts.
         """
-        seed = step_seed(self.seed, step, self.accelerator.process_index)
+        seed = step_seed(self.plan.seed, step, self.accelerator.process_index)
         while True:
             torch.manual_seed(seed)
             try:

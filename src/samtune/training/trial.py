@@ -19,8 +19,14 @@ from samtune.methods import fit_probe
 from samtune.run_folder import RunFolder
 from samtune.system.memory import peak_bytes
 from samtune.training.features import FreshPixels, encoded_at_once
-from samtune.training.memory import count_encoding, feature_bytes, waste
-from samtune.training.micro_batch import USED, UpdateMemory, count_memory, parts_that_fit
+from samtune.training.memory import (
+    UpdateMemory,
+    count_encoding,
+    count_memory,
+    feature_bytes,
+    waste,
+)
+from samtune.training.micro_batch import USED, parts_that_fit
 from samtune.training.setup import autocast_of
 from samtune.training.trainer import Trainer
 from samtune.training.validation import REMEMBERED_BYTES, Validation
@@ -35,7 +41,8 @@ if TYPE_CHECKING:
     from samtune.bases import Base
     from samtune.methods import StartsFromData
     from samtune.training.features import Views
-    from samtune.training.settings import Plan, TrainSettings
+    from samtune.training.plan import Plan
+    from samtune.training.settings import TrainSettings
 
 WHOLE_S = 20.0
 """An update is timed with all its images, and several validation images are scored, where that takes no longer than
@@ -116,15 +123,14 @@ class Trial:
             embedding, labels = self._pair()
             self._timed("start", lambda: method.start(self.sam, embedding.to(self.sam.device), labels, seed=0), most=1)
 
-    def trainer(self, settings: TrainSettings, plan: Plan, validation: Validation | None, *, cached: bool) -> Trainer:
+    def trainer(self, settings: TrainSettings, plan: Plan, validation: Validation | None) -> Trainer:
         """The loop as it would be, on features that need no disk; it never writes to its folder."""
-        self.cached = cached
+        self.cached = plan.cached
         return Trainer(
             sam=self.sam,
-            source=RandomFeatures(self.views, self.sam.feature_shapes) if cached else FreshPixels(self.views),
+            source=RandomFeatures(self.views, self.sam.feature_shapes) if plan.cached else FreshPixels(self.views),
             validation=validation,
             plan=plan,
-            seed=settings.seed,
             autocast=autocast_of(settings, self.sam),
             accelerator=self.accelerator,
             folder=RunFolder(Path()),
@@ -136,7 +142,7 @@ class Trial:
         plan = trainer.plan
         if not plan.updates:
             return
-        self.update_memory = count_memory(self.sam, plan, cached=self.cached, autocast=trainer.autocast)
+        self.update_memory = count_memory(self.sam, plan, autocast=trainer.autocast)
         self.counted["kept"] = trainer.kept_bytes()
         if self.update_memory is None or fixed or math.isinf(self.available):
             return

@@ -1,0 +1,344 @@
+"""The plan of a run: every setting decided, in one place, from what the user set and what is known of the run.
+
+`resolve` is pure: it reads no file, prints nothing and touches no model. Whoever needs to know what a run will do, the
+run itself, its estimate and a comparison that computes features beforehand, gathers the facts and asks it.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, TypeVar, get_args
+
+from samtune.data.views.symmetries import IN_WORDS, SYMMETRIES
+from samtune.errors import ConfigError
+from samtune.training.recipe import method_of, recipe_notes, recipe_of
+
+if TYPE_CHECKING:
+    from samtune.data.views.orientation import Orientation
+    from samtune.losses import LossKind
+    from samtune.methods import Method, Recipe
+    from samtune.methods.seam.recipes import LossSide, Schedule
+    from samtune.training.settings import RecipeKind, TrainSettings
+    from samtune.types import Averaging
+
+Number = TypeVar("Number", int, float)
+
+FEW_IMAGES = 16
+"""Up to this many training images a recipe's averaging of predictions is taken."""
+
+MIN_PASSES = 10
+"""Least number of times that auto shows each image: with many images it raises the method's updates to this."""
+
+EVALUATIONS = 20
+"""Number of evaluations where neither the user nor the recipe sets it."""
+
+FRESH_VIEWS = 1_000_000
+"""Number of views where each step computes its own, the image as it is among them."""
+
+CACHED_VIEWS = 9
+"""Number of views of an image whose features are computed once, the image as it is among them."""
+
+WIDE_CELL = 4
+"""Pixels: from this width of the logits' cells on, labels are taken at the cells; enlarging the logits would make the
+loss work on sixteen times as many pixels as the decoder answers for."""
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What a plan depends on besides the settings.
+
+    Attributes:
+        num_images: training images.
+        num_classes: K, the background not counted.
+        touches_encoder: the method changes the encoder, so features cannot be computed once (`setup.effects_of`).
+        has_own_loss: the method brings a loss in place of the recipe's.
+        cell_pixels: width in input pixels of one of the logits' cells.
+        num_processes: processes that share an update.
+        orientation: whether the masks of the run's images tell up from down; None where `needs_orientation` is False.
+    """
+
+    num_images: int
+    num_classes: int
+    touches_encoder: bool
+    has_own_loss: bool
+    cell_pixels: int
+    num_processes: int = 1
+    orientation: Orientation | None = None
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A run with every setting decided.
+
+    Attributes:
+        method: with all its hyper-parameters.
+        recipe: "auto" or "paper", as set.
+        seed: of the initial values, the order of images and the views.
+        cached: features are computed once, since the method leaves the encoder alone.
+        square: images are squashed to the base's square.
+        recompute: encoder blocks are computed again in the backward pass.
+        updates: optimiser steps; 0 keeps the method's initial values.
+        batch_size: images per update, over all processes.
+        warmup: steps of linear rise, of the schedule that has one.
+        learning_rate: peak.
+        weight_decay: on matrices, or on all tensors with `decay_all`.
+        loss: a name of `samtune.losses`; without effect where the method brings its own.
+        ema: decay of the running average, 0 for none.
+        views: number of views of an image, itself included.
+        evaluate_every: steps between two evaluations.
+        schedule: learning-rate schedule, see `schedule.learning_rate`.
+        decay_all: decay vectors and scalars too.
+        clip_norm: largest norm of an update's gradient, 0 for no limit.
+        accumulate: micro-batches per update; at least, where the setting left it open.
+        patience: evaluations without a better score before the run stops, 0 for never.
+        updates_per_epoch: updates in a pass over the training images, not always a whole number.
+        loss_side: resolution of the loss, "input" or "logits".
+        tta: views over which the specialist's predictions are averaged.
+        augmentation: how views differ from the image, a key of `data.views.augmentation.AUGMENTATIONS`.
+        notes: sentences that a reader of the result must know; to be said, and kept with it.
+        summary: sentences that describe the run; to be said before it.
+    """
+
+    method: Method
+    recipe: RecipeKind
+    seed: int
+    cached: bool
+    square: bool
+    recompute: bool
+    updates: int
+    batch_size: int
+    warmup: int
+    learning_rate: float
+    weight_decay: float
+    loss: LossKind
+    ema: float
+    views: int
+    evaluate_every: int
+    schedule: Schedule
+    decay_all: bool
+    clip_norm: float
+    accumulate: int
+    patience: int
+    updates_per_epoch: float
+    loss_side: LossSide
+    tta: Averaging
+    augmentation: str
+    notes: tuple[str, ...] = ()
+    summary: tuple[str, ...] = ()
+
+    def numbers(self) -> dict[str, Any]:
+        """Return the numbers and names of the plan as JSON values, as `metrics.json` keeps them."""
+        apart = ("method", "recipe", "seed", "cached", "square", "recompute", "notes", "summary")
+        return {name: value for name, value in vars(self).items() if name not in apart}
+
+
+def needs_orientation(settings: TrainSettings) -> bool:
+    """Return whether the masks must be looked at for the choice of views: reading them takes time."""
+    recipe = recipe_of(settings)
+    word = settings.augmentation or recipe.augmentation
+    return word == "auto" and _has_updates(settings, recipe) and settings.views != 0
+
+
+def resolve(settings: TrainSettings, facts: Facts) -> Plan:
+    """Decide everything that a run depends on.
+
+    Args:
+        settings: as the user gave them.
+        facts: of the run.
+
+    Raises:
+        ConfigError: settings contradict each other, the method or the number of processes.
+    """
+    method, recipe = method_of(settings, facts.num_classes), recipe_of(settings)
+    _check_effects(settings, facts)
+    augmentation, augmentation_notes = _augmentation(settings, recipe, facts)
+    batch_size, accumulate = _batch(settings, recipe, facts)
+    per_epoch = facts.num_images / batch_size
+    updates, why = _updates(settings, recipe, facts.num_images, batch_size)
+    by_epoch = recipe.evaluate_epochs and settings.evaluations is None
+    plan = Plan(
+        method=method,
+        recipe=settings.recipe,
+        seed=settings.seed,
+        cached=not facts.touches_encoder,
+        square=recipe.square if settings.square is None else settings.square,
+        recompute=settings.recompute,
+        updates=updates,
+        batch_size=batch_size,
+        warmup=max(1, updates // 20),
+        learning_rate=_or(settings.learning_rate, recipe.learning_rate),
+        weight_decay=_or(settings.weight_decay, recipe.weight_decay),
+        loss=_loss(settings, recipe, facts.num_classes),
+        ema=_or(settings.ema, recipe.ema),
+        views=_num_views(settings, recipe, augmentation, cached=not facts.touches_encoder),
+        evaluate_every=math.ceil(per_epoch) if by_epoch else max(1, updates // (settings.evaluations or EVALUATIONS)),
+        schedule=settings.schedule or recipe.schedule,
+        decay_all=recipe.decay_all,
+        clip_norm=_or(settings.clip_norm, recipe.clip_norm),
+        accumulate=accumulate,
+        patience=_or(settings.patience, recipe.patience),
+        updates_per_epoch=per_epoch,
+        loss_side=_loss_side(settings, recipe, facts.cell_pixels),
+        tta=_averaging(settings, recipe, facts.num_images, augmentation),
+        augmentation=augmentation,
+        notes=(*recipe_notes(settings, facts.num_classes), *augmentation_notes),
+    )
+    return replace(plan, summary=_summary(settings, facts, plan, why))
+
+
+def _or(given: Number | None, otherwise: Number) -> Number:
+    return otherwise if given is None else given
+
+
+def _has_updates(settings: TrainSettings, recipe: Recipe) -> bool:
+    """Return whether anything is trained after the initial values."""
+    return bool(recipe.updates or settings.updates or settings.epochs or recipe.epochs)
+
+
+def _check_effects(settings: TrainSettings, facts: Facts) -> None:
+    """Refuse settings that would have no effect with this method."""
+    if facts.has_own_loss and settings.loss != "auto":
+        raise ConfigError(
+            f"Expected `loss` auto with these fields of {settings.method}, which bring a loss of their own, got "
+            f"{settings.loss}."
+        )
+    if settings.recompute and not facts.touches_encoder:
+        raise ConfigError(
+            f"`recompute` has no effect with {settings.method}, which leaves the encoder alone; leave it out."
+        )
+
+
+def _augmentation(settings: TrainSettings, recipe: Recipe, facts: Facts) -> tuple[str, tuple[str, ...]]:
+    """Return how views differ from the image, and a sentence where the masks decided it."""
+    word = settings.augmentation or recipe.augmentation
+    if word != "auto":
+        return word, ()
+    if not needs_orientation(settings):
+        return "varied", ()
+    if facts.orientation is None:
+        raise ValueError("These settings need `Facts.orientation`; see `needs_orientation`.")
+    if facts.orientation.upright:
+        return "flip", (
+            f"The masks tell up from down (by chance once in {1 / facts.orientation.chance:,.0f}), so views are "
+            "mirrored left-right alone; augmentation=varied turns, cuts and relights them too.",
+        )
+    return "varied", (
+        "The masks do not tell up from down, so views are mirrored, turned, cut out and lit anew; if the scenes "
+        "stand upright nevertheless, augmentation=flip.",
+    )
+
+
+def _averaging(settings: TrainSettings, recipe: Recipe, num_images: int, augmentation: str) -> Averaging:
+    """Return the views over which the specialist's predictions are averaged.
+
+    The recipe sets it for few images, where it was measured (docs/benchmarks/nano.md). No more views than training had:
+    turned ones need the varied augmentation. Published recipes, and what is trained by auto in their stead, have none.
+    """
+    if settings.tta is not None:
+        return settings.tta
+    if num_images > FEW_IMAGES or settings.recipe == "paper":
+        return "none"
+    return "mirror" if recipe.few_tta == "d4" and augmentation != "varied" else recipe.few_tta
+
+
+def _num_views(settings: TrainSettings, recipe: Recipe, augmentation: str, *, cached: bool) -> int:
+    """Return the number of views of an image, itself included."""
+    if not _has_updates(settings, recipe):
+        return 1
+    if settings.views is not None:
+        return settings.views + 1
+    if not cached:
+        return FRESH_VIEWS
+    return 2 if augmentation == "flip" else CACHED_VIEWS
+
+
+def _batch(settings: TrainSettings, recipe: Recipe, facts: Facts) -> tuple[int, int]:
+    """Return the images per update and its micro-batches."""
+    processes = facts.num_processes
+    batch_size = settings.batch_size or min(recipe.batch_size, max(facts.num_images, processes))
+    if settings.batch_size is None:
+        batch_size = math.ceil(batch_size / processes) * processes
+    if batch_size % processes:
+        raise ConfigError(
+            f"Expected `batch_size`, the images per update over all processes, to be a multiple of the {processes} "
+            f"processes, got {batch_size}."
+        )
+    share = batch_size // processes
+    if settings.accumulate is not None and settings.accumulate > share:
+        raise ConfigError(
+            f"Expected `accumulate` <= {share}, the images per update and process, got {settings.accumulate}; raise "
+            "batch_size or lower accumulate."
+        )
+    return batch_size, min(recipe.accumulate, share) if settings.accumulate is None else settings.accumulate
+
+
+def _updates(settings: TrainSettings, recipe: Recipe, num_images: int, batch_size: int) -> tuple[int, str]:
+    """Return the number of optimiser steps, and the reason in words."""
+    epochs = settings.epochs if settings.epochs is not None else recipe.epochs
+    if settings.updates is not None:
+        return settings.updates, "the updates are as asked"
+    if epochs is not None:
+        asked = "as asked" if settings.epochs is not None else "as published"
+        updates = math.ceil(epochs * num_images / batch_size)
+        return updates, f"{epochs} passes over them, {asked}, are {updates} updates"
+    enough = math.ceil(MIN_PASSES * num_images / batch_size)
+    if 0 < recipe.updates < enough:
+        return enough, (
+            f"these are many, so {enough} updates instead of the method's {recipe.updates}, that each image is seen "
+            f"{MIN_PASSES} times"
+        )
+    passes = recipe.updates * batch_size / num_images
+    return recipe.updates, f"these are few, so the method's {recipe.updates} updates see each {passes:.0f} times"
+
+
+def _loss_side(settings: TrainSettings, recipe: Recipe, cell_pixels: int) -> LossSide:
+    """Return the resolution of the loss, "auto" decided."""
+    side = settings.loss_side or recipe.loss_side
+    if side != "auto":
+        return side
+    return "logits" if cell_pixels >= WIDE_CELL else "input"
+
+
+def _loss(settings: TrainSettings, recipe: Recipe, num_classes: int) -> LossKind:
+    """Return the loss; "auto" by the number of classes, as is a recipe's loss for one class with several.
+
+    Raises:
+        ConfigError: the loss is unknown, or is for one class and there are several.
+    """
+    from samtune.losses import ONE_CLASS, LossKind
+
+    name = settings.loss if settings.loss != "auto" else recipe.loss
+    if name == "auto" or (settings.loss == "auto" and num_classes > 1 and name in ONE_CLASS):
+        return "bce_dice" if num_classes == 1 else "ce_dice"
+    offered = get_args(LossKind)
+    if name not in offered:
+        raise ConfigError(f"Expected `loss` to be auto or one of {', '.join(offered)}, got {name!r}.")
+    if num_classes > 1 and name in ONE_CLASS:
+        raise ConfigError(f"The loss {name} is for one class, got {num_classes} classes; use ce_dice or focal_dice.")
+    loss: LossKind = name  # type: ignore[assignment]
+    return loss
+
+
+def _summary(settings: TrainSettings, facts: Facts, plan: Plan, why: str) -> tuple[str, ...]:
+    """Return sentences that describe the run: updates, batch, rate, loss, views and averaging."""
+    own = (f"In place of that loss {settings.method} brings its own.",) if facts.has_own_loss else ()
+    if not plan.updates:
+        return ("No updates: the values fitted to the training images, as they are, are the result.", *own)
+    views = "a new view of an image at each step"
+    if plan.views == 1:
+        views = "the images as they are"
+    elif plan.cached:
+        views = f"each image and {plan.views - 1} augmented views of it"
+    loss = plan.loss + (" at the logits' own size" if plan.loss_side == "logits" else "")
+    sentences = [
+        f"Recipe {settings.recipe}, {facts.num_images} training images: {why}.",
+        f"{plan.updates} updates of {plan.batch_size} images, learning rate {plan.learning_rate:g}, loss {loss}; "
+        f"{views}.",
+    ]
+    if plan.tta != "none" and settings.tta is None:
+        sentences.append(
+            f"At most {FEW_IMAGES} training images, so predictions will be the mean over {IN_WORDS[plan.tta]}, "
+            f"{len(SYMMETRIES[plan.tta])} times as long (--set tta=none now, or --tta none later, leaves it out)."
+        )
+    return (*sentences, *own)
