@@ -166,10 +166,10 @@ def test_queries_learn_to_stand_for_different_classes() -> None:
 
 def test_too_few_queries_are_refused_and_leave_nothing_behind() -> None:
     sam = tiny_sam()
-    with pytest.raises(MethodError, match="set num_queries to 4 or more"):
+    with pytest.raises(MethodError, match="Expected `num_queries` >= 4, one for each class"):
         adapt(sam, queries(3), num_classes=3)
     for name in ("lora", "conv_lora"):
-        with pytest.raises(MethodError, match="set num_queries to 11 or more"):
+        with pytest.raises(MethodError, match="Expected `num_queries` >= 11, one for each class"):
             adapt(sam, make_method(name, head="queries"), num_classes=10)
     assert set(sam.state_dict()) == set(tiny_sam().state_dict())
 
