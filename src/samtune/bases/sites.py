@@ -127,8 +127,8 @@ class Sites:
             standing = self.at(site)
             if standing is not None:
                 raise MethodError(
-                    f"Expected nothing at the site {site!r}, got {type(standing).__name__}; attach one method to a "
-                    "freshly loaded base."
+                    f"Expected nothing at the site {site!r}, but {type(standing).__name__} is there already; "
+                    "attach one method to a freshly loaded base."
                 )
 
     def put(self, site: str, module: nn.Module) -> None:
