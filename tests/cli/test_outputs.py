@@ -489,7 +489,7 @@ def test_the_same_command_goes_on_with_a_run_that_was_cut_off(
         raise OSError(errno.ENOSPC, "No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr("samtune.adapters.storage.save_file", full)
+        patch.setattr("samtune.adapters.saving.save_file", full)
         answer = run(*training(place, base))
         assert (answer.code, "no space is left on the disk" in answer.err) == (2, True)
     other = run(*training(place, base, "--seed", 1))
@@ -548,7 +548,7 @@ def test_a_resumed_run_leaves_a_backup_that_shares_its_files(
     run: Run, place: Place, base: Path, monkeypatch: pytest.MonkeyPatch, link: Callable[[Path, Path], None]
 ) -> None:
     """Of hard links, as `cp -al` makes them, or with the run's files as links to it."""
-    monkeypatch.setattr("samtune.adapters.storage.save_file", lambda *_: os.open("", 0))
+    monkeypatch.setattr("samtune.adapters.saving.save_file", lambda *_: os.open("", 0))
     assert run(*training(place, base)).code == 2
     monkeypatch.undo()
     monkeypatch.setenv("SAMTUNE_CACHE", str(place.root / "cache"))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from samtune.adapters import load_specialist
-from samtune.bases import Base, compute_in, load_base
+from samtune.bases import Base
 from samtune.compare.baselines import COLOUR_SPEC, UNET_SPEC, colour_planes, fit_colour, train_unet
 from samtune.compare.features import base_for, frozen_features
 from samtune.compare.scoring import from_frozen, from_images, score
@@ -144,10 +144,7 @@ def _unet(job: Job, cell: Cell, train_ids: Sequence[int]) -> dict[str, Any]:
 
 def _specialist(settings: CompareSettings, run: Path) -> tuple[Base, AdapterCard]:
     """A finished run's model where the comparison runs, computing as it was trained."""
-    sam, card = load_specialist(run, load_base(settings.base, settings.side))
-    device = choose_device(settings.device)
-    compute_in(sam, settings.precision, device)
-    return sam.to(device), card
+    return load_specialist(run, settings.base, device=choose_device(settings.device), precision=settings.precision)
 
 
 def _memory() -> dict[str, int | None]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from samtune.adapters import load_specialist, put
+from samtune.adapters import assign_learned, load_specialist
 from samtune.bases import Base
 from samtune.comparison_folder import KIND
 from samtune.data import list_images, read_image
@@ -168,9 +168,9 @@ class Committee:
         target = choose_device(device)
         self.learned: list[dict[str, Tensor]] = []
         for run in runs:
-            sam, card = load_specialist(run, base)
-            self.learned.append({key: tensor.clone().to(target) for key, tensor in delta(sam).items()})
-        self.sam: Base = sam.to(target)
+            sam, card = load_specialist(run, base, device=target)
+            self.learned.append({key: tensor.clone() for key, tensor in delta(sam).items()})
+        self.sam: Base = sam
         self.threshold = card.threshold
         self.shares_encoder = not touches_encoder(self.sam)
 
@@ -188,7 +188,7 @@ class Committee:
         features = None
         maps = []
         for learned in self.learned:
-            put(self.sam, learned, "a specialist of this comparison")
+            assign_learned(self.sam, learned, "a specialist of this comparison")
             if features is None or not self.shares_encoder:
                 features = encode(self.sam, inputs)
             logits = self.sam.decode(features)[0]

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from samtune.adapters import load_base_of, load_specialist, read_card
+from samtune.adapters import load_base_for, load_specialist, read_card
 from samtune.bases import Base, compute_in
 from samtune.losses import probabilities
 from samtune.methods import Probe, touches_encoder
@@ -97,16 +97,16 @@ def load_models(path: str | Path, base: str | Path | None, device: str | None) -
     target = choose_device(device)
     folder = specialist_folder(path)
     card = read_card(folder)
-    untouched = load_base_of(card, base, folder)
+    untouched = load_base_for(card, base, folder)
     stock = deepcopy(untouched, {id(untouched.encoder): untouched.encoder})
-    sam, card = load_specialist(path, untouched)
+    sam, card = load_specialist(path, untouched, device=target, precision="auto")
     shares_encoder = not touches_encoder(sam)
     if not shares_encoder:
-        stock = load_base_of(card, base, folder)
+        stock = load_base_for(card, base, folder)
     stock.spec = sam.spec  # the probe was fitted to images prepared in the specialist's way
-    sam, stock = sam.to(target), stock.eval().to(target)
-    for model in (sam,) if shares_encoder else (sam, stock):  # as in prediction
-        compute_in(model, "auto", target)
+    stock = stock.eval().to(target)
+    if not shares_encoder:
+        compute_in(stock, "auto", target)
     baselines: dict[str, Callable[[Features], Tensor]] = {}
     notes = []
     if card.square:

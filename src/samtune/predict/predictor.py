@@ -5,10 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from samtune.adapters import load_specialist
-from samtune.bases import compute_in
 from samtune.data.views.symmetries import IN_WORDS, SYMMETRIES
 from samtune.errors import ConfigError
-from samtune.methods import fold
 from samtune.progress import say
 from samtune.segment import answer, segment
 from samtune.system.device import choose_device
@@ -28,7 +26,7 @@ class Predictor:
     """A specialist ready for images.
 
     Args:
-        sam: an adapted model as `methods.load_specialist` gives it; used where its weights are.
+        sam: an adapted model as `adapters.load_specialist` gives it; used where its weights are.
         card: what is known of it; its threshold decides for one class.
         batch_size: images that are encoded together.
         tta: what is averaged over, see `segment`; None for what the card says.
@@ -90,11 +88,8 @@ def load_predictor(
         WeightsError: the folder is damaged or the base is not the one it was trained on.
         ConfigError: the device is not there, `batch_size` is below 1, or the precision or `tta` is unknown.
     """
-    computes_on = choose_device(device)
-    sam, card = load_specialist(path, base)
-    sam = fold(sam)
-    compute_in(sam, precision, computes_on)
-    predictor = Predictor(sam.to(computes_on), card, batch_size=batch_size, tta=tta)
+    sam, card = load_specialist(path, base, device=choose_device(device), precision=precision, folded=True)
+    predictor = Predictor(sam, card, batch_size=batch_size, tta=tta)
     if predictor.tta != "none":
         say(
             f"Predictions are averaged over {IN_WORDS[predictor.tta]}, which takes {len(SYMMETRIES[predictor.tta])} "

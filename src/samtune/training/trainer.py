@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
-from samtune.adapters import put
+from samtune.adapters import assign_learned
 from samtune.bases import autocast_to
 from samtune.errors import ConfigError, WeightsError
 from samtune.methods import delta, trainable
@@ -131,7 +131,7 @@ class Trainer:
             )
         self.progress, groups = stored.progress, stored.groups
         try:
-            put(self.sam, groups.get("learned", {}), str(self.folder.last))
+            assign_learned(self.sam, groups.get("learned", {}), str(self.folder.last))
             put_optimiser_tensors(self.optimiser, self.optimiser_names, groups.get("optimiser", {}))
         except ValueError as error:  # a tensor of an unknown parameter
             raise WeightsError(
@@ -174,7 +174,7 @@ class Trainer:
             self._write_history()
         else:
             self.checkpoint()
-        put(self.sam, self._final(), "the best of this run")
+        assign_learned(self.sam, self._final(), "the best of this run")
         return stopped
 
     def _run(self) -> None:
@@ -217,7 +217,7 @@ class Trainer:
             raise error
         self.stopped_because = f"{error} The values of update {self.progress.best_step} are kept."
         say(self.stopped_because)
-        put(self.sam, self.best, "the best of this run")
+        assign_learned(self.sam, self.best, "the best of this run")
 
     def _check_values(self, values: dict[str, Tensor]) -> None:
         """Make sure that values are numbers before they are scored or kept.
@@ -413,7 +413,7 @@ class Trainer:
         assert self.validation is not None
         current = {name: tensor.clone() for name, tensor in delta(self.sam).items()}
         self._check_values(current)
-        put(self.sam, self.average or current, "the running average")
+        assign_learned(self.sam, self.average or current, "the running average")
         self.sam.eval()
         try:
             with torch.inference_mode():  # without the autocast of training: the score is that of what will predict
@@ -422,7 +422,7 @@ class Trainer:
             self.progress.unscored = self._rows.pop()
             raise
         finally:
-            put(self.sam, current, "the current values")
+            assign_learned(self.sam, current, "the current values")
         self._rows[-1] |= {f"val_{name}": value for name, value in scores.items()}
         progress = self.progress
         if scores["iou_per_image"] > progress.best_score:

@@ -1,156 +1,71 @@
-"""The specialist on disk: what was learned (safetensors), what is known of it (JSON), a card for people.
+"""A specialist from its folder onto its base.
 
-    folder/  adapter_model.safetensors   adapter_config.json   README.md
-
-Loading refuses whatever does not match, with both sides named: another base, other classes, a missing or an
-extra tensor, a damaged file. Nothing is pickled.
+Loading refuses whatever does not match, with both sides named: another base, other classes, a missing or an extra
+tensor, a damaged file. Nothing is pickled.
 """
 
 from __future__ import annotations
 
 import hashlib
-import shutil
 from copy import deepcopy
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-from safetensors.torch import save_file
 from torch import nn
 
-from samtune.adapters.card import CARD_FILE, CONFIG_FILE, TENSOR_FILE, AdapterCard, read_card, write_card
-from samtune.bases import EMBEDDED, Base, is_local, load_base, published
+from samtune.adapters.card import TENSOR_FILE, AdapterCard, read_card
+from samtune.bases import EMBEDDED, Base, compute_in, is_local, load_base, published
 from samtune.errors import ConfigError, MethodError, WeightsError
 from samtune.inputs import check_regular
-from samtune.methods.seam.adapt import adapt, adaptation, delta
-from samtune.methods.seam.registry import method_fields, stored_method
-from samtune.outputs import OutputFolder
+from samtune.methods.seam.adapt import adapt, delta, fold
+from samtune.methods.seam.registry import stored_method
 from samtune.printable import one_line, shown
-from samtune.run_folder import SPECIALIST_KIND, specialist_folder
+from samtune.run_folder import specialist_folder
 from samtune.tensor_files import TensorHeader, check_finite, read_headers, tensors_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from torch import Tensor
 
     from samtune.methods.seam.protocol import Method
+    from samtune.types import Precision
 
 MAX_TENSOR_BYTES = 4 * 2**30
 """The largest file of tensors that is read; full tuning of ViT-H writes 2.6 GB."""
 
 
-def card_of(sam: Base, class_names: tuple[str, ...]) -> AdapterCard:
-    """The card of an adapted model, without scores and data.
-
-    Raises:
-        MethodError: no method is attached, or the names are not one per class.
-    """
-    from samtune import __version__
-
-    record = adaptation(sam)
-    if record is None:
-        raise MethodError("Expected an adapted model, got one without a method; call adapt first.")
-    if len(class_names) != record.num_classes:
-        raise MethodError(f"Expected {record.num_classes} class names, got {len(class_names)}: {class_names}.")
-    return AdapterCard(
-        method=record.method.name,
-        fields=method_fields(record.method),
-        base=sam.name,
-        base_sha256=sam.sha256,
-        class_names=class_names,
-        side=sam.spec.image_size,
-        pixel_mean=sam.spec.mean,
-        pixel_std=sam.spec.std,
-        samtune_version=__version__,
-        square=sam.spec.fit == "squash",
-    )
-
-
-def saving_to(folder: str | Path, *, overwrite: bool = False, inputs: Iterable[Path] = ()) -> OutputFolder:
-    """The folder of a specialist that is about to be written, checked before any work is done for it.
-
-    Args:
-        folder: made at the first write.
-        overwrite: replace files that samtune did not write or that were changed since, too.
-        inputs: files that are never written to.
-
-    Raises:
-        OutputError: a file of a specialist's name is there that is not samtune's to replace.
-    """
-    out = OutputFolder(Path(folder), SPECIALIST_KIND, inputs=inputs, overwrite=overwrite)
-    out.claim([TENSOR_FILE, CONFIG_FILE, CARD_FILE])
-    return out
-
-
-def save(sam: Base, folder: str | Path, card: AdapterCard, *, overwrite: bool = False) -> AdapterCard:
-    """Write a specialist; one that samtune wrote is replaced file by file, each whole or not at all.
-
-    Args:
-        sam: an adapted model.
-        folder: made where it is not there.
-        card: what is known of it; `adapter_sha256` is filled in.
-        overwrite: replace files that samtune did not write or that were changed since, too.
-
-    Returns:
-        The card as written.
-
-    Raises:
-        OutputError: a file is not samtune's to replace, or the disk refuses.
-    """
-    out = saving_to(folder, overwrite=overwrite)
-    tensors = {key: tensor.cpu().contiguous() for key, tensor in delta(sam).items()}
-    with out.whole(TENSOR_FILE, shared=False) as partial:
-        save_file(tensors, partial)
-        card = replace(card, adapter_sha256=hashlib.sha256(partial.read_bytes()).hexdigest())
-    write_card(out, card, sum(tensor.numel() for tensor in tensors.values()))
-    return card
-
-
-def copy_specialist(path: str | Path, folder: str | Path, *, overwrite: bool = False) -> None:
-    """Copy a specialist, each file whole or not at all; one that samtune wrote there is replaced.
-
-    Args:
-        path: a run folder or its specialist/ folder.
-        folder: made where it is not there.
-        overwrite: replace files that samtune did not write or that were changed since, too.
-
-    Raises:
-        WeightsError: the specialist is gone or damaged.
-        OutputError: a file is not samtune's to replace, or the disk refuses.
-    """
-    source, target = specialist_folder(path), Path(folder)
-    _check_tensor_file(source / TENSOR_FILE, read_card(source))
-    if target.is_dir() and target.samefile(source):
-        return
-    files = [file for name in (TENSOR_FILE, CONFIG_FILE, CARD_FILE) if (file := source / name).is_file()]
-    out = saving_to(target, overwrite=overwrite, inputs=files)
-    for file in files:
-        with out.whole(file.name, shared=False) as partial:
-            shutil.copyfile(file, partial)
-
-
-def load_specialist(path: str | Path, base: str | Path | Base | None = None) -> tuple[Base, AdapterCard]:
-    """Load a specialist onto its base.
+def load_specialist(
+    path: str | Path,
+    base: str | Path | Base | None = None,
+    *,
+    device: torch.device | None = None,
+    precision: Precision | None = None,
+    folded: bool = False,
+) -> tuple[Base, AdapterCard]:
+    """Load a specialist onto its base; the only way to do so.
 
     Args:
         path: a run folder or its specialist/ folder.
         base: a base by name, or a `Base` as loaded (it is adapted in place, and prepares images as the card says);
             None for the name the card carries.
+        device: where the model goes; None for where the base is.
+        precision: of the encoder, see `bases.choose_precision`; None for that of the base.
+        folded: turn what was learned into plain weights where the method can; the model can then no longer be saved
+            or trained.
 
     Returns:
         The adapted model in eval mode, frozen, and its card.
 
     Raises:
-        WeightsError: the folder is damaged, the base is another, or the tensors are not exactly those
-            expected.
+        WeightsError: the folder is damaged, the base is another, or the tensors are not exactly those expected.
+        ConfigError: the precision is unknown.
     """
     folder = specialist_folder(path)
     card = read_card(folder)
     file = folder / TENSOR_FILE
-    headers = _check_tensor_file(file, card)
-    sam = base if isinstance(base, Base) else load_base_of(card, base, folder)
+    headers = check_tensor_file(file, card)
+    sam = base if isinstance(base, Base) else load_base_for(card, base, folder)
     if sam.sha256 != card.base_sha256:
         raise WeightsError(
             f"{folder} was trained on the base {card.base} (weights sha256 {card.base_sha256[:16]}), got "
@@ -165,12 +80,18 @@ def load_specialist(path: str | Path, base: str | Path | Base | None = None) -> 
         )
     method = _check_fit(sam, card, headers, folder)
     adapt(sam, method, num_classes=len(card.class_names))
-    put(sam, dict(tensors_of(file)), str(folder))
+    assign_learned(sam, dict(tensors_of(file)), str(folder))
     sam.spec = replace(sam.spec, fit="squash" if card.square else "pad")
-    return sam.requires_grad_(False).eval(), card
+    sam.requires_grad_(False).eval()
+    if folded:
+        fold(sam)
+    device = sam.device if device is None else device
+    if precision is not None:
+        compute_in(sam, precision, device)
+    return sam.to(device), card
 
 
-def load_base_of(card: AdapterCard, base: str | Path | None, folder: Path) -> Base:
+def load_base_for(card: AdapterCard, base: str | Path | None, folder: Path) -> Base:
     """Load the base of a specialist.
 
     A base that the user names is fetched where it has to be. One that only the card names is fetched if it is Meta's;
@@ -195,7 +116,7 @@ def load_base_of(card: AdapterCard, base: str | Path | None, folder: Path) -> Ba
     return load_base(card.base if base is None else base, card.side)
 
 
-def _check_tensor_file(file: Path, card: AdapterCard) -> dict[str, TensorHeader]:
+def check_tensor_file(file: Path, card: AdapterCard) -> dict[str, TensorHeader]:
     """The headers of a specialist's tensors, once the file is the one that its card names."""
     if not file.exists():
         raise WeightsError(f"No {TENSOR_FILE} in {file.parent}; copy the specialist again.")
@@ -241,7 +162,7 @@ def without_content(sam: Base) -> Base:
     return copied
 
 
-def put(sam: Base, tensors: dict[str, Tensor], where: str) -> None:
+def assign_learned(sam: Base, tensors: dict[str, Tensor], where: str) -> None:
     """Copy learned tensors into an adapted model, strictly.
 
     Args:

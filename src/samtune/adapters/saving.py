@@ -1,0 +1,117 @@
+"""A specialist to its folder: the learned tensors (safetensors), their record (JSON), and a card for people.
+
+folder/  adapter_model.safetensors   adapter_config.json   README.md
+"""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from safetensors.torch import save_file
+
+from samtune.adapters.card import CARD_FILE, CONFIG_FILE, TENSOR_FILE, AdapterCard, read_card, write_card
+from samtune.adapters.loading import check_tensor_file
+from samtune.errors import MethodError
+from samtune.methods.seam.adapt import adaptation, delta
+from samtune.methods.seam.registry import method_fields
+from samtune.outputs import OutputFolder
+from samtune.run_folder import SPECIALIST_KIND, specialist_folder
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from samtune.bases import Base
+
+
+def card_of(sam: Base, class_names: tuple[str, ...]) -> AdapterCard:
+    """The card of an adapted model, without scores and data.
+
+    Raises:
+        MethodError: no method is attached, or the names are not one per class.
+    """
+    from samtune import __version__
+
+    record = adaptation(sam)
+    if record is None:
+        raise MethodError("Expected an adapted model, got one without a method; call adapt first.")
+    if len(class_names) != record.num_classes:
+        raise MethodError(f"Expected {record.num_classes} class names, got {len(class_names)}: {class_names}.")
+    return AdapterCard(
+        method=record.method.name,
+        fields=method_fields(record.method),
+        base=sam.name,
+        base_sha256=sam.sha256,
+        class_names=class_names,
+        side=sam.spec.image_size,
+        pixel_mean=sam.spec.mean,
+        pixel_std=sam.spec.std,
+        samtune_version=__version__,
+        square=sam.spec.fit == "squash",
+    )
+
+
+def saving_to(folder: str | Path, *, overwrite: bool = False, inputs: Iterable[Path] = ()) -> OutputFolder:
+    """The folder of a specialist that is about to be written, checked before any work is done for it.
+
+    Args:
+        folder: made at the first write.
+        overwrite: replace files that samtune did not write or that were changed since, too.
+        inputs: files that are never written to.
+
+    Raises:
+        OutputError: a file of a specialist's name is there that is not samtune's to replace.
+    """
+    out = OutputFolder(Path(folder), SPECIALIST_KIND, inputs=inputs, overwrite=overwrite)
+    out.claim([TENSOR_FILE, CONFIG_FILE, CARD_FILE])
+    return out
+
+
+def save(sam: Base, folder: str | Path, card: AdapterCard, *, overwrite: bool = False) -> AdapterCard:
+    """Write a specialist; one that samtune wrote is replaced file by file, each whole or not at all.
+
+    Args:
+        sam: an adapted model.
+        folder: made where it is not there.
+        card: what is known of it; `adapter_sha256` is filled in.
+        overwrite: replace files that samtune did not write or that were changed since, too.
+
+    Returns:
+        The card as written.
+
+    Raises:
+        OutputError: a file is not samtune's to replace, or the disk refuses.
+    """
+    out = saving_to(folder, overwrite=overwrite)
+    tensors = {key: tensor.cpu().contiguous() for key, tensor in delta(sam).items()}
+    with out.whole(TENSOR_FILE, shared=False) as partial:
+        save_file(tensors, partial)
+        card = replace(card, adapter_sha256=hashlib.sha256(partial.read_bytes()).hexdigest())
+    write_card(out, card, sum(tensor.numel() for tensor in tensors.values()))
+    return card
+
+
+def copy_specialist(path: str | Path, folder: str | Path, *, overwrite: bool = False) -> None:
+    """Copy a specialist, each file whole or not at all; one that samtune wrote there is replaced.
+
+    Args:
+        path: a run folder or its specialist/ folder.
+        folder: made where it is not there.
+        overwrite: replace files that samtune did not write or that were changed since, too.
+
+    Raises:
+        WeightsError: the specialist is gone or damaged.
+        OutputError: a file is not samtune's to replace, or the disk refuses.
+    """
+    source, target = specialist_folder(path), Path(folder)
+    check_tensor_file(source / TENSOR_FILE, read_card(source))
+    if target.is_dir() and target.samefile(source):
+        return
+    files = [file for name in (TENSOR_FILE, CONFIG_FILE, CARD_FILE) if (file := source / name).is_file()]
+    out = saving_to(target, overwrite=overwrite, inputs=files)
+    for file in files:
+        with out.whole(file.name, shared=False) as partial:
+            shutil.copyfile(file, partial)
