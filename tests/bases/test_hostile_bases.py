@@ -24,6 +24,7 @@ from samtune.bases import build, load_base
 from samtune.bases.sam1.config import WITHOUT_EFFECT
 from samtune.errors import ConfigError, WeightsError
 from tests.bases.test_weights import digest, library, original
+from tests.hostile import BROKEN_JSON, NO_FILES, replace_by
 
 VISION, PROMPT, DECODER = "vision_config", "prompt_encoder_config", "mask_decoder_config"
 
@@ -126,19 +127,7 @@ def test_a_value_of_the_configuration_is_refused(
         assert words in refusal(folder, build)
 
 
-CONTENTS: list[tuple[bytes, str]] = [
-    (b"", "is broken"),
-    (b"[]", "Expected a JSON object"),
-    (b"[" * 100_000, "nested too deep"),
-    (b'{"model_type": "sam", "vision_config": {"hidden_size": ' + b"9" * 5000 + b"}}", "is broken"),
-    (b'{"model_type": "sam", "model_type": "sam"}', "a key is there twice"),
-    (b"\0" * 100, "found UTF-16 or binary data"),
-    (b"\xff", "found byte 0xff at 0"),
-    (b" " * (2**20 + 1), "Expected at most 1,048,576 bytes"),
-]
-
-
-@pytest.mark.parametrize(("content", "words"), CONTENTS, ids=lambda value: str(value)[:24])
+@pytest.mark.parametrize(("content", "words"), BROKEN_JSON, ids=lambda value: str(value)[:24])
 @pytest.mark.parametrize("load", [load_base, build])
 def test_a_configuration_that_is_none_is_refused(
     folder: Path, content: bytes, words: str, load: Callable[[str | Path], Any]
@@ -180,15 +169,9 @@ def load_base_again(folder: Path) -> Any:
 
 
 @pytest.mark.parametrize("name", ["config.json", "model.safetensors"])
-@pytest.mark.parametrize("kind", ["a folder", "a named pipe", "a device"])
+@pytest.mark.parametrize("kind", NO_FILES)
 def test_what_is_no_file_is_refused_without_being_opened(folder: Path, name: str, kind: str) -> None:
-    (folder / name).unlink()
-    if kind == "a folder":
-        (folder / name).mkdir()
-    elif kind == "a named pipe":
-        os.mkfifo(folder / name)
-    else:
-        (folder / name).symlink_to("/dev/zero")
+    replace_by(folder / name, kind)
     assert f"found {kind}" in refusal(folder)
 
 
