@@ -18,7 +18,6 @@ from torch.utils.checkpoint import checkpoint
 from samtune.bases.autocast import unrounded
 from samtune.bases.base import Block, Encoder
 from samtune.bases.kernels.attention import PromptKeys, attend, attend_prompts, from_windows, to_windows
-from samtune.bases.kernels.strips import run_mlp
 from samtune.bases.recording import replayed
 from samtune.errors import ShapeError
 from samtune.types import Features
@@ -128,14 +127,14 @@ class Sam1Block(Block):
             tokens = self.before(tokens)
         mixed, seen = self._attend_with(self.layer_norm1(tokens), self.layer_norm1(prompts))
         prompts = prompts + seen
-        return self._finish(tokens, mixed), prompts + run_mlp(self.mlp, self.layer_norm2(prompts))
+        return self._finish(tokens, mixed), prompts + self.mlp(self.layer_norm2(prompts))
 
     def _finish(self, tokens: Tensor, mixed: Tensor) -> Tensor:
         """Everything after the attention."""
         if self.after_attn is not None:
             mixed = self.after_attn(mixed)
         tokens = tokens + mixed
-        widened = run_mlp(self.mlp, self.layer_norm2(tokens))
+        widened: Tensor = self.mlp(self.layer_norm2(tokens))
         if self.after_mlp is not None:
             widened = self.after_mlp(widened)
         out: Tensor = tokens + widened
