@@ -238,9 +238,9 @@ def test_a_specialist_never_replaces_a_users_file(folder: Path, tmp_path: Path, 
     (folder / name).write_text("edited by a user")
     before = {file.name: file.read_bytes() for file in folder.iterdir()}
     for target in (folder, tmp_path / "new"):
-        with pytest.raises(OutputError, match=r"1 file.s. cannot be written .*overwrite=True"):
+        with pytest.raises(OutputError, match=r"Cannot write 1 file .*overwrite=True"):
             save(sam, target, card)
-        with pytest.raises(OutputError, match="cannot be written"):
+        with pytest.raises(OutputError, match="Cannot write 1 file"):
             saving_to(target)
     assert {file.name: file.read_bytes() for file in folder.iterdir()} == before
     assert [file.read_text() for file in (tmp_path / "new").iterdir()] == ["a user's"]

@@ -140,7 +140,7 @@ def read_card(folder: Path) -> AdapterCard:
 
 
 def _out_of_range(values: dict[str, Any]) -> list[str]:
-    """A clause for each value that has the right type but no meaning."""
+    """Return a clause for each value of the right type that is out of range."""
     problems = []
     names = values["class_names"]
     if not 1 <= len(names) <= MAX_CLASSES or len(set(names)) != len(names):
@@ -164,7 +164,7 @@ def _out_of_range(values: dict[str, Any]) -> list[str]:
 
 
 def _mask_value_problems(values: dict[str, Any]) -> list[str]:
-    """A clause if the table of mask values is not one different number for the background and for each class."""
+    """Return a clause if mask values are not one different number for the background and each class."""
     numbers, top = values.get("mask_values", ()), MAX_COLOUR if values.get("mask_colours") else MAX_VALUE
     if not numbers:
         return []
@@ -175,7 +175,7 @@ def _mask_value_problems(values: dict[str, Any]) -> list[str]:
 
 
 def _model_card(card: AdapterCard, num_parameters: int) -> str:
-    """The README of a specialist, with the metadata block that model hubs read."""
+    """Return the README of a specialist, with the metadata block that model hubs read."""
     licence, sentence = _licence(card.base)
     scores = [f"- {name}: {value:.4f}" for name, value in sorted(card.metrics.items())]
     averaged = "" if card.tta == "none" else f" It predicts the mean over {IN_WORDS[card.tta]} (`--tta none`: one)."
@@ -218,7 +218,7 @@ def _model_card(card: AdapterCard, num_parameters: int) -> str:
 
 
 def _licence(base: str) -> tuple[str, str]:
-    """The licence word of the base for the metadata block, and a sentence."""
+    """Return the licence of the base as a word for the metadata block, and as a sentence."""
     licence = licence_of(base)
     if licence is not None:
         return licence, (

@@ -1,4 +1,4 @@
-"""A specialist from its folder onto its base.
+"""Loading of a specialist onto its base.
 
 Loading refuses whatever does not match, with both sides named: another base, other classes, a missing or an extra
 tensor, a damaged file. Nothing is pickled.
@@ -95,7 +95,7 @@ def load_base_for(card: AdapterCard, base: str | Path | None, folder: Path) -> B
     """Load the base of a specialist.
 
     A base that the user names is fetched where it has to be. One that only the card names is fetched if it is Meta's;
-    else it must lie on this machine, so that a folder from somebody else cannot make this machine download a model.
+    else it must lie on this machine, so that a folder from elsewhere cannot make this machine download a model.
 
     Args:
         card: of the specialist.
@@ -117,7 +117,7 @@ def load_base_for(card: AdapterCard, base: str | Path | None, folder: Path) -> B
 
 
 def check_tensor_file(file: Path, card: AdapterCard) -> dict[str, TensorHeader]:
-    """The headers of a specialist's tensors, once the file is the one that its card names."""
+    """Check that a tensor file is the one its card names, and return the headers of its tensors."""
     if not file.exists():
         raise WeightsError(f"No {TENSOR_FILE} in {file.parent}; copy the specialist again.")
     size = check_regular(file, WeightsError)
@@ -134,7 +134,7 @@ def check_tensor_file(file: Path, card: AdapterCard) -> dict[str, TensorHeader]:
 
 
 def _check_fit(sam: Base, card: AdapterCard, headers: dict[str, TensorHeader], folder: Path) -> Method:
-    """The method of a card, once the file holds what it learns on this base.
+    """Return the method of a card, after checking that the file holds what it learns on this base.
 
     The method is attached to a copy without content, so that a card that asks for terabytes costs nothing.
     """
@@ -152,7 +152,7 @@ def _check_fit(sam: Base, card: AdapterCard, headers: dict[str, TensorHeader], f
 
 
 def without_content(sam: Base) -> Base:
-    """A copy of a model on the meta device: shapes and dtypes without memory."""
+    """Copy a model to the meta device: shapes and dtypes without memory."""
     memo: dict[int, Any] = {}
     for tensor in (*sam.parameters(), *sam.buffers()):
         hollow = torch.empty_like(tensor, device="meta")
@@ -184,7 +184,7 @@ def assign_learned(sam: Base, tensors: dict[str, Tensor], where: str) -> None:
 
 
 def _check_headers(expected: dict[str, Tensor], headers: dict[str, TensorHeader], where: str) -> None:
-    """Hold names, shapes and dtypes of a file's tensors against those that a method learns."""
+    """Compare names, shapes and dtypes of a file's tensors with those that a method learns."""
     missing, extra = sorted(set(expected) - set(headers)), sorted(set(headers) - set(expected))
     if missing or extra:
         raise WeightsError(

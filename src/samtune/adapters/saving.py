@@ -1,4 +1,4 @@
-"""A specialist to its folder: the learned tensors (safetensors), their record (JSON), and a card for people.
+"""Saving of a specialist to its folder: the learned tensors (safetensors), their record (JSON), and a card for people.
 
 folder/  adapter_model.safetensors   adapter_config.json   README.md
 """
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 
 def card_of(sam: Base, class_names: tuple[str, ...]) -> AdapterCard:
-    """The card of an adapted model, without scores and data.
+    """Return the card of an adapted model, without scores and data.
 
     Raises:
         MethodError: no method is attached, or the names are not one per class.
@@ -55,7 +55,7 @@ def card_of(sam: Base, class_names: tuple[str, ...]) -> AdapterCard:
 
 
 def saving_to(folder: str | Path, *, overwrite: bool = False, inputs: Iterable[Path] = ()) -> OutputFolder:
-    """The folder of a specialist that is about to be written, checked before any work is done for it.
+    """Return the folder that a specialist will be written to, checked before any work is done.
 
     Args:
         folder: made at the first write.

@@ -1,4 +1,4 @@
-"""What a method is, and what the modules it attaches may offer.
+"""Protocols of a method and of the modules that it attaches.
 
 A method is a frozen dataclass whose fields are its hyper-parameters; `attach` puts modules at the sites of a frozen
 base. A module offers something by having the methods of one of the protocols below; nothing is registered. What a
@@ -17,10 +17,10 @@ if TYPE_CHECKING:
 
 
 class Method(Protocol):
-    """What each file of this folder offers; a frozen dataclass, its fields are its hyper-parameters."""
+    """Method of adapting a base: a frozen dataclass whose fields are its hyper-parameters."""
 
     name: ClassVar[str]
-    """Registry key, word of the command line, word in every result file."""
+    """Key in the registry, on the command line and in result files."""
     source: ClassVar[str]
     """The paper, and the reference code at a commit where there is one."""
     starts_as_identity: ClassVar[bool]
@@ -46,7 +46,7 @@ class Foldable(Protocol):
     """A module that can become plain weights of the base."""
 
     def folded(self) -> nn.Module:
-        """A plain module with the same output."""
+        """Return a plain module with the same output."""
         ...
 
 
