@@ -35,7 +35,7 @@ from samtune.values import settle
 
 @dataclass(frozen=True)
 class RunConfig:
-    """Everything that a run was told, every default filled in.
+    """Settings of a run from all sources, every default filled in.
 
     Attributes:
         images: folder of images, or a manifest.
@@ -54,7 +54,7 @@ class RunConfig:
     train: TrainSettings = field(default_factory=TrainSettings)
 
     def __post_init__(self) -> None:
-        """Check that what names a folder is text."""
+        """Check that names of folders are text."""
         wrong = settle(self, {})
         if wrong:
             raise ConfigError("; ".join(wrong) + ".")
@@ -64,10 +64,10 @@ _OWN = tuple(f.name for f in fields(RunConfig) if f.name not in ("data", "train"
 _DATA = tuple(f.name for f in fields(DataOptions))
 _TRAIN = tuple(f.name for f in fields(TrainSettings))
 MAX_REASON = 200
-"""Characters of a parser's own words that a message repeats."""
+"""Length at which a parser's own message is cut."""
 
 MAX_NAMED = 10
-"""Unknown settings that a message names."""
+"""Number of unknown settings that a message names."""
 
 
 def read_config(file: Path) -> dict[str, Any]:
@@ -110,7 +110,7 @@ def make_config(*layers: dict[str, Any]) -> RunConfig:
         _refuse_unknown(layer, "the settings")
         merged |= {key: value for key, value in layer.items() if value is not None}
     if "images" not in merged:
-        raise ConfigError("The settings must name the images, but there is no `images`; give a folder or a manifest.")
+        raise ConfigError("Expected `images` in the settings, a folder or a manifest, got none.")
     return RunConfig(
         **{key: merged[key] for key in _OWN if key in merged},
         data=DataOptions(**{key: merged[key] for key in _DATA if key in merged}),
@@ -119,7 +119,7 @@ def make_config(*layers: dict[str, Any]) -> RunConfig:
 
 
 def config_text(config: RunConfig) -> str:
-    """The configuration as TOML, every setting that is not None."""
+    """Return the configuration as TOML, every setting that is not None."""
     flat = {key: getattr(config, key) for key in _OWN}
     flat |= {key: getattr(config.data, key) for key in _DATA}
     flat |= {key: getattr(config.train, key) for key in _TRAIN}
@@ -127,7 +127,7 @@ def config_text(config: RunConfig) -> str:
 
 
 def claim_run(run: Path, config: RunConfig, *, resume: bool, page: bool = False) -> bool:
-    """Take a folder for a run and write its configuration.
+    """Claim a folder for a run and write its configuration.
 
     A run of the same settings that was cut off, by a full disk or a kill, goes on when it is asked for again; one that
     Ctrl-C interrupted waits for `resume`.
@@ -135,7 +135,7 @@ def claim_run(run: Path, config: RunConfig, *, resume: bool, page: bool = False)
     Args:
         run: the folder; made where it is not there.
         config: of the run.
-        resume: the folder must hold the same run.
+        resume: go on with the run in the folder.
         page: a run without its page counts as cut off.
 
     Returns:
@@ -149,10 +149,10 @@ def claim_run(run: Path, config: RunConfig, *, resume: bool, page: bool = False)
     text = config_text(config)
     if resume:
         if not file.is_file():
-            raise ConfigError(f"--resume needs a run that was started, but there is no {CONFIG_FILE} in {run}.")
+            raise ConfigError(f"Expected a run to resume in {run}, got a folder without {CONFIG_FILE}.")
         differing = _differences(read_config(file), parse_toml(text, "these settings"))
         if differing:
-            raise ConfigError(f"--resume must have the settings of the run in {run}, but these differ: {differing}.")
+            raise ConfigError(f"Expected the settings of the run in {run} with --resume, got others: {differing}.")
         return True
     if is_cut_off(run, config, page=page):
         say(f"Going on with the run in {run}, which was cut off.")
@@ -160,8 +160,8 @@ def claim_run(run: Path, config: RunConfig, *, resume: bool, page: bool = False)
     # A lock and a partial file are all that a run has which was killed as it began.
     if run.is_dir() and any(entry.name != LOCK_FILE and not is_partial(entry.name) for entry in run.iterdir()):
         raise ConfigError(
-            f"The run folder must be new or empty, but {run} holds files; choose another --out, or pass --resume to go "
-            "on with the run in it."
+            f"Expected a new or empty run folder, got {run} with files in it; choose another --out, or pass --resume "
+            "to go on with the run in it."
         )
     make_folder(run)
     write_text(file, text, bytes_as_names=True)
@@ -169,7 +169,7 @@ def claim_run(run: Path, config: RunConfig, *, resume: bool, page: bool = False)
 
 
 def is_cut_off(run: Path, config: RunConfig, *, page: bool = False) -> bool:
-    """Whether a folder holds a run of the same settings that came to no end, or with `page` to no page."""
+    """Return whether a folder holds an unfinished run of the same settings, or with `page` one without its page."""
     folder = RunFolder(run)
     file = folder.config
     if not file.is_file():
@@ -198,7 +198,7 @@ def _differences(old: dict[str, Any], new: dict[str, Any]) -> str:
 
 
 def _without_none(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Settings as TOML can hold them: without those that are None, and without empty tables."""
+    """Return the settings that TOML can hold: without those that are None, and without empty tables."""
     kept = {key: dict(value) if isinstance(value, Mapping) else value for key, value in values.items()}
     kept = {key: _without_none(value) if isinstance(value, dict) else value for key, value in kept.items()}
     return {key: value for key, value in kept.items() if value is not None and value != {}}

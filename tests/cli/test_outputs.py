@@ -493,7 +493,7 @@ def test_the_same_command_goes_on_with_a_run_that_was_cut_off(
         answer = run(*training(place, base))
         assert (answer.code, "no space is left on the disk" in answer.err) == (2, True)
     other = run(*training(place, base, "--seed", 1))
-    assert (other.code, "must be new or empty" in other.err) == (2, True)
+    assert (other.code, "Expected a new or empty run folder" in other.err) == (2, True)
     with monkeypatch.context() as patch:
         patch.setattr("samtune.report.page.render", full)
         page = run(*training(place, base))
@@ -504,7 +504,7 @@ def test_the_same_command_goes_on_with_a_run_that_was_cut_off(
     assert done.code == 0, done.err
     assert (place.root / "run" / "report.html").is_file()
     again = run(*training(place, base))
-    assert (again.code, "must be new or empty" in again.err) == (2, True)
+    assert (again.code, "Expected a new or empty run folder" in again.err) == (2, True)
 
 
 @pytest.mark.parametrize("name", ["specialist/README.md", "specialist/adapter_model.safetensors"])

@@ -39,7 +39,7 @@ def test_a_dry_run_tells_and_writes_nothing(run: Run, data: Path, base: Path, tm
     assert "8 updates of 4 images, each at once" in text
     assert text.endswith("It fits.\n")
     assert "leave one of them out" in run(*words, "--resume").err
-    assert "--out must name the run folder" in run(*words[:5]).err
+    assert "Expected --out with the run folder" in run(*words[:5]).err
 
 
 def test_train_predict_evaluate_and_the_page(run: Run, data: Path, samples: Path, base: Path, tmp_path: Path) -> None:

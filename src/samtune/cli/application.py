@@ -1,4 +1,4 @@
-"""The verbs put together, and the entry point: errors to one sentence and an exit code."""
+"""Command-line application and entry point: errors become one sentence and an exit code."""
 
 from __future__ import annotations
 
@@ -112,7 +112,7 @@ class _Lines(logging.Handler):
 
 @contextmanager
 def _logging_to_stderr() -> Iterator[None]:
-    """What the package says goes to stderr as plain lines, from the main process alone."""
+    """Write the package's log to stderr as plain lines, from the main process only."""
     logger = logging.getLogger("samtune")
     before, spread = logger.level, logger.propagate
     handler = _Lines() if is_main_process() else logging.NullHandler()

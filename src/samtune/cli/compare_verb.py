@@ -4,37 +4,29 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from samtune.cli.comparison_text import comparison_text
 from samtune.cli.options import (
-    Background,
     Base,
-    Classes,
-    Colours,
-    ColourTolerance,
     Device,
-    DrawnOn,
-    Ids,
-    IgnoreLabel,
     Images,
-    Instances,
     Json,
     Masks,
     Overwrite,
     Side,
-    Threshold,
     data_options,
-    data_values,
     values_by_method,
+    with_mask_options,
 )
 from samtune.cli.output import emit
 from samtune.errors import ConfigError
 from samtune.printable import shown
 
 
+@with_mask_options
 def compare(
     images: Images,
     masks: Masks = None,
@@ -70,15 +62,7 @@ def compare(
     unlabelled: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Folder of images without masks, for --suggest.")
     ] = None,
-    classes: Classes = None,
-    colour: Colours = None,
-    ignore_label: IgnoreLabel = None,
-    instances: Instances = None,
-    ids: Ids = None,
-    background: Background = None,
-    threshold: Threshold = None,
-    colour_tolerance: ColourTolerance = None,
-    drawn_on: DrawnOn = None,
+    mask_values: Any,
     device: Device = None,
     jobs: Annotated[
         int | None,
@@ -119,18 +103,7 @@ def compare(
         raise ConfigError(f"Expected --seeds >= 2 with --suggest, which compares draws, got {seeds}.")
     if unlabelled is not None and not unlabelled.is_dir():
         raise ConfigError(f"Expected a folder of images as --unlabelled, got {unlabelled}.")
-    values = data_values(
-        classes,
-        colour,
-        ignore_label,
-        instances,
-        ids=ids,
-        background=background,
-        threshold=threshold,
-        colour_tolerance=colour_tolerance,
-        drawn_on=drawn_on,
-    )
-    dataset = open_dataset(images, masks, data_options(values))
+    dataset = open_dataset(images, masks, data_options(mask_values))
     with locked(out, "comparison"):
         comparison = run_comparison(settings, dataset, out, overwrite=overwrite)
         suggestions = committee = None

@@ -15,7 +15,7 @@ from samtune.errors import ConfigError
 
 MARK = ".samtune-demo"
 FOLDERS = {"training": "samples", "held_out": "samples", "predictions": "predictions"}
-"""Folder -> what it is in the list of what samtune wrote there."""
+"""Folder -> its kind in the list of files that samtune wrote there."""
 
 RUN = "run"
 PARTS = (*FOLDERS, RUN)
@@ -48,7 +48,7 @@ def demo(
 
 
 def _claim(out: Path) -> None:
-    """Take the folder: new, empty, or an earlier demo, whose files are removed.
+    """Claim the folder: new, empty, or an earlier demo, whose files are removed.
 
     Raises:
         ConfigError: the folder holds anything else, or files of an earlier demo that were changed.
@@ -57,7 +57,9 @@ def _claim(out: Path) -> None:
     from samtune.run_folder import RunFolder
 
     if out.is_dir() and any(out.iterdir()) and not (out / MARK).is_file():
-        raise ConfigError(f"--out must be new, empty or an earlier demo, but {out} holds other files; choose another.")
+        raise ConfigError(
+            f"Expected a new or empty folder or an earlier demo for --out, got {out} with other files; choose another."
+        )
     OutputFolder(out, "demo").claim([MARK])
     folders = {part: OutputFolder(out / part, kind) for part, kind in FOLDERS.items()}
     run = RunFolder(out / RUN)

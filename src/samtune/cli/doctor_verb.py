@@ -4,25 +4,16 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from samtune.cli.options import (
-    Background,
-    Classes,
-    Colours,
-    ColourTolerance,
-    DrawnOn,
-    Ids,
-    IgnoreLabel,
     Images,
-    Instances,
     Json,
     Masks,
-    Threshold,
     data_options,
-    data_values,
+    with_mask_options,
 )
 from samtune.cli.output import emit
 from samtune.printable import one_line
@@ -31,10 +22,11 @@ if TYPE_CHECKING:
     from samtune.data import Findings
     from samtune.types import Problem
 
-MAX_TOLD = 5
-"""Of a kind of problem this many files are named to people; --json has them all."""
+MAX_NAMED = 5
+"""Number of files named per kind of problem; --json has them all."""
 
 
+@with_mask_options
 def doctor(
     images: Images,
     masks: Masks = None,
@@ -44,32 +36,13 @@ def doctor(
         typer.Option("--fix", metavar="OUT", help="Write a mended copy; the data stays as it is."),
     ] = None,
     side: Annotated[int, typer.Option(min=16, max=8192, help="Image size in pixels that training will use.")] = 1024,
-    classes: Classes = None,
-    colour: Colours = None,
-    ignore_label: IgnoreLabel = None,
-    instances: Instances = None,
-    ids: Ids = None,
-    background: Background = None,
-    threshold: Threshold = None,
-    colour_tolerance: ColourTolerance = None,
-    drawn_on: DrawnOn = None,
+    mask_values: Any,
     as_json: Json = False,
 ) -> None:
-    """Tell what is wrong with images and masks, and how to mend it."""
+    """Report what is wrong with images and masks, and how to mend it."""
     from samtune.data import inspect, mend
 
-    values = data_values(
-        classes,
-        colour,
-        ignore_label,
-        instances,
-        ids=ids,
-        background=background,
-        threshold=threshold,
-        colour_tolerance=colour_tolerance,
-        drawn_on=drawn_on,
-    )
-    options = data_options(values)
+    options = data_options(mask_values)
     findings = inspect(images, masks, options, image_size=side)
     content = findings.as_json()
     text = _text(findings)
@@ -94,7 +67,7 @@ def _text(findings: Findings) -> str:
         groups.setdefault((problem.stops_training, problem.kind), []).append(problem)
     for (stops, kind), problems in groups.items():
         lines += ["", f"{kind} ({len(problems)}){', stops training' if stops else ''}"]
-        lines += [f"  {one_line(f'{p.file}: {p.what}; {p.mend}')}" for p in problems[:MAX_TOLD]]
-        if len(problems) > MAX_TOLD:
-            lines.append(f"  ... and {len(problems) - MAX_TOLD} more")
+        lines += [f"  {one_line(f'{p.file}: {p.what}; {p.mend}')}" for p in problems[:MAX_NAMED]]
+        if len(problems) > MAX_NAMED:
+            lines.append(f"  ... and {len(problems) - MAX_NAMED} more")
     return "\n".join(lines)

@@ -13,11 +13,11 @@ PHASES = {
     "load": "loading the base", "features": "computing features", "start": "the probe and first values",
     "training": "training", "validation": "validation",
 }  # fmt: skip
-"""What the phases of `Estimate.seconds` are called."""
+"""Names of the phases of `Estimate.seconds`."""
 
 
 def estimate_text(estimate: Estimate) -> str:
-    """A few lines: what would be trained, what it takes, and whether it fits."""
+    """Return a few lines: what would be trained, what it takes, and whether it fits."""
     plan, features = estimate.plan, estimate.features
     parts = "at once" if plan["accumulate"] == 1 else f"in {plan['accumulate']} parts"
     lines = [
@@ -32,7 +32,7 @@ def estimate_text(estimate: Estimate) -> str:
         {
             True: "It fits.",
             False: "It does not fit: take a smaller --side, --set recompute=true, a smaller base or another method.",
-            None: "Whether it fits cannot be told: this system does not say how much memory is free.",
+            None: "It is not known whether it fits: this system does not say how much memory is free.",
         }[estimate.fits],
     ]
     return "\n".join(lines)
@@ -47,5 +47,7 @@ def _memory(estimate: Estimate) -> str:
 def _time(estimate: Estimate) -> str:
     if not estimate.seconds:
         return "not measured, since nothing was run that may not fit"
-    told = [f"{name} {duration(estimate.seconds[key])}" for key, name in PHASES.items() if estimate.seconds[key] >= 0.5]
-    return f"{duration(estimate.seconds['total'])} at most ({', '.join(told)})"
+    phases = [
+        f"{name} {duration(estimate.seconds[key])}" for key, name in PHASES.items() if estimate.seconds[key] >= 0.5
+    ]
+    return f"{duration(estimate.seconds['total'])} at most ({', '.join(phases)})"

@@ -4,31 +4,22 @@ from __future__ import annotations
 
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from samtune.cli.options import (
     Averaged,
-    Background,
     Base,
     BatchSize,
-    Classes,
-    Colours,
-    ColourTolerance,
     Device,
-    DrawnOn,
-    Ids,
-    IgnoreLabel,
     Images,
-    Instances,
     Json,
     Masks,
     Overwrite,
-    Threshold,
     averaging,
     data_options,
-    data_values,
+    with_mask_options,
 )
 from samtune.cli.output import emit, table
 from samtune.printable import one_line
@@ -54,6 +45,7 @@ class Protocol(StrEnum):
     microscopy = "microscopy"
 
 
+@with_mask_options
 def evaluate(
     specialist: Annotated[Path, typer.Argument(help="Run folder, or its specialist/ folder.")],
     images: Images,
@@ -78,15 +70,7 @@ def evaluate(
     tta: Averaged = None,
     base: Base = None,
     batch_size: BatchSize = 4,
-    classes: Classes = None,
-    colour: Colours = None,
-    ignore_label: IgnoreLabel = None,
-    instances: Instances = None,
-    ids: Ids = None,
-    background: Background = None,
-    threshold: Threshold = None,
-    colour_tolerance: ColourTolerance = None,
-    drawn_on: DrawnOn = None,
+    mask_values: Any,
     device: Device = None,
     report: Annotated[bool, typer.Option("--report/--no-report", help=f"Write RUN/{REPORT_FILE} anew.")] = True,
     overwrite: Overwrite = False,
@@ -99,18 +83,7 @@ def evaluate(
     from samtune.specialist import open_for
 
     card = read_card(specialist_folder(specialist))
-    values = data_values(
-        classes,
-        colour,
-        ignore_label,
-        instances,
-        ids=ids,
-        background=background,
-        threshold=threshold,
-        colour_tolerance=colour_tolerance,
-        drawn_on=drawn_on,
-    )
-    options = data_options(values)
+    options = data_options(mask_values)
     dataset = open_for(card, images, masks, options or _trained_with(specialist))
     folder = run_of(specialist) if report else None
     run = None if folder is None else folder.path

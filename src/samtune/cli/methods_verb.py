@@ -51,7 +51,7 @@ def methods(
 
 
 def variants(name: str, base: str, num_classes: int) -> list[dict[str, Any]]:
-    """The other published forms of a method: fields, whose, and their parameters."""
+    """Return the other published forms of a method: fields, source, and numbers of parameters."""
     from samtune.methods import METHODS
 
     rows = []
@@ -63,7 +63,7 @@ def variants(name: str, base: str, num_classes: int) -> list[dict[str, Any]]:
 
 
 def describe(name: str, base: str, num_classes: int, **fields: Any) -> dict[str, Any]:
-    """A method's numbers of parameters on a base without weights, its source, and whether it touches the encoder."""
+    """Return a method's numbers of parameters, its source, and whether it touches the encoder."""
     from samtune.methods import METHODS, touches_encoder
 
     sam, counts = count(name, base, num_classes, **fields)

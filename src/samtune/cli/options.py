@@ -1,7 +1,9 @@
-"""Options that several verbs share, and how their words become values."""
+"""Options that several verbs share, and their conversion to values."""
 
 from __future__ import annotations
 
+import functools
+import inspect
 import math
 import tomllib
 from enum import StrEnum
@@ -13,6 +15,8 @@ from samtune.errors import ConfigError
 from samtune.printable import shown
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from samtune.data import DataOptions
     from samtune.types import Averaging
 
@@ -20,7 +24,7 @@ Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on std
 _IMAGES = typer.Argument(help="Folder of images, a CSV manifest, or a folder with images/ and masks/.")
 Images = Annotated[str, _IMAGES]
 ImagesOrConfig = Annotated[str | None, _IMAGES]
-"""Of a verb that a configuration file may tell the images."""
+"""Of a verb whose images may come from a configuration file."""
 Masks = Annotated[str | None, typer.Argument(help="Folder of masks.")]
 Side = Annotated[
     int | None,
@@ -47,7 +51,7 @@ Overwrite = Annotated[
 
 
 class Views(StrEnum):
-    """Over which views of an image a prediction is averaged; the words of `samtune.types.Averaging`."""
+    """Views of an image over which a prediction is averaged; the words of `samtune.types.Averaging`."""
 
     none = "none"
     mirror = "mirror"
@@ -121,8 +125,58 @@ Instances = Annotated[
 
 
 def averaging(views: Views | None) -> Averaging | None:
-    """The word of `--tta`; None where it was not given."""
+    """Return the value of `--tta`; None where it was not given."""
     return None if views is None else views.value
+
+
+MASK_OPTIONS: dict[str, Any] = {
+    "classes": Classes,
+    "colour": Colours,
+    "ignore_label": IgnoreLabel,
+    "instances": Instances,
+    "ids": Ids,
+    "background": Background,
+    "threshold": Threshold,
+    "colour_tolerance": ColourTolerance,
+    "drawn_on": DrawnOn,
+}
+"""Parameters of `with_mask_options` and their types."""
+
+
+def with_mask_options(verb: Callable[..., None]) -> Callable[..., None]:
+    """Add the options on masks to a verb.
+
+    Args:
+        verb: has a parameter `mask_values`, which receives the options that were given, as flat settings.
+
+    Returns:
+        The verb with one parameter for each option in place of `mask_values`.
+    """
+
+    @functools.wraps(verb)
+    def with_options(*args: Any, **given: Any) -> None:
+        options = {name: given.pop(name, None) for name in MASK_OPTIONS}
+        values = data_values(
+            options.pop("classes"),
+            options.pop("colour"),
+            options.pop("ignore_label"),
+            options.pop("instances"),
+            **options,
+        )
+        verb(*args, mask_values=values, **given)
+
+    parameters: list[inspect.Parameter] = []
+    for parameter in inspect.signature(verb, eval_str=True).parameters.values():
+        if parameter.name != "mask_values":
+            parameters.append(parameter)
+            continue
+        parameters += [
+            inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotation)
+            for name, annotation in MASK_OPTIONS.items()
+        ]
+    with_options.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    with_options.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
+    return with_options
 
 
 def data_values(
@@ -137,7 +191,7 @@ def data_values(
     colour_tolerance: int | None = None,
     drawn_on: str | None = None,
 ) -> dict[str, Any]:
-    """The options on masks as flat settings, those that were given.
+    """Return the options on masks that were given, as flat settings.
 
     Raises:
         ConfigError: a value is no number, or a colour is not NAME=#RRGGBB.
@@ -168,7 +222,7 @@ def data_values(
 
 
 def _mask_value(option: str, word: str) -> int | float:
-    """A value in mask files: a whole number, or nan."""
+    """Return a value in mask files: a whole number, or nan."""
     if word.strip().lower() == "nan":
         return math.nan
     try:
@@ -179,14 +233,14 @@ def _mask_value(option: str, word: str) -> int | float:
 
 
 def data_options(values: dict[str, Any]) -> DataOptions | None:
-    """The same as `DataOptions`; None where nothing was given."""
+    """Return flat settings as `DataOptions`; None where nothing was given."""
     from samtune.data import DataOptions
 
     return DataOptions(**values) if values else None
 
 
 def set_values(given: list[str]) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Words such as `method.rank=4` as values: TOML where it is TOML, else the word itself.
+    """Return words such as `method.rank=4` as values: TOML where it is TOML, else the word itself.
 
     Returns:
         Settings of the run, and hyper-parameters of the method (those with `method.` before their name).
@@ -197,15 +251,17 @@ def set_values(given: list[str]) -> tuple[dict[str, Any], dict[str, Any]]:
     settings, fields = values_by_method(given)
     for home in fields:
         if home != "method":
-            raise ConfigError(f"--set must name a setting or method.FIELD, but {shown(home)} came before the point.")
+            raise ConfigError(
+                f"Expected the name of a setting or method.FIELD for --set, got {shown(home)} before the point."
+            )
     return settings, fields.get("method", {})
 
 
 def values_by_method(given: list[str]) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
-    """Words such as `lora.rank=4` as values: TOML where it is TOML, else the word itself.
+    """Return words such as `lora.rank=4` as values: TOML where it is TOML, else the word itself.
 
     Returns:
-        Settings of the run, and by what stands before the point, hyper-parameters.
+        Settings of the run, and hyper-parameters by the word before the point.
 
     Raises:
         ConfigError: a word has no `=`.
@@ -217,13 +273,13 @@ def values_by_method(given: list[str]) -> tuple[dict[str, Any], dict[str, dict[s
         key = key.strip()
         home, _, name = key.rpartition(".")
         if not equals or not name:
-            raise ConfigError(f"--set must be NAME=VALUE, such as method.rank=4, but {shown(word)} came.")
+            raise ConfigError(f"Expected NAME=VALUE for --set, such as method.rank=4, got {shown(word)}.")
         (fields.setdefault(home, {}) if home else settings)[name] = _value(text.strip())
     return settings, fields
 
 
 def _value(text: str) -> Any:
-    """A value of --set: as TOML reads it, or the word itself where that is no TOML, as in `method=lora`."""
+    """Return a value of --set: as TOML reads it, or the word itself where that is no TOML, as in `method=lora`."""
     try:
         values = tomllib.loads(f"value = {text}")
     except (ValueError, RecursionError):  # no TOML, more digits than Python reads, brackets nested too deep
@@ -239,5 +295,5 @@ def _colour(word: str) -> tuple[str, tuple[int, int, int]]:
     except ValueError:
         red = green = blue = -1
     if not name or red < 0:
-        raise ConfigError(f"--colour must be NAME=#RRGGBB, such as road=#804080, but {shown(word)} came.")
+        raise ConfigError(f"Expected NAME=#RRGGBB for --colour, such as road=#804080, got {shown(word)}.")
     return name.strip(), (red, green, blue)

@@ -1,4 +1,4 @@
-"""What a verb prints on stdout: text for people, or with --json one object and nothing else."""
+"""Output of verbs on stdout: text for people, or with --json one object and nothing else."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def is_main_process() -> bool:
-    """Whether this process speaks and writes: the first of a launch of several, or the only one."""
+    """Return whether this process prints and writes: the first of several, or the only one."""
     return int(os.environ.get("RANK", os.environ.get("LOCAL_RANK", "0"))) == 0
 
 
@@ -49,7 +49,7 @@ def print_safely(text: str, stream: TextIO | None = None) -> None:
 
 
 def table(header: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
-    """Columns of text, the first aligned left and the others right."""
+    """Return columns of text, the first aligned left and the others right."""
     lines = [header, *rows]
     widths = [max(len(line[column]) for line in lines) for column in range(len(header))]
     padded = [
@@ -63,7 +63,7 @@ def table(header: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
 
 
 def _plain(value: Any) -> Any:
-    """`value` with JSON types alone."""
+    """Return `value` with JSON types only."""
     if isinstance(value, dict):
         return {str(key): _plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple):

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class Paper(StrEnum):
-    """Whose table."""
+    """Papers whose tables can be reproduced."""
 
     conv_lora = "conv-lora"
     ts_sam = "ts-sam"
@@ -25,7 +25,7 @@ class Paper(StrEnum):
 
 
 def reproduce(
-    paper: Annotated[Paper, typer.Argument(help="Whose table.")],
+    paper: Annotated[Paper, typer.Argument(help="Paper whose table is computed.")],
     *,
     data: Annotated[
         Path,
@@ -40,7 +40,8 @@ def reproduce(
     ] = None,
     seeds: Annotated[int, typer.Option(min=1, help="How many seeds.")] = 3,
     set_: Annotated[
-        list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="A setting that goes before the paper's.")
+        list[str] | None,
+        typer.Option("--set", metavar="NAME=VALUE", help="A setting that takes precedence over the paper's."),
     ] = None,
     base: Base = None,
     device: Device = None,
@@ -69,11 +70,11 @@ def reproduce(
 
 
 NAMED = 4
-"""Columns that a note names; of more, their number."""
+"""Number of columns up to which a note names them."""
 
 
 def _text(content: dict[str, Any], *, ran: bool) -> str:
-    """The cells as a table, then what is missing and what must be known."""
+    """Return the cells as a table, then missing data and notes."""
     header = ("row", "column", "published", "ours" if ran else "to do")
     rows = [
         (cell["row"], cell["column"], _published(cell), _ours(cell) if ran else _to_do(cell))
@@ -92,7 +93,7 @@ def _text(content: dict[str, Any], *, ran: bool) -> str:
 
 
 def _notes(cells: Sequence[dict[str, Any]]) -> Iterator[str]:
-    """Each note of some cells once, behind the columns it is about, and their rows where others have it not."""
+    """Yield each note once, after the columns it is about, and their rows where not all have it."""
     for note in dict.fromkeys(cell["note"] for cell in cells if cell["note"]):
         columns = dict.fromkeys(cell["column"] for cell in cells if cell["note"] == note)
         rows, others = (

@@ -11,23 +11,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from samtune.cli.options import (
-    Background,
     Base,
-    Classes,
-    Colours,
-    ColourTolerance,
     Device,
-    DrawnOn,
-    Ids,
-    IgnoreLabel,
     ImagesOrConfig,
-    Instances,
     Json,
     Masks,
     Side,
-    Threshold,
-    data_values,
     set_values,
+    with_mask_options,
 )
 from samtune.cli.output import emit, is_main_process
 from samtune.errors import ConfigError, SamTuneError
@@ -41,6 +32,7 @@ if TYPE_CHECKING:
     from samtune.training import TrainResult
 
 
+@with_mask_options
 def train(
     images: ImagesOrConfig = None,
     masks: Masks = None,
@@ -75,15 +67,7 @@ def train(
         list[str] | None,
         typer.Option("--set", metavar="NAME=VALUE", help="Any setting, or method.FIELD of the method; repeat."),
     ] = None,
-    classes: Classes = None,
-    colour: Colours = None,
-    ignore_label: IgnoreLabel = None,
-    instances: Instances = None,
-    ids: Ids = None,
-    background: Background = None,
-    threshold: Threshold = None,
-    colour_tolerance: ColourTolerance = None,
-    drawn_on: DrawnOn = None,
+    mask_values: Any,
     device: Device = None,
     config: Annotated[
         Path | None, typer.Option(metavar="TOML", help="Settings as a file; the command line goes before it.")
@@ -101,17 +85,7 @@ def train(
         "recipe": recipe, "base": base, "side": side, "shots": shots, "val": val, "seed": seed, "updates": updates,
         "batch_size": batch_size, "accumulate": accumulate, "device": device,
     }  # fmt: skip
-    given |= data_values(
-        classes,
-        colour,
-        ignore_label,
-        instances,
-        ids=ids,
-        background=background,
-        threshold=threshold,
-        colour_tolerance=colour_tolerance,
-        drawn_on=drawn_on,
-    )
+    given |= mask_values
     if dry_run:
         if resume:
             raise ConfigError(
@@ -120,12 +94,12 @@ def train(
         from samtune.cli.estimate_text import estimate_text
         from samtune.training import estimate_run
 
-        told, dataset, validation = _read(given, set_ or [], [config])
-        estimate = estimate_run(told.train, dataset, validation=validation)
+        whole, dataset, validation = _read(given, set_ or [], [config])
+        estimate = estimate_run(whole.train, dataset, validation=validation)
         emit(vars(estimate), estimate_text(estimate), as_json=as_json)
         return
     if out is None:
-        raise ConfigError("--out must name the run folder to write, but it was left out; only --dry-run needs none.")
+        raise ConfigError("Expected --out with the run folder to write, got none; only --dry-run needs none.")
     result, write_page = run(given, set_ or [], config, out, resume=resume, report=report)
     if not as_json:
         emit({}, _text(result), as_json=False)
@@ -160,30 +134,30 @@ def run(
     from samtune.training import finished_result, interruptible, locked
     from samtune.training import train as train_specialist
 
-    told, dataset, validation = _read(given, words, [RunFolder(out).config if resume else None, file])
+    whole, dataset, validation = _read(given, words, [RunFolder(out).config if resume else None, file])
     with locked(out, "run") if is_main_process() else nullcontext(), interruptible():
         new = not resume
         if is_main_process():
-            resume = claim_run(out, told, resume=resume, page=report)
+            resume = claim_run(out, whole, resume=resume, page=report)
         else:
-            resume = resume or is_cut_off(out, told, page=report)
+            resume = resume or is_cut_off(out, whole, page=report)
         try:
             result = (finished_result(out) if resume else None) or train_specialist(
-                told.train, dataset, out, validation=validation, resume=resume
+                whole.train, dataset, out, validation=validation, resume=resume
             )
         except SamTuneError:
             if new and is_main_process():
                 _release(out)
             raise
-    wanted = report and is_main_process() and result.stopped != "interrupted"
-    if not wanted or (resume and RunFolder(out).report.is_file()):
+    has_page = report and is_main_process() and result.stopped != "interrupted"
+    if not has_page or (resume and RunFolder(out).report.is_file()):
         return result, None
 
     def write_page() -> Path:
         from samtune.pages import write_training_page
 
         with locked(out, "run"):
-            return write_training_page(result, validation or dataset, base=told.train.base, device=told.train.device)
+            return write_training_page(result, validation or dataset, base=whole.train.base, device=whole.train.device)
 
     return result, write_page
 
@@ -191,7 +165,7 @@ def run(
 def _read(
     given: dict[str, Any], words: list[str], files: list[Path | None]
 ) -> tuple[RunConfig, Dataset, Dataset | None]:
-    """The whole configuration, the images and those for validation alone; the first file yields to the next."""
+    """Return the whole configuration, the images and those for validation alone; later files take precedence."""
     from samtune.config import make_config, read_config
     from samtune.data import open_dataset
     from samtune.methods import make_method
@@ -202,14 +176,14 @@ def _read(
         layers = [{key: v for key, v in layer.items() if key not in ("images", "masks")} for layer in layers]
     fields = {key: v for layer in layers for key, v in layer.get("method_fields", {}).items()} | fields
     layers += [settings, given] + ([{"method_fields": fields}] if fields else [])
-    told = make_config(*layers)
-    make_method(told.train.method, **told.train.method_fields)  # refuse before the data is read
-    dataset = open_dataset(told.images, told.masks, told.data)
-    told = replace(told, data=dataset.options)
+    whole = make_config(*layers)
+    make_method(whole.train.method, **whole.train.method_fields)  # refuse before the data is read
+    dataset = open_dataset(whole.images, whole.masks, whole.data)
+    whole = replace(whole, data=dataset.options)
     validation = None
-    if told.val_images is not None:
-        validation = open_dataset(told.val_images, told.val_masks, dataset.options, allow_empty=True)
-    return told, dataset, validation
+    if whole.val_images is not None:
+        validation = open_dataset(whole.val_images, whole.val_masks, dataset.options, allow_empty=True)
+    return whole, dataset, validation
 
 
 def _release(out: Path) -> None:

@@ -49,7 +49,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class TrainResult:
-    """What came of a run.
+    """Result of a run.
 
     Attributes:
         run: its folder.
@@ -62,7 +62,7 @@ class TrainResult:
         validation: scores of the values kept; empty without validation images.
         stopped: "finished", "early" (no better score for long), "interrupted", or "diverged" (a loss, a gradient or a
             value was NaN or infinite; the best values from before are kept).
-        notes: what the program guessed or found.
+        notes: sentences on what was inferred or noticed.
     """
 
     run: Path
@@ -105,7 +105,7 @@ def train(
     """Train a specialist.
 
     Args:
-        settings: what is asked for.
+        settings: of the run.
         dataset: the annotated images; split into training and validation here unless `validation` is given.
         run: its folder; made where it is not there.
         validation: images for validation alone, of the same classes.
@@ -116,7 +116,7 @@ def train(
     the run can be resumed from its last checkpoint.
 
     Returns:
-        What came of it; the specialist is in `run/specialist`.
+        The result; the specialist is in `run/specialist`.
 
     Raises:
         ConfigError: settings that contradict each other or the method, or that the run was not started with; another
@@ -143,7 +143,7 @@ def _train(
     settings: TrainSettings, dataset: Dataset, folder: RunFolder, accelerator: Accelerator,
     validation: Dataset | None, resume: bool,
 ) -> TrainResult:  # fmt: skip
-    """`train`, in a folder that this process holds."""
+    """Train in a folder that this process has locked."""
     clock = _Clock()
     make_folder(folder.path)
     if accelerator.is_main_process:
@@ -208,7 +208,7 @@ def _check_specialist(folder: RunFolder) -> None:
 
 
 def _plain(settings: TrainSettings) -> dict[str, Any]:
-    """The settings as JSON values."""
+    """Return the settings as JSON values."""
     values: dict[str, Any] = json.loads(json.dumps(asdict(settings), default=str))
     return values
 
@@ -220,8 +220,8 @@ def _parts(
     """Choose training and validation images, and write them to the run folder or compare them with what is there."""
     if validation is not None and len(validation.class_names) != len(dataset.class_names):
         raise DataError(
-            f"Training and validation masks must have the same classes, but {list(dataset.class_names)} and "
-            f"{list(validation.class_names)} came."
+            f"Expected the same classes in training and validation masks, got {list(dataset.class_names)} and "
+            f"{list(validation.class_names)}."
         )
     parts = split_dataset(
         dataset, shots=settings.shots, val=0 if validation is not None else settings.val, seed=settings.seed
@@ -342,7 +342,9 @@ def read_result(run: Path) -> TrainResult:
     """
     folder = RunFolder(run)
     if not folder.metrics.is_file():
-        raise ConfigError(f"{run} must hold a finished run, but it has no {METRICS_FILE}; train it, or --resume.")
+        raise ConfigError(
+            f"Expected a finished run in {run}, got a folder without {METRICS_FILE}; train it, or --resume."
+        )
     stored = folder.read_metrics()
     names = [name for name in TrainResult.__dataclass_fields__ if name != "run"]
     try:

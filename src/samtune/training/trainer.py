@@ -1,4 +1,4 @@
-"""The loop: the same for every method, on one device or many; nothing in it knows which method it trains.
+"""Training loop: the same for every method, on one device or many.
 
 In: an adapted model, a source of batches, a validation part. Out: the best values of what was learned, a history, and
 at any moment a checkpoint from which the same trace goes on.
@@ -352,13 +352,11 @@ class Trainer:
             torch.cuda.empty_cache()
         if self.accelerator.num_processes > 1:
             raise ConfigError(
-                "An update must fit into the memory of each device, but on one of several it does not; set accumulate "
+                "An update does not fit into the memory of one of the devices; set accumulate "
                 f"to more than {self.parts}, the same for all processes."
             )
         if self.parts >= num_images:
-            raise ConfigError(
-                "An update must fit into the device's memory, but a single image at a time does not; " + WAYS_OUT + "."
-            )
+            raise ConfigError("Not even a single image at a time fits into the device's memory; " + WAYS_OUT + ".")
         self.progress.parts = min(num_images, 2 * self.parts)
         say(
             f"The device's memory ran out: from here on updates are computed in {self.progress.parts} parts; each is "
