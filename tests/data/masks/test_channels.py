@@ -14,7 +14,7 @@ from tests.data.drawn import HW, assert_reads, open_masks
 from tests.data.folders import picture, save
 from tests.data.masks.cases import IDS, bands, u8
 
-CHANNELS_ASKED: dict[str, tuple[list[np.ndarray], str, str]] = {
+CHANNELS_REFUSED: dict[str, tuple[list[np.ndarray], str, str]] = {
     "one-hot RGB": (bands(1, 2, 3), ".png", "one per class"),
     "one-hot RGB of 0 and 1": (bands(1, 2, 3, top=1), ".png", "one per class"),
     "one-hot RGBA": (bands(0, 1, 2, 3), ".png", "one per class.*np.argmax"),
@@ -25,9 +25,9 @@ CHANNELS_ASKED: dict[str, tuple[list[np.ndarray], str, str]] = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("name", CHANNELS_ASKED)
-def test_channels_in_doubt_are_asked(name: str, tmp_path: Path) -> None:
-    masks, suffix, message = CHANNELS_ASKED[name]
+@pytest.mark.parametrize("name", CHANNELS_REFUSED)
+def test_ambiguous_channels_are_refused(name: str, tmp_path: Path) -> None:
+    masks, suffix, message = CHANNELS_REFUSED[name]
     with pytest.raises(DataError, match=message):
         open_masks(tmp_path, masks, suffix=suffix)
 

@@ -1,4 +1,4 @@
-"""Masks beside images that EXIF rotates: by their sizes, by the others of the folder, by an option, or refused."""
+"""Masks of EXIF-rotated images: orientation from sizes, from the rest of the folder or from an option, or refused."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def pair(root: Path, stem: str, hw: tuple[int, int], orientation: int, *, turn_m
 
 @pytest.mark.parametrize("orientation", range(2, 9))
 @pytest.mark.parametrize("hw", [SQUARE, WIDE])
-def test_what_the_sizes_cannot_tell_is_asked_and_each_answer_works(
+def test_an_orientation_that_sizes_leave_open_is_refused_and_both_options_work(
     orientation: int, hw: tuple[int, int], tmp_path: Path
 ) -> None:
     shown = pair(tmp_path, "a", hw, orientation, turn_mask=False)
@@ -56,8 +56,8 @@ def test_what_the_sizes_cannot_tell_is_asked_and_each_answer_works(
     assert stored.labels(0).shape == stored.image(0).shape[:2]
     assert any("drawn on images as stored" in note for note in stored.notes)
     if not size_tells:
-        taken = open_dataset(images, masks, DataOptions(drawn_on="shown"))
-        np.testing.assert_array_equal(taken.labels(0), corner(hw) // 255)
+        as_shown = open_dataset(images, masks, DataOptions(drawn_on="shown"))
+        np.testing.assert_array_equal(as_shown.labels(0), corner(hw) // 255)
 
 
 @pytest.mark.parametrize("orientation", [3, 6])
@@ -75,7 +75,7 @@ def test_masks_of_one_value_are_the_same_either_way(tmp_path: Path) -> None:
     assert len(open_dataset(tmp_path / "images", tmp_path / "masks")) == 2
 
 
-def test_a_folder_answers_for_its_squares_where_its_sizes_tell(tmp_path: Path) -> None:
+def test_square_images_follow_the_others_of_the_folder(tmp_path: Path) -> None:
     shown = [
         pair(tmp_path, "a", WIDE, 6, turn_mask=True),
         pair(tmp_path, "b", SQUARE, 6, turn_mask=True),
@@ -93,7 +93,7 @@ def test_a_folder_answers_for_its_squares_where_its_sizes_tell(tmp_path: Path) -
     np.testing.assert_array_equal(again.labels(0), expected)
 
 
-def test_a_folder_of_unturned_masks_is_asked_and_read_whole(tmp_path: Path) -> None:
+def test_a_folder_of_masks_drawn_as_stored_needs_the_option(tmp_path: Path) -> None:
     shown = [pair(tmp_path, "a", WIDE, 6, turn_mask=False), pair(tmp_path, "b", SQUARE, 8, turn_mask=False)]
     images, masks = tmp_path / "images", tmp_path / "masks"
     with pytest.raises(DataError, match="2 problems"):
@@ -104,7 +104,7 @@ def test_a_folder_of_unturned_masks_is_asked_and_read_whole(tmp_path: Path) -> N
     assert dataset.options.drawn_on == "stored"
 
 
-def test_an_answer_that_the_sizes_contradict_is_refused(tmp_path: Path) -> None:
+def test_an_option_that_the_sizes_contradict_is_refused(tmp_path: Path) -> None:
     pair(tmp_path, "a", WIDE, 6, turn_mask=True)
     with pytest.raises(DataError, match="with `--drawn-on stored`, expected 24 x 32"):
         open_dataset(tmp_path / "images", tmp_path / "masks", DataOptions(drawn_on="stored"))
@@ -114,7 +114,7 @@ def test_an_answer_that_the_sizes_contradict_is_refused(tmp_path: Path) -> None:
         open_dataset(other / "images", other / "masks", DataOptions(drawn_on="shown"))
 
 
-def test_mending_asks_too_and_writes_what_is_said(tmp_path: Path) -> None:
+def test_mending_needs_the_option_too(tmp_path: Path) -> None:
     shown = pair(tmp_path, "a", SQUARE, 6, turn_mask=False)
     images, masks = tmp_path / "images", tmp_path / "masks"
     with pytest.raises(DataError, match="--drawn-on"):

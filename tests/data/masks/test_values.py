@@ -66,20 +66,20 @@ def test_label_maps_get_the_values_of_the_masks_and_are_read_alike(name: str, tm
     mask, options, values, colours = CASES[name]
     suffix = ".tif" if mask.dtype.kind == "f" or mask.dtype.itemsize > 2 else ".png"
     dataset = open_dataset(*make_folder(tmp_path / "first", [mask], suffix=suffix), options)
-    found = dataset.mask_values
-    assert (found.values, found.colours) == (values, colours)
+    mask_values = dataset.mask_values
+    assert (mask_values.values, mask_values.colours) == (values, colours)
     labels = dataset.labels(0)
     labels = np.where(labels == 255, 0, labels).astype(np.uint8)
-    written = found.apply(labels)
+    written = mask_values.apply(labels)
     assert written.shape == (labels.shape if not colours else (*labels.shape, 3))
-    assert found.suffix == (".tif" if max(values) > 65535 and not colours else ".png")
+    assert mask_values.suffix == (".tif" if max(values) > 65535 and not colours else ".png")
     written = written.astype(np.int32) if written.dtype == np.uint32 else written
     again = open_dataset(
-        *make_folder(tmp_path / "again", [written], suffix=found.suffix), found.options(dataset.class_names)
+        *make_folder(tmp_path / "again", [written], suffix=mask_values.suffix), mask_values.options(dataset.class_names)
     )
     np.testing.assert_array_equal(again.labels(0), labels)
     assert again.class_names == dataset.class_names
-    assert again.mask_values == found
+    assert again.mask_values == mask_values
 
 
 def test_values_where_the_mask_has_none_of_its_own() -> None:

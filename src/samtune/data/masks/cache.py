@@ -19,13 +19,19 @@ if TYPE_CHECKING:
     import numpy as np
 
 
+def stamp(file: Path) -> tuple[str, int, int]:
+    """Return the path, size in bytes and time of change of a file, from which a cached mask is known to be current."""
+    stat = file.stat()
+    return str(file.resolve()), stat.st_size, stat.st_mtime_ns
+
+
 def cached_mask(source: str, stem: str, depends_on: object, draw: Callable[[], np.ndarray]) -> Path:
-    """Return the PNG of a mask in the cache; draw and save it first if it is not there yet.
+    """Return the path of a mask in the cache, as PNG; draw and save the mask if it is not there yet.
 
     Args:
         source: name of the data set or operation; a folder of the cache.
         stem: name of the image.
-        depends_on: whatever the mask is made from, such as names, sizes and times of files; plain JSON types.
+        depends_on: what the mask is made from, such as the `stamp` of each source file; plain JSON types.
         draw: returns the pixels, uint8 or uint16 (H, W), or uint8 (H, W, 3) BGR.
     """
     key = ArrayStore.key("layout", 1, source, stem, depends_on)

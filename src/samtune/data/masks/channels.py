@@ -17,7 +17,7 @@ JPEG_GREY_TOLERANCE = 12
 HALF = 127
 """Alpha above this is visible, unless no pixel of the file is above it: then any alpha above 0 is visible."""
 
-MAX_OVERSHOOT = 0.3
+UNIT_OVERSHOOT = 0.3
 """Interpolation of a mask within 0..1 may leave values this far outside that range."""
 
 NAN = -(2**63)
@@ -78,7 +78,7 @@ def is_visible(alpha: np.ndarray) -> np.ndarray:
 
 
 def packed_colours(raw: Raw) -> np.ndarray:
-    """Return the displayed colours of a mask of at most 8 bits, int32 (H, W) 0xRRGGBB; transparent pixels are black."""
+    """Return the displayed colours of a mask of at most 8 bits, int32 (H, W) 0xRRGGBB; transparent pixels are 0."""
     pixels = raw.pixels
     if raw.palette is not None:
         indexed: np.ndarray = pack(raw.palette)[pixels]
@@ -95,8 +95,8 @@ def packed_colours(raw: Raw) -> np.ndarray:
 def is_one_hot(pixels: np.ndarray) -> bool:
     """Return whether the channels of (H, W, C) pixels look like one mask per class.
 
-    True if each pixel is non-zero in at most one channel, with the same value in all, and at least two channels are
-    used. RGB masks of pure red, green and blue on black look the same; the caller has to tell them apart.
+    True if each pixel is non-zero in at most one channel, all non-zero values are equal (1, 255 or 65535), and at least
+    two channels are used. RGB masks of pure red, green and blue on black pass too; the caller has to tell them apart.
     """
     if pixels.ndim != 3 or pixels.shape[2] < 2:
         return False
@@ -115,7 +115,7 @@ def round_floats(grey: np.ndarray) -> np.ndarray:
     finite = plane[np.isfinite(plane)]
     if not finite.size or (finite == np.round(finite)).all():
         return plane
-    is_unit = finite.min() >= -MAX_OVERSHOOT and finite.max() <= 1 + MAX_OVERSHOOT
+    is_unit = finite.min() >= -UNIT_OVERSHOOT and finite.max() <= 1 + UNIT_OVERSHOOT
     rounded: np.ndarray = np.round(plane * 255) / 255 if is_unit else np.round(plane)
     return rounded
 

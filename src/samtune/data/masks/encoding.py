@@ -1,4 +1,4 @@
-"""From mask files to label maps: the encoding that all masks of a folder share."""
+"""Conversion of mask files to label maps by the encoding that all masks of a folder share."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class MaskEncoding:
         kind: "binary", "ids" (one value per class), "instances" (one value per object of a single class), "soft"
             (one class, above half of the object's value), "threshold" (one class, above the user's threshold) or
             "colours".
-        reads: which samples of a file are the values: "value" (the single channel, or palette indices), "grey" (the
+        reads: which samples of a file hold the values: "value" (the single channel, or palette indices), "grey" (the
             same, but the grey of palette colours), "unit" (floats in 0..1 times 255), "alpha" or "colour" (0xRRGGBB).
         table: ((value, label), ...); `NAN` stands for NaN. For "instances", every other value but 0 has label 1.
         threshold: for "soft" and "threshold", values above it have label 1; else None.
@@ -150,18 +150,18 @@ class MaskEncoding:
 
     def _label_near(self, values: np.ndarray, labels: np.ndarray) -> None:
         """Give colours within the tolerance the label of the nearest colour of the table, in place."""
-        known = np.array([unpack(value) for value, _ in self.table])
+        colours = np.array([unpack(value) for value, _ in self.table])
         channels = np.stack([(values >> shift) & 255 for shift in (16, 8, 0)], axis=-1)
         distance = np.full(values.shape, 256)
-        for colour, (_, label) in zip(known, self.table, strict=True):
+        for colour, (_, label) in zip(colours, self.table, strict=True):
             difference = np.abs(channels - colour).max(axis=-1)
             nearer = (difference < distance) & (difference <= self.tolerance)
             labels[nearer] = label
             distance = np.minimum(distance, difference)
 
     def _unknown_values(self, unknown: np.ndarray, source: Path | str) -> DataError:
-        known = sorted({value for value, _ in self.table} | {0})
-        expected = [self._format(value) for value in known[:20]] + ["..."] * (len(known) > 20)
+        defined = sorted({value for value, _ in self.table} | {0})
+        expected = [self._format(value) for value in defined[:20]] + ["..."] * (len(defined) > 20)
         got = [self._format(int(value)) for value in unknown[:10]]
         return DataError(
             f"{source}: expected the values {', '.join(expected)} of its folder ({self.sentence}), got "
@@ -174,7 +174,7 @@ class MaskEncoding:
         return "NaN" if value == NAN else str(value)
 
     def _values(self, raw: Raw, source: Path | str) -> np.ndarray:
-        """Return the values of a decoded file, integers (H, W), as `reads` says."""
+        """Return the values of a decoded file, integers (H, W); see `reads`."""
         if self.reads == "colour":
             return packed_colours(raw)
         if self.reads == "alpha":
@@ -188,5 +188,7 @@ class MaskEncoding:
             return pack(raw.palette)[raw.pixels] & 255 if self.reads == "grey" else raw.pixels
         grey = grey_channel(raw)
         if grey is None:
-            raise DataError(f"{source}: expected a single channel like the other masks of its folder, got colours")
+            raise DataError(
+                f"{source}: expected a single channel like the other masks of its folder, got colours; save one channel"
+            )
         return as_integers(round_floats(grey), self.reads) if grey.dtype.kind == "f" else grey

@@ -1,6 +1,7 @@
-"""Whether masks fit their images as displayed or as stored, where EXIF rotates the images.
+"""Orientation of masks whose images have an EXIF orientation.
 
-Viewers and annotation tools differ in whether they apply an image's EXIF orientation, so a mask may be drawn on either.
+Viewers and annotation tools differ in whether they apply it, so a mask may be drawn on the image as displayed or as
+stored.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ class MaskOrientations:
         pairs: the pairs, with `Pair.mask_orientation` set.
         problems: masks whose orientation is ambiguous, or contradicts the user's option.
         notes: what was inferred or done, as sentences.
-        drawn_on: "shown" or "stored", from the user or inferred; None if no image is rotated.
+        drawn_on: "shown" or "stored", from the user or inferred; None if the sizes left no mask ambiguous.
     """
 
     pairs: tuple[Pair, ...]
@@ -39,18 +40,18 @@ class MaskOrientations:
 def infer_orientations(
     pairs: Sequence[Pair], headers: Sequence[Header], stats: Sequence[MaskStats], options: DataOptions
 ) -> MaskOrientations:
-    """Decide which masks have to be rotated or mirrored like their images.
+    """Infer which masks have to be rotated or mirrored like their images.
 
     A quarter turn of an image that is not square shows in the size of its mask; a square image, a half turn and a
-    mirror image do not. For those, the other pairs of the folder decide; if they cannot, it is a problem that the user
-    solves with `drawn_on`. A mask with an EXIF orientation of its own has already been rotated by it, and a mask of a
-    single value is the same either way.
+    mirror image do not. For those, the other pairs of the folder decide; if they cannot, the result has a problem that
+    the user solves with `drawn_on`. A mask with an EXIF orientation of its own has already been rotated by it, and a
+    mask of a single value is the same either way.
 
     Args:
         pairs: images and masks.
         headers: of the images, in the order of `pairs`.
         stats: of the masks, in the order of `pairs`.
-        options: `drawn_on` decides if given.
+        options: `drawn_on`, if given, decides.
     """
     rotated = [i for i, header in enumerate(headers) if header.orientation != 1 and stats[i].orientation == 1]
     as_shown = [i for i in rotated if stats[i].hw == headers[i].hw]
@@ -74,7 +75,7 @@ def infer_orientations(
     )
     mend = (
         "compare the mask with the image in a viewer; pass `--drawn-on shown` if they fit, `--drawn-on stored` if the "
-        "mask has to be rotated like the image"
+        "mask needs the image's rotation"
     )
     return MaskOrientations(tuple(pairs), (Problem("turned_image", str(pairs[first].mask), what, mend, True),))
 

@@ -1,4 +1,4 @@
-"""Where the pixels of each value of a mask lie: evidence for whether a value is an area or only a rim of others."""
+"""Where the pixels of each value of a mask lie: evidence of whether a value covers areas or only their edges."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Spread:
         between: pixels whose 5 x 5 neighbourhood has both a lower and a higher value, as along a blurred edge.
         isolated: pixels with at most one equal pixel among their eight neighbours, as in noise; pixels of a line one
             pixel wide have two.
-        inside: pixels whose 3 x 3 neighbourhood has no value below the next lower one, as of specks on an area.
+        inside: pixels whose 3 x 3 neighbourhood has nothing below the next lower value, as for specks on an area.
     """
 
     core: np.ndarray
@@ -35,7 +35,7 @@ class Spread:
 
 @dataclass(frozen=True)
 class Levels:
-    """Values with their pixel counts and spread, of one mask or summed over several; parallel arrays.
+    """Values of one mask, or of several, with their total pixel counts and spread; parallel arrays.
 
     Attributes:
         values: sorted unique values, int64.
@@ -68,16 +68,16 @@ def measure_spread(plane: np.ndarray, values: np.ndarray, counts: np.ndarray) ->
     plane = _as_opencv_type(plane)
     low, high = (method(plane, np.ones((3, 3), np.uint8)) for method in (cv2.erode, cv2.dilate))
     edge = low != high
-    at = np.searchsorted(values, plane[edge])
-    core = counts - np.bincount(at, minlength=len(values))
+    index = np.searchsorted(values, plane[edge])
+    core = counts - np.bincount(index, minlength=len(values))
     nothing = np.zeros(len(values), np.int64)
     if (core >= SOLID_SHARE * counts)[values != 0].all():
         return Spread(core, nothing, nothing, nothing)
-    inside = low[edge] >= values[np.maximum(at - 1, 0)]
+    inside = low[edge] >= values[np.maximum(index - 1, 0)]
     low, high = (method(plane, np.ones((5, 5), np.uint8)) for method in (cv2.erode, cv2.dilate))
     between = ((low < plane) & (plane < high))[edge]
     isolated = _equal_neighbours(plane, edge) <= 1
-    return Spread(core, *(np.bincount(at[which], minlength=len(values)) for which in (between, isolated, inside)))
+    return Spread(core, *(np.bincount(index[which], minlength=len(values)) for which in (between, isolated, inside)))
 
 
 def _as_opencv_type(plane: np.ndarray) -> np.ndarray:
@@ -112,10 +112,10 @@ def pool(masks: Iterable[tuple[np.ndarray, np.ndarray, Spread | None]]) -> Level
         )
         for values, counts, spread in masks
     ]
-    values, at = np.unique(np.concatenate([row[0] for row in rows]), return_inverse=True)
+    values, index = np.unique(np.concatenate([row[0] for row in rows]), return_inverse=True)
     sums = []
     for column in (1, 2, 3, 4, 5):
         summed = np.zeros(len(values), np.int64)
-        np.add.at(summed, at.reshape(-1), np.concatenate([row[column] for row in rows]))
+        np.add.at(summed, index.reshape(-1), np.concatenate([row[column] for row in rows]))
         sums.append(summed)
     return Levels(values, sums[0], Spread(*sums[1:]))

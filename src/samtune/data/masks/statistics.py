@@ -1,4 +1,4 @@
-"""What one mask file holds, counted in one decoding: enough to infer the encoding of a whole folder."""
+"""Statistics of one mask file, from one decoding: the input from which the encoding of a folder is inferred."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ if TYPE_CHECKING:
     from samtune.data.images.raw import Raw
 
 MAX_COLOURS = 16384
-"""A mask with more colours than this is taken for a photograph; only this many are kept."""
+"""A mask with more colours than this is treated as a photograph; only this many are kept."""
 
 PLAIN_VALUES = frozenset({0, 1, 255, 65535})
-"""A mask of 0 and one of these is binary beyond doubt, so its spread is not measured."""
+"""A mask of 0 and one of these is certainly binary, so its spread is not measured."""
 
 
 @dataclass(frozen=True)
@@ -84,7 +84,7 @@ class MaskStats:
         return len(self.values) if self.alpha is None else len(self.alpha.values)
 
     def values_as(self, reads: str) -> np.ndarray:
-        """Return `values` as `MaskEncoding.reads` asks for them: int64, in the order of `counts`."""
+        """Return `values` in the form that `MaskEncoding.reads` names: int64, in the order of `counts`."""
         if self.form == "palette" and reads in ("grey", "colour"):
             packed = np.array([colour for _, colour in self.palette], np.int64)
             return packed if reads == "colour" else packed & 255
@@ -100,8 +100,8 @@ def survey_mask(path: Path) -> MaskStats:
     """Decode one mask, count its values and, unless it is plainly binary, measure where they lie.
 
     Raises:
-        DataError: the file is damaged, or holds what no mask can hold: infinity, NaN alone, colours of more than 8
-            bits, bands that are not RGB, or values of 2**53 and more.
+        DataError: the file is damaged, or its pixels are not those of a mask: infinity, NaN alone, colours of more than
+            8 bits, bands that are not RGB, or values of 2**53 and more.
     """
     raw = decode(path)
     stats = _survey(path, raw)
@@ -215,10 +215,10 @@ def _survey_float(path: Path, grey: np.ndarray, bits: int, pages: int) -> MaskSt
     fractional = bool((finite != np.round(finite)).any())
     _check_range(path, values[~np.isnan(values)])
     # NaN sorts last. It is measured as if it were the lowest value, and then counts as an area, never as a rim.
-    filled, known = np.where(missing, values[0], plane), values[: len(values) - bool(missing.any())]
-    pixels = counts[: len(known)] + np.where(known == values[0], missing.sum(), 0)
-    spread = _spread(filled, known, pixels)
-    if spread is not None and len(known) < len(values):
+    filled, numbers = np.where(missing, values[0], plane), values[: len(values) - bool(missing.any())]
+    pixels = counts[: len(numbers)] + np.where(numbers == values[0], missing.sum(), 0)
+    spread = _spread(filled, numbers, pixels)
+    if spread is not None and len(numbers) < len(values):
         core = np.append(np.minimum(spread.core, counts[:-1]), counts[-1])
         spread = Spread(core, *(np.append(each, 0) for each in (spread.between, spread.isolated, spread.inside)))
     return MaskStats(

@@ -1,4 +1,4 @@
-"""The values that mask files have for background and classes, to write masks like those of training."""
+"""The pixel values of background and classes, with which predictions are written like the training masks."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class MaskValues:
 
     @staticmethod
     def of(encoding: MaskEncoding) -> MaskValues:
-        """Return the values with which mask files can be written so that they resemble those of an encoding.
+        """Return the values to write masks with, so that they look like those that an encoding reads.
 
         If several values mean one class, the highest is used. Masks of objects, floats, transparency and blurred
         masks become 0 and 255; masks read by a threshold become 0 and a value above it.
@@ -58,7 +58,7 @@ class MaskValues:
             backgrounds = backgrounds or [0]
         colours = encoding.reads == "colour"
         unused = next(value for value in range(len(labels) + 1) if value not in labels)
-        # Black is background in every colour map, so the highest is the colour that the map names, if it names one.
+        # Every colour map has black as background, so a colour that the map names for it is the higher one.
         background = (max if colours else min)(backgrounds, default=unused)
         values = (background, *classes)
         if min(values) < 0 or max(values) > MAX_VALUE:

@@ -24,8 +24,8 @@ def deep(mask: np.ndarray, factor: int = 65535) -> np.ndarray:
 WHITES = [mask * np.uint8(255) for mask in BLOBS]
 NOISY = [np.asarray(jpeg(90)(mask)) for mask in WHITES]
 DEPTHS: dict[str, tuple[list[np.ndarray | Image.Image], list[np.ndarray], int, str]] = {
-    "8 and 16 bit": ([WHITES[0], deep(BLOBS[1])], BLOBS[:2], 1, "255 and 65535 are the one class"),
-    "0/1 and 16 bit": ([BLOBS[0], deep(BLOBS[1])], BLOBS[:2], 1, "1 and 65535 are the one class"),
+    "8 and 16 bit": ([WHITES[0], deep(BLOBS[1])], BLOBS[:2], 1, "255 and 65535 are foreground"),
+    "0/1 and 16 bit": ([BLOBS[0], deep(BLOBS[1])], BLOBS[:2], 1, "1 and 65535 are foreground"),
     "1 and 8 bit": ([one_bit(BLOBS[0]), WHITES[1]], BLOBS[:2], 1, "both 1 and 255"),
     "1 bit and 0/1": ([one_bit(BLOBS[0]), BLOBS[1]], BLOBS[:2], 1, "0/1"),
     "1 and 16 bit": ([one_bit(BLOBS[0]), deep(BLOBS[1])], BLOBS[:2], 1, "1 and 65535"),
@@ -36,7 +36,7 @@ DEPTHS: dict[str, tuple[list[np.ndarray | Image.Image], list[np.ndarray], int, s
     "grey and RGB": ([WHITES[0], np.dstack([WHITES[1]] * 3)], BLOBS[:2], 1, "0/255"),
 }
 
-DEPTHS_ASKED: dict[str, tuple[list[np.ndarray | Image.Image], str]] = {
+DEPTHS_REFUSED: dict[str, tuple[list[np.ndarray | Image.Image], str]] = {
     "ids times 257": ([u8(IDS)[0], deep(IDS[1], 257)], "16 bits with the values 257, 514, 771.*different scales"),
     "ids and 65535": ([u8(IDS)[0], deep(BLOBS[1])], "different scales"),
     "noise in both": ([NOISY[0], deep(NOISY[1], 257)], "different scales"),
@@ -57,8 +57,8 @@ def test_mixed_depths_are_read_on_one_scale(name: str, tmp_path: Path) -> None:
     assert message in dataset.encoding.sentence
 
 
-@pytest.mark.parametrize("name", DEPTHS_ASKED)
+@pytest.mark.parametrize("name", DEPTHS_REFUSED)
 def test_depths_on_different_scales_are_refused(name: str, tmp_path: Path) -> None:
-    masks, message = DEPTHS_ASKED[name]
+    masks, message = DEPTHS_REFUSED[name]
     with pytest.raises(DataError, match=message):
         open_masks(tmp_path, masks)

@@ -40,11 +40,11 @@ NEAR: dict[str, Read] = {
 
 
 @pytest.mark.parametrize("name", NEAR)
-def test_colours_near_the_map_are_read_and_said(name: str, tmp_path: Path) -> None:
+def test_colours_near_the_map_are_read_and_reported(name: str, tmp_path: Path) -> None:
     check_read(tmp_path, NEAR[name], ".png")
 
 
-COLOURS_ASKED: dict[str, Refused] = {
+COLOURS_REFUSED: dict[str, Refused] = {
     "off by 20": (off_by(20), DataOptions(colours=MAP), "more than 16 steps from every colour of the map: "),
     "off by 1, not tolerated": (off_by(1), DataOptions(colours=MAP, colour_tolerance=0), "more than 0 steps"),
     "JPEG": (colour_jpeg(50), DataOptions(colours=MAP), "--colour-tolerance 255"),
@@ -58,9 +58,9 @@ COLOURS_ASKED: dict[str, Refused] = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("name", COLOURS_ASKED)
+@pytest.mark.parametrize("name", COLOURS_REFUSED)
 def test_colours_far_from_the_map_are_refused(name: str, tmp_path: Path) -> None:
-    masks, options, message = COLOURS_ASKED[name]
+    masks, options, message = COLOURS_REFUSED[name]
     with pytest.raises(DataError, match=message):
         open_masks(tmp_path, masks, options)
 

@@ -81,7 +81,7 @@ CASES: dict[str, tuple[Writer, DataOptions, np.ndarray, str]] = {
     "0/1": (masks(D, E, E * np.uint8(0)), DataOptions(), D, "0/1"),
     "0/1 and 0/255": (masks(D, E * np.uint8(255)), DataOptions(), D, "both 1 and 255"),
     "0/1 with 255 ignored": (masks(with_border(D)), DataOptions(), BORDERED, "ignore label"),
-    "class ids": (masks(HALF, E), DataOptions(), HALF, "class ids: 0 background, 1..2"),
+    "class ids": (masks(HALF, E), DataOptions(), HALF, "class ids: 0 is background, 1..2"),
     "class ids, 255 ignored": (masks(with_border(HALF)), DataOptions(), with_border(HALF), "ignore label"),
     "ids with gaps": (masks(np.array([0, 3, 7], np.uint8)[HALF]), DataOptions(), HALF, "3 -> 1, 7 -> 2"),
     "grey levels as ids": (masks(np.array([0, 128, 255], np.uint8)[HALF]),
@@ -102,8 +102,8 @@ CASES: dict[str, tuple[Writer, DataOptions, np.ndarray, str]] = {
                              "shown inverted"),
     "inverting table, ids and 255": (palettes([(255 - i,) * 3 for i in range(256)], with_border(HALF)), DataOptions(),
                                      with_border(HALF), "ignore label"),
-    "palette white first, said by ids": (palettes([(255, 255, 255), (0, 0, 0)], D), DataOptions(ids=(1,)), D, "0/1"),
-    "palette white first, said by colour": (palettes([(255, 255, 255), (0, 0, 0)], 1 - D),
+    "palette white first, by ids": (palettes([(255, 255, 255), (0, 0, 0)], D), DataOptions(ids=(1,)), D, "0/1"),
+    "palette white first, by colour": (palettes([(255, 255, 255), (0, 0, 0)], 1 - D),
                                             DataOptions(colours={"thing": (255, 255, 255)}), D, "thing"),
     "grey as RGB": (masks(rgb(D, (255, 255, 255))), DataOptions(), D, "0/255"),
     "ids as RGB": (masks(rgb(HALF, (1, 1, 1), (2, 2, 2))), DataOptions(), HALF, "class ids"),
@@ -129,7 +129,7 @@ CASES: dict[str, tuple[Writer, DataOptions, np.ndarray, str]] = {
                         (instances(9) > 0).astype(np.uint8), "one id per object"),
     "many instances": (masks((np.arange(768).reshape(24, 32) // 2).astype(np.uint16)), DataOptions(),
                        (np.arange(768).reshape(24, 32) > 1).astype(np.uint8), "one id per object"),
-    "instances, said": (masks(HALF), DataOptions(instances=True), D, "one id per object"),
+    "instances, by option": (masks(HALF), DataOptions(instances=True), D, "one id per object"),
     "float 0..1": (masks(D.astype(np.float32) * np.float32(0.9), suffix=".tif"),
         DataOptions(), D, "float 0..1"),
     "float 0/1": (masks(D.astype(np.float32), suffix=".tif"), DataOptions(), D, "0/1"),
@@ -141,7 +141,7 @@ CASES: dict[str, tuple[Writer, DataOptions, np.ndarray, str]] = {
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_encoding_is_read_and_said(name: str, tmp_path: Path) -> None:
+def test_encoding_is_read_and_reported(name: str, tmp_path: Path) -> None:
     write, options, expected, message = CASES[name]
     write(tmp_path)
     dataset = open_dataset(tmp_path / "images", tmp_path / "masks", options)
@@ -177,7 +177,7 @@ REFUSED: dict[str, tuple[Writer, DataOptions, str, str]] = {
         DataOptions(instances=False),
                     "masks", "254"),
     "blurred beside 0/1": (masks(SOFT, disc((96, 96))), DataOptions(), "1.png", "255"),
-    "fewer classes than meant": (masks(D * np.uint8(255)), DataOptions(num_classes=3), "masks", "one class"),
+    "fewer classes than expected": (masks(D * np.uint8(255)), DataOptions(num_classes=3), "masks", "one class"),
 }  # fmt: skip
 
 

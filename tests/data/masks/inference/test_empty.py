@@ -45,7 +45,7 @@ def test_masks_without_any_object_are_opened_to_score_and_not_to_train(name: str
         open_dataset(*folders, options)
 
 
-def test_the_classes_of_empty_masks_must_be_said(tmp_path: Path) -> None:
+def test_the_classes_of_empty_masks_must_be_stated(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="all masks are empty"):
         open_dataset(*make_folder(tmp_path, [D * np.uint8(0)]), allow_empty=True)
 

@@ -12,7 +12,7 @@ from tests.data.drawn import assert_reads, cells, open_masks
 
 
 @pytest.mark.parametrize("factor", [1, 100_003])
-def test_ids_that_may_be_objects_are_said(factor: int, tmp_path: Path) -> None:
+def test_ids_that_may_be_objects_are_reported(factor: int, tmp_path: Path) -> None:
     """The same few ids in each mask, each in one piece: organs, or two objects; the note names the option."""
     masks = [np.kron(np.array([[0, 1, 0], [2, 0, 3]]), np.ones((16, 16), int)) * factor for _ in range(3)]
     masks = [mask.astype(np.uint32 if factor > 1 else np.uint8) for mask in masks]
@@ -23,7 +23,7 @@ def test_ids_that_may_be_objects_are_said(factor: int, tmp_path: Path) -> None:
     assert not any("one connected piece" in note for note in named.notes)
 
 
-def test_classes_in_several_pieces_are_not_said_to_be_objects(tmp_path: Path) -> None:
+def test_classes_in_several_pieces_are_not_reported_as_objects(tmp_path: Path) -> None:
     masks = [np.kron(np.array([[1, 0, 1], [2, 0, 2]], np.uint8), np.ones((16, 16), np.uint8)) for _ in range(3)]
     dataset = open_masks(tmp_path, masks)
     assert not any("one connected piece" in note for note in dataset.notes)

@@ -130,7 +130,7 @@ def test_an_id_between_two_others_alone_is_reported(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("quality", [75, 90, 95])
 @pytest.mark.parametrize("num_classes", [1, 3])
-def test_what_jpeg_leaves_beyond_small_ids_is_asked_or_said(num_classes: int, quality: int, tmp_path: Path) -> None:
+def test_jpeg_noise_beyond_small_ids_is_refused_or_reported(num_classes: int, quality: int, tmp_path: Path) -> None:
     """0/1 and 0..3 saved as JPEG and again as PNG have a 2 and a 4 along the edges of the highest id."""
     masks = [np.minimum(classes(seed, (1, 2, 3)), num_classes) for seed in range(3)]
     noisy = [np.array(jpeg(quality)(mask.astype(np.uint8))) for mask in masks]
@@ -143,7 +143,7 @@ def test_what_jpeg_leaves_beyond_small_ids_is_asked_or_said(num_classes: int, qu
 
 
 @pytest.mark.parametrize("names", [None, ("area", "points")])
-def test_points_on_an_area_are_asked_unless_named(names: tuple[str, ...] | None, tmp_path: Path) -> None:
+def test_points_on_an_area_are_refused_unless_named(names: tuple[str, ...] | None, tmp_path: Path) -> None:
     masks = []
     for seed in range(3):
         mask = blobs(seed)

@@ -62,13 +62,14 @@ PALETTES: dict[str, tuple[Read, str]] = {
                    ".png"),
     "random colours, 0 most frequent": ((with_palette(IDS, RANDOM), DataOptions(), u8(IDS), 3, "class ids"), ".png"),
     "greys in order": ((with_palette(IDS, GREYS), DataOptions(), u8(IDS), 3, "class ids"), ".png"),
-    "black last, ids said": ((with_palette(LAST, BLACK_LAST), DataOptions(ids=(0, 1, 2), background=(3,)), u8(IDS), 3,
-                              "0 -> 1, 1 -> 2, 2 -> 3 (3 background)"), ".png"),
+    "black last, by ids": ((with_palette(LAST, BLACK_LAST), DataOptions(ids=(0, 1, 2), background=(3,)), u8(IDS), 3,
+                              "0 -> 1, 1 -> 2, 2 -> 3 (3 is background)"), ".png"),
     **{f"{name}, with a map": ((images, DataOptions(colours=MAP), u8(IDS), 3, "read by the map"), ".png")
        for name, images in QUANTISED.items()},
     "GIF of colours, with a map": ((shown_in(COLOURS, lambda image: image), DataOptions(colours=MAP), u8(IDS), 3,
                                     "read by the map"), ".gif"),
-    "GIF of 0/255": (([Image.fromarray(m * np.uint8(255)) for m in BLOBS], DataOptions(), BLOBS, 1, "one class"),
+    "GIF of 0/255": (([Image.fromarray(m * np.uint8(255)) for m in BLOBS], DataOptions(), BLOBS, 1,
+                      "255 is foreground"),
                      ".gif"),
 }  # fmt: skip
 
@@ -79,7 +80,7 @@ def test_palettes_of_ids_are_ids(name: str, tmp_path: Path) -> None:
     check_read(tmp_path, case, suffix)
 
 
-PALETTES_ASKED: dict[str, tuple[list[Image.Image], str]] = {
+PALETTES_REFUSED: dict[str, tuple[list[Image.Image], str]] = {
     **{name: (images, ".png") for name, images in QUANTISED.items()},
     "GIF of colours": (shown_in(COLOURS, lambda image: image), ".gif"),
     "black last": (with_palette(LAST, BLACK_LAST), ".png"),
@@ -89,9 +90,9 @@ PALETTES_ASKED: dict[str, tuple[list[Image.Image], str]] = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("name", PALETTES_ASKED)
+@pytest.mark.parametrize("name", PALETTES_REFUSED)
 def test_palettes_whose_order_means_nothing_are_colours(name: str, tmp_path: Path) -> None:
-    images, suffix = PALETTES_ASKED[name]
+    images, suffix = PALETTES_REFUSED[name]
     with pytest.raises(DataError, match=r"palettes are not in a consistent order.*--colour class_1=#.*--ids"):
         open_masks(tmp_path, images, suffix=suffix)
 

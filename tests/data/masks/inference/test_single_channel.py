@@ -47,7 +47,7 @@ VALUES: dict[str, Read] = {
                        "class ids"),
     "NaN is background": (changed(IDS, math.nan, np.float32), DataOptions(background=(0, math.nan)), changed(IDS, 0), 3,
                           "background"),
-    "NaN around the objects": (NAN_OR_ONE, DataOptions(background=(math.nan,)), BLOBS, 1, "NaN background"),
+    "NaN around the objects": (NAN_OR_ONE, DataOptions(background=(math.nan,)), BLOBS, 1, "NaN is background"),
     "NaN beside 0..1": (changed([m * np.float32(0.9) for m in BLOBS], math.nan, np.float32),
                         DataOptions(ignore_label=math.nan), changed(BLOBS, 255), 1, "float 0..1"),
     "-1 is ignored": (changed(IDS, -1, np.int16), DataOptions(ignore_label=-1), changed(IDS, 255), 3, "class ids"),
@@ -56,13 +56,13 @@ VALUES: dict[str, Read] = {
     "ids to 2**32": (HUGE, DataOptions(), u8(IDS), 3, "2000000000 -> 2, 4000000000 -> 3"),
     "64-bit ids": ([m * 10**12 for m in IDS], DataOptions(), u8(IDS), 3, "1000000000000 -> 1"),
     "random 32-bit ids": (RANDOM_IDS, DataOptions(), [(m > 0).astype(np.uint8) for m in RANDOM_IDS], 1, "per object"),
-    "trimap": (TRIMAPS, DataOptions(background=(2,), ignore_label=3), PETS, 1, "2/1: 1 is the one class, 2 background"),
-    "trimap by ids": (TRIMAPS, DataOptions(ids=(1,), background=(2,), ignore_label=3), PETS, 1, "1 is the one class"),
+    "trimap": (TRIMAPS, DataOptions(background=(2,), ignore_label=3), PETS, 1, "2/1: 1 is foreground, 2 is background"),
+    "trimap by ids": (TRIMAPS, DataOptions(ids=(1,), background=(2,), ignore_label=3), PETS, 1, "1 is foreground"),
     "trimap, all classes": (TRIMAPS, DataOptions(num_classes=3), TRIMAPS, 3, "class ids"),
-    "1/2": (ONE_TWO, DataOptions(class_names=("pet",), background=(2,)), BLOBS, 1, "2 background"),
+    "1/2": (ONE_TWO, DataOptions(class_names=("pet",), background=(2,)), BLOBS, 1, "2 is background"),
     "1/2, two classes": (ONE_TWO, DataOptions(num_classes=2), ONE_TWO, 2, "class ids"),
     "255 is background": ([(1 - m) * np.uint8(255) for m in BLOBS], DataOptions(background=(255,)), BLOBS, 1,
-                          "0 -> 1 (255 background)"),
+                          "0 -> 1 (255 is background)"),
     "0 is a class": (u8(IDS), DataOptions(ids=(0, 1, 2, 3)), [m + 1 for m in u8(IDS)], 4, "0 -> 1"),
     "0 is ignored": (u8(IDS), DataOptions(ignore_label=0, num_classes=3), [np.where(m, m, 255) for m in u8(IDS)], 3,
                      "class ids"),
@@ -80,11 +80,11 @@ VALUES: dict[str, Read] = {
 
 
 @pytest.mark.parametrize("name", VALUES)
-def test_values_are_read_as_meant(name: str, tmp_path: Path) -> None:
+def test_values_are_read_as_intended(name: str, tmp_path: Path) -> None:
     check_read(tmp_path, VALUES[name], ".tif")
 
 
-VALUES_ASKED: dict[str, Refused] = {
+VALUES_REFUSED: dict[str, Refused] = {
     "NaN": (changed(IDS, math.nan, np.float32), DataOptions(), "NaN.*--ignore-label nan` or `--background 0,nan"),
     "NaN around the objects": (NAN_OR_ONE, DataOptions(), "--background 0,nan"),
     "-1": (changed(IDS, -1, np.int16), DataOptions(), "value -1.*--ignore-label -1"),
@@ -96,9 +96,9 @@ VALUES_ASKED: dict[str, Refused] = {
     "trimap of one named class": (TRIMAPS, DataOptions(class_names=("pet",)), "--background 2"),
     "1/2": (ONE_TWO, DataOptions(), "no pixel of any mask is 0.*--background 2`, or pass `--classes 2"),
     "1/2/255": (trimaps(255), DataOptions(), "--ignore-label 255"),
-    "255 beside 1 and 2, three meant": ([np.array([0, 1, 2, 255], np.uint8)[m] for m in IDS],
+    "255 beside 1 and 2, three expected": ([np.array([0, 1, 2, 255], np.uint8)[m] for m in IDS],
                                         DataOptions(num_classes=3), "--ids 1,2,255.*--ignore-label 255"),
-    "255 beside 1, two meant": ([np.array([0, 1, 1, 255], np.uint8)[m] for m in IDS], DataOptions(num_classes=2),
+    "255 beside 1, two expected": ([np.array([0, 1, 1, 255], np.uint8)[m] for m in IDS], DataOptions(num_classes=2),
                                 "--ids 1,255"),
     "ids that lack one": (u8(IDS), DataOptions(ids=(1, 2)), r"\[3\].*--ignore-label` or `--background"),
     "three float levels": ([np.array([0, 0.5, 1], np.float32)[np.minimum(m, 2)] for m in IDS], DataOptions(),
@@ -109,9 +109,9 @@ VALUES_ASKED: dict[str, Refused] = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("name", VALUES_ASKED)
-def test_values_in_doubt_are_asked(name: str, tmp_path: Path) -> None:
-    masks, options, message = VALUES_ASKED[name]
+@pytest.mark.parametrize("name", VALUES_REFUSED)
+def test_ambiguous_values_are_refused(name: str, tmp_path: Path) -> None:
+    masks, options, message = VALUES_REFUSED[name]
     with pytest.raises(DataError, match=message):
         open_masks(tmp_path, masks, options, ".tif")
 

@@ -22,7 +22,7 @@ def test_noisy_binary_masks_are_one_class(drawn: str, noise: str, tmp_path: Path
     masks = seen_by(drawn, noise)
     dataset = open_masks(tmp_path, masks)
     assert_reads(dataset, above(masks), 1)
-    assert "above 127 is the one class" in dataset.encoding.sentence
+    assert "values above 127 are foreground" in dataset.encoding.sentence
     kinds = [problem.kind for problem in inspect(tmp_path / "images", tmp_path / "masks").problems]
     assert kinds.count("blurred_mask") == 1
 
@@ -52,7 +52,7 @@ FORMATS: dict[str, tuple[Callable[[np.ndarray], np.ndarray | Image.Image], str]]
         if (form, noise) != ("0/10", "jpeg 90")  # the noise of JPEG rounds to nothing
     ],
 )
-def test_noise_is_found_in_every_format(form: str, noise: str, tmp_path: Path) -> None:
+def test_noise_is_detected_in_every_format(form: str, noise: str, tmp_path: Path) -> None:
     convert, suffix = FORMATS[form]
     masks = [convert(mask) for mask in seen_by("areas", noise)]
     dataset = open_masks(tmp_path, masks, suffix=suffix)
@@ -75,7 +75,7 @@ def test_one_noisy_file_among_clean_ones(noise: str, tmp_path: Path) -> None:
     assert "1 of 4" in dataset.encoding.sentence
 
 
-UNCLEAR: dict[str, tuple[Callable[[int], np.ndarray], DataOptions, str]] = {
+AMBIGUOUS: dict[str, tuple[Callable[[int], np.ndarray], DataOptions, str]] = {
     "128 only along the edge of 255": (outlined(255, 128, 1), DataOptions(), "--threshold 127` for one class"),
     "a wide blur": (lambda seed: blurred(3)(blobs(seed, 1, (3, 5)) * np.uint8(255)), DataOptions(), "--threshold 85"),
     "lines of one pixel, halved": (lambda seed: resized("BOX", 0.5)(lines(seed, 1) * np.uint8(255)), DataOptions(),
@@ -84,19 +84,19 @@ UNCLEAR: dict[str, tuple[Callable[[int], np.ndarray], DataOptions, str]] = {
                                     "a blurred mask or a grey image"),
     "an image for a mask": (lambda seed: np.random.default_rng(seed).integers(0, 250, HW), DataOptions(),
                             "a grey image"),
-    "noisy, but three classes are meant": (lambda seed: jpeg(90)(blobs(seed) * np.uint8(255)),
+    "noisy, but three classes are expected": (lambda seed: jpeg(90)(blobs(seed) * np.uint8(255)),
                                            DataOptions(num_classes=3), "one class .* but 3 are expected"),
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("name", UNCLEAR)
-def test_what_may_be_noise_or_drawn_is_asked(name: str, tmp_path: Path) -> None:
-    draw, options, message = UNCLEAR[name]
+@pytest.mark.parametrize("name", AMBIGUOUS)
+def test_what_may_be_noise_or_drawn_is_refused(name: str, tmp_path: Path) -> None:
+    draw, options, message = AMBIGUOUS[name]
     with pytest.raises(DataError, match=message):
         open_masks(tmp_path, [np.array(draw(seed), np.uint8) for seed in range(2)], options)
 
 
-def test_the_threshold_that_is_asked_for_works(tmp_path: Path) -> None:
+def test_the_threshold_that_the_message_names_works(tmp_path: Path) -> None:
     masks = [np.array(blurred(0.7)(lines(seed, 1) * np.uint8(255))) for seed in range(2)]
     dataset = open_masks(tmp_path, masks, DataOptions(threshold=60))
     assert_reads(dataset, above(masks, 60), 1)

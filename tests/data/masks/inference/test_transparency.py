@@ -25,9 +25,9 @@ SOFT = [np.asarray(blurred(1)(mask * np.uint8(100))) for mask in BLOBS]
 HARD = [np.asarray(blurred(1)(mask * np.uint8(255))) for mask in BLOBS]
 FAINT_COLOURS = [np.dstack([COLOURS[mask], (mask > 0) * np.uint8(100)]) for mask in IDS]
 ALPHAS: dict[str, Read] = {
-    **{f"opacity {alpha}": (strokes(alpha, alpha, alpha), DataOptions(), BLOBS, 1, "alpha above 0 is the one class")
+    **{f"opacity {alpha}": (strokes(alpha, alpha, alpha), DataOptions(), BLOBS, 1, "alpha above 0 is foreground")
        for alpha in (1, 60, 100, 127)},
-    **{f"opacity {alpha}": (strokes(alpha, alpha, alpha), DataOptions(), BLOBS, 1, "visible is the one class")
+    **{f"opacity {alpha}": (strokes(alpha, alpha, alpha), DataOptions(), BLOBS, 1, "visible pixels are foreground")
        for alpha in (128, 255)},
     "soft brush of low opacity": ([with_alpha(a) for a in SOFT], DataOptions(),
                                   [(a > 0).astype(np.uint8) for a in SOFT], 1, "at most 100 of 255"),
@@ -35,17 +35,17 @@ ALPHAS: dict[str, Read] = {
                           "visible"),
     "grey with alpha": ([np.dstack([m * 0 + np.uint8(255), m * np.uint8(100)]) for m in BLOBS], DataOptions(), BLOBS, 1,
                         "alpha above 0"),
-    "mixed opacities, said": (strokes(100, 255, 255), DataOptions(threshold=0), BLOBS, 1, "alpha above 0"),
+    "mixed opacities, by option": (strokes(100, 255, 255), DataOptions(threshold=0), BLOBS, 1, "alpha above 0"),
     "faint colours": (FAINT_COLOURS, DataOptions(colours=MAP), u8(IDS), 3, "read by the map"),
 }  # fmt: skip
 
 
 @pytest.mark.parametrize("name", ALPHAS)
-def test_transparency_is_read_as_meant(name: str, tmp_path: Path) -> None:
+def test_transparency_is_read_as_intended(name: str, tmp_path: Path) -> None:
     check_read(tmp_path, ALPHAS[name], ".png")
 
 
-OPACITIES_ASKED: dict[str, tuple[list[np.ndarray], str, str]] = {
+OPACITIES_REFUSED: dict[str, tuple[list[np.ndarray], str, str]] = {
     "opacities differ between masks": (strokes(100, 255, 255), ".png", "alpha up to 100 only.*--threshold 0"),
     "opacities differ within masks": ([with_alpha(np.array([0, 100, 255, 255])[m]) for m in IDS], ".png",
                                       "areas of alpha 100"),
@@ -54,8 +54,8 @@ OPACITIES_ASKED: dict[str, tuple[list[np.ndarray], str, str]] = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("name", OPACITIES_ASKED)
-def test_opacities_in_doubt_are_asked(name: str, tmp_path: Path) -> None:
-    masks, suffix, message = OPACITIES_ASKED[name]
+@pytest.mark.parametrize("name", OPACITIES_REFUSED)
+def test_ambiguous_opacities_are_refused(name: str, tmp_path: Path) -> None:
+    masks, suffix, message = OPACITIES_REFUSED[name]
     with pytest.raises(DataError, match=message):
         open_masks(tmp_path, masks, suffix=suffix)

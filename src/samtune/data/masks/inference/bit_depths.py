@@ -1,4 +1,4 @@
-"""Masks of one folder with different bit depths, whose values may be on different scales."""
+"""Folders of masks with different bit depths, whose values may be on different scales."""
 
 from __future__ import annotations
 
@@ -61,9 +61,9 @@ def _differ(shallow: set[int], deep: set[int], shallow_bits: int, bits: int) -> 
 
 
 def _binary(channel: Channel, tops: list[int]) -> InferredEncoding | None:
-    """Return the encoding of binary masks of several bit depths: 1 or the largest value of each is the one class."""
+    """Return the encoding of binary masks of several bit depths: 1 or the largest value of each is foreground."""
     if len(tops) < 2 or tops == [1, 255] or channel.options.num_classes_meant not in (None, 1):
         return None
     shown = " and ".join(f"0/{top} ({sum(top in values for values in channel.value_sets)} files)" for top in tops)
-    sentence = f"Masks are {shown}: {' and '.join(map(str, tops))} are the one class"
+    sentence = f"Masks are {shown}: {' and '.join(map(str, tops))} are foreground"
     return one_class(channel.reads, tuple((top, 1) for top in tops), None, sentence, channel.options)

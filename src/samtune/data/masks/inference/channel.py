@@ -1,4 +1,4 @@
-"""The values of the single-channel masks of a folder, which all checks of their encoding share."""
+"""The values of the single-channel masks of a folder, as all checks of their encoding use them."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ if TYPE_CHECKING:
 
 
 class Channel:
-    """The values of all masks of a folder, and what the checks have added about them so far.
+    """The values of all masks of a folder, with the notes and problems that the checks add.
 
     Attributes:
         stats: of each mask.
         reads: as `MaskEncoding.reads`: "value", "grey" or "unit".
-        options: what the user says about the masks.
+        options: what the user states about the masks.
         values: the unique values of each mask, int64, in the order of `stats[i].counts`.
-        value_sets: the same as sets.
+        value_sets: `values` as sets.
         all_values: the values of all masks.
         ignore: the value of ignored pixels, from the user or inferred; None without one.
         background: the values of the background.
-        wide: whether any mask has more than 8 bits.
+        wide: whether any mask has more than 8 bits; False for "unit".
         notes: guesses, as sentences.
         problems: guesses that the user should check.
-        doubt: refusal that holds unless the values turn out to be ids of objects.
+        doubt: the refusal to return unless the values turn out to be ids of objects; None without one.
     """
 
     def __init__(self, stats: Sequence[MaskStats], reads: str, options: DataOptions) -> None:
@@ -39,15 +39,15 @@ class Channel:
         self.values = [s.values_as(reads) for s in stats]
         self.value_sets = [set(values.tolist()) for values in self.values]
         self.all_values = set().union(*self.value_sets)
-        self.ignore = None if options.ignore_label is None else _as_integer(options.ignore_label)
-        self.background = {_as_integer(v) for v in options.background or ()} or {0} - set(options.ids or ())
+        self.ignore = None if options.ignore_label is None else stored_value(options.ignore_label)
+        self.background = {stored_value(v) for v in options.background or ()} or {0} - set(options.ids or ())
         self.wide = max(s.bits for s in stats) > 8 and reads != "unit"
         self.notes: list[str] = []
         self.problems: list[Problem] = []
         self.doubt: InferredEncoding | None = None
 
     def levels(self, which: Iterable[int] | None = None) -> Levels:
-        """Return the values of all masks, or of those of the given indices, pooled, without the ignore label."""
+        """Return the pooled values, without the ignore label, of all masks or of those with the given indices."""
         indices = range(len(self.stats)) if which is None else which
         levels = pool((self.values[i], self.stats[i].counts, self.stats[i].spread) for i in indices)
         return levels if self.ignore is None else levels.without(self.ignore)
@@ -88,11 +88,11 @@ class Channel:
         return InferredEncoding(inferred.encoding, inferred.class_names, problems, notes)
 
 
-def _as_integer(value: int | float) -> int:
-    """Return a value of `DataOptions` as it stands in the tables of encodings: `NAN` for NaN."""
+def stored_value(value: int | float) -> int:
+    """Return a value of `DataOptions` as `MaskEncoding.table` holds it, with `NAN` for NaN."""
     return NAN if isinstance(value, float) else value
 
 
 def threshold_remedy(threshold: int) -> str:
     """Return what to do about masks that may be one class with noise."""
-    return f"pass `--threshold {threshold}` (above it is the object), or save the mask with 0 and 255 only"
+    return f"pass `--threshold {threshold}` (values above it are foreground), or save the mask with 0 and 255 only"

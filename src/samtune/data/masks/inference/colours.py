@@ -24,7 +24,7 @@ TOLERANCE = 16
 """Largest difference of any channel, in steps of 0..255, at which a colour is read as the nearest one of the map."""
 
 MIN_COLOURS_OF_OBJECTS = 4
-"""From this many colours on, each in one mask only, they may be one random colour per object."""
+"""At least this many colours, each in one mask only, may be one random colour per object."""
 
 
 def infer_colours(stats: Sequence[MaskStats], options: DataOptions) -> InferredEncoding:
@@ -39,10 +39,10 @@ def infer_colours(stats: Sequence[MaskStats], options: DataOptions) -> InferredE
         for value, count in zip(s.values_as("colour").tolist(), s.counts.tolist(), strict=True):
             pixels[value] += count
             files[value] += 1
-    full = next((s for s in stats if s.truncated), None)
-    if full is not None:
+    truncated = next((s for s in stats if s.truncated), None)
+    if truncated is not None:
         what = f"has more than {MAX_COLOURS} colours, like a photograph; expected a mask with few colours"
-        return refuse("too_many_colours", str(full.path), what, "check that the file is a mask")
+        return refuse("too_many_colours", str(truncated.path), what, "check that the file is a mask")
     if options.colours is not None:
         return _by_map(stats, pixels, options)
     blurred = [s for s in stats if s.lossy and s.form == "colour"]
@@ -57,17 +57,17 @@ def infer_colours(stats: Sequence[MaskStats], options: DataOptions) -> InferredE
     if options.instances:
         return _objects(len(others), options)
     if len(others) == 1 and 0 in pixels and options.num_classes_meant in (None, 1):
-        sentence = f"Masks are black and {unpack(others[0])}: that colour is the one class"
+        sentence = f"Masks are black and {unpack(others[0])}: that colour is foreground"
         names = options.class_names or ("foreground",)
         return InferredEncoding(MaskEncoding("binary", "colour", ((others[0], 1),), None, 1, sentence), names)
-    return _ask_for_map(stats, pixels, files)
+    return _refuse_without_map(stats, pixels, files)
 
 
 def pack_map(colours: Mapping[str, tuple[int, int, int]], class_names: Sequence[str]) -> dict[int, int]:
     """Return the table of a colour map: 0xRRGGBB -> label; black is background unless the map names it.
 
     Args:
-        colours: name -> (red, green, blue); "background", "ignore" and "void" are no classes.
+        colours: name -> (red, green, blue); "background", "ignore" and "void" are not classes.
         class_names: the classes in the order of their labels.
     """
     packed = {name: (red << 16) | (green << 8) | blue for name, (red, green, blue) in colours.items()}
@@ -80,7 +80,7 @@ def pack_map(colours: Mapping[str, tuple[int, int, int]], class_names: Sequence[
 
 
 def safe_tolerance(colours: list[int]) -> int:
-    """Return `TOLERANCE`, or less if colours of the map are so close that another one could be near two of them."""
+    """Return `TOLERANCE`, or less if a colour could be within it of two colours of the map."""
     channels = np.array([unpack(colour) for colour in colours])
     differences = np.abs(channels[:, None] - channels[None]).max(axis=-1)
     nearest = int(differences[~np.eye(len(colours), dtype=bool)].min())
@@ -89,13 +89,13 @@ def safe_tolerance(colours: list[int]) -> int:
 
 def _objects(num: int, options: DataOptions) -> InferredEncoding:
     """Return the encoding of masks with one colour per object."""
-    sentence = f"Masks hold one colour per object ({num} colours): every colour but black is the one class"
+    sentence = f"Masks hold one colour per object ({num} colours): every colour but black is foreground"
     table = () if options.ignore_label is None else ((int(options.ignore_label) * 0x010101, IGNORE),)
     encoding = MaskEncoding("instances", "colour", table, None, 1, sentence)
     return InferredEncoding(encoding, options.class_names or ("foreground",))
 
 
-def _ask_for_map(stats: Sequence[MaskStats], pixels: Counter[int], files: Counter[int]) -> InferredEncoding:
+def _refuse_without_map(stats: Sequence[MaskStats], pixels: Counter[int], files: Counter[int]) -> InferredEncoding:
     """Refuse colours without a map; the remedy shows how to give one."""
     others = [colour for colour, _ in pixels.most_common() if colour != 0]
     first = next(s for s in stats if s.form in ("colour", "alpha", "palette"))
@@ -129,7 +129,7 @@ def _by_map(stats: Sequence[MaskStats], pixels: Counter[int], options: DataOptio
     num_classes = options.num_classes_meant
     if num_classes not in (None, len(classes)):
         what = f"the colour map names {len(classes)} classes, but {num_classes} are expected"
-        return refuse("too_many_classes", "masks", what, "make num_classes and the map agree")
+        return refuse("too_many_classes", "masks", what, "name as many classes in the map as are expected")
     tolerance = safe_tolerance(list(table)) if options.colour_tolerance is None else options.colour_tolerance
     shown = ", ".join(f"{name} {tuple(colours[name])}" for name in classes[:12])
     sentence = f"Masks are colours, read by the map: {shown}"
@@ -145,7 +145,7 @@ def _by_map(stats: Sequence[MaskStats], pixels: Counter[int], options: DataOptio
 
 
 def _unknown_colours(stats: MaskStats, encoding: MaskEncoding) -> Problem | None:
-    """Return the problem of a mask with colours too far from every colour of the map."""
+    """Return a problem if a mask has colours too far from every colour of the map; else None."""
     values = stats.values_as("colour")
     unknown = encoding.labels_of(values) == UNKNOWN
     if not unknown.any():
@@ -158,7 +158,7 @@ def _unknown_colours(stats: MaskStats, encoding: MaskEncoding) -> Problem | None
         f"{encoding.tolerance} steps from every colour of the map: {shown}"
     )
     mend = (
-        'add them to the map (as "background" or "ignore" if they are no class), or, if edges are blurred, '
+        'add them to the map (as "background" or "ignore" if they are not classes), or, if edges are blurred, '
         "pass `--colour-tolerance 255` to read each as the nearest colour"
     )
     return Problem("unknown_colour", str(stats.path), what, mend, True)

@@ -1,14 +1,13 @@
-"""Which kind of masks a folder holds: transparency, colours or a single channel; and folders without any object."""
+"""Choice between transparency, colours and a single channel for the masks of a folder; and masks without any object."""
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from samtune.data.masks.channels import NAN
 from samtune.data.masks.encoding import MaskEncoding
+from samtune.data.masks.inference.channel import stored_value
 from samtune.data.masks.inference.colours import infer_colours, pack_map, safe_tolerance
 from samtune.data.masks.inference.outcome import InferredEncoding, refuse
 from samtune.data.masks.inference.palettes import palette_contradiction, palette_reading
@@ -27,22 +26,22 @@ if TYPE_CHECKING:
 def infer_encoding(stats: Sequence[MaskStats], options: DataOptions) -> InferredEncoding:
     """Infer how the masks of a folder are to be read.
 
-    Which colour is which class is never guessed, nor whether masks are inverted.
+    Never guesses which colour is which class, or whether masks are inverted.
 
     Args:
         stats: of all masks of the folder.
-        options: what the user says about them.
+        options: what the user states about them.
 
     Returns:
-        No encoding and no problem if there are no masks.
+        The encoding, or the problems that prevent one; neither if there are no masks.
     """
     if not stats:
         return InferredEncoding(None, ())
     one_hot = next((s for s in stats if s.one_hot and s.form == "alpha"), None)
     if one_hot is not None:
         what = (
-            "has one channel set at each pixel, the alpha channel included, so the channels may be one per class; "
-            "expected one mask"
+            "has at most one channel set at each pixel, alpha included, so the channels may be one per class; "
+            "expected a single channel"
         )
         mend = "save class ids in a single channel, such as `np.argmax(bands, axis=2)` where band 0 is the background"
         return refuse("one_hot", str(one_hot.path), what, mend)
@@ -60,7 +59,7 @@ def infer_encoding(stats: Sequence[MaskStats], options: DataOptions) -> Inferred
     if reads == "mixed_float":
         bad = next(s for s in stats if s.fractional and not _is_unit(s))
         what = f"has float values up to {np.nanmax(bad.values):g} that are neither whole numbers nor within 0..1"
-        mend = "save it with 0 and 1, or with whole numbers as ids, or pass `--threshold VALUE`: above it is the object"
+        mend = "save 0 and 1, or whole numbers as ids, or pass `--threshold VALUE`: values above it are foreground"
         return infer_fractional(stats, options) or refuse("float_mask", str(bad.path), what, mend)
     return infer_single_channel(stats, reads, options)
 
@@ -70,7 +69,10 @@ def infer_empty(stats: Sequence[MaskStats], options: DataOptions) -> InferredEnc
 
     Args:
         stats: of all masks of the folder.
-        options: name the classes or their number; None is returned if they do not.
+        options: state the classes, their number or their ids.
+
+    Returns:
+        None if the options do not state the classes.
     """
     colours = options.colours or {}
     names = options.class_names or tuple(name for name in colours if name.lower() not in NOT_CLASSES)
@@ -84,11 +86,11 @@ def infer_empty(stats: Sequence[MaskStats], options: DataOptions) -> InferredEnc
         values: Sequence[int] = options.ids or ((255,) if num_classes == 1 else range(1, num_classes + 1))
         table = {value: label for label, value in enumerate(values, start=1)}
     for background in options.background or ():
-        table[NAN if math.isnan(background) else int(background)] = 0
+        table[stored_value(background)] = 0
     if options.ignore_label is not None:
-        table[NAN if math.isnan(options.ignore_label) else int(options.ignore_label)] = IGNORE
+        table[stored_value(options.ignore_label)] = IGNORE
     kind = "colours" if colours else "binary" if num_classes == 1 else "ids"
-    sentence = f"No mask has any object; the classes are those of the options: {', '.join(names)}"
+    sentence = f"No mask has any object; the classes are those that the options state: {', '.join(names)}"
     tolerance = options.colour_tolerance
     if tolerance is None:
         tolerance = safe_tolerance(list(table)) if colours else 0
@@ -120,5 +122,5 @@ def _reading(stats: Sequence[MaskStats], options: DataOptions) -> str:
 
 
 def _is_unit(stats: MaskStats) -> bool:
-    """Return whether a float mask lies within 0..1, with some room for overshoot of interpolation."""
+    """Return whether a float mask lies within 0..1, give or take the overshoot of interpolation."""
     return bool(np.nanmin(stats.values) > -1 and np.nanmax(stats.values) < 2)

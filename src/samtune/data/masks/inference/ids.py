@@ -18,10 +18,10 @@ if TYPE_CHECKING:
     from samtune.data.masks.inference.channel import Channel
 
 MIN_GREY_LEVELS = 32
-"""This many values, hardly any of which covers an area, are grey levels rather than ids."""
+"""At least this many values, hardly any of which covers an area, are grey levels rather than ids."""
 
 MIN_SCATTERED_LEVELS = 3
-"""The same if most of their pixels lie between lower and higher values."""
+"""Replaces `MIN_GREY_LEVELS` if most pixels of the values lie between lower and higher values."""
 
 
 def infer_ids(channel: Channel) -> InferredEncoding:
@@ -68,7 +68,7 @@ def infer_instances(channel: Channel) -> InferredEncoding:
 
 
 def refuse_grey_levels(channel: Channel) -> InferredEncoding | None:
-    """Refuse images of which hardly any value covers an area: they are grey levels, not ids."""
+    """Refuse masks in which hardly any value covers an area: their values are grey levels, not ids."""
     if channel.has_expected_number() or channel.options.instances:
         return None
     levels = channel.levels()
@@ -107,7 +107,7 @@ def refuse_borders(channel: Channel, *, only_between: bool) -> InferredEncoding 
         f"The ids {shown} occur only as thin borders between other ids or in few, scattered pixels; they may be drawn "
         "or noise"
     )
-    mend = "nothing if they are classes; otherwise resize masks with nearest-neighbour interpolation"
+    mend = "nothing to do if they are classes; otherwise resize masks with nearest-neighbour interpolation"
     channel.problems.append(Problem("border_ids", first, what, mend, False))
     return None
 
@@ -126,13 +126,15 @@ def _border_remedy(channel: Channel, borders: Borders) -> str:
 
 def _sentence(channel: Channel, ids: tuple[int, ...]) -> str:
     """Return the encoding of class ids in words."""
-    used = " and ".join("NaN" if v == NAN else str(v) for v in sorted(channel.background & channel.all_values))
-    background = f"{used} background" if used else "no pixel background"
+    backgrounds = sorted(channel.background & channel.all_values)
+    used = " and ".join("NaN" if v == NAN else str(v) for v in backgrounds)
+    verb = "are" if len(backgrounds) > 1 else "is"
+    background = f"{used} {verb} background" if used else "no pixel is background"
     if ids == (1,):
-        return f"Masks are {used or 0}/1: 1 is the one class, {background}{channel.inverted_clause()}"
+        return f"Masks are {used or 0}/1: 1 is foreground, {background}{channel.inverted_clause()}"
     if ids == tuple(range(1, len(ids) + 1)):
-        background = background if channel.options.background else "0 background"
-        return f"Masks are class ids: {background}, 1..{len(ids)} the classes{channel.inverted_clause()}"
+        background = background if channel.options.background else "0 is background"
+        return f"Masks are class ids: {background}, 1..{len(ids)} are the classes{channel.inverted_clause()}"
     shown = ", ".join(f"{value} -> {label}" for label, value in enumerate(ids[:12], start=1))
     more = ", ..." if len(ids) > 12 else ""
     clause = f" ({background})" if channel.options.background else ""

@@ -1,4 +1,4 @@
-"""Whether the ids of a folder of masks are objects (one id each) rather than classes."""
+"""Distinction between ids of objects and ids of classes."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ if TYPE_CHECKING:
     from samtune.data.masks.inference.channel import Channel
 
 MIN_OBJECTS = {8: 6, 16: 4}
-"""Ids that the fullest mask must hold at least for ids to be objects, by the bits of the file (16: more than 8)."""
+"""Ids are objects only if some mask has at least this many, by the bits of the files (16: more than 8)."""
 
 MAX_NUMBERED = 65535
-"""Classes are numbered up to this; larger ids that occur in one mask each are identifiers of objects."""
+"""Largest id of a class; larger ids that occur in one mask each identify objects."""
 
 MANY_OBJECTS = 30
 """From this many ids on, any difference between the numbers of ids in two masks suggests objects."""
@@ -26,18 +26,18 @@ MANY_OBJECTS = 30
 MAX_GAPS = 1.5
 """Largest ratio of the highest id of a mask to its number of ids: some objects may have been removed or be hidden."""
 
-MOST_IDS = 60
-"""At most this many ids of a mask are tested for being one connected piece."""
+MAX_TESTED_IDS = 60
+"""Number of ids per mask that are tested for being one connected piece."""
 
 MIN_CORE = 0.1
-"""Share of the pixels of ids that survive an erosion, above which the ids are areas."""
+"""Ids are areas if more than this share of their pixels survives an erosion."""
 
 
 def are_instances(channel: Channel, ids: set[int]) -> bool:
     """Return whether each id is one object.
 
-    True if the user says so, if there are too many ids for classes, or if the ids differ from image to image and each
-    is one connected piece.
+    `options.instances` decides if given. Otherwise ids are objects if there are too many of them for classes, or if
+    they differ from image to image, provided that they cover areas or are one connected piece each.
 
     Args:
         channel: the values of all masks.
@@ -99,15 +99,15 @@ def _are_connected(channel: Channel, ids: set[int]) -> bool:
     """Return whether nearly every id is one connected piece in the five masks with the most ids."""
     stats, value_sets = channel.stats, channel.value_sets
     fullest = sorted(range(len(stats)), key=lambda i: -len(value_sets[i] & ids))[:5]
-    total = sum(min(len(value_sets[i] & ids), MOST_IDS) for i in fullest)
+    total = sum(min(len(value_sets[i] & ids), MAX_TESTED_IDS) for i in fullest)
     in_pieces = 0
     for i in fullest:
         plane = grey_channel(decode(stats[i].path))
         if plane is None:
             return False
-        for value in sorted(value_sets[i] & ids)[:MOST_IDS]:
+        for value in sorted(value_sets[i] & ids)[:MAX_TESTED_IDS]:
             num, _ = cv2.connectedComponents((plane == value).astype(np.uint8), connectivity=8)
-            in_pieces += num != 2
+            in_pieces += num != 2  # the background is counted as one component
             if in_pieces > 0.1 * total:
                 return False
     return True

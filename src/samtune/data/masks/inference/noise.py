@@ -1,7 +1,7 @@
-"""Which values of masks are noise, left by blur, JPEG or interpolation, rather than drawn.
+"""Distinction between drawn values of masks and noise that blur, JPEG or interpolation left.
 
-They are recognised by where they lie. Few pixels of noise survive an erosion, and most have lower and higher values
-nearby (see `Spread`). A thin class that was drawn does not survive an erosion either, but its pixels have the same
+Noise is recognised by where it lies. Few of its pixels survive an erosion, and most have lower and higher values nearby
+(see `Spread`). A thin class that was drawn does not survive an erosion either, but its pixels have the same
 neighbours on both sides, and equal ones along the line.
 """
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from samtune.data.masks.spread import Levels
 
 MAX_CORE = 0.1
-"""Share of pixels that survive an erosion, above which values are not noise."""
+"""Values of which more than this share of the pixels survives an erosion are not noise."""
 
 MIN_BETWEEN = 0.8
 """Noise half-way between two levels: at least this share of its pixels has lower and higher values nearby."""
@@ -45,16 +45,16 @@ NEAR = 0.125
 MIN_TOP_FOR_NEAR = 64
 """Below this object's value, a single step is too large a share of it for `NEAR` to apply."""
 
-MAX_OVERSHOOT = 1.5
-"""Interpolation may exceed the object's value by this factor."""
+MAX_OVERSHOOT_FACTOR = 1.5
+"""Largest ratio of an overshoot of interpolation to the object's value; below 0 it reaches as far."""
 
 MIN_TOP = 4
 """Below this object's value, a value between it and 0 is as likely a class: 0 background, 1 border, 2 object."""
 
-MAX_MIDDLE_SHARE = 0.1
+MAX_HALFWAY_SHARE = 0.1
 """A blurred binary mask has at most this share of pixels half-way, or as many as near the object's value."""
 
-MAX_MIDDLE_TIMES = 4
+MAX_HALFWAY_FACTOR = 4
 """If the object's value is the usual 255 or 65535, pixels half-way may outnumber those near it by this factor."""
 
 MAX_OVERSHOOT_SHARE = 0.06
@@ -64,7 +64,7 @@ MIN_INSIDE = 0.6
 """Of such values, at least this share of the pixels lies on the next lower id, as overshoot along its edge does."""
 
 MANY = 16
-"""From this many values half-way on, the outer ends of a wide blur may survive an erosion."""
+"""With at least this many values half-way, the outer ends of a wide blur may survive an erosion."""
 
 
 @dataclass(frozen=True)
@@ -94,14 +94,16 @@ def find_two_levels(levels: Levels, full: int) -> TwoLevels | None:
 
     Args:
         levels: of all masks, without the ignore label.
-        full: the largest value of the files' type (255 or 65535); an object's value just below it stands for it.
+        full: the largest value of the files' type (255 or 65535); an object's value slightly below it is taken for it.
     """
     values, counts = levels.values, levels.counts
     if len(values) < 3 or values[-1] < MIN_TOP or 0 not in values:
         return None
     top = _top(levels, full)
     rest = (values != 0) & (values != top)
-    if not rest.any() or values[-1] > MAX_OVERSHOOT * top or values[0] < (1 - MAX_OVERSHOOT) * top:
+    if not rest.any() or values[-1] > MAX_OVERSHOOT_FACTOR * top:
+        return None
+    if values[0] < (1 - MAX_OVERSHOOT_FACTOR) * top:
         return None
     near_zero, near_top = _near(values, top)
     middle = rest & ~near_zero & ~near_top
@@ -111,7 +113,7 @@ def find_two_levels(levels: Levels, full: int) -> TwoLevels | None:
     num_middle, num_top = int(counts[middle].sum()), int(counts[near_top].sum())
     # Unless it is the usual 255 or 65535, `top` may be the peak of a blurred object rather than the value of its area.
     is_area = levels.spread.core[values == top].sum() >= SOLID * counts[values == top].sum()
-    most = max(MAX_MIDDLE_SHARE * counts.sum(), num_top * (MAX_MIDDLE_TIMES if top == full else 1))
+    most = max(MAX_HALFWAY_SHARE * counts.sum(), num_top * (MAX_HALFWAY_FACTOR if top == full else 1))
     clear = num_middle <= most and (top == full or is_area)
     single = int(middle.sum()) == 1 and not near.any()
     return TwoLevels(top, tuple(int(v) for v in values[rest]), bool(clear), single)
@@ -120,7 +122,7 @@ def find_two_levels(levels: Levels, full: int) -> TwoLevels | None:
 def _top(levels: Levels, full: int) -> int:
     """Return the value of the object: the one with most pixels left by an erosion.
 
-    If no value survives an erosion, as of thin objects, the most frequent one of the upper half.
+    If no value survives an erosion, as with thin objects, it is the most frequent value of the upper half.
     """
     values, counts = levels.values, levels.counts
     core = np.where((values > 0) & (levels.spread.core > MAX_CORE * counts), levels.spread.core, 0)
@@ -159,7 +161,7 @@ def _is_drawn(levels: Levels, middle: np.ndarray, near: np.ndarray) -> bool:
 
 @dataclass(frozen=True)
 class Borders:
-    """Values between or above drawn ids that are not ids themselves.
+    """Values between or above drawn ids that may not be ids themselves.
 
     Attributes:
         values: the values that occur only along borders of others, or scattered.

@@ -1,4 +1,4 @@
-"""The outcome of inferring an encoding: how the masks of a folder are read, or the problem that prevents it."""
+"""The outcome of inferring an encoding: the encoding of a folder's masks, or the problem that prevents it."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class InferredEncoding:
-    """What could be inferred about the masks of a folder.
+    """What was inferred about the masks of a folder.
 
     Attributes:
         encoding: how to read the masks; None if a problem prevents it.
-        class_names: K names.
+        class_names: K names; empty without an encoding.
         problems: what is wrong, each with its file and remedy; beside an encoding, guesses that the user should check.
         notes: further guesses, beyond the encoding's own sentence.
     """
@@ -39,7 +39,7 @@ def refuse(kind: str, file: str, what: str, mend: str) -> InferredEncoding:
 def one_class(
     reads: str, table: tuple[tuple[int, int], ...], threshold: int | None, sentence: str, options: DataOptions
 ) -> InferredEncoding:
-    """Return the encoding of masks with a single class, or a problem if the user asks for several.
+    """Return the encoding of masks with a single class, or a problem if the user expects several.
 
     Args:
         reads: as `MaskEncoding.reads`.
@@ -51,7 +51,7 @@ def one_class(
     num_classes = options.num_classes_meant
     if num_classes not in (None, 1):
         what = f"the masks hold one class ({sentence[0].lower()}{sentence[1:]}), but {num_classes} are expected"
-        return refuse("fewer_classes", "masks", what, "save class ids 0..K, or expect one class")
+        return refuse("fewer_classes", "masks", what, "save class ids 0..K, or pass `--classes 1`")
     names = options.class_names or ("foreground",)
     kind = "threshold" if options.threshold is not None else "binary" if threshold is None else "soft"
     return InferredEncoding(MaskEncoding(kind, reads, table, threshold, 1, sentence), names)

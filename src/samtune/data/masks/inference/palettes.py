@@ -1,4 +1,4 @@
-"""Whether palette masks hold ids or colours: ids keep their order over a folder, a palette made per image does not."""
+"""Distinction between palette masks of ids, with one palette for the folder, and of colours, with one per image."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def palette_reading(stats: Sequence[MaskStats]) -> str:
 
 
 def palette_contradiction(stats: Sequence[MaskStats], reads: str) -> Problem | None:
-    """Return the problem of black-and-white palettes whose index 0 is white, so that object and background are unclear.
+    """Return a problem if index 0 of black-and-white palettes is white, so that the object is unclear; else None.
 
     Args:
         stats: of all masks.

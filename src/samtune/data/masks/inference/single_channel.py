@@ -1,4 +1,4 @@
-"""The encoding of single-channel masks: the order of the checks, and those of binary masks and special values."""
+"""Single-channel masks: the order of the checks, and the checks of binary masks and special values."""
 
 from __future__ import annotations
 
@@ -24,16 +24,16 @@ if TYPE_CHECKING:
     from samtune.data.options import DataOptions
 
 MIN_PARTITION = 4
-"""Masks without any 0 are read as class maps without background only from this many ids on."""
+"""Masks without any 0 are read as class maps without background only if they have at least this many ids."""
 
 
 def infer_single_channel(stats: Sequence[MaskStats], reads: str, options: DataOptions) -> InferredEncoding:
-    """Infer the encoding of single-channel masks; each check may settle it.
+    """Infer the encoding of single-channel masks: the first check with an outcome decides.
 
     Args:
         stats: of all masks of the folder.
         reads: as `MaskEncoding.reads`: "value", "grey" or "unit".
-        options: what the user says about the masks.
+        options: what the user states about the masks.
     """
     channel = Channel(stats, reads, options)
     if channel.ignore is not None and channel.ignore not in channel.all_values:
@@ -70,7 +70,7 @@ def infer_fractional(stats: Sequence[MaskStats], options: DataOptions) -> Inferr
 
 def _by_threshold(channel: Channel, threshold: float) -> InferredEncoding:
     limit = math.floor(threshold * 255 if channel.reads == "unit" else threshold)
-    return channel.one_class({}, limit, f"Masks are read by a threshold: above {threshold} is the one class")
+    return channel.one_class({}, limit, f"Masks are read by a threshold: values above {threshold} are foreground")
 
 
 def _refuse_special_values(channel: Channel) -> InferredEncoding | None:
@@ -81,9 +81,9 @@ def _refuse_special_values(channel: Channel) -> InferredEncoding | None:
             undefined &= {NAN}
         if undefined:
             value = min(undefined)
-            word = "NaN" if value == NAN else str(value)
-            what = f"has pixels of the value {word}, which may be background or ignored"
-            mend = f"pass `--ignore-label {word.lower()}` or `--background 0,{word.lower()}`"
+            text = "NaN" if value == NAN else str(value)
+            what = f"has pixels of the value {text}, which may be background or ignored"
+            mend = f"pass `--ignore-label {text.lower()}` or `--background 0,{text.lower()}`"
             return refuse("strange_values", str(s.path), what, mend)
     return None
 
@@ -122,7 +122,7 @@ def _refuse_without_background(channel: Channel) -> InferredEncoding | None:
         return refuse("no_background", "masks", what, mend)
     mend = f"pass `--background VALUE` if one of them is background ({largest} is the most frequent)"
     channel.problems.append(Problem("no_background", "masks", f"{what}: every pixel has a class", mend, False))
-    channel.notes.append("No pixel of any mask is 0: every pixel has a class, there is no background")
+    channel.notes.append("No pixel of any mask is 0: every pixel has a class and there is no background")
     return None
 
 
@@ -131,8 +131,8 @@ def _infer_binary(channel: Channel) -> InferredEncoding | None:
     values = channel.all_values - {channel.ignore}
     top = 65535 if channel.wide and 65535 in values else 255
     if values <= {0, top}:
-        form = "palette " if channel.stats[0].form == "palette" else ""
-        sentence = f"Masks are {form}0/{top}: {top} is the one class, 0 background{channel.inverted_clause()}"
+        form = "Palette masks" if channel.stats[0].form == "palette" else "Masks"
+        sentence = f"{form} are 0/{top}: {top} is foreground, 0 is background{channel.inverted_clause()}"
         return channel.one_class({top: 1}, None, sentence)
     if values <= {0, 1, 255} and 255 in values:
         mixed = _infer_zero_one_255(channel)
@@ -149,12 +149,12 @@ def _infer_zero_one_255(channel: Channel) -> InferredEncoding | None:
     if channel.options.num_classes_meant not in (None, 1) or channel.ignore is not None:
         return None
     ones, whites = sum(1 in values for values in sets), sum(255 in values for values in sets)
-    sentence = f"Masks are 0/1 ({ones} files) and 0/255 ({whites} files): both 1 and 255 are the one class"
+    sentence = f"Masks are 0/1 ({ones} files) and 0/255 ({whites} files): both 1 and 255 are foreground"
     return channel.one_class({1: 1, 255: 1}, None, sentence)
 
 
 def _infer_ignore_label(channel: Channel, top: int) -> InferredEncoding | None:
-    """Take 255 (65535 in 16 bits) beside small ids for the ignore label, unless it completes the expected classes."""
+    """Take 255 (65535 in 16 bits) beside small ids for the ignore label; refuse it if it may be an expected class."""
     others = channel.all_values - {0, top}
     if channel.ignore is not None or top not in channel.all_values or not others:
         return None

@@ -64,7 +64,7 @@ def _two_levels(channel: Channel, two: TwoLevels) -> InferredEncoding | None:
         )
         channel.doubt = refuse("grey_levels", first, what, threshold_remedy(two.threshold))
         return None
-    mixed = _zero_one_beside(channel, two.top)
+    mixed = _refuse_zero_one(channel, two.top)
     if mixed is not None:
         return mixed
     what = f"is not a clean 0/{two.top} mask ({len(noisy)} such file(s)): it also has the values {shown}"
@@ -72,7 +72,7 @@ def _two_levels(channel: Channel, two: TwoLevels) -> InferredEncoding | None:
     channel.problems.append(Problem("blurred_mask", first, what, mend, False))
     sentence = (
         f"Masks are 0/{two.top} with blurred edges or noise ({which} have other values, such as {shown}): "
-        f"above {two.threshold} is the one class"
+        f"values above {two.threshold} are foreground"
     )
     return channel.one_class({}, two.threshold, sentence)
 
@@ -93,10 +93,10 @@ def _unit(channel: Channel) -> InferredEncoding | None:
     if drawn and unclear and len(levels.values) <= MANY:
         shown = shorten([round(v / 255, 3) for v in levels.values.tolist()])
         what = f"has several float levels within 0..1 ({shown}), which may be classes or probabilities of one class"
-        mend = "save class ids as whole numbers, or pass `--threshold 0.5`: above it is the one class"
+        mend = "save class ids as whole numbers, or pass `--threshold 0.5`: values above it are foreground"
         return refuse("float_mask", str(unclear[0].path), what, mend)
     shown = "0.5" if threshold == HALF else f"{threshold / 255:.2g} (half of the largest value)"
-    return channel.one_class({}, threshold, f"Masks are float 0..1: above {shown} is the one class")
+    return channel.one_class({}, threshold, f"Masks are float 0..1: values above {shown} are foreground")
 
 
 def _lossy(channel: Channel, lossy: list[int]) -> InferredEncoding | None:
@@ -115,11 +115,12 @@ def _lossy(channel: Channel, lossy: list[int]) -> InferredEncoding | None:
         what = f"is a JPEG whose {len(sets[lossy[0]])} values (up to {top}) are not near 0 and 255"
         mend = "save the masks as PNG: class ids cannot be recovered from JPEG"
         return refuse("jpeg_mask", str(channel.stats[lossy[0]].path), what, mend)
-    mixed = _zero_one_beside(channel, 255)
+    mixed = _refuse_zero_one(channel, 255)
     if mixed is not None:
         return mixed
     which = f"{len(lossy)} of {len(channel.stats)}"
-    return channel.one_class({}, HALF, f"Masks are JPEG with blurred 0/255 ({which}): above {HALF} is the one class")
+    sentence = f"Masks are JPEG with blurred 0/255 ({which}): values above {HALF} are foreground"
+    return channel.one_class({}, HALF, sentence)
 
 
 def _middle_share(channel: Channel, which: Sequence[int]) -> float:
@@ -132,7 +133,7 @@ def _middle_share(channel: Channel, which: Sequence[int]) -> float:
     return inside / total if total else 0.0
 
 
-def _zero_one_beside(channel: Channel, top: int) -> InferredEncoding | None:
+def _refuse_zero_one(channel: Channel, top: int) -> InferredEncoding | None:
     """Refuse masks of 0 and 1 beside noisy masks of 0 and `top`: the threshold would empty them."""
     odd = [s for s, values in zip(channel.stats, channel.value_sets, strict=True) if values == {0, 1}]
     if not odd or top <= 2:

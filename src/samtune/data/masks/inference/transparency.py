@@ -1,4 +1,4 @@
-"""Masks drawn in the alpha channel: visible pixels are the object."""
+"""Masks drawn in the alpha channel: visible pixels are foreground."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from samtune.data.options import DataOptions
 
 MIN_FAINT_SHARE = 0.05
-"""Areas of low alpha beside opaque ones are reported from this share of the visible pixels on."""
+"""Areas of low alpha beside opaque ones are refused if they cover more than this share of the visible pixels."""
 
 
 def infer_transparency(stats: Sequence[MaskStats], options: DataOptions) -> InferredEncoding:
@@ -24,23 +24,23 @@ def infer_transparency(stats: Sequence[MaskStats], options: DataOptions) -> Infe
     what = "The masks are drawn in the alpha channel"
     if options.threshold is not None:
         limit = int(options.threshold // 1)
-        return one_class("alpha", (), limit, f"{what}: alpha above {options.threshold} is the one class", options)
+        return one_class("alpha", (), limit, f"{what}: alpha above {options.threshold} is foreground", options)
     top = max(int(s.alpha.values[-1]) for s in stats if s.alpha is not None)
     if top == 0:
         return refuse("no_foreground", "masks", "all masks are empty (transparent)", "draw the objects")
     if top <= HALF:
-        sentence = f"{what}, with at most {top} of 255 (a brush of low opacity): alpha above 0 is the one class"
+        sentence = f"{what}, with at most {top} of 255 (a brush of low opacity): alpha above 0 is foreground"
         return one_class("alpha", (), 0, sentence, options)
-    return one_class("alpha", (), HALF, f"{what}: what is visible is the one class", options)
+    return one_class("alpha", (), HALF, f"{what}: visible pixels are foreground", options)
 
 
 def mixed_opacities(stats: Sequence[MaskStats]) -> InferredEncoding | None:
-    """Refuse masks with strokes of low opacity beside opaque ones, which one threshold would silently drop."""
+    """Refuse masks with strokes of low opacity beside opaque ones, which a threshold would silently drop."""
     masks = [(s, s.alpha) for s in stats if s.alpha is not None and s.alpha.values[-1] > 0]
     tops = [int(alpha.values[-1]) for _, alpha in masks]
     if not tops or max(tops) <= HALF:
         return None
-    mend = "make all strokes opaque, or pass `--threshold 0`: every pixel with alpha above 0 is the object"
+    mend = "make all strokes opaque, or pass `--threshold 0`: every pixel with alpha above 0 is foreground"
     for (s, _), top in zip(masks, tops, strict=True):
         if top <= HALF:
             what = f"has alpha up to {top} only, while other masks are opaque (up to {max(tops)})"
