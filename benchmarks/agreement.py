@@ -29,10 +29,10 @@ from samtune.types import Prompt
 
 def base(dtype: torch.dtype, device: str) -> Sam1:
     """`nano` whose encoder computes in a type."""
-    sam = load_base("nano").to(device).eval()
-    sam.encoder_dtype = dtype
-    keep_frozen_low(sam)
-    return sam
+    base = load_base("nano").to(device).eval()
+    base.encoder_dtype = dtype
+    keep_frozen_low(base)
+    return base
 
 
 @torch.inference_mode()
@@ -49,7 +49,7 @@ def compare(folder: Path, num_images: int, device: str, exact: Sam1, low: Sam1) 
         corners = np.array([columns.min(), rows.min(), columns.max(), rows.max()], dtype=np.float32)
         corners *= np.tile(np.array(geometry.resized_hw[::-1]) / labels.shape[::-1], 2).astype(np.float32)
         prompt = Prompt(boxes_xyxy=torch.from_numpy(corners)[None, None].to(device))
-        features = [sam.encode(pixels[None].to(device)) for sam in (exact, low)]
+        features = [base.encode(pixels[None].to(device)) for base in (exact, low)]
         masks = [decide(to_original(exact.prompt(f, prompt)[0][0, 0], geometry)).bool() for f in features]
         either = int((masks[0] | masks[1]).sum())
         right, other = (f.embedding for f in features)

@@ -99,24 +99,24 @@ class Turned:
         self.frozen = frozen
         self._features: dict[tuple[int, int], tuple[Features, Geometry]] = {}
 
-    def decoded(self, indices: Iterable[int], sam: Sam1, averaging: Averaging) -> Iterator[tuple[int, np.ndarray]]:
+    def decoded(self, indices: Iterable[int], base: Sam1, averaging: Averaging) -> Iterator[tuple[int, np.ndarray]]:
         """Label maps from the average over symmetries, as `predict --tta` has it."""
         for index in indices:
             mean = ProbabilityMean()
             for symmetry in SYMMETRIES[averaging]:
                 features, geometry = self._at(index, symmetry)
                 with torch.inference_mode():
-                    mean.add(turned_back(to_original(sam.decode(features)[0], geometry), symmetry))
+                    mean.add(turned_back(to_original(base.decode(features)[0], geometry), symmetry))
             yield index, decide(mean.logits()).numpy()
 
     def _at(self, index: int, symmetry: int) -> tuple[Features, Geometry]:
         if symmetry == 0:
             return self.frozen.features[index]
         if (index, symmetry) not in self._features:
-            sam = self.frozen.sam
-            pixels, geometry = to_input(turned(self.frozen.dataset.image(index), symmetry), sam.spec)
+            base = self.frozen.base
+            pixels, geometry = to_input(turned(self.frozen.dataset.image(index), symmetry), base.spec)
             with torch.inference_mode():
-                self._features[index, symmetry] = (sam.encode(pixels[None]), geometry)
+                self._features[index, symmetry] = (base.encode(pixels[None]), geometry)
         return self._features[index, symmetry]
 
 
@@ -134,7 +134,7 @@ def measure(
     )  # fmt: skip
     with tempfile.TemporaryDirectory() as folder:
         result = train(settings, dataset, Path(folder) / "run")
-        sam, _ = load_specialist(Path(folder) / "run")
+        model, _ = load_specialist(Path(folder) / "run")
         adapter = Path(folder) / "run" / "specialist" / "adapter_model.safetensors"
         told = {"trained": result.trainable, "adapter_bytes": adapter.stat().st_size}
     told |= {"seconds": result.seconds["total"], "validation": result.validation["iou_per_image"]}
@@ -142,10 +142,10 @@ def measure(
     for name in names:
         averaging = VARIANTS[name].tta
         if averaging != "none":
-            assert not touches_encoder(sam)
-            predicted = turned_features.decoded(scored, sam, averaging)
+            assert not touches_encoder(model)
+            predicted = turned_features.decoded(scored, model, averaging)
         else:
-            predicted = predicted_by(sam, frozen, scored)
+            predicted = predicted_by(model, frozen, scored)
         cells[name] = {"iou": iou(dataset, predicted)} | told
     return cells
 
@@ -200,26 +200,26 @@ def main() -> None:
     )
     given = parsed(options)
     torch.set_num_threads(given.threads)
-    sam = load_base("nano")
+    base = load_base("nano")
     if given.table:
-        print(table(sam.sha256))
+        print(table(base.sha256))
         return
     unknown = [name for name in given.variants if name not in VARIANTS]
     if unknown:
         options.error(f"--variants must be of {', '.join(VARIANTS)}, but {unknown[0]!r} came.")
-    base, wanted = sam.sha256[:12], with_references(given.variants)
+    digest, wanted = base.sha256[:12], with_references(given.variants)
     for place in given.sets:
         frozen, turned_features = None, None
         for seed in given.seeds:
             there = {} if given.dry else read(RESULTS)
-            missing = [name for name in wanted if f"{base}/{place}/{name}/{seed}" not in there]
+            missing = [name for name in wanted if f"{digest}/{place}/{name}/{seed}" not in there]
             for run in dict.fromkeys(VARIANTS[name].run for name in missing):
                 if frozen is None or turned_features is None:
-                    frozen = Frozen(place, given.data, sam)
+                    frozen = Frozen(place, given.data, base)
                     turned_features = Turned(frozen)
                 names = [name for name in missing if VARIANTS[name].run == run]
                 for name, cell in measure(frozen, turned_features, names, seed, given.changes).items():
-                    tell(f"{base}/{place}/{name}/{seed}", cell, given, RESULTS)
+                    tell(f"{digest}/{place}/{name}/{seed}", cell, given, RESULTS)
 
 
 if __name__ == "__main__":

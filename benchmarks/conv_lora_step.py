@@ -89,20 +89,20 @@ def stock(args: argparse.Namespace, *, peft: bool) -> Run:
 
 def ours(args: argparse.Namespace, method: str, dtype: torch.dtype, *, recompute: bool = False) -> Run:
     """Our training step, as `samtune train` makes it."""
-    sam = Sam1(stock_model(args.size, args.side), name=args.size, sha256="").requires_grad_(False)
-    sam = adapt(sam, make_method(method)).to(args.device)
-    sam.encoder_dtype = dtype
-    keep_frozen_low(sam)
-    sam.encoder.recompute = recompute
-    sam.train()
+    model = Sam1(stock_model(args.size, args.side), name=args.size, sha256="").requires_grad_(False)
+    model = adapt(model, make_method(method)).to(args.device)
+    model.encoder_dtype = dtype
+    keep_frozen_low(model)
+    model.encoder.recompute = recompute
+    model.train()
     pixels, labels = pixels_of(args), labels_of(args)
 
     def loss_of() -> Tensor:
         with recording() as outputs:
-            logits = sam.decode(sam.encode(pixels))
+            logits = model.decode(model.encode(pixels))
         return segmentation_loss(logits, labels, "bce_dice") + penalty(outputs)
 
-    return step_of(list(trainable(sam).values()), loss_of)
+    return step_of(list(trainable(model).values()), loss_of)
 
 
 def contenders(args: argparse.Namespace) -> dict[str, Contender]:

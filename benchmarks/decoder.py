@@ -74,8 +74,8 @@ def stock(args: argparse.Namespace) -> Run:
 
 def ours(args: argparse.Namespace, *, always_project: bool = False) -> Run:
     """Our decoder over the same weights."""
-    sam = Sam1(stock_model(args.size, args.side), name=args.size, sha256="").requires_grad_(False)
-    decoder = sam.mask_decoder.to(args.device)
+    base = Sam1(stock_model(args.size, args.side), name=args.size, sha256="").requires_grad_(False)
+    decoder = base.mask_decoder.to(args.device)
 
     def logits_of(embedding: Tensor, positions: Tensor, tokens: Tensor) -> Tensor:
         return decoder.masks(embedding, positions, tokens, (0,))[0][:, 0]

@@ -34,12 +34,12 @@ def stock(args: argparse.Namespace, dtype: torch.dtype) -> Run:
 
 def ours(args: argparse.Namespace, dtype: torch.dtype, *, compiled: bool = False) -> Run:
     """Our encoder over the same weights."""
-    sam = Sam1(stock_model(args.size, args.side), name=args.size, sha256="").requires_grad_(False)
-    sam = sam.eval().to(args.device)
-    sam.encoder_dtype = dtype
-    keep_frozen_low(sam)
+    base = Sam1(stock_model(args.size, args.side), name=args.size, sha256="").requires_grad_(False)
+    base = base.eval().to(args.device)
+    base.encoder_dtype = dtype
+    keep_frozen_low(base)
     pixels = pixels_of(args)
-    encode = torch.compile(sam.encode) if compiled else sam.encode
+    encode = torch.compile(base.encode) if compiled else base.encode
 
     @torch.inference_mode()
     def run() -> Any:

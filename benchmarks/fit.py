@@ -36,23 +36,24 @@ from samtune.training.memory import count_memory, waste
 
 def count(name: str, base: Sam1) -> dict[str, Any]:
     """One method on a copy of the base, in bytes."""
-    sam = adapt(copy.deepcopy(base), make_method(name))
-    model = sum(parameter.numel() * 4 for parameter in sam.parameters())
-    cached = not touches_encoder(sam)
-    sam.encoder.recompute = not cached
+    model = adapt(copy.deepcopy(base), make_method(name))
+    num_bytes = sum(parameter.numel() * 4 for parameter in model.parameters())
+    cached = not touches_encoder(model)
+    model.encoder.recompute = not cached
     facts = Facts(
-        num_images=12, num_classes=1, touches_encoder=not cached, has_own_loss=has_own_loss(sam), cell_pixels=4
+        num_images=12, num_classes=1, touches_encoder=not cached, has_own_loss=has_own_loss(model), cell_pixels=4
     )
     plan = resolve(TrainSettings(method=name, augmentation="varied", recompute=not cached), facts)
-    learned = sum(parameter.numel() * 4 for parameter in trainable(sam).values())
+    learned = sum(parameter.numel() * 4 for parameter in trainable(model).values())
     kept = (3 + bool(plan.ema)) * learned
-    memory = count_memory(sam, plan, autocast=None)
+    memory = count_memory(model, plan, autocast=None)
     if memory is None:
         return {"trained_bytes": learned, "cached": cached}
     update = int(memory.first_bytes / waste(torch.device("cpu"), recompute=not cached))
     return {
-        "trained_bytes": learned, "cached": cached, "model_bytes": model, "update_bytes": update, "kept_bytes": kept,
-        "held_bytes": model + update + kept, "resident_bytes": model + memory.first_bytes + kept,
+        "trained_bytes": learned, "cached": cached,
+        "model_bytes": num_bytes, "update_bytes": update, "kept_bytes": kept,
+        "held_bytes": num_bytes + update + kept, "resident_bytes": num_bytes + memory.first_bytes + kept,
     }  # fmt: skip
 
 

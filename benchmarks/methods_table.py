@@ -55,8 +55,8 @@ def measure(name: str, row: str, seed: int, given: argparse.Namespace) -> dict[s
         dataset = open_set(name, given.data)
         indices = scored_part(dataset, seed, given.limit)
         if row == STOCK:
-            sam = load_base("nano").eval()
-            return {"iou": iou(dataset, masks(dataset, indices, stock_masks(sam))), "num_images": len(indices)}
+            base = load_base("nano").eval()
+            return {"iou": iou(dataset, masks(dataset, indices, stock_masks(base))), "num_images": len(indices)}
         settings = TrainSettings(base="nano", method=row, shots=SHOTS, seed=seed, device=given.device, **changes)
         result = train(settings, dataset, scratch / "run")
         held_bytes = peak_bytes(device)
@@ -76,11 +76,11 @@ def measure(name: str, row: str, seed: int, given: argparse.Namespace) -> dict[s
         }
 
 
-def stock_masks(sam: Sam1) -> Callable[[np.ndarray], np.ndarray]:
+def stock_masks(base: Sam1) -> Callable[[np.ndarray], np.ndarray]:
     """What the base says without a prompt."""
 
     def predict(image: np.ndarray) -> np.ndarray:
-        (planes,) = segment(sam, {STOCK: sam.decode}, [image])
+        (planes,) = segment(base, {STOCK: base.decode}, [image])
         return decide(planes[STOCK]).numpy()
 
     return predict

@@ -50,21 +50,21 @@ def cached(args: argparse.Namespace, base: Path, folder: Path) -> dict[str, Any]
 
 def step_of(args: argparse.Namespace, base: Path, *, stock: bool) -> Run:
     """One update with the encoder run in it, without a graph for the encoder."""
-    sam = adapt(load_base(base), make_method("ptsam")).to(args.device)
+    model = adapt(load_base(base), make_method("ptsam")).to(args.device)
     library: Any = stock_model(args.size, args.side).to(args.device) if stock else None
     if not stock:
-        sam.encoder_dtype = choose_precision("auto", torch.device(args.device), sam.width)
-        keep_frozen_low(sam)
+        model.encoder_dtype = choose_precision("auto", torch.device(args.device), model.width)
+        keep_frozen_low(model)
     draw = torch.Generator().manual_seed(1)
     pixels = torch.randn(BATCH, 3, args.side, args.side, generator=draw).to(args.device)
     side = args.side // 4  # at the logits' size, as the cached run has it
     labels = (torch.rand(BATCH, side, side, generator=draw) > 0.7).to(args.device, torch.uint8)
-    optimiser = torch.optim.AdamW(trainable(sam).values(), lr=1e-3)
+    optimiser = torch.optim.AdamW(trainable(model).values(), lr=1e-3)
 
     def run() -> None:
         with torch.no_grad():
-            features = Features(library.vision_encoder(pixels).last_hidden_state) if stock else sam.encode(pixels)
-        segmentation_loss(sam.decode(features), labels, "bce_dice").backward()
+            features = Features(library.vision_encoder(pixels).last_hidden_state) if stock else model.encode(pixels)
+        segmentation_loss(model.decode(features), labels, "bce_dice").backward()
         optimiser.step()
         optimiser.zero_grad(set_to_none=True)
 

@@ -52,14 +52,14 @@ RESULTS = Path(__file__).parent / "results" / "nano.json"
 class Frozen:
     """A set with the frozen features of all its images, computed once."""
 
-    def __init__(self, name: str, folder: Path, sam: Sam1) -> None:
-        self.name, self.sam = name, sam
+    def __init__(self, name: str, folder: Path, base: Sam1) -> None:
+        self.name, self.base = name, base
         self.dataset = open_set(name, folder)
         self.features: list[tuple[Features, Geometry]] = []
         for index in range(len(self.dataset)):
-            inputs = prepare([self.dataset.image(index)], sam.spec)
+            inputs = prepare([self.dataset.image(index)], base.spec)
             with torch.inference_mode():
-                self.features.append((encode(sam, inputs), inputs.geometries[0]))
+                self.features.append((encode(base, inputs), inputs.geometries[0]))
 
     def decoded(
         self, indices: Iterable[int], decode: Callable[[Features], torch.Tensor]
@@ -82,7 +82,7 @@ def measure(frozen: Frozen, row: str, seed: int, changes: dict[str, Any]) -> dic
     dataset, start = frozen.dataset, time.monotonic()
     parts = split(dataset, shots=SHOTS, val=VAL, seed=seed)
     if row == "stock_sam":
-        return {row: {"iou": iou(dataset, frozen.decoded(parts.test, frozen.sam.decode))}}
+        return {row: {"iou": iou(dataset, frozen.decoded(parts.test, frozen.base.decode))}}
     if row in WITHOUT_SAM:
         train_ids = parts.train + parts.val  # they choose nothing by validation, so they may learn from all 16
         if row == "blurred_colour":
@@ -99,20 +99,20 @@ def measure(frozen: Frozen, row: str, seed: int, changes: dict[str, Any]) -> dic
         result = train(settings, dataset, run)
         probe = Probe.load(run / "probe.safetensors")
         cells = {"probe": {"iou": iou(dataset, frozen.decoded(parts.test, probe.logits))}}
-        sam, _ = load_specialist(run)
+        model, _ = load_specialist(run)
         cells[method] = {
-            "iou": iou(dataset, predicted_by(sam, frozen, parts.test)),
+            "iou": iou(dataset, predicted_by(model, frozen, parts.test)),
             "seconds": result.seconds["total"],
             "validation": result.validation["iou_per_image"],
         }
     return cells
 
 
-def predicted_by(sam: Sam1, frozen: Frozen, indices: Sequence[int]) -> Iterator[tuple[int, np.ndarray]]:
+def predicted_by(model: Sam1, frozen: Frozen, indices: Sequence[int]) -> Iterator[tuple[int, np.ndarray]]:
     """Label maps of a specialist: from the frozen features where it leaves the encoder alone."""
-    if touches_encoder(sam):
-        return from_images(frozen.dataset, indices, sam, sam.decode, threshold=0.5)
-    return frozen.decoded(indices, sam.decode)
+    if touches_encoder(model):
+        return from_images(frozen.dataset, indices, model, model.decode, threshold=0.5)
+    return frozen.decoded(indices, model.decode)
 
 
 def _colour(dataset: Dataset, train_ids: tuple[int, ...]) -> Decoder:
@@ -228,19 +228,19 @@ def main() -> None:
     options.add_argument("--methods", type=_words, default=[*FLOORS, *METHODS], metavar="A,B")
     given = parsed(options)
     torch.set_num_threads(given.threads)
-    sam = load_base("nano")
+    base = load_base("nano")
     if given.table:
-        print(table(sam.sha256))
+        print(table(base.sha256))
         return
     for name in given.sets:
         frozen = None
         for seed in given.seeds:
             for row in given.methods:
-                if cell_key(sam.sha256, name, row, seed) in read() and not given.dry:
+                if cell_key(base.sha256, name, row, seed) in read() and not given.dry:
                     continue
-                frozen = frozen or Frozen(name, given.data, sam)
+                frozen = frozen or Frozen(name, given.data, base)
                 for measured, cell in measure(frozen, row, seed, given.changes).items():
-                    tell(cell_key(sam.sha256, name, measured, seed), cell, given)
+                    tell(cell_key(base.sha256, name, measured, seed), cell, given)
 
 
 if __name__ == "__main__":

@@ -207,7 +207,7 @@ class Specialist:
                 protocol=protocol,
                 at=at,
                 batch_size=self.predictor.batch_size,
-                device=str(self.predictor.sam.device),
+                device=str(self.predictor.model.device),
                 tta=self.predictor.tta,
             )
 

@@ -31,8 +31,8 @@ KEY = "mask_decoder.prompts.tokens"
 
 
 def make(folder: Path, method: str = "ptsam") -> Path:
-    sam = adapt(tiny_sam(), make_method(method), num_classes=2, seed=3)
-    save(sam, folder, card_of(sam, ("cell", "debris")))
+    model = adapt(tiny_sam(), make_method(method), num_classes=2, seed=3)
+    save(model, folder, card_of(model, ("cell", "debris")))
     return folder
 
 
@@ -215,10 +215,10 @@ def test_a_name_of_a_tensor_cannot_write_to_the_terminal(folder: Path) -> None:
 
 @pytest.mark.parametrize("row", sorted(ROWS))
 def test_every_form_of_every_method_passes(tmp_path: Path, row: str) -> None:
-    sam = ROWS[row].adapted()
-    save(sam, tmp_path, card_of(sam, ("cell",)))
+    model = ROWS[row].adapted()
+    save(model, tmp_path, card_of(model, ("cell",)))
     loaded, _ = load_specialist(tmp_path, tiny_sam())
-    expected, got = delta(sam), delta(loaded)
+    expected, got = delta(model), delta(loaded)
     assert list(expected) == list(got)
     assert all(torch.equal(expected[key], got[key]) for key in expected)
 
@@ -226,8 +226,8 @@ def test_every_form_of_every_method_passes(tmp_path: Path, row: str) -> None:
 @pytest.mark.parametrize("method", sorted(set(METHODS) - {"sam_adapter"}))  # its one number divides
 def test_no_hyper_parameter_builds_more_than_the_file_holds(tmp_path: Path, method: str) -> None:
     """Every whole number of every method at its largest: refused before the loaded base is touched."""
-    sam = adapt(tiny_sam(num_hidden_layers=2), make_method(method), num_classes=2)
-    save(sam, tmp_path, card_of(sam, ("cell", "debris")))
+    model = adapt(tiny_sam(num_hidden_layers=2), make_method(method), num_classes=2)
+    save(model, tmp_path, card_of(model, ("cell", "debris")))
     numbers = {k: v for k, v in json.loads((tmp_path / CONFIG).read_text())["fields"].items() if type(v) is int}
     base = tiny_sam()
     for name in numbers:
@@ -285,6 +285,6 @@ def test_a_known_base_and_one_that_the_user_names_are_fetched(
 
     monkeypatch.setattr("huggingface_hub.snapshot_download", fetch)
     edit(folder, base=card)
-    sam, _ = load_specialist(folder, given)
-    assert isinstance(sam, Base)
+    model, _ = load_specialist(folder, given)
+    assert isinstance(model, Base)
     assert asked == [given or card]

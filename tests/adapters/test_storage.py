@@ -30,8 +30,8 @@ KEY = "mask_decoder.prompts.tokens"
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    sam = adapt(tiny_sam(), make_method("ptsam"), num_classes=2, seed=3)
-    save(sam, tmp_path / "specialist", card_of(sam, ("cell", "debris")))
+    model = adapt(tiny_sam(), make_method("ptsam"), num_classes=2, seed=3)
+    save(model, tmp_path / "specialist", card_of(model, ("cell", "debris")))
     return tmp_path / "specialist"
 
 
@@ -47,9 +47,9 @@ def edit_tensors(folder: Path, change: Callable[[dict[str, Tensor]], dict[str, T
 
 @pytest.mark.parametrize("path", ["run", "specialist"])
 def test_round_trip_is_bit_equal(folder: Path, path: str) -> None:
-    sam = adapt(tiny_sam(), make_method("ptsam"), num_classes=2, seed=3)
+    model = adapt(tiny_sam(), make_method("ptsam"), num_classes=2, seed=3)
     found, card = load_specialist(folder if path == "specialist" else folder.parent, tiny_sam())
-    expected, got = delta(sam), delta(found)
+    expected, got = delta(model), delta(found)
     assert list(expected) == [KEY] == list(got)
     assert torch.equal(expected[KEY], got[KEY])
     assert not any(parameter.requires_grad for parameter in found.parameters())
@@ -116,17 +116,17 @@ def test_an_unknown_averaging_is_refused(folder: Path) -> None:
 
 
 def test_the_card_for_people_says_over_what_predictions_are_averaged(tmp_path: Path) -> None:
-    sam = adapt(tiny_sam(), make_method("ptsam"))
+    model = adapt(tiny_sam(), make_method("ptsam"))
     cases: tuple[tuple[Averaging, bool], ...] = (("none", False), ("mirror", True))
     for tta, told in cases:
-        save(sam, tmp_path, replace(card_of(sam, ("cell",)), tta=tta))
+        save(model, tmp_path, replace(card_of(model, ("cell",)), tta=tta))
         assert ("mean over the image and its left-right mirror" in (tmp_path / "README.md").read_text()) is told
 
 
 def test_the_card_for_people_cannot_be_forged_by_names(tmp_path: Path) -> None:
-    sam = adapt(tiny_sam(), make_method("ptsam"))
-    card = replace(card_of(sam, ("cell\n# Licence",)), base='x"\nlicense: mit')
-    save(sam, tmp_path, card)
+    model = adapt(tiny_sam(), make_method("ptsam"))
+    card = replace(card_of(model, ("cell\n# Licence",)), base='x"\nlicense: mit')
+    save(model, tmp_path, card)
     text = (tmp_path / "README.md").read_text()
     assert 'base_model: "x\\"\\nlicense: mit"\n' in text
     assert "\nlicense: mit" not in text
@@ -201,11 +201,11 @@ def test_a_broken_config_is_refused(folder: Path) -> None:
 
 
 def test_a_card_needs_one_name_per_class() -> None:
-    sam = tiny_sam()
+    model = tiny_sam()
     with pytest.raises(MethodError, match="one without a method"):
-        card_of(sam, ("thing",))
+        card_of(model, ("thing",))
     with pytest.raises(MethodError, match="class names, got"):
-        card_of(adapt(sam, make_method("ptsam")), ("one", "two"))
+        card_of(adapt(model, make_method("ptsam")), ("one", "two"))
 
 
 def test_nothing_is_pickled() -> None:
@@ -231,19 +231,19 @@ FOREIGN = ["README.md", TENSORS, CONFIG]
 @pytest.mark.parametrize("name", FOREIGN)
 def test_a_specialist_never_replaces_a_users_file(folder: Path, tmp_path: Path, name: str) -> None:
     """Such as the README of the user's own project, an adapter of peft, or a card that was edited."""
-    sam = adapt(tiny_sam(), make_method("ptsam"), num_classes=2, seed=4)
-    card = card_of(sam, ("cell", "debris"))
+    model = adapt(tiny_sam(), make_method("ptsam"), num_classes=2, seed=4)
+    card = card_of(model, ("cell", "debris"))
     (tmp_path / "new").mkdir()
     (tmp_path / "new" / name).write_text("a user's")
     (folder / name).write_text("edited by a user")
     before = {file.name: file.read_bytes() for file in folder.iterdir()}
     for target in (folder, tmp_path / "new"):
         with pytest.raises(OutputError, match=r"Cannot write 1 file .*overwrite=True"):
-            save(sam, target, card)
+            save(model, target, card)
         with pytest.raises(OutputError, match="Cannot write 1 file"):
             saving_to(target)
     assert {file.name: file.read_bytes() for file in folder.iterdir()} == before
     assert [file.read_text() for file in (tmp_path / "new").iterdir()] == ["a user's"]
-    save(sam, folder, card, overwrite=True)
-    save(sam, folder, card)
+    save(model, folder, card, overwrite=True)
+    save(model, folder, card)
     assert load_specialist(folder, tiny_sam())[1].class_names == ("cell", "debris")

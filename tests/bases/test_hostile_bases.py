@@ -154,11 +154,11 @@ def test_what_asks_for_other_code_or_another_way_to_load_has_no_effect(
 ) -> None:
     edit(folder, part, **values)
     with caplog.at_level("INFO", "samtune"):
-        sam = load_base(folder)
-    assert sam.sha256 == digest(library().state_dict())
+        base = load_base(folder)
+    assert base.sha256 == digest(library().state_dict())
     pixels = torch.zeros(1, 3, 96, 96)
     with torch.no_grad():
-        torch.testing.assert_close(sam.encode(pixels).embedding, load_base_again(folder).encode(pixels).embedding)
+        torch.testing.assert_close(base.encode(pixels).embedding, load_base_again(folder).encode(pixels).embedding)
     told = [record.getMessage() for record in caplog.records if "have no effect" in record.getMessage()]
     assert bool(told) == any(key in WITHOUT_EFFECT for key in values)
 

@@ -45,8 +45,8 @@ def test_transformers_loads_it_and_gives_the_same_masks(nano: Sam1) -> None:
 
 
 def test_ptsam_has_its_published_count_on_it() -> None:
-    sam = adapt(load_base("nano"), make_method("ptsam"))
-    assert sum(parameter.numel() for parameter in trainable(sam).values()) == 2048
+    model = adapt(load_base("nano"), make_method("ptsam"))
+    assert sum(parameter.numel() for parameter in trainable(model).values()) == 2048
 
 
 def box_scores(nano: Sam1, dataset: Dataset, indices: range) -> tuple[float, float]:

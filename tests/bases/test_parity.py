@@ -19,27 +19,27 @@ CASES = {
 
 @pytest.mark.parametrize("fields", CASES.values(), ids=CASES)
 def test_embedding_equals_the_librarys(fields: dict[str, int]) -> None:
-    library, sam = tiny_library(**fields), tiny_sam(**fields)
-    pixels = torch.randn(2, 3, sam.spec.image_size, sam.spec.image_size, generator=torch.Generator().manual_seed(1))
+    library, base = tiny_library(**fields), tiny_sam(**fields)
+    pixels = torch.randn(2, 3, base.spec.image_size, base.spec.image_size, generator=torch.Generator().manual_seed(1))
     with torch.no_grad():
         expected = library.vision_encoder(pixels).last_hidden_state
-        found = sam.encode(pixels).embedding
+        found = base.encode(pixels).embedding
     assert expected.abs().max() > 0.1
     assert (expected - found).abs().max() <= 1e-5
 
 
 def test_relative_positions_and_position_embedding_matter() -> None:
-    sam = tiny_sam()
+    base = tiny_sam()
     pixels = torch.randn(1, 3, 96, 96, generator=torch.Generator().manual_seed(1))
     with torch.no_grad():
-        before = sam.encode(pixels).embedding
-        for name, parameter in sam.named_parameters():
+        before = base.encode(pixels).embedding
+        for name, parameter in base.named_parameters():
             if "rel_pos_w" in name:
                 parameter.zero_()
-        without_rel = sam.encode(pixels).embedding
-        assert sam.vision_encoder.pos_embed is not None
-        sam.vision_encoder.pos_embed.zero_()
-        without_abs = sam.encode(pixels).embedding
+        without_rel = base.encode(pixels).embedding
+        assert base.vision_encoder.pos_embed is not None
+        base.vision_encoder.pos_embed.zero_()
+        without_abs = base.encode(pixels).embedding
     assert (before - without_rel).abs().max() > 1e-2
     assert (without_rel - without_abs).abs().max() > 1e-2
 
@@ -47,7 +47,7 @@ def test_relative_positions_and_position_embedding_matter() -> None:
 @pytest.mark.parametrize("multimask", [False, True])
 @pytest.mark.parametrize("kind", ["points", "boxes", "both"])
 def test_prompted_masks_equal_the_librarys(kind: str, multimask: bool) -> None:
-    library, sam = tiny_library(), tiny_sam()
+    library, base = tiny_library(), tiny_sam()
     generator = torch.Generator().manual_seed(2)
     pixels = torch.randn(2, 3, 96, 96, generator=generator)
     points = torch.rand(2, 3, 4, 2, generator=generator) * 95 if kind != "boxes" else None
@@ -55,62 +55,62 @@ def test_prompted_masks_equal_the_librarys(kind: str, multimask: bool) -> None:
     boxes = torch.rand(2, 3, 4, generator=generator) * 95 if kind != "points" else None
     with torch.no_grad():
         expected = library(pixels, points, labels, boxes, multimask_output=multimask)
-        logits, iou = sam.prompt(sam.encode(pixels), Prompt(points, labels, boxes), multimask=multimask)
+        logits, iou = base.prompt(base.encode(pixels), Prompt(points, labels, boxes), multimask=multimask)
     # Relative to the largest logit, 4.7: the library's own float32 is 1.9e-5 away from its float64.
     assert (expected.pred_masks - logits).abs().max() <= 1e-5 * expected.pred_masks.abs().max()
     assert (expected.iou_scores - iou).abs().max() <= 1e-5
 
 
 def test_unprompted_mask_equals_the_librarys_decoder_without_sparse_tokens() -> None:
-    library, sam = tiny_library(), tiny_sam()
+    library, base = tiny_library(), tiny_sam()
     pixels = torch.randn(2, 3, 96, 96, generator=torch.Generator().manual_seed(3))
     with torch.no_grad():
-        features = sam.encode(pixels)
+        features = base.encode(pixels)
         dense = library.prompt_encoder.no_mask_embed.weight.reshape(1, -1, 1, 1).expand(2, -1, 6, 6)
         places = library.get_image_wide_positional_embeddings().repeat(2, 1, 1, 1)
         expected, _ = library.mask_decoder(features.embedding, places, None, dense, multimask_output=False)
-        found = sam.decode(features)
+        found = base.decode(features)
     assert found.shape == (2, 1, 24, 24)
     assert (expected[:, 0] - found).abs().max() <= 1e-5
 
 
 def test_state_dict_keys_are_the_librarys() -> None:
-    library, sam = tiny_library(), tiny_sam()
-    assert set(sam.state_dict()) == set(library.state_dict())
+    library, base = tiny_library(), tiny_sam()
+    assert set(base.state_dict()) == set(library.state_dict())
     for key, tensor in library.state_dict().items():
-        assert torch.equal(sam.state_dict()[key], tensor), key
+        assert torch.equal(base.state_dict()[key], tensor), key
 
 
 @pytest.mark.parametrize("side", [32, 64, 160])
 def test_other_image_sizes_run(side: int) -> None:
-    sam = tiny_sam()
+    base = tiny_sam()
     with torch.no_grad():
-        features = sam.encode(torch.zeros(1, 3, side, side))
+        features = base.encode(torch.zeros(1, 3, side, side))
         assert features.embedding.shape[-1] == side // 16
-        assert sam.decode(features).shape == (1, 1, side // 4, side // 4)
+        assert base.decode(features).shape == (1, 1, side // 4, side // 4)
 
 
 def test_prompt_coordinates_follow_the_image_size() -> None:
     """A point at the same relative place of a square of another size gets the same position encoding."""
-    sam = tiny_sam()
-    small = sam._to_trained(torch.tensor([[[[15.5, 31.5]]]]), Features(torch.zeros(1, 16, 4, 4)))
-    large = sam._to_trained(torch.tensor([[[[31.5, 63.5]]]]), Features(torch.zeros(1, 16, 8, 8)))
+    base = tiny_sam()
+    small = base._to_trained(torch.tensor([[[[15.5, 31.5]]]]), Features(torch.zeros(1, 16, 4, 4)))
+    large = base._to_trained(torch.tensor([[[[31.5, 63.5]]]]), Features(torch.zeros(1, 16, 8, 8)))
     assert small is not None
     assert large is not None
     assert torch.allclose(small, large)
 
 
 def test_batch_of_prompts_equals_single_prompts() -> None:
-    sam: Sam1 = tiny_sam()
+    base: Sam1 = tiny_sam()
     generator = torch.Generator().manual_seed(4)
     pixels = torch.randn(3, 3, 96, 96, generator=generator)
     boxes = torch.rand(3, 2, 4, generator=generator) * 95
     with torch.no_grad():
-        features = sam.encode(pixels)
-        together, _ = sam.prompt(features, Prompt(boxes_xyxy=boxes))
+        features = base.encode(pixels)
+        together, _ = base.prompt(features, Prompt(boxes_xyxy=boxes))
         alone = torch.cat(
             [
-                sam.prompt(sam.encode(pixels[i : i + 1]), Prompt(boxes_xyxy=boxes[i : i + 1, j : j + 1]))[0]
+                base.prompt(base.encode(pixels[i : i + 1]), Prompt(boxes_xyxy=boxes[i : i + 1, j : j + 1]))[0]
                 for i in range(3)
                 for j in range(2)
             ]

@@ -78,12 +78,12 @@ def test_the_image_itself_and_the_neck_are_not_rounded() -> None:
     keep_frozen_low(low)
     pixels = to_input(image, exact.spec)[0][None]
     patches: dict[str, Tensor] = {}
-    for name, sam in (("exact", exact), ("low", low)):
-        sam.encoder.at("patch").register_forward_hook(
+    for name, base in (("exact", exact), ("low", low)):
+        base.encoder.at("patch").register_forward_hook(
             lambda module, inputs, output, name=name: patches.update({name: output})
         )
     with torch.inference_mode():
-        expected, found = (sam.encode(pixels).embedding for sam in (exact, low))
+        expected, found = (base.encode(pixels).embedding for base in (exact, low))
     torch.testing.assert_close(patches["low"], patches["exact"])  # bfloat16 would be off by 4e-3
     assert {parameter.dtype for parameter in low.vision_encoder.neck.parameters()} == {FP32}
     assert 0 < (found - expected).norm() <= 1e-2 * expected.norm()
@@ -93,24 +93,24 @@ def test_the_image_itself_and_the_neck_are_not_rounded() -> None:
     "method", ["ptsam", "lora", "conv_lora", "ptsam_encoder", "ts_sam", "sam_adapter", "lst", "ssf"]
 )
 def test_methods_learn_and_predict_with_low_frozen_weights(method: str) -> None:
-    sam = adapt(tiny_sam(), make_method(method))
-    before = dict(sam.named_parameters())
+    model = adapt(tiny_sam(), make_method(method))
+    before = dict(model.named_parameters())
     values = {name: tensor.detach().clone() for name, tensor in before.items()}
-    sam.encoder_dtype = BF16
-    keep_frozen_low(sam)
-    for name, parameter in sam.named_parameters():
+    model.encoder_dtype = BF16
+    keep_frozen_low(model)
+    for name, parameter in model.named_parameters():
         assert parameter is before[name]
         if parameter.requires_grad or not name.startswith("vision_encoder"):
             assert torch.equal(parameter, values[name]), name
-    assert sam.vision_encoder.blocks[0].attn.qkv.weight.dtype == BF16
+    assert model.vision_encoder.blocks[0].attn.qkv.weight.dtype == BF16
     pixels = torch.randn(2, 3, 96, 96, generator=torch.Generator().manual_seed(1))
-    sam.train()
-    sam.decode(sam.encode(pixels)).square().mean().backward()  # type: ignore[no-untyped-call]
-    learned = [parameter for parameter in sam.parameters() if parameter.requires_grad]
+    model.train()
+    model.decode(model.encode(pixels)).square().mean().backward()  # type: ignore[no-untyped-call]
+    learned = [parameter for parameter in model.parameters() if parameter.requires_grad]
     assert any(parameter.grad is not None and parameter.grad.abs().max() > 0 for parameter in learned)
     assert all(parameter.grad is None or parameter.grad.isfinite().all() for parameter in learned)
-    sam.eval().requires_grad_(False)
+    model.eval().requires_grad_(False)
     with torch.inference_mode():
-        logits = fold(sam).decode(sam.encode(pixels))
+        logits = fold(model).decode(model.encode(pixels))
     assert logits.dtype == FP32
     assert logits.isfinite().all()

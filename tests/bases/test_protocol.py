@@ -100,10 +100,10 @@ def test_nothing_above_names_more_than_the_protocol() -> None:
 def test_a_breach_is_seen() -> None:
     assert {"vision_encoder", "mask_decoder", "patch_embed", "prompt_encoder", "neck"} <= LIBRARY
     head = "from samtune.bases import Base, Block\n"
-    assert len(breaches(head + "def f(sam: Base): return sam.vision_encoder")) == 2
-    assert len(breaches(head + "def f(sam: Base): return sam.spec, sam.colour")) == 1
+    assert len(breaches(head + "def f(base: Base): return base.vision_encoder")) == 2
+    assert len(breaches(head + "def f(base: Base): return base.spec, base.colour")) == 1
     assert len(breaches(head + "def f(block: Block): return block.attn.qkv")) == 1
-    assert not breaches(head + "def f(sam: Base): return sam.blocks[0].roles(), sam.encode(sam.spec)")
+    assert not breaches(head + "def f(base: Base): return base.blocks[0].roles(), base.encode(base.spec)")
 
 
 @pytest.fixture
@@ -130,22 +130,22 @@ def test_a_family_from_one_file_loads_encodes_and_decodes(toy: Base) -> None:
 def test_a_method_attaches_trains_and_predicts_on_it(toy: Base, method: str) -> None:
     generator = torch.Generator().manual_seed(1)
     pixels = torch.randn(2, 3, 64, 64, generator=generator)
-    sam = adapt(toy, make_method(method), num_classes=2)
-    assert not touches_encoder(sam)
-    features = sam.encode(pixels)
-    targets = torch.rand(sam.decode(features).shape, generator=generator)
-    learned = list(trainable(sam).values())
+    model = adapt(toy, make_method(method), num_classes=2)
+    assert not touches_encoder(model)
+    features = model.encode(pixels)
+    targets = torch.rand(model.decode(features).shape, generator=generator)
+    learned = list(trainable(model).values())
     optimiser = torch.optim.Adam(learned, lr=0.05)
     losses = []
     for _ in range(20):
-        loss = (sam.decode(features).sigmoid() - targets).square().mean()
+        loss = (model.decode(features).sigmoid() - targets).square().mean()
         losses.append(loss.item())
         optimiser.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         optimiser.step()
     assert losses[-1] < losses[0]
-    assert sam.decode(features).shape[1] == 2
-    assert set(delta(sam)) >= set(trainable(sam))
+    assert model.decode(features).shape[1] == 2
+    assert set(delta(model)) >= set(trainable(model))
 
 
 def test_a_second_family_of_a_name_is_refused() -> None:

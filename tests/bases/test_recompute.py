@@ -12,17 +12,17 @@ from tests.tiny import tiny_sam
 
 
 def gradients(method: str, *, recompute: bool, **fields: object) -> dict[str, Tensor]:
-    sam = adapt(tiny_sam(), make_method(method, **fields), seed=1)
-    sam.vision_encoder.recompute = recompute
+    model = adapt(tiny_sam(), make_method(method, **fields), seed=1)
+    model.vision_encoder.recompute = recompute
     pixels = torch.randn(2, 3, 96, 96, generator=torch.Generator().manual_seed(1))
     torch.manual_seed(5)
-    sam.train()
+    model.train()
     with recording() as outputs:
-        loss = sam.decode(sam.encode(pixels)).square().mean()
+        loss = model.decode(model.encode(pixels)).square().mean()
     loss = loss + penalty(outputs)
     loss.backward()  # type: ignore[no-untyped-call]
-    values = {"": loss.detach(), **{k: p.grad for k, p in trainable(sam).items() if p.grad is not None}}
-    return values | {key: buffer for key, buffer in sam.named_buffers()}
+    values = {"": loss.detach(), **{k: p.grad for k, p in trainable(model).items() if p.grad is not None}}
+    return values | {key: buffer for key, buffer in model.named_buffers()}
 
 
 @pytest.mark.parametrize("method", [name for name in METHODS if name != "probe"])
@@ -46,8 +46,8 @@ def test_running_statistics_move_once() -> None:
 def test_less_is_kept(method: str) -> None:
     kept = []
     for recompute in (False, True):
-        sam = adapt(tiny_sam(), make_method(method))
-        sam.vision_encoder.recompute = recompute
+        model = adapt(tiny_sam(), make_method(method))
+        model.vision_encoder.recompute = recompute
         sizes: list[int] = []
 
         def pack(tensor: Tensor, sizes: list[int] = sizes) -> Tensor:
@@ -55,19 +55,19 @@ def test_less_is_kept(method: str) -> None:
             return tensor
 
         with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
-            sam.encode(torch.randn(1, 3, 96, 96, generator=torch.Generator().manual_seed(1)))
+            model.encode(torch.randn(1, 3, 96, 96, generator=torch.Generator().manual_seed(1)))
         kept.append(sum(sizes))
     assert kept[1] < kept[0] / 2
 
 
 @pytest.mark.parametrize("recompute", [False, True])
 def test_blocks_before_the_first_trained_tensor_have_no_graph(recompute: bool) -> None:
-    sam = tiny_sam(num_hidden_layers=3)
-    sam.vision_encoder.recompute = recompute
-    sam.blocks[1].attn.proj.weight.requires_grad_(True)
+    base = tiny_sam(num_hidden_layers=3)
+    base.vision_encoder.recompute = recompute
+    base.blocks[1].attn.proj.weight.requires_grad_(True)
     seen: list[bool] = []
-    for block in sam.blocks:
+    for block in base.blocks:
         block.register_forward_hook(lambda module, inputs, output: seen.append(output.requires_grad))
-    assert sam.encode(torch.zeros(1, 3, 96, 96)).embedding.requires_grad
+    assert base.encode(torch.zeros(1, 3, 96, 96)).embedding.requires_grad
     assert seen == [False, True, True]
-    assert not touches_encoder(sam), "no method is attached"
+    assert not touches_encoder(base), "no method is attached"

@@ -28,29 +28,29 @@ class Spy(nn.Module):
         return 2 * tokens
 
 
-def embedding(sam: Sam1) -> Tensor:
+def embedding(base: Sam1) -> Tensor:
     pixels = torch.randn(2, 3, 96, 96, generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
-        return sam.encode(pixels).embedding
+        return base.encode(pixels).embedding
 
 
 def test_sites_are_empty_and_cost_no_key() -> None:
-    sam = tiny_sam()
-    assert set(sam.state_dict()) == set(tiny_library().state_dict())
-    for block in sam.blocks:
+    base = tiny_sam()
+    assert set(base.state_dict()) == set(tiny_library().state_dict())
+    for block in base.blocks:
         assert block.before is block.after_attn is block.after_mlp is block.prompts is None
-    assert not any((sam.vision_encoder.side, sam.decoder.prompts, sam.decoder.classes, sam.head))
+    assert not any((base.vision_encoder.side, base.decoder.prompts, base.decoder.classes, base.head))
 
 
 @pytest.mark.parametrize("index", [0, 1])
 @pytest.mark.parametrize("site", ["before", "after_attn", "after_mlp"])
 def test_places_of_a_block_see_the_grid_and_are_heard(site: str, index: int) -> None:
-    sam, spy = tiny_sam(), Spy()
-    setattr(sam.blocks[index], site, spy)
-    assert not torch.allclose(embedding(sam), embedding(tiny_sam()), atol=1e-3)
+    base, spy = tiny_sam(), Spy()
+    setattr(base.blocks[index], site, spy)
+    assert not torch.allclose(embedding(base), embedding(tiny_sam()), atol=1e-3)
     assert spy.seen == [(2, 6, 6, 32)]
-    setattr(sam.blocks[index], site, nn.Identity())
-    torch.testing.assert_close(embedding(sam), embedding(tiny_sam()))
+    setattr(base.blocks[index], site, nn.Identity())
+    torch.testing.assert_close(embedding(base), embedding(tiny_sam()))
 
 
 class SideSpy(nn.Module):
@@ -75,30 +75,30 @@ class SideSpy(nn.Module):
 
 
 def test_side_sees_the_pixels_the_patches_each_block_and_the_neck() -> None:
-    sam, side = tiny_sam(), SideSpy()
-    sam.vision_encoder.side = side
-    torch.testing.assert_close(embedding(sam), embedding(tiny_sam()))
+    base, side = tiny_sam(), SideSpy()
+    base.vision_encoder.side = side
+    torch.testing.assert_close(embedding(base), embedding(tiny_sam()))
     grid = (2, 6, 6, 32)
     assert side.calls == [
         ("begin", (2, 3, 96, 96), grid), (-1, grid, "first"), (0, grid, -1), (1, grid, 0), ("end", (2, 16, 6, 6), 1),
     ]  # fmt: skip
     pixels = torch.ones(1, 3, 96, 96)
-    assert list(sam.encode(pixels).extras) == ["last"]
+    assert list(base.encode(pixels).extras) == ["last"]
     plain = tiny_sam().encoder.patch_embed.projection(pixels).permute(0, 2, 3, 1)
     torch.testing.assert_close(side.patches, plain)  # the position embedding is not in them yet
 
 
 def test_side_is_heard_in_the_stream_and_after_the_neck() -> None:
-    sam, plain = tiny_sam(), embedding(tiny_sam())
-    sam.vision_encoder.side = SideSpy(factor=1.5)
-    assert not torch.allclose(embedding(sam), plain, atol=1e-3)
-    sam.vision_encoder.side = SideSpy(last=2.0)
-    torch.testing.assert_close(embedding(sam), 2 * plain)
+    base, plain = tiny_sam(), embedding(tiny_sam())
+    base.vision_encoder.side = SideSpy(factor=1.5)
+    assert not torch.allclose(embedding(base), plain, atol=1e-3)
+    base.vision_encoder.side = SideSpy(last=2.0)
+    torch.testing.assert_close(embedding(base), 2 * plain)
 
 
 @pytest.mark.parametrize("role", Sam1Block.role_paths)
 def test_put_stands_at_the_role_and_a_second_is_refused(role: str) -> None:
-    sam = tiny_sam()
+    base = tiny_sam()
 
     class Doubled(nn.Module):
         def __init__(self, inner: nn.Module) -> None:
@@ -110,11 +110,11 @@ def test_put_stands_at_the_role_and_a_second_is_refused(role: str) -> None:
             return self.inner(tokens) * 2  # type: ignore[no-any-return]
 
     seen: list[tuple[int, ...]] = []
-    block = sam.blocks[1]
+    block = base.blocks[1]
     module = Doubled(block.at(role))
     block.put(role, module)
     assert block.at(role) is module
-    assert not torch.allclose(embedding(sam), embedding(tiny_sam()), atol=1e-3)
+    assert not torch.allclose(embedding(base), embedding(tiny_sam()), atol=1e-3)
     assert seen == [(2, 6, 6, 48 if role == "mlp_out" else 32)]
     with pytest.raises(MethodError, match="Doubled stands there already"):
         block.put(role, nn.Identity())
@@ -122,8 +122,8 @@ def test_put_stands_at_the_role_and_a_second_is_refused(role: str) -> None:
 
 @pytest.mark.parametrize("role", ImageEncoder.role_paths)
 def test_put_outside_the_blocks_is_heard_and_a_second_is_refused(role: str) -> None:
-    sam = tiny_sam()
-    encoder = sam.vision_encoder
+    base = tiny_sam()
+    encoder = base.vision_encoder
 
     class Changed(nn.Module):
         def __init__(self, inner: nn.Module) -> None:
@@ -140,7 +140,7 @@ def test_put_outside_the_blocks_is_heard_and_a_second_is_refused(role: str) -> N
     assert not is_base_module(module)
     encoder.put(role, module)
     assert encoder.at(role) is module
-    assert not torch.allclose(embedding(sam), embedding(tiny_sam()), atol=1e-3)
+    assert not torch.allclose(embedding(base), embedding(tiny_sam()), atol=1e-3)
     assert seen == [{"patch": (2, 3, 96, 96), "neck_conv1": (2, 32, 6, 6)}.get(role, (2, 16, 6, 6))]
     with pytest.raises(MethodError, match="Changed stands there already"):
         encoder.put(role, nn.Identity())
@@ -154,12 +154,12 @@ def test_an_unknown_role_names_the_roles() -> None:
 
 
 def test_head_stands_in_the_decoders_place() -> None:
-    sam = tiny_sam()
+    base = tiny_sam()
 
     class Head(nn.Module):
-        def forward(self, features: Features, sam: Base) -> Tensor:
+        def forward(self, features: Features, base: Base) -> Tensor:
             return features.embedding[:, :5]
 
-    sam.head = Head()
-    features = sam.encode(torch.zeros(1, 3, 96, 96))
-    assert torch.equal(sam.decode(features), features.embedding[:, :5])
+    base.head = Head()
+    features = base.encode(torch.zeros(1, 3, 96, 96))
+    assert torch.equal(base.decode(features), features.embedding[:, :5])

@@ -41,9 +41,9 @@ def ratio(ours: Callable[[], object], theirs: Callable[[], object]) -> float:
 
 @pytest.mark.parametrize("learns", [False, True], ids=["forward", "forward and backward"])
 def test_the_encoder_is_not_slower_than_the_librarys(learns: bool) -> None:
-    library, sam = tiny_library(**SHAPE), tiny_sam(**SHAPE)
+    library, base = tiny_library(**SHAPE), tiny_sam(**SHAPE)
     pixels = torch.randn(1, 3, 320, 320, generator=torch.Generator().manual_seed(1))
-    for model in (library, sam):
+    for model in (library, base):
         for name, parameter in model.named_parameters():
             parameter.requires_grad_(learns and name.endswith("qkv.weight"))
 
@@ -53,17 +53,17 @@ def test_the_encoder_is_not_slower_than_the_librarys(learns: bool) -> None:
             out.sum().backward()  # type: ignore[no-untyped-call]
 
     found = ratio(
-        lambda: turn(lambda x: sam.encode(x).embedding),
+        lambda: turn(lambda x: base.encode(x).embedding),
         lambda: turn(lambda x: library.vision_encoder(x).last_hidden_state),
     )
     assert found <= BOUND, f"{found:.2f} times the library's time"
 
 
 def test_the_stream_lies_as_the_norms_read_it() -> None:
-    sam = tiny_sam()
+    base = tiny_sam()
     laid: list[bool] = []
-    for block in sam.vision_encoder.blocks:
+    for block in base.vision_encoder.blocks:
         block.register_forward_pre_hook(lambda _, given: laid.append(given[0].is_contiguous()))
-    sam.encode(torch.randn(2, 3, 96, 96, generator=torch.Generator().manual_seed(1)))
+    base.encode(torch.randn(2, 3, 96, 96, generator=torch.Generator().manual_seed(1)))
     assert laid
     assert all(laid)

@@ -101,11 +101,11 @@ def checkpoint(tmp_path: Path) -> Path:
 
 
 def test_a_folder_loads_bit_equal(folder: Path) -> None:
-    sam, state = load_base(folder), library().state_dict()
-    assert set(sam.state_dict()) == set(state)
-    assert all(torch.equal(sam.state_dict()[key], tensor) for key, tensor in state.items())
-    assert sam.sha256 == digest(state)
-    assert not any(parameter.requires_grad for parameter in sam.parameters())
+    base, state = load_base(folder), library().state_dict()
+    assert set(base.state_dict()) == set(state)
+    assert all(torch.equal(base.state_dict()[key], tensor) for key, tensor in state.items())
+    assert base.sha256 == digest(state)
+    assert not any(parameter.requires_grad for parameter in base.parameters())
 
 
 def test_a_sharded_folder_loads(tmp_path: Path) -> None:
@@ -268,17 +268,17 @@ def test_the_hub_path_loads_what_the_hub_gives(folder: Path, monkeypatch: pytest
         return str(folder)
 
     monkeypatch.setattr("huggingface_hub.snapshot_download", fetch)
-    sam = load_base("facebook/sam-vit-base")
-    assert asked == [sam.name] == ["facebook/sam-vit-base"]
-    assert sam.sha256 == digest(library().state_dict())
+    base = load_base("facebook/sam-vit-base")
+    assert asked == [base.name] == ["facebook/sam-vit-base"]
+    assert base.sha256 == digest(library().state_dict())
 
 
 @pytest.mark.parametrize(("name", "total"), list(zip(published(), (93_735_472, 312_342_832, 641_090_608), strict=True)))
 def test_the_three_sizes_have_the_published_counts(name: str, total: int) -> None:
     """The published totals leave out the 256 numbers of the positional encoding, a buffer in Meta's code."""
-    sam = build(name)
-    assert isinstance(sam, Sam1)
-    assert next(sam.parameters()).device.type == "meta"
-    counts = {key: p.numel() for key, p in sam.named_parameters() if "shared" not in key}
+    base = build(name)
+    assert isinstance(base, Sam1)
+    assert next(base.parameters()).device.type == "meta"
+    counts = {key: p.numel() for key, p in base.named_parameters() if "shared" not in key}
     assert sum(counts.values()) == total
-    assert sum(p.numel() for p in sam.shared_image_embedding.parameters()) == 256
+    assert sum(p.numel() for p in base.shared_image_embedding.parameters()) == 256

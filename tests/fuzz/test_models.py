@@ -31,8 +31,8 @@ METHODS = ("ptsam", "lora", "ts_sam", "conv_lora")
 def adapters(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     folders = {method: tmp_path_factory.mktemp(method) for method in METHODS}
     for method, folder in folders.items():
-        sam = adapt(tiny_sam(), make_method(method), num_classes=2)
-        save(sam, folder, card_of(sam, ("cell", "debris")))
+        model = adapt(tiny_sam(), make_method(method), num_classes=2)
+        save(model, folder, card_of(model, ("cell", "debris")))
     return folders
 
 

@@ -24,20 +24,20 @@ every_row = pytest.mark.parametrize("row", ROWS.values(), ids=ROWS.keys())
 
 def moved(row: Row, device: str, *, recompute: bool = False) -> Sam1:
     """A model adapted on a device, as a run does it, away from its first values by the same noise everywhere."""
-    sam = adapt(tiny_sam().to(device), row.build(), seed=1)
+    model = adapt(tiny_sam().to(device), row.build(), seed=1)
     draw = torch.Generator().manual_seed(2)
     with torch.no_grad():
-        for parameter in trainable(sam).values():
+        for parameter in trainable(model).values():
             parameter.add_(0.05 * torch.randn(parameter.shape, generator=draw).to(device))
-    sam.vision_encoder.recompute = recompute
-    return sam.eval()
+    model.vision_encoder.recompute = recompute
+    return model.eval()
 
 
-def outcome(sam: Sam1, device: str) -> dict[str, Tensor]:
+def outcome(model: Sam1, device: str) -> dict[str, Tensor]:
     """Logits, and the gradient of each trained tensor."""
-    logits = forward(sam, pixels().to(device))
+    logits = forward(model, pixels().to(device))
     logits.square().mean().backward()  # type: ignore[no-untyped-call]
-    gradients = {name: p.grad.cpu() for name, p in trainable(sam).items() if p.grad is not None}
+    gradients = {name: p.grad.cpu() for name, p in trainable(model).items() if p.grad is not None}
     return {"logits": logits.detach().cpu()} | gradients
 
 
@@ -66,23 +66,23 @@ def test_recomputed_gradients_are_those_of_a_kept_graph(row: Row) -> None:
 
 @every_row
 def test_runs_under_bfloat16_autocast(row: Row) -> None:
-    sam = moved(row, DEVICE)
+    base = moved(row, DEVICE)
     with torch.no_grad():
-        exact = forward(sam, pixels().to(DEVICE))
+        exact = forward(base, pixels().to(DEVICE))
         with torch.autocast(DEVICE, torch.bfloat16):
-            rough = forward(sam, pixels().to(DEVICE))
+            rough = forward(base, pixels().to(DEVICE))
     assert (rough.float() - exact).abs().max() <= 0.25 * exact.abs().max(), "the same, but for rounding"
-    sam.train()
+    base.train()
     with torch.autocast(DEVICE, torch.bfloat16):
-        forward(sam, pixels().to(DEVICE)).float().square().mean().backward()  # type: ignore[no-untyped-call]
-    assert all(p.grad is None or p.grad.isfinite().all() for p in trainable(sam).values())
+        forward(base, pixels().to(DEVICE)).float().square().mean().backward()  # type: ignore[no-untyped-call]
+    assert all(p.grad is None or p.grad.isfinite().all() for p in trainable(base).values())
 
 
 @every_row
 def test_saved_on_a_gpu_is_loaded_on_a_cpu(row: Row, tmp_path: Path) -> None:
-    sam = moved(row, DEVICE)
-    save(sam, tmp_path, card_of(sam, ("thing",)))
+    model = moved(row, DEVICE)
+    save(model, tmp_path, card_of(model, ("thing",)))
     loaded, _ = load_specialist(tmp_path, tiny_sam())
     with torch.no_grad():
-        expected, found = forward(sam, pixels().to(DEVICE)).cpu(), forward(loaded.eval(), pixels())
+        expected, found = forward(model, pixels().to(DEVICE)).cpu(), forward(loaded.eval(), pixels())
     assert (found - expected).abs().max() <= 1e-3 * expected.abs().max()

@@ -32,13 +32,13 @@ def test_attention_and_its_gradients_are_plain_arithmetics(grid_hw: tuple[int, i
 def test_the_encoder_is_the_librarys_and_near_it_in_bfloat16() -> None:
     pixels = torch.randn(2, 3, 96, 96, generator=torch.Generator().manual_seed(1)).to(DEVICE)
     library = tiny_library().to(DEVICE)
-    sam = Sam1(tiny_library(), name="tiny", sha256="").requires_grad_(False).eval().to(DEVICE)
+    base = Sam1(tiny_library(), name="tiny", sha256="").requires_grad_(False).eval().to(DEVICE)
     with torch.no_grad():
         expected = library.vision_encoder(pixels).last_hidden_state
-        found = sam.encode(pixels).embedding
-        sam.encoder_dtype = torch.bfloat16
-        keep_frozen_low(sam)
-        rough = sam.encode(pixels).embedding
+        found = base.encode(pixels).embedding
+        base.encoder_dtype = torch.bfloat16
+        keep_frozen_low(base)
+        rough = base.encode(pixels).embedding
     assert (found - expected).abs().max() <= 1e-4 * expected.abs().max()
     assert rough.dtype == torch.float32
     assert 0 < (rough - expected).norm() <= 0.05 * expected.norm()
@@ -90,7 +90,7 @@ def test_conv_lora_goes_through_the_compiler_and_its_kernels() -> None:
 
 
 def test_features_lie_where_the_model_is() -> None:
-    sam = tiny_sam().to(DEVICE)
-    features = sam.encode(torch.zeros(1, 3, 96, 96, device=DEVICE))
+    base = tiny_sam().to(DEVICE)
+    features = base.encode(torch.zeros(1, 3, 96, 96, device=DEVICE))
     assert features.embedding.device.type == DEVICE
-    assert sam.decode(features).device.type == DEVICE
+    assert base.decode(features).device.type == DEVICE

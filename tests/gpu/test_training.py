@@ -46,7 +46,7 @@ def test_the_probe_is_fitted_alike(prepared: Path) -> None:
     for device in (DEVICE, "cpu"):
         settings = TrainSettings(base=str(prepared / "base"), method="probe", device=device, precision="fp32")
         train(settings, data, prepared / f"{device}-fit")
-        weights.append(load_predictor(prepared / f"{device}-fit", device="cpu").sam.get_parameter("head.weight"))
+        weights.append(load_predictor(prepared / f"{device}-fit", device="cpu").model.get_parameter("head.weight"))
     assert (weights[0] - weights[1]).abs().max() <= 0.02 * weights[1].abs().max()
 
 
@@ -57,7 +57,7 @@ def test_every_method_trains_as_a_user_starts_it(prepared: Path, method: str) ->
     assert result.steps == 3
     assert all(math.isfinite(loss) for loss in losses(prepared / f"plain-{method}"))
     predictor = load_predictor(prepared / f"plain-{method}")
-    assert predictor.sam.device.type == DEVICE
+    assert predictor.model.device.type == DEVICE
     image = open_dataset(prepared / "data" / "images", prepared / "data" / "masks").image(0)
     assert predictor.images([image])[0].labels.shape == image.shape[:2]
 

@@ -31,8 +31,8 @@ def test_equals_a_naive_loop() -> None:
 
 
 def test_stands_serially_after_attention_and_after_the_mlp() -> None:
-    sam = adapt(tiny_sam(), make_method("adapter"))
-    block = sam.blocks[1]
+    model = adapt(tiny_sam(), make_method("adapter"))
+    block = model.blocks[1]
     tokens = torch.randn(1, 6, 6, 32, generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
         for layer in (block.after_attn, block.after_mlp):
@@ -46,8 +46,8 @@ def test_stands_serially_after_attention_and_after_the_mlp() -> None:
 def test_refusals_leave_nothing_behind() -> None:
     with pytest.raises(ConfigError, match=r"`adapter\.bottleneck` >= 1, got 0"):
         make_method("adapter", bottleneck=0)
-    sam = tiny_sam()
-    sam.blocks[1].after_mlp = torch.nn.Identity()
+    model = tiny_sam()
+    model.blocks[1].after_mlp = torch.nn.Identity()
     with pytest.raises(MethodError, match="Expected nothing at"):
-        adapt(sam, make_method("adapter"))
-    assert set(sam.state_dict()) == set(tiny_sam().state_dict())
+        adapt(model, make_method("adapter"))
+    assert set(model.state_dict()) == set(tiny_sam().state_dict())

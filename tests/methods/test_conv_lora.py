@@ -191,20 +191,20 @@ def test_an_even_load_costs_less_than_an_uneven_one() -> None:
 
 
 def test_windowed_blocks_route_each_window_and_global_ones_each_image() -> None:
-    sam = adapt(tiny_sam(), make_method("conv_lora"))
+    model = adapt(tiny_sam(), make_method("conv_lora"))
     with torch.no_grad():
-        for block in sam.blocks:
+        for block in model.blocks:
             block.at("qkv").gate.normal_(0, 10, generator=torch.Generator().manual_seed(0))
-        sam.encode(torch.randn(3, 3, 96, 96, generator=torch.Generator().manual_seed(0)))
-        windowed, whole = (block.at("qkv").chosen for block in sam.blocks)
+        model.encode(torch.randn(3, 3, 96, 96, generator=torch.Generator().manual_seed(0)))
+        windowed, whole = (block.at("qkv").chosen for block in model.blocks)
     assert (windowed.shape, whole.shape) == ((3 * 4,), (3,)), "6 x 6 tokens make 2 x 2 windows of 4 with padding"
     assert len(set(windowed.tolist())) > 1
 
 
 def test_the_block_hands_over_windows_as_the_loop_expects() -> None:
     """The whole windowed block, padding included, with the layer in its qkv's place."""
-    sam = adapt(tiny_sam(), make_method("conv_lora")).eval()
-    block = sam.blocks[0]
+    model = adapt(tiny_sam(), make_method("conv_lora")).eval()
+    block = model.blocks[0]
     layer = block.at("qkv")
     tokens = torch.randn(1, 6, 6, 32, generator=torch.Generator().manual_seed(1))
     with torch.no_grad():
@@ -281,18 +281,18 @@ def test_noise_follows_the_seed_and_is_absent_in_evaluation() -> None:
 
 
 def test_the_penalty_is_the_sum_over_the_blocks_of_one_pass() -> None:
-    sam = adapt(tiny_sam(), make_method("conv_lora", balance=0.5))
+    model = adapt(tiny_sam(), make_method("conv_lora", balance=0.5))
     pixels = torch.randn(2, 3, 96, 96, generator=torch.Generator().manual_seed(0))
-    sam.train()
+    model.train()
     with torch.no_grad(), recording() as outputs:
-        sam.encode(pixels)
-    assert len(outputs.penalties) == len(sam.blocks)
+        model.encode(pixels)
+    assert len(outputs.penalties) == len(model.blocks)
     assert min(map(float, outputs.penalties)) > 0
     assert float(penalty(outputs)) == pytest.approx(sum(map(float, outputs.penalties)))
-    sam.encode(pixels)
-    copy.deepcopy(sam)  # no graph of the last pass stands in the way
+    model.encode(pixels)
+    copy.deepcopy(model)  # no graph of the last pass stands in the way
     with torch.inference_mode(), recording() as outputs:
-        sam.eval().encode(pixels)
+        model.eval().encode(pixels)
     assert float(penalty(outputs)) == 0.0
 
 
@@ -306,8 +306,8 @@ def test_prediction_first_does_not_hinder_training() -> None:
 
 @pytest.mark.parametrize("index", [0, 1], ids=["windowed", "global"])
 def test_gradient_checkpointing_gives_the_same_gradients(index: int) -> None:
-    sam = adapt(tiny_sam(), make_method("conv_lora")).train()
-    block = sam.blocks[index]
+    model = adapt(tiny_sam(), make_method("conv_lora")).train()
+    block = model.blocks[index]
     with torch.no_grad():
         block.at("qkv").lora_b.normal_(0, 0.1, generator=torch.Generator().manual_seed(0))
     tokens = torch.randn(2, 6, 6, 32, generator=torch.Generator().manual_seed(1))
@@ -412,9 +412,9 @@ def test_refusals(fields: dict[str, Any], told: str) -> None:
 def test_a_refusal_leaves_nothing_behind() -> None:
     with pytest.raises(ConfigError, match="`prefix` >= 0"):
         ConvLoRALinear.from_linear(nn.Linear(2, 2), prefix=-1)
-    sam = tiny_sam()
-    sam.blocks[1].put("qkv", nn.Identity())
-    keys = set(sam.state_dict())
+    model = tiny_sam()
+    model.blocks[1].put("qkv", nn.Identity())
+    keys = set(model.state_dict())
     with pytest.raises(MethodError, match="'qkv' to be free"):
-        adapt(sam, make_method("conv_lora"))
-    assert set(sam.state_dict()) == keys
+        adapt(model, make_method("conv_lora"))
+    assert set(model.state_dict()) == keys

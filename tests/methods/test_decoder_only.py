@@ -27,9 +27,9 @@ def data(num_classes: int) -> tuple[Tensor, Tensor]:
 def started(num_classes: int = 1) -> Sam1:
     method = make_method("decoder_only")
     assert isinstance(method, StartsFromData)
-    sam = adapt(tiny_sam(), method, num_classes=num_classes, seed=0)
-    method.start(sam, *data(num_classes), seed=0)
-    return sam
+    model = adapt(tiny_sam(), method, num_classes=num_classes, seed=0)
+    method.start(model, *data(num_classes), seed=0)
+    return model
 
 
 @pytest.mark.parametrize("num_classes", [1, 3])
@@ -43,40 +43,40 @@ def test_the_tokens_are_those_that_ptsam_starts_from(num_classes: int) -> None:
 
 
 def test_one_class_starts_as_sam_answers_to_those_tokens() -> None:
-    sam, other = started(), adapt(tiny_sam(), make_method("ptsam"), seed=0)
+    model, other = started(), adapt(tiny_sam(), make_method("ptsam"), seed=0)
     start_tokens(other, *data(1), seed=0)
     features = Features(data(1)[0])
-    assert torch.allclose(sam.decode(features), other.decode(features), atol=1e-5)
+    assert torch.allclose(model.decode(features), other.decode(features), atol=1e-5)
 
 
 def test_every_class_hears_the_tokens_of_all() -> None:
-    sam = started(num_classes=3)
+    base = started(num_classes=3)
     features = Features(data(3)[0])
-    before = sam.decode(features)
-    prompts = sam.decoder.prompts
+    before = base.decode(features)
+    prompts = base.decoder.prompts
     assert prompts is not None
     with torch.no_grad():
         prompts.tokens[2] += 5
-    assert (sam.decode(features) - before).abs().amax((0, 2, 3)).min() > 1e-3
+    assert (base.decode(features) - before).abs().amax((0, 2, 3)).min() > 1e-3
 
 
 def test_the_tokens_are_saved_but_not_trained(tmp_path: Path) -> None:
-    sam = started()
-    prompts = sam.decoder.prompts
+    model = started()
+    prompts = model.decoder.prompts
     assert prompts is not None
-    assert not any("prompts" in name for name in trainable(sam))
-    assert any("prompts" in name for name in delta(sam))
-    save(sam, tmp_path, card_of(sam, ("thing",)))
+    assert not any("prompts" in name for name in trainable(model))
+    assert any("prompts" in name for name in delta(model))
+    save(model, tmp_path, card_of(model, ("thing",)))
     loaded, _ = load_specialist(tmp_path, tiny_sam())
     assert loaded.decoder.prompts is not None
     assert torch.equal(loaded.decoder.prompts.tokens, prompts.tokens)
 
 
 def test_without_prompts_it_is_the_published_form() -> None:
-    sam = adapt(tiny_sam(), make_method("decoder_only", prompts="none"), seed=0)
-    assert sam.decoder.prompts is None
+    model = adapt(tiny_sam(), make_method("decoder_only", prompts="none"), seed=0)
+    assert model.decoder.prompts is None
     features = Features(data(1)[0])
-    assert torch.allclose(sam.decode(features), tiny_sam().decode(features), atol=1e-6)
+    assert torch.allclose(model.decode(features), tiny_sam().decode(features), atol=1e-6)
 
 
 def test_other_prompts_are_refused() -> None:

@@ -39,8 +39,8 @@ def test_the_example_keeps_the_contract(example: Any) -> None:
         contract.check_batch_equals_singles,
     ):
         check(adapt(tiny_sam(), example()))
-    sam = adapt(tiny_sam(), example())
-    contract.check_identity(sam, declared=True)
-    assert touches_encoder(sam)
+    model = adapt(tiny_sam(), example())
+    contract.check_identity(model, declared=True)
+    assert touches_encoder(model)
     count = BLOCKS * (linear(CHANNELS, 4) + linear(4, CHANNELS))
-    assert sum(parameter.numel() for parameter in trainable(sam).values()) == count
+    assert sum(parameter.numel() for parameter in trainable(model).values()) == count

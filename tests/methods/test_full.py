@@ -42,19 +42,21 @@ def disc(seed: int) -> tuple[Tensor, Tensor]:
 
 @methods
 def test_everything_is_trained_but_the_positional_matrix(method: str) -> None:
-    sam = adapted(method)
-    frozen = {name for name, parameter in sam.named_parameters() if not parameter.requires_grad}
+    model = adapted(method)
+    frozen = {name for name, parameter in model.named_parameters() if not parameter.requires_grad}
     assert frozen == {"shared_image_embedding.positional_embedding"}
 
 
 @methods
-@pytest.mark.parametrize("copied", [copy.deepcopy, lambda sam: pickle.loads(pickle.dumps(sam))], ids=["copy", "pickle"])
+@pytest.mark.parametrize(
+    "copied", [copy.deepcopy, lambda model: pickle.loads(pickle.dumps(model))], ids=["copy", "pickle"]
+)
 def test_a_copy_decodes_with_its_own_weights(method: str, copied: Callable[[Sam1], Sam1]) -> None:
-    sam = adapted(method)
-    twin, (pixels, _) = copied(sam), disc(0)
+    model = adapted(method)
+    twin, (pixels, _) = copied(model), disc(0)
     with torch.no_grad():
-        expected = sam.decode(sam.encode(pixels))
-        sam.decoder.mask_tokens.weight.add_(1.0)
+        expected = model.decode(model.encode(pixels))
+        model.decoder.mask_tokens.weight.add_(1.0)
         torch.testing.assert_close(twin.decode(twin.encode(pixels)), expected, atol=1e-5, rtol=1e-5)
         twin.decoder.mask_tokens.weight.add_(1.0)
         assert not torch.allclose(twin.decode(twin.encode(pixels)), expected, atol=1e-3)
@@ -62,10 +64,10 @@ def test_a_copy_decodes_with_its_own_weights(method: str, copied: Callable[[Sam1
 
 @methods
 def test_several_classes_have_heads_of_their_own(method: str) -> None:
-    sam = adapt(tiny_sam(), make_method(method), num_classes=3)
-    frozen = {name for name, parameter in sam.named_parameters() if not parameter.requires_grad}
+    model = adapt(tiny_sam(), make_method(method), num_classes=3)
+    frozen = {name for name, parameter in model.named_parameters() if not parameter.requires_grad}
     assert {name.rpartition("_mlps.")[0] for name in frozen} == {"", "mask_decoder.output_hypernetworks"}
-    assert any(name.startswith("mask_decoder.classes.") for name in trainable(sam))
+    assert any(name.startswith("mask_decoder.classes.") for name in trainable(model))
 
 
 @methods
@@ -94,8 +96,8 @@ def test_scratch_keeps_nothing_of_the_base_that_the_mask_depends_on() -> None:
 
 
 def test_first_values_of_scratch_have_the_spread_that_is_said() -> None:
-    sam = adapt(tiny_sam(hidden_size=64), make_method("scratch"), num_classes=3)
-    encoder, decoder = sam.vision_encoder, sam.decoder
+    model = adapt(tiny_sam(hidden_size=64), make_method("scratch"), num_classes=3)
+    encoder, decoder = model.vision_encoder, model.decoder
     for weight, std in (
         (encoder.blocks[0].attn.qkv.weight, 64**-0.5),
         (encoder.blocks[1].get_parameter("mlp.lin2.weight"), 48**-0.5),
@@ -113,23 +115,23 @@ def test_first_values_of_scratch_have_the_spread_that_is_said() -> None:
     assert decoder.classes is not None
     assert len(set(map(tuple, decoder.classes.tokens.tolist()))) == 3
     with torch.no_grad():
-        features = sam.encode(disc(0)[0])
+        features = model.encode(disc(0)[0])
         assert 0.1 < float(features.embedding.std()) < 10
-        assert 0.01 < float(sam.decode(features).std()) < 100
+        assert 0.01 < float(model.decode(features).std()) < 100
 
 
 @pytest.mark.parametrize(("method", "rate", "share"), [("full", 3e-3, 0.9), ("scratch", 1e-3, 0.65)])
 def test_it_learns(method: str, rate: float, share: float) -> None:
     """The tiny base is noise of another kind, which fine-tuning leaves more slowly than fan-in values."""
-    sam = adapted(method)
-    optimiser = torch.optim.AdamW(trainable(sam).values(), lr=rate)
+    model = adapted(method)
+    optimiser = torch.optim.AdamW(trainable(model).values(), lr=rate)
     losses = []
     for step in range(75):
         pixels, labels = disc(step)
-        loss = segmentation_loss(sam.decode(sam.encode(pixels)), labels)
+        loss = segmentation_loss(model.decode(model.encode(pixels)), labels)
         optimiser.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
-        torch.nn.utils.clip_grad_norm_(list(trainable(sam).values()), 1.0)
+        torch.nn.utils.clip_grad_norm_(list(trainable(model).values()), 1.0)
         optimiser.step()
         losses.append(float(loss.detach()))
     assert sum(losses[-5:]) < share * sum(losses[:5])
@@ -137,16 +139,16 @@ def test_it_learns(method: str, rate: float, share: float) -> None:
 
 @methods
 def test_the_whole_model_is_saved_strictly(method: str, tmp_path: Path) -> None:
-    sam = adapted(method)
+    model = adapted(method)
     with torch.no_grad():
-        for parameter in trainable(sam).values():
+        for parameter in trainable(model).values():
             parameter.add_(0.1)
-    card = save(sam, tmp_path, card_of(sam, ("thing",)))
+    card = save(model, tmp_path, card_of(model, ("thing",)))
     tensors = load_file(tmp_path / "adapter_model.safetensors")
-    assert set(tensors) == set(delta(sam)) == set(trainable(sam))
+    assert set(tensors) == set(delta(model)) == set(trainable(model))
     loaded, _ = load_specialist(tmp_path, tiny_sam())
     for key, tensor in delta(loaded).items():
-        assert torch.equal(tensor, delta(sam)[key]), key
+        assert torch.equal(tensor, delta(model)[key]), key
     del tensors["vision_encoder.layers.1.attn.qkv.weight"]
     save_file(tensors, tmp_path / "adapter_model.safetensors")
     assert read_card(tmp_path) == card

@@ -31,18 +31,18 @@ def test_equals_a_naive_einsum(bias: bool) -> None:
 
 
 def test_fold_leaves_plain_linears_and_the_same_embedding() -> None:
-    sam = adapt(tiny_sam(), make_method("lora", roles=["qkv", "mlp_out"]))
+    model = adapt(tiny_sam(), make_method("lora", roles=["qkv", "mlp_out"]))
     with torch.no_grad():
-        for name, parameter in sam.named_parameters():
+        for name, parameter in model.named_parameters():
             if name.endswith("lora_b"):
                 parameter.normal_(0, 0.1)
         images = torch.randn(1, 3, 96, 96, generator=torch.Generator().manual_seed(0))
-        before = sam.encode(images).embedding
-        after = fold(sam).encode(images).embedding
+        before = model.encode(images).embedding
+        after = fold(model).encode(images).embedding
         base = tiny_sam().encode(images).embedding
     assert torch.allclose(before, after, atol=1e-5)
     assert not torch.allclose(before, base, atol=1e-2)
-    assert all(type(block.at("qkv")) is nn.Linear for block in sam.blocks)
+    assert all(type(block.at("qkv")) is nn.Linear for block in model.blocks)
 
 
 def test_refusals() -> None:
@@ -52,8 +52,8 @@ def test_refusals() -> None:
         make_method("lora", roles=[])
     with pytest.raises(ConfigError, match="each role once"):
         make_method("lora", roles=["qkv", "qkv"])
-    sam = tiny_sam()
-    keys = set(sam.state_dict())
+    model = tiny_sam()
+    keys = set(model.state_dict())
     with pytest.raises(MethodError, match=r"Expected 1 class .* got 3"):
-        adapt(sam, make_method("lora", decoder=False), num_classes=3)
-    assert set(sam.state_dict()) == keys
+        adapt(model, make_method("lora", decoder=False), num_classes=3)
+    assert set(model.state_dict()) == keys

@@ -51,15 +51,15 @@ def naive_block(block: SideBlock, tokens: Tensor) -> Tensor:
 
 
 def ladder(**fields: Any) -> tuple[Sam1, Ladder]:
-    sam = adapt(tiny_sam(), make_method("lst", **fields))
-    side = sam.vision_encoder.side
+    model = adapt(tiny_sam(), make_method("lst", **fields))
+    side = model.vision_encoder.side
     assert isinstance(side, Ladder)
-    return sam, side
+    return model, side
 
 
 def test_the_ladder_is_its_equations() -> None:
     """Beside SAM's own blocks, one of them with padded windows, run by hand."""
-    sam, side = ladder(width=6, num_heads=2)
+    base, side = ladder(width=6, num_heads=2)
     plain, pixels = tiny_sam().vision_encoder, noise(2, 3, 96, 96)
     assert plain.pos_embed is not None
     with torch.no_grad():
@@ -80,14 +80,14 @@ def test_the_ladder_is_its_equations() -> None:
             state = naive_block(own, seen)
         added = torch.einsum("bhwd,cd->bchw", normalised(state, side.norm), side.up.weight)
         expected = plain.neck(tokens) + added + side.up.bias[:, None, None]
-        found = sam.encode(pixels).embedding
+        found = base.encode(pixels).embedding
     torch.testing.assert_close(found, expected, atol=1e-4, rtol=1e-4)
     assert added.abs().max() > 0.1
 
 
-def kept_bytes(sam: Sam1, pixels: Tensor) -> int:
+def kept_bytes(model: Sam1, pixels: Tensor) -> int:
     """Bytes that the encoder's forward pass keeps for the backward pass, each storage once, parameters not counted."""
-    own = {parameter.untyped_storage().data_ptr() for parameter in sam.parameters()}
+    own = {parameter.untyped_storage().data_ptr() for parameter in model.parameters()}
     kept: dict[int, int] = {}
 
     def pack(tensor: Tensor) -> Tensor:
@@ -99,7 +99,7 @@ def kept_bytes(sam: Sam1, pixels: Tensor) -> int:
 
     held: list[Tensor] = []
     with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
-        sam.encode(pixels)
+        model.encode(pixels)
     return sum(kept.values())
 
 
@@ -129,12 +129,12 @@ def test_a_deeper_encoder_costs_only_the_side_blocks() -> None:
 def test_the_frozen_encoder_and_its_neck_run_without_a_graph() -> None:
     found = {}
     for method in ("lst", "lora"):
-        sam = adapt(tiny_sam(), make_method(method))
+        model = adapt(tiny_sam(), make_method(method))
         graphs: list[bool] = []
-        encoder = sam.vision_encoder
+        encoder = model.vision_encoder
         for module in (encoder.patch_embed.projection, *encoder.layers, encoder.neck):
             module.register_forward_hook(lambda _m, _i, out, to=graphs: to.append(out.requires_grad))
-        assert sam.encode(noise(1, 3, 96, 96)).embedding.requires_grad
+        assert model.encode(noise(1, 3, 96, 96)).embedding.requires_grad
         found[method] = graphs
     assert found["lst"] == [False, False, False, False]
     assert found["lora"] == [False, True, True, True]
@@ -142,10 +142,10 @@ def test_the_frozen_encoder_and_its_neck_run_without_a_graph() -> None:
 
 def test_numbers_on_sams_sizes() -> None:
     for size, blocks, channels in (("base", 12, 768), ("large", 24, 1024), ("huge", 32, 1280)):
-        sam = adapt(build(f"facebook/sam-vit-{size}"), make_method("lst"))
+        model = adapt(build(f"facebook/sam-vit-{size}"), make_method("lst"))
         side = blocks * (121_300 + channels * 100 + 100) + blocks - 1 + 200 + 25_856
-        assert sum(parameter.numel() for parameter in trainable(sam).values()) == side + 3_505_536
-        assert touches_encoder(sam)
+        assert sum(parameter.numel() for parameter in trainable(model).values()) == side + 3_505_536
+        assert touches_encoder(model)
     assert side + 3_505_536 == 11_512_423
 
 

@@ -114,13 +114,13 @@ def test_reaches_the_optimum_of_plain_gradient_descent(num_classes: int) -> None
 def test_as_a_method_it_is_the_fit(num_classes: int) -> None:
     features, labels = planted(num_classes)
     features = torch.cat([features, torch.randn(2, 11, 6, 6, generator=torch.Generator().manual_seed(2))], 1)
-    sam = adapt(tiny_sam(), make_method("probe", strength=0.01), num_classes=num_classes)
+    model = adapt(tiny_sam(), make_method("probe", strength=0.01), num_classes=num_classes)
     method = make_method("probe", strength=0.01)
     assert isinstance(method, StartsFromData)
-    assert not sam.decode(Features(features)).any(), "before the fit it says nothing"
-    method.start(sam, features, labels, seed=0)
+    assert not model.decode(Features(features)).any(), "before the fit it says nothing"
+    method.start(model, features, labels, seed=0)
     expected = fit_probe(features, labels, num_classes, strength=0.01)
-    found, logits = sam.decode(Features(features)), expected.logits(Features(features))
+    found, logits = model.decode(Features(features)), expected.logits(Features(features))
     torch.testing.assert_close(found, logits, atol=1e-4, rtol=1e-4)
     default = fit_probe(features, labels, num_classes)
     assert not torch.allclose(expected.weight, default.weight, atol=1e-3)
@@ -128,7 +128,7 @@ def test_as_a_method_it_is_the_fit(num_classes: int) -> None:
 
 
 def test_as_a_method_it_has_257_numbers() -> None:
-    sam = adapt(build("facebook/sam-vit-base"), make_method("probe"))
-    assert sum(parameter.numel() for parameter in trainable(sam).values()) == 257
+    model = adapt(build("facebook/sam-vit-base"), make_method("probe"))
+    assert sum(parameter.numel() for parameter in trainable(model).values()) == 257
     with pytest.raises(ConfigError, match=r"Expected `probe.strength` >= 0, got -1.0"):
         make_method("probe", strength=-1)

@@ -22,9 +22,9 @@ def noise(*shape: int, seed: int = 0) -> Tensor:
     return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
 
 
-def outputs(sam: Sam1, images: Tensor) -> Tensor:
+def outputs(model: Sam1, images: Tensor) -> Tensor:
     with torch.no_grad():
-        return sam.decode(sam.encode(images))
+        return model.decode(model.encode(images))
 
 
 @pytest.mark.parametrize(
@@ -36,19 +36,19 @@ def outputs(sam: Sam1, images: Tensor) -> Tensor:
     ],
 )
 def test_counts_on_vit_b_are_the_papers(method: str, fields: dict[str, bool], count: int) -> None:
-    sam = adapt(build("facebook/sam-vit-base"), make_method(method, **fields))
-    assert sum(p.numel() for p in trainable(sam).values()) == count
-    encoder = sum(p.numel() for n, p in trainable(sam).items() if n.startswith("vision_encoder"))
+    model = adapt(build("facebook/sam-vit-base"), make_method(method, **fields))
+    assert sum(p.numel() for p in trainable(model).values()) == count
+    encoder = sum(p.numel() for n, p in trainable(model).items() if n.startswith("vision_encoder"))
     assert encoder == count - 2_048
 
 
 def test_the_order_of_decoder_tokens_does_not_matter() -> None:
-    sam = adapt(tiny_sam(), make_method("ptsam"))
-    before = outputs(sam, noise(1, 3, 96, 96))
-    assert sam.decoder.prompts is not None
+    model = adapt(tiny_sam(), make_method("ptsam"))
+    before = outputs(model, noise(1, 3, 96, 96))
+    assert model.decoder.prompts is not None
     with torch.no_grad():
-        sam.decoder.prompts.tokens.copy_(sam.decoder.prompts.tokens.flip(1))
-    assert torch.allclose(outputs(sam, noise(1, 3, 96, 96)), before, atol=1e-5)
+        model.decoder.prompts.tokens.copy_(model.decoder.prompts.tokens.flip(1))
+    assert torch.allclose(outputs(model, noise(1, 3, 96, 96)), before, atol=1e-5)
 
 
 def naive_attention(block: Sam1Block, normed: Tensor, prompts: Tensor, gate: float) -> Tensor:
@@ -79,8 +79,8 @@ def naive_attention(block: Sam1Block, normed: Tensor, prompts: Tensor, gate: flo
 @pytest.mark.parametrize("gate", [None, -1.5])
 @pytest.mark.parametrize("index", [0, 1], ids=["padded windows", "global"])
 def test_key_value_prefix_equals_full_concatenation(index: int, gate: float | None) -> None:
-    sam = tiny_sam()
-    block: Sam1Block = sam.blocks[index]
+    base = tiny_sam()
+    block: Sam1Block = base.blocks[index]
     prompts = EncoderPrompts(3, 32, gate)
     tokens = noise(1, 6, 6, 32)
     with torch.no_grad():
@@ -106,20 +106,20 @@ def test_key_value_prefix_equals_full_concatenation(index: int, gate: float | No
 
 
 def test_a_closed_gate_is_plain_sam() -> None:
-    sam = adapt(tiny_sam(), make_method("ptsam_encoder", gated=True, gate_start=-1e4))
+    model = adapt(tiny_sam(), make_method("ptsam_encoder", gated=True, gate_start=-1e4))
     with torch.no_grad():
-        found = sam.encode(noise(2, 3, 96, 96)).embedding
+        found = model.encode(noise(2, 3, 96, 96)).embedding
         expected = tiny_sam().encode(noise(2, 3, 96, 96)).embedding
     assert torch.allclose(found, expected, atol=1e-6)
 
 
 def test_tokens_of_length_zero_are_plain_sam() -> None:
-    sam = adapt(tiny_sam(), make_method("ptsam_encoder"))
-    for block in sam.blocks:
+    model = adapt(tiny_sam(), make_method("ptsam_encoder"))
+    for block in model.blocks:
         block.prompts = EncoderPrompts(0, 32, None)
-    assert sam.decoder.prompts is not None
-    sam.decoder.prompts.tokens = nn.Parameter(torch.zeros(1, 0, 16))
-    assert torch.allclose(outputs(sam, noise(2, 3, 96, 96)), outputs(tiny_sam(), noise(2, 3, 96, 96)), atol=1e-6)
+    assert model.decoder.prompts is not None
+    model.decoder.prompts.tokens = nn.Parameter(torch.zeros(1, 0, 16))
+    assert torch.allclose(outputs(model, noise(2, 3, 96, 96)), outputs(tiny_sam(), noise(2, 3, 96, 96)), atol=1e-6)
 
 
 def test_the_adapter_file_stays_under_ten_kilobytes(tmp_path: Path) -> None:
@@ -130,10 +130,10 @@ def test_the_adapter_file_stays_under_ten_kilobytes(tmp_path: Path) -> None:
     fields["vision_config"]["num_pos_feats"] = 128
     fields["prompt_encoder_config"]["hidden_size"] = 256
     fields["mask_decoder_config"]["hidden_size"] = 256
-    sam = Sam1(SamModel(SamConfig.from_dict(fields)).eval(), name="wide", sha256="0")
-    adapt(sam, make_method("ptsam"))
-    assert sum(p.numel() for p in trainable(sam).values()) == 2_048
-    save(sam, tmp_path, card_of(sam, ("thing",)))
+    model = Sam1(SamModel(SamConfig.from_dict(fields)).eval(), name="wide", sha256="0")
+    adapt(model, make_method("ptsam"))
+    assert sum(p.numel() for p in trainable(model).values()) == 2_048
+    save(model, tmp_path, card_of(model, ("thing",)))
     assert 8_192 < (tmp_path / "adapter_model.safetensors").stat().st_size < 10_240
 
 
@@ -152,43 +152,43 @@ def test_prototypes_are_the_means_of_planted_clusters() -> None:
 
 @pytest.mark.parametrize("method", ["ptsam", "ptsam_encoder"])
 def test_prototype_start_puts_tokens_at_the_classes_features(method: str) -> None:
-    sam = adapt(tiny_sam(), make_method(method), num_classes=2)
+    model = adapt(tiny_sam(), make_method(method), num_classes=2)
     labels = torch.zeros(1, 6, 6, dtype=torch.uint8)
     labels[:, :3, :3], labels[:, 5] = 1, 255
     planted = noise(3, 16, seed=4) * 3
     embedding = planted[0].reshape(1, 16, 1, 1).repeat(1, 1, 6, 6)
     embedding[:, :, :3, :3] = planted[1][:, None, None]
     embedding[:, :, 5] = 1e3  # ignored pixels, to be seen nowhere
-    assert sam.decoder.prompts is not None
-    before = sam.decoder.prompts.tokens.detach().clone()
-    assert hasattr(sam.__dict__["_adaptation"].method, "start")
-    start_tokens(sam, embedding, labels, seed=0)
-    after = sam.decoder.prompts.tokens.detach()
-    negative, positive = (sam.prompt_encoder.point_embed[i].weight[0] for i in (0, 1))
+    assert model.decoder.prompts is not None
+    before = model.decoder.prompts.tokens.detach().clone()
+    assert hasattr(model.__dict__["_adaptation"].method, "start")
+    start_tokens(model, embedding, labels, seed=0)
+    after = model.decoder.prompts.tokens.detach()
+    negative, positive = (model.prompt_encoder.point_embed[i].weight[0] for i in (0, 1))
     assert torch.allclose(after[0, :5], planted[1] + positive, atol=1e-4)
     assert torch.allclose(after[0, 5:], planted[0] + negative, atol=1e-4)
     assert torch.equal(after[1, :5], before[1, :5]), "a class without a pixel keeps its first values"
 
 
 def test_overfits_one_synthetic_blob() -> None:
-    sam = adapt(tiny_sam(seed=2), make_method("decoder_only"), seed=0)
+    model = adapt(tiny_sam(seed=2), make_method("decoder_only"), seed=0)
     blob = torch.zeros(1, 1, 6, 6)
     blob[..., 1:4, 2:5] = 1
     images = (2 * blob - 1).repeat_interleave(16, 2).repeat_interleave(16, 3).expand(1, 3, 96, 96)
     target = blob.repeat_interleave(4, 2).repeat_interleave(4, 3)
     with torch.no_grad():
-        features = sam.encode(images)
+        features = model.encode(images)
     steps = 400
-    optimiser = torch.optim.AdamW(trainable(sam).values(), lr=5e-3)
+    optimiser = torch.optim.AdamW(trainable(model).values(), lr=5e-3)
     schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: 1 - step / steps)
     for _ in range(steps):
-        loss = nn.functional.binary_cross_entropy_with_logits(sam.decode(features), target)
+        loss = nn.functional.binary_cross_entropy_with_logits(model.decode(features), target)
         optimiser.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
-        nn.utils.clip_grad_norm_(trainable(sam).values(), 1.0)
+        nn.utils.clip_grad_norm_(trainable(model).values(), 1.0)
         optimiser.step()
         schedule.step()
     with torch.no_grad():
-        found = sam.decode(features) > 0
+        found = model.decode(features) > 0
     iou = (found & (target > 0)).sum() / (found | (target > 0)).sum()
     assert iou > 0.95

@@ -84,8 +84,8 @@ def naive_scrambled(patches: Tensor) -> Tensor:
 )
 def test_the_side_adds_the_equations_prompt_ahead_of_each_block(fields: dict[str, Any], mixed: bool) -> None:
     """The adapted encoder against SAM's own blocks run by hand with P_i added; the windows are padded."""
-    sam = adapt(tiny_sam(), make_method("sam_adapter", factor=4, **fields), seed=2)
-    side = sam.vision_encoder.side
+    model = adapt(tiny_sam(), make_method("sam_adapter", factor=4, **fields), seed=2)
+    side = model.vision_encoder.side
     assert isinstance(side, EdgePrompts)
     plain, pixels = tiny_sam(), noise(2, 3, 96, 96)
     with torch.no_grad():
@@ -106,17 +106,17 @@ def test_the_side_adds_the_equations_prompt_ahead_of_each_block(fields: dict[str
             prompt = torch.einsum("bhwq,cq->bhwc", inner, side.up.weight) + side.up.bias
             tokens = block(tokens + prompt)
         expected = plain.vision_encoder.neck(tokens)
-        found = sam.encode(pixels).embedding
+        found = model.encode(pixels).embedding
     assert (found - expected).abs().max() <= 1e-5
     assert (found - plain.encode(pixels).embedding).abs().max() > 0.1
 
 
 def test_nothing_of_an_image_stays_behind() -> None:
-    sam = adapt(tiny_sam(), make_method("sam_adapter"))
-    before = {name for name, _ in sam.named_buffers()}
-    assert sam.encode(noise(1, 3, 96, 96)).extras == {}
-    assert {name for name, _ in sam.named_buffers()} == before
-    copy.deepcopy(sam)  # refused by torch where a module keeps a tensor of the graph
+    model = adapt(tiny_sam(), make_method("sam_adapter"))
+    before = {name for name, _ in model.named_buffers()}
+    assert model.encode(noise(1, 3, 96, 96)).extras == {}
+    assert {name for name, _ in model.named_buffers()} == before
+    copy.deepcopy(model)  # refused by torch where a module keeps a tensor of the graph
 
 
 @pytest.mark.parametrize(
@@ -131,17 +131,17 @@ def test_nothing_of_an_image_stays_behind() -> None:
 def test_numbers_on_sams_sizes(fields: dict[str, object], expected: tuple[int | None, ...]) -> None:
     for size, number in zip(SIZES, expected, strict=True):
         if number is not None:
-            sam = adapt(build(f"facebook/sam-vit-{size}"), make_method("sam_adapter", **fields))
-            assert sum(parameter.numel() for parameter in trainable(sam).values()) == number
-            assert touches_encoder(sam)
+            model = adapt(build(f"facebook/sam-vit-{size}"), make_method("sam_adapter", **fields))
+            assert sum(parameter.numel() for parameter in trainable(model).values()) == number
+            assert touches_encoder(model)
 
 
 def test_the_published_decoder_is_sams_with_a_positional_matrix_and_embedding_of_its_own() -> None:
-    sam = adapt(tiny_sam(), make_method("sam_adapter", paper=True), seed=4)
-    head, pixels = sam.head, noise(2, 3, 96, 96)
+    model = adapt(tiny_sam(), make_method("sam_adapter", paper=True), seed=4)
+    head, pixels = model.head, noise(2, 3, 96, 96)
     assert isinstance(head, PublishedDecoder)
-    assert {key for key in delta(sam) if key.startswith("head.")} == {"head.matrix", "head.no_mask"}
-    assert not any(parameter.requires_grad for parameter in sam.prompt_encoder.parameters())
+    assert {key for key in delta(model) if key.startswith("head.")} == {"head.matrix", "head.no_mask"}
+    assert not any(parameter.requires_grad for parameter in model.prompt_encoder.parameters())
     other = adapt(tiny_sam(), make_method("sam_adapter", paper=True), seed=5)
     assert isinstance(other.head, PublishedDecoder)
     assert not torch.equal(head.matrix, other.head.matrix)
@@ -165,15 +165,15 @@ def test_the_whole_decoder_is_trained_as_published_and_what_is_used_on_request()
 
 
 def test_the_whole_decoder_starts_as_sams_own_and_what_is_silent_gets_no_gradient() -> None:
-    sam, pixels = adapt(tiny_sam(), make_method("sam_adapter")), noise(2, 3, 96, 96)
-    features = sam.encode(pixels)
-    torch.testing.assert_close(sam.decode(features), tiny_sam().decode(features), atol=1e-5, rtol=1e-5)
-    sam.decode(features).square().mean().backward()  # type: ignore[no-untyped-call]
-    for name, parameter in trainable(sam).items():
+    model, pixels = adapt(tiny_sam(), make_method("sam_adapter")), noise(2, 3, 96, 96)
+    features = model.encode(pixels)
+    torch.testing.assert_close(model.decode(features), tiny_sam().decode(features), atol=1e-5, rtol=1e-5)
+    model.decode(features).square().mean().backward()  # type: ignore[no-untyped-call]
+    for name, parameter in trainable(model).items():
         silent = "iou_prediction_head" in name or ("mlps." in name and "mlps.0." not in name)
         assert parameter.grad is not None, f"{name}: data-parallel training waits for it"
         assert not silent or not parameter.grad.any()
-    gradient = sam.decoder.output_hypernetworks_mlps[0].get_parameter("proj_in.weight").grad
+    gradient = model.decoder.output_hypernetworks_mlps[0].get_parameter("proj_in.weight").grad
     assert gradient is not None
     assert gradient.any()
 
@@ -183,11 +183,11 @@ def test_refusals_leave_nothing_behind() -> None:
         make_method("sam_adapter", factor=0)
     with pytest.raises(ConfigError, match="to be whole with paper=true, got used"):
         make_method("sam_adapter", paper=True, decoder="used")
-    sam = tiny_sam()
-    keys = set(sam.state_dict())
+    model = tiny_sam()
+    keys = set(model.state_dict())
     with pytest.raises(MethodError, match="<= the encoder's 32 channels, got 33"):
-        adapt(sam, make_method("sam_adapter", factor=33))
+        adapt(model, make_method("sam_adapter", factor=33))
     with pytest.raises(MethodError, match=r"Expected 1 class .* got 2"):
-        adapt(sam, make_method("sam_adapter", paper=True), num_classes=2)
-    assert set(sam.state_dict()) == keys
-    assert not trainable(sam)
+        adapt(model, make_method("sam_adapter", paper=True), num_classes=2)
+    assert set(model.state_dict()) == keys
+    assert not trainable(model)

@@ -20,13 +20,13 @@ def pixels() -> Tensor:
     return torch.randn(2, 3, 96, 96, generator=torch.Generator().manual_seed(0))
 
 
-def randomise(sam: Sam1) -> Sam1:
+def randomise(model: Sam1) -> Sam1:
     generator = torch.Generator().manual_seed(1)
     with torch.no_grad():
-        for name, parameter in sam.named_parameters():
+        for name, parameter in model.named_parameters():
             if name.endswith(("gamma", "beta")):
                 parameter.add_(0.3 * torch.randn(parameter.shape, generator=generator))
-    return sam
+    return model
 
 
 def channels_first_norm(channels: int) -> nn.Module:
@@ -72,14 +72,14 @@ def test_scales_and_shifts_every_output_channel_and_folds(base: nn.Module, shape
 
 def test_encoder_equals_a_naive_one() -> None:
     """Every operation of a global block, the patch embedding and the neck, each followed by its own gamma and beta."""
-    base, sam = tiny_sam(), randomise(adapt(tiny_sam(), make_method("ssf")))
+    base, model = tiny_sam(), randomise(adapt(tiny_sam(), make_method("ssf")))
 
     def ssf(value: Tensor, module: nn.Module) -> Tensor:
         assert isinstance(module, SSFLinear | SSFConv2d | SSFLayerNorm)
         return value * module.gamma + (0.0 if module.beta is None else module.beta)
 
     with torch.no_grad():
-        plain, block = base.blocks[1], sam.blocks[1]
+        plain, block = base.blocks[1], model.blocks[1]
         tokens = torch.randn(2, 6, 6, 32, generator=torch.Generator().manual_seed(3))
         seen: list[Tensor] = []
         handle = block.at("proj").register_forward_pre_hook(lambda _m, inputs: seen.append(inputs[0]))
@@ -95,7 +95,7 @@ def test_encoder_equals_a_naive_one() -> None:
         expected = stream + ssf(plain.at("mlp_out")(F.gelu(hidden)), block.at("mlp_out"))
         assert torch.allclose(found, expected, atol=1e-4)
 
-        encoder, plain_encoder = sam.vision_encoder, base.vision_encoder
+        encoder, plain_encoder = model.vision_encoder, base.vision_encoder
 
         def planes(value: Tensor, role: str) -> Tensor:
             out = plain_encoder.at(role)(value)
@@ -110,28 +110,30 @@ def test_encoder_equals_a_naive_one() -> None:
 
 def test_the_patch_embedding_and_the_neck_are_heard() -> None:
     for role in ImageEncoder.role_paths:
-        sam = adapt(tiny_sam(), make_method("ssf", init="identity"))
+        model = adapt(tiny_sam(), make_method("ssf", init="identity"))
         with torch.no_grad():
-            before = sam.encode(pixels()).embedding
+            before = model.encode(pixels()).embedding
             generator = torch.Generator().manual_seed(0)
-            gamma = sam.vision_encoder.get_parameter(f"{ImageEncoder.role_paths[role]}.gamma")
+            gamma = model.vision_encoder.get_parameter(f"{ImageEncoder.role_paths[role]}.gamma")
             gamma.copy_(torch.randn(gamma.shape, generator=generator))
-            assert not torch.allclose(sam.encode(pixels()).embedding, before, atol=1e-3), role
+            assert not torch.allclose(model.encode(pixels()).embedding, before, atol=1e-3), role
 
 
 def test_folds_into_a_plain_encoder_that_the_library_loads() -> None:
-    sam = randomise(adapt(tiny_sam(), make_method("ssf")))
+    model = randomise(adapt(tiny_sam(), make_method("ssf")))
     with torch.no_grad():
-        before = sam.encode(pixels()).embedding
-        fold(sam)
-        state = {k.removeprefix("vision_encoder."): v for k, v in sam.state_dict().items() if k.startswith("vision_e")}
+        before = model.encode(pixels()).embedding
+        fold(model)
+        state = {
+            k.removeprefix("vision_encoder."): v for k, v in model.state_dict().items() if k.startswith("vision_e")
+        }
         library = tiny_library()
         library.vision_encoder.load_state_dict(state, strict=True)
         after = library.vision_encoder(pixels()).last_hidden_state
         base = tiny_sam().encode(pixels()).embedding
     assert torch.allclose(before, after, atol=1e-4)
     assert not torch.allclose(before, base, atol=1e-1)
-    assert not any(isinstance(module, Foldable) for module in sam.modules())
+    assert not any(isinstance(module, Foldable) for module in model.modules())
 
 
 def test_starts_near_sam_or_from_it() -> None:
@@ -155,10 +157,10 @@ def test_on_vit_h_the_count_is_the_documented_one() -> None:
 def test_refusals_leave_nothing_behind() -> None:
     with pytest.raises(ConfigError, match="one of normal, identity"):
         make_method("ssf", init="zeros")
-    sam = tiny_sam()
-    sam.vision_encoder.put("neck_conv2", nn.Identity())
-    keys = set(sam.state_dict())
+    model = tiny_sam()
+    model.vision_encoder.put("neck_conv2", nn.Identity())
+    keys = set(model.state_dict())
     with pytest.raises(MethodError, match="'neck_conv2' to be free"):
-        adapt(sam, make_method("ssf"))
-    assert set(sam.state_dict()) == keys
-    assert all(type(block.at(role)) in (nn.Linear, nn.LayerNorm) for block in sam.blocks for role in block.roles())
+        adapt(model, make_method("ssf"))
+    assert set(model.state_dict()) == keys
+    assert all(type(block.at(role)) in (nn.Linear, nn.LayerNorm) for block in model.blocks for role in block.roles())

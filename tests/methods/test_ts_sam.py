@@ -192,10 +192,10 @@ def naive_scrambled(patches: Tensor) -> Tensor:
 
 
 def adapted(**fields: Any) -> tuple[Sam1, SideStream]:
-    sam = adapt(tiny_sam(), make_method("ts_sam", **fields))
-    side = sam.vision_encoder.side
+    model = adapt(tiny_sam(), make_method("ts_sam", **fields))
+    side = model.vision_encoder.side
     assert isinstance(side, SideStream)
-    return sam, side
+    return model, side
 
 
 def silence(*adapters: nn.Module) -> None:
@@ -221,7 +221,7 @@ def silence(*adapters: nn.Module) -> None:
 )
 def test_wiring_is_the_order_of_the_equations(fields: dict[str, Any], mixed: bool) -> None:
     """SAM's own blocks (one windowed, its windows padded) run by hand between naive side adapters and refinements."""
-    sam, side = adapted(**fields)
+    model, side = adapted(**fields)
     randomise(side)
     plain, pixels = tiny_sam().vision_encoder, noise(2, 3, 96, 96)
     assert plain.pos_embed is not None
@@ -251,12 +251,12 @@ def test_wiring_is_the_order_of_the_equations(fields: dict[str, Any], mixed: boo
         embedding = plain.neck(tokens)
         sums.append(naive_refinement(side.last_refinement, embedding))
         stream = naive_adapter(side.last_adapter, embedding, stream)[0]
-        features = sam.encode(pixels)
-        logits = sam.decode(features)
+        features = model.encode(pixels)
+        logits = model.decode(features)
         assert len(sums) == min(2, fields.get("refinements", 12)) + 1
         fourfold, twofold = (torch.stack(maps).sum(0) for maps in zip(*sums, strict=True))
-        assert isinstance(sam.head, FusionHead)
-        expected = naive_fusion(sam.head.decoder, stream, twofold, fourfold, paper=bool(fields.get("paper")))
+        assert isinstance(model.head, FusionHead)
+        expected = naive_fusion(model.head.decoder, stream, twofold, fourfold, paper=bool(fields.get("paper")))
     for found, wanted in (
         (features.embedding, embedding),
         (features.extras["side"], stream),
@@ -269,45 +269,45 @@ def test_wiring_is_the_order_of_the_equations(fields: dict[str, Any], mixed: boo
 
 @both
 def test_without_the_injection_the_embedding_is_sams_own(paper: bool) -> None:
-    sam, side = adapted(paper=paper)
+    model, side = adapted(paper=paper)
     pixels = noise(2, 3, 96, 96)
     with torch.no_grad():
-        before = sam.encode(pixels).embedding
+        before = model.encode(pixels).embedding
         silence(*side.adapters, side.stem, side.last_adapter)
-        after = sam.encode(pixels).embedding
+        after = model.encode(pixels).embedding
         expected = tiny_sam().encode(pixels).embedding
     torch.testing.assert_close(after, expected, atol=1e-5, rtol=1e-5)  # the stream has another layout here
     assert not torch.allclose(before, expected, atol=1e-2)
 
 
 def test_what_the_stem_and_the_last_adapter_add_stays_out_of_the_stream() -> None:
-    sam, side = adapted()
+    model, side = adapted()
     pixels = noise(1, 3, 96, 96)
     with torch.no_grad():
         silence(*side.adapters)
-        found = sam.encode(pixels).embedding
+        found = model.encode(pixels).embedding
         expected = tiny_sam().encode(pixels).embedding
     torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-5)
 
 
 @both
 def test_published_norms_depend_on_the_batch_and_the_default_does_not(paper: bool) -> None:
-    sam, _ = adapted(paper=paper)
+    model, _ = adapted(paper=paper)
     pixels = noise(2, 3, 96, 96)
     with torch.no_grad():
-        together, alone = (sam.decode(sam.encode(images))[:1] for images in (pixels, pixels[:1]))
+        together, alone = (model.decode(model.encode(images))[:1] for images in (pixels, pixels[:1]))
     assert torch.allclose(together, alone, atol=1e-4) != paper
-    assert any(name.endswith("running_mean") for name in delta(sam)) == paper
+    assert any(name.endswith("running_mean") for name in delta(model)) == paper
 
 
 def test_running_statistics_are_saved_and_loaded(tmp_path: Path) -> None:
-    sam = adapt(tiny_sam(), make_method("ts_sam", paper=True))
+    model = adapt(tiny_sam(), make_method("ts_sam", paper=True))
     with torch.no_grad():
         for seed in range(3):
-            sam.decode(sam.encode(noise(2, 3, 96, 96, seed=seed)))
-    save(sam, tmp_path, card_of(sam, ("thing",)))
+            model.decode(model.encode(noise(2, 3, 96, 96, seed=seed)))
+    save(model, tmp_path, card_of(model, ("thing",)))
     loaded, _ = load_specialist(tmp_path, tiny_sam())
-    expected, found = delta(sam), delta(loaded)
+    expected, found = delta(model), delta(loaded)
     key = "vision_encoder.side.stem.inject.1.running_mean"
     assert expected[key].abs().max() > 0
     assert torch.equal(found[key], expected[key])
@@ -318,33 +318,33 @@ def test_running_statistics_are_saved_and_loaded(tmp_path: Path) -> None:
 def test_numbers_on_sams_sizes(size_and_number: tuple[str, int]) -> None:
     size, number = size_and_number
     for fields, more in (({}, 0), ({"paper": True}, 0), ({"frequency": True}, 196_864)):
-        sam = adapt(build(f"facebook/sam-vit-{size}"), make_method("ts_sam", **fields))
-        assert sum(parameter.numel() for parameter in trainable(sam).values()) == number + more
-    assert touches_encoder(sam)
+        model = adapt(build(f"facebook/sam-vit-{size}"), make_method("ts_sam", **fields))
+        assert sum(parameter.numel() for parameter in trainable(model).values()) == number + more
+    assert touches_encoder(model)
     three = adapt(build(f"facebook/sam-vit-{size}"), make_method("ts_sam"), num_classes=3)
     assert sum(parameter.numel() for parameter in trainable(three).values()) == number + 2 * 129
 
 
 def test_a_specialist_of_before_the_published_stem_keeps_the_equation(tmp_path: Path) -> None:
     """Its card does not name the field `stem`; its tensors were learned with the equation, `paper=true` or not."""
-    sam = adapt(tiny_sam(), make_method("ts_sam", paper=True, stem="equation")).eval()
-    save(sam, tmp_path, card_of(sam, ("thing",)))
+    model = adapt(tiny_sam(), make_method("ts_sam", paper=True, stem="equation")).eval()
+    save(model, tmp_path, card_of(model, ("thing",)))
     card = json.loads((tmp_path / "adapter_config.json").read_text())
     assert card["fields"].pop("stem") == "equation"
     (tmp_path / "adapter_config.json").write_text(json.dumps(card))
     pixels = noise(1, 3, 96, 96)
     with torch.no_grad():
         loaded, _ = load_specialist(tmp_path, tiny_sam())
-        expected = sam.decode(sam.encode(pixels))
+        expected = model.decode(model.encode(pixels))
         torch.testing.assert_close(loaded.decode(loaded.encode(pixels)), expected, atol=1e-5, rtol=1e-5)
         published = adapt(tiny_sam(), make_method("ts_sam", paper=True)).eval()
         assert not torch.allclose(published.decode(published.encode(pixels)), expected, atol=1e-2)
 
 
 def test_features_of_another_model_are_refused() -> None:
-    sam = adapt(tiny_sam(), make_method("ts_sam"))
+    model = adapt(tiny_sam(), make_method("ts_sam"))
     with pytest.raises(MethodError, match="encode with this model"):
-        sam.decode(Features(torch.zeros(1, 16, 6, 6)))
+        model.decode(Features(torch.zeros(1, 16, 6, 6)))
 
 
 @pytest.mark.parametrize(
@@ -357,10 +357,10 @@ def test_refusals(fields: dict[str, Any], told: str) -> None:
 
 
 def test_maps_have_the_published_shapes_at_1024_pixels() -> None:
-    sam = adapt(build("facebook/sam-vit-base"), make_method("ts_sam", frequency=True), num_classes=4)
-    features = sam.encode(torch.zeros(2, 3, 1024, 1024, device="meta"))
+    model = adapt(build("facebook/sam-vit-base"), make_method("ts_sam", frequency=True), num_classes=4)
+    features = model.encode(torch.zeros(2, 3, 1024, 1024, device="meta"))
     side, twofold, fourfold = (features.extras[name] for name in ("side", "refined_2x", "refined_4x"))
     assert side.shape == (2, 256, 64, 64)
     assert fourfold.shape == (2, 128, 256, 256)
     assert twofold.shape == (2, 128, 128, 128)
-    assert sam.decode(features).shape == (2, 4, 256, 256)
+    assert model.decode(features).shape == (2, 4, 256, 256)

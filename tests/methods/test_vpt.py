@@ -55,14 +55,14 @@ def concatenated_block(block: Sam1Block, prompts: Tensor, tokens: Tensor) -> tup
     return prompts + block.mlp(block.layer_norm2(prompts)), tokens + block.mlp(block.layer_norm2(tokens))
 
 
-def concatenated_encoder(sam: Sam1, images: Tensor, *, deep: bool) -> Tensor:
-    encoder = sam.vision_encoder
+def concatenated_encoder(model: Sam1, images: Tensor, *, deep: bool) -> Tensor:
+    encoder = model.vision_encoder
     assert encoder.pos_embed is not None
     outputs = []
     for image in images:
         tokens = (encoder.patch_embed.projection(image[None]).permute(0, 2, 3, 1) + encoder.pos_embed)[0]
         prompts: Tensor | None = None if encoder.prompts is None else encoder.prompts.tokens
-        for block in sam.blocks:
+        for block in model.blocks:
             if deep:
                 assert block.prompts is not None
                 prompts = block.prompts.tokens
@@ -74,25 +74,25 @@ def concatenated_encoder(sam: Sam1, images: Tensor, *, deep: bool) -> Tensor:
 
 @pytest.mark.parametrize("deep", [True, False], ids=["deep", "shallow"])
 def test_equals_full_concatenation_window_by_window(deep: bool) -> None:
-    sam = adapt(tiny_sam(), make_method("vpt", deep=deep, num_tokens=3))
+    model = adapt(tiny_sam(), make_method("vpt", deep=deep, num_tokens=3))
     images = noise(2, 3, 96, 96)
     with torch.no_grad():
-        for name, parameter in trainable(sam).items():
+        for name, parameter in trainable(model).items():
             if name.startswith("vision_encoder."):
                 parameter.mul_(5.0)  # loud enough to matter everywhere
-        found = sam.encode(images).embedding
-        expected = concatenated_encoder(sam, images, deep=deep)
+        found = model.encode(images).embedding
+        expected = concatenated_encoder(model, images, deep=deep)
         base = tiny_sam().encode(images).embedding
     assert (found - base).abs().max() > 1e-2
     assert (found - expected).abs().max() <= 1e-5
 
 
 def test_shallow_prompts_become_each_images_own() -> None:
-    sam = adapt(tiny_sam(), make_method("vpt", deep=False, num_tokens=3))
-    assert isinstance(sam.vision_encoder.prompts, EncoderPrompts)
+    model = adapt(tiny_sam(), make_method("vpt", deep=False, num_tokens=3))
+    assert isinstance(model.vision_encoder.prompts, EncoderPrompts)
     tokens = noise(2, 6, 6, 32)
-    prompts = sam.vision_encoder.prompts.tokens.expand(2, -1, -1)
-    for block in sam.blocks:
+    prompts = model.vision_encoder.prompts.tokens.expand(2, -1, -1)
+    for block in model.blocks:
         with torch.no_grad():
             after, states = block.forward_with(tokens, prompts)
         assert after.shape == tokens.shape
@@ -116,13 +116,13 @@ def test_shallow_prompts_that_travel_differ_from_prompts_that_stay() -> None:
 
 @pytest.mark.parametrize("deep", [True, False], ids=["deep", "shallow"])
 def test_no_token_at_all_is_plain_sam(deep: bool) -> None:
-    sam = adapt(tiny_sam(), make_method("vpt", deep=deep))
-    for owner in [*sam.blocks, sam.vision_encoder]:
+    model = adapt(tiny_sam(), make_method("vpt", deep=deep))
+    for owner in [*model.blocks, model.vision_encoder]:
         if owner.prompts is not None:
             owner.prompts = EncoderPrompts(0, 32, None)
     images = noise(2, 3, 96, 96)
     with torch.no_grad():
-        assert torch.allclose(sam.encode(images).embedding, tiny_sam().encode(images).embedding, atol=1e-5)
+        assert torch.allclose(model.encode(images).embedding, tiny_sam().encode(images).embedding, atol=1e-5)
 
 
 @pytest.mark.parametrize("fields", [{}, {"deep": False, "num_tokens": 384}], ids=["deep", "shallow"])
@@ -135,9 +135,9 @@ def test_on_vit_h_both_forms_have_the_count_of_the_table(fields: dict[str, int])
 
 
 def test_first_values_are_uniform_within_vpts_bound() -> None:
-    sam = adapt(tiny_sam(), make_method("vpt", num_tokens=200))
+    model = adapt(tiny_sam(), make_method("vpt", num_tokens=200))
     bound = (6 / (3 * 16**2 + 32)) ** 0.5
-    values = torch.cat([block.prompts.tokens.detach().flatten() for block in sam.blocks])
+    values = torch.cat([block.prompts.tokens.detach().flatten() for block in model.blocks])
     assert 0.99 * bound < float(values.abs().max()) <= bound
     assert float(values.std()) == pytest.approx(bound / 3**0.5, rel=0.02)
 
@@ -146,9 +146,9 @@ def test_refusals_leave_nothing_behind() -> None:
     with pytest.raises(ConfigError, match=r"`vpt\.num_tokens` >= 1, got 0"):
         make_method("vpt", num_tokens=0)
     for deep in (True, False):
-        sam = tiny_sam()
-        sam.vision_encoder.prompts = EncoderPrompts(2, 32, None)
-        keys = set(sam.state_dict())
+        model = tiny_sam()
+        model.vision_encoder.prompts = EncoderPrompts(2, 32, None)
+        keys = set(model.state_dict())
         with pytest.raises(MethodError, match=r"Expected nothing at .*prompts"):
-            adapt(sam, make_method("vpt", deep=deep))
-        assert set(sam.state_dict()) == keys
+            adapt(model, make_method("vpt", deep=deep))
+        assert set(model.state_dict()) == keys

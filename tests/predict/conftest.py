@@ -21,9 +21,9 @@ def samples(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def write_specialist(base: Path, folder: Path, method: str = "ptsam", class_names: tuple[str, ...] = ("cell",)) -> Path:
     """A specialist with random first values."""
-    sam = load_base(base)
-    adapt(sam, make_method(method), num_classes=len(class_names), seed=1)
-    save(sam, folder, card_of(sam, class_names))
+    model = load_base(base)
+    adapt(model, make_method(method), num_classes=len(class_names), seed=1)
+    save(model, folder, card_of(model, class_names))
     return folder
 
 

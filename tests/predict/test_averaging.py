@@ -33,7 +33,7 @@ def test_a_turned_image_gets_the_turned_mask(base: Path, tmp_path: Path, method:
     predictor = load_predictor(tmp_path, batch_size=3, device="cpu", tta="d4")
     if method == "probe":  # zero as it comes, so that nothing would be seen
         for one in (plain, predictor):
-            one.sam.get_parameter("head.weight").copy_(torch.linspace(-1, 1, 16)[None])
+            one.model.get_parameter("head.weight").copy_(torch.linspace(-1, 1, 16)[None])
     straight = predictor.images(images())
     for symmetry in (1, 4, 6):
         found = predictor.images([turned(image, symmetry) for image in images()])

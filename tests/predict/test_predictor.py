@@ -61,5 +61,5 @@ def test_what_is_no_image_is_refused(specialist: Path) -> None:
 
 def test_inference_keeps_no_graph(specialist: Path) -> None:
     predictor = load_predictor(specialist, device="cpu")
-    assert not any(parameter.requires_grad for parameter in predictor.sam.parameters())
+    assert not any(parameter.requires_grad for parameter in predictor.model.parameters())
     assert torch.is_grad_enabled()

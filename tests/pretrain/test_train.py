@@ -133,11 +133,11 @@ def test_a_second_process_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyP
 def test_scores_of_a_model_that_says_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     from scoring import score
 
-    sam = new_model(0).requires_grad_(False)
-    for mlp in sam.mask_decoder.output_hypernetworks_mlps:
+    base = new_model(0).requires_grad_(False)
+    for mlp in base.mask_decoder.output_hypernetworks_mlps:
         mlp.proj_out.weight.zero_()
         mlp.proj_out.bias.zero_()
-    row = score(sam, train.held_out_scenes(None, 1))
+    row = score(base, train.held_out_scenes(None, 1))
     assert row["box"] < 0.02 < row["filled"]
     assert {f"{k}_f" for k in ("point", "box", "category", "cross", "guided")} <= row.keys()
     assert all(np.isfinite(v) for v in row.values())

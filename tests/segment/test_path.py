@@ -26,16 +26,16 @@ def images() -> list[np.ndarray]:
 
 
 def test_a_batch_is_encoded_once_for_all_decoders(monkeypatch: pytest.MonkeyPatch) -> None:
-    sam = tiny_sam().requires_grad_(True)
+    base = tiny_sam().requires_grad_(True)
     calls: list[int] = []
-    plain = sam.encode
+    plain = base.encode
 
     def counted(pixels: torch.Tensor) -> Features:
         calls.append(len(pixels))
         return plain(pixels)
 
-    monkeypatch.setattr(sam, "encode", counted)
-    rows = list(segment(sam, {"a": sam.decode, "b": lambda f: f.embedding[:, :1]}, images()))
+    monkeypatch.setattr(base, "encode", counted)
+    rows = list(segment(base, {"a": base.decode, "b": lambda f: f.embedding[:, :1]}, images()))
     assert calls == [3]
     for name in ("a", "b"):
         assert [planes[name].shape for planes in rows] == [(1, *size) for size in SIZES]
@@ -43,21 +43,21 @@ def test_a_batch_is_encoded_once_for_all_decoders(monkeypatch: pytest.MonkeyPatc
 
 
 def test_its_steps_by_hand_give_the_same() -> None:
-    sam = tiny_sam()
-    rows = list(segment(sam, {"x": sam.decode}, images()))
+    base = tiny_sam()
+    rows = list(segment(base, {"x": base.decode}, images()))
     for image, planes in zip(images(), rows, strict=True):
-        pixels, geometry = to_input(image, sam.spec)
-        expected = to_original(sam.decode(sam.encode(pixels[None]))[0], geometry)
+        pixels, geometry = to_input(image, base.spec)
+        expected = to_original(base.decode(base.encode(pixels[None]))[0], geometry)
         torch.testing.assert_close(planes["x"], expected, atol=1e-4, rtol=1e-4)
-    inputs = prepare(images(), sam.spec)
-    given = full_size(sam.decode(encode(sam, inputs)), inputs.geometries)
+    inputs = prepare(images(), base.spec)
+    given = full_size(base.decode(encode(base, inputs)), inputs.geometries)
     for planes, logits in zip(rows, given, strict=True):
         torch.testing.assert_close(planes["x"], logits)
 
 
 def test_logits_of_another_size_are_resized_once() -> None:
-    sam = tiny_sam()
-    rows = list(segment(sam, {"x": sam.decode}, images(), at=50))
+    base = tiny_sam()
+    rows = list(segment(base, {"x": base.decode}, images(), at=50))
     assert all(planes["x"].shape == (1, 50, 50) for planes in rows)
 
 
@@ -71,20 +71,20 @@ def test_a_model_that_reads_pixels_walks_the_same_path() -> None:
 
 @pytest.mark.parametrize(("tta", "symmetries"), [("mirror", (0, 4)), ("d4", range(8))])
 def test_it_is_the_mean_of_the_probabilities_of_the_views(tta: Averaging, symmetries: Sequence[int]) -> None:
-    sam = tiny_sam()
-    adapt(sam, make_method("ptsam"), num_classes=2, seed=1)
+    model = tiny_sam()
+    adapt(model, make_method("ptsam"), num_classes=2, seed=1)
     image = images()[0]
     expected = torch.zeros(2, 80, 112)
     for symmetry in symmetries:
-        (planes,) = segment(sam, {"x": sam.decode}, [turned(image, symmetry)])
+        (planes,) = segment(model, {"x": model.decode}, [turned(image, symmetry)])
         expected += turned_back(probabilities(planes["x"][None])[0], symmetry) / len(symmetries)
-    (found,) = segment(sam, {"x": sam.decode}, [image], tta=tta)
+    (found,) = segment(model, {"x": model.decode}, [image], tta=tta)
     assert torch.allclose(probabilities(found["x"][None])[0], expected, atol=1e-5)
 
 
 @pytest.mark.parametrize("tta", ["none", "d4"])
 def test_no_image_gives_nothing_and_what_is_no_image_is_refused(tta: Averaging) -> None:
-    sam = tiny_sam()
-    assert list(segment(sam, {"x": sam.decode}, [], tta=tta)) == []
+    base = tiny_sam()
+    assert list(segment(base, {"x": base.decode}, [], tta=tta)) == []
     with pytest.raises(ShapeError, match=r"uint8 \(H, W, 3\)"):
-        list(segment(sam, {"x": sam.decode}, [np.zeros((4, 4), np.uint8)], tta=tta))
+        list(segment(base, {"x": base.decode}, [np.zeros((4, 4), np.uint8)], tta=tta))

@@ -33,8 +33,8 @@ def none_at(call: int, value: float, real: Loss) -> Loss:
 
 
 def finite(folder: Path) -> bool:
-    sam, _ = load_specialist(folder)
-    return all(bool(tensor.isfinite().all()) for tensor in sam.state_dict().values())
+    model, _ = load_specialist(folder)
+    return all(bool(tensor.isfinite().all()) for tensor in model.state_dict().values())
 
 
 @pytest.mark.parametrize(

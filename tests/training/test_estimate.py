@@ -70,9 +70,9 @@ def test_a_few_validation_images_are_scored_for_their_time_where_that_is_quick(
     scored: set[int] = set()
     predict = Validation._predict
 
-    def counted(self: Validation, sam: Base, index: int) -> np.ndarray:
+    def counted(self: Validation, base: Base, index: int) -> np.ndarray:
         scored.add(index)
-        return predict(self, sam, index)
+        return predict(self, base, index)
 
     monkeypatch.setattr(Validation, "_predict", counted)
     if not quick:

@@ -44,7 +44,7 @@ class Detailed(Sam1):
 
 
 @pytest.fixture
-def sam() -> Base:
+def base() -> Base:
     return Detailed(tiny_library(), name="detailed", sha256="of this test").requires_grad_(False).eval()
 
 
@@ -55,28 +55,28 @@ def dataset(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Dataset:
     return open_dataset(tmp_path / "images", tmp_path / "masks")
 
 
-def cached(sam: Base, dataset: Dataset) -> CachedFeatures:
-    features = CachedFeatures.of(sam, Views(dataset, (0, 1, 2), sam.spec))
-    encode_views(features, sam, [0])
+def cached(base: Base, dataset: Dataset) -> CachedFeatures:
+    features = CachedFeatures.of(base, Views(dataset, (0, 1, 2), base.spec))
+    encode_views(features, base, [0])
     return features
 
 
-def test_the_cache_gives_back_every_tensor(sam: Base, dataset: Dataset, tmp_path: Path) -> None:
-    features = cached(sam, dataset)
+def test_the_cache_gives_back_every_tensor(base: Base, dataset: Dataset, tmp_path: Path) -> None:
+    features = cached(base, dataset)
     assert len(list((tmp_path / "cache").glob("*/*.npy"))) == 3 * 4, "three tensors and a label map of each image"
     pixels = torch.stack([features.views.prepare(item, 0)[0] for item in (2, 0)])
     found, labels = features.load([(2, 0), (0, 0)])
-    expected = sam.encode(pixels).tensors()
-    assert {name: each.shape[1:] for name, each in found.tensors().items()} == sam.feature_shapes
+    expected = base.encode(pixels).tensors()
+    assert {name: each.shape[1:] for name, each in found.tensors().items()} == base.feature_shapes
     assert labels.shape == (2, 96, 96)
     for name, tensor in found.tensors().items():
         torch.testing.assert_close(tensor, expected[name], rtol=2**-7, atol=1e-3)
 
 
-def test_an_image_that_lacks_one_tensor_is_encoded_again(sam: Base, dataset: Dataset) -> None:
-    features = cached(sam, dataset)
+def test_an_image_that_lacks_one_tensor_is_encoded_again(base: Base, dataset: Dataset) -> None:
+    features = cached(base, dataset)
     before, _ = features.load([(0, 0), (1, 0)])
-    features.store.file(features.store.key("fine", sam.encoder_id, *features.views.key(1, 0))).unlink()
+    features.store.file(features.store.key("fine", base.encoder_id, *features.views.key(1, 0))).unlink()
     assert features.missing([0]) == [(1, 0)]
     after, _ = features.load([(0, 0), (1, 0)])
     assert features.missing([0]) == []
@@ -86,45 +86,45 @@ def test_an_image_that_lacks_one_tensor_is_encoded_again(sam: Base, dataset: Dat
 
 @pytest.mark.parametrize("remembered", [0, 10**9], ids=["on disk", "in memory"])
 def test_validation_scores_the_features_as_it_scores_the_images(
-    sam: Base, dataset: Dataset, monkeypatch: pytest.MonkeyPatch, remembered: int
+    base: Base, dataset: Dataset, monkeypatch: pytest.MonkeyPatch, remembered: int
 ) -> None:
     monkeypatch.setattr(validation, "REMEMBERED_BYTES", remembered)
-    kept = Validation(dataset, (0, 1, 2), sam.encoder_id)
+    kept = Validation(dataset, (0, 1, 2), base.encoder_id)
     with torch.inference_mode():
-        first, again = kept.scores(sam), kept.scores(sam)
-        expected = Validation(dataset, (0, 1, 2), None).scores(sam)
+        first, again = kept.scores(base), kept.scores(base)
+        expected = Validation(dataset, (0, 1, 2), None).scores(base)
     assert first == again
     assert 0 < expected["predicted_share"] < 1
     assert first == pytest.approx(expected, abs=0.02)
 
 
-def test_a_comparison_scores_them_as_prediction_answers(sam: Base, dataset: Dataset) -> None:
-    frozen = dict(from_frozen(dataset, cached(sam, dataset), sam.decode, threshold=0.5, device=sam.device))
-    whole = dict(from_images(dataset, (0, 1, 2), sam, sam.decode, threshold=0.5))
+def test_a_comparison_scores_them_as_prediction_answers(base: Base, dataset: Dataset) -> None:
+    frozen = dict(from_frozen(dataset, cached(base, dataset), base.decode, threshold=0.5, device=base.device))
+    whole = dict(from_images(dataset, (0, 1, 2), base, base.decode, threshold=0.5))
     for index in range(3):
-        (planes,) = segment(sam, {"x": sam.decode}, [dataset.image(index)])
+        (planes,) = segment(base, {"x": base.decode}, [dataset.image(index)])
         expected = decide(planes["x"]).numpy()
         np.testing.assert_array_equal(whole[index], expected)
         assert (frozen[index] == expected).mean() > 0.98
         assert 0 < expected.mean() < 1
 
 
-def test_they_are_counted_and_trained_on(sam: Base, dataset: Dataset) -> None:
-    assert feature_bytes(sam) == 4 * (16 * 6 * 6 + 3 * 24 * 24 + 3)
-    features, labels = cached(sam, dataset).load([(0, 0), (1, 0)])
-    adapt(sam, make_method("ptsam"))
-    loss, _ = Objective(sam.train(), loss="bce_dice")(features, labels)
+def test_they_are_counted_and_trained_on(model: Base, dataset: Dataset) -> None:
+    assert feature_bytes(model) == 4 * (16 * 6 * 6 + 3 * 24 * 24 + 3)
+    features, labels = cached(model, dataset).load([(0, 0), (1, 0)])
+    adapt(model, make_method("ptsam"))
+    loss, _ = Objective(model.train(), loss="bce_dice")(features, labels)
     loss.backward()
-    prompts = sam.decoder.prompts
+    prompts = model.decoder.prompts
     assert prompts is not None
     assert prompts.tokens.grad is not None
-    counted = count_update(sam, Load(cached=True), plain_loss)
+    counted = count_update(model, Load(cached=True), plain_loss)
     assert counted is not None
-    assert counted > feature_bytes(sam)
+    assert counted > feature_bytes(model)
 
 
-def test_an_encoder_that_gives_other_tensors_is_refused(sam: Base, dataset: Dataset) -> None:
-    encode: Callable[[Tensor], Features] = super(Detailed, sam).encode  # type: ignore[misc]
-    features = CachedFeatures.of(sam, Views(dataset, (0,), sam.spec))
+def test_an_encoder_that_gives_other_tensors_is_refused(base: Base, dataset: Dataset) -> None:
+    encode: Callable[[Tensor], Features] = super(Detailed, base).encode  # type: ignore[misc]
+    features = CachedFeatures.of(base, Views(dataset, (0,), base.spec))
     with pytest.raises(DataError, match="Expected the encoder's features to be embedding, fine, mean, got embedding"):
         features.make(encode, [0])

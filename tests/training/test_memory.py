@@ -30,10 +30,10 @@ def adapted(method: str, **fields: Any) -> Sam1:
     return adapt(tiny_sam(), make_method(method, **fields))
 
 
-def loss_of(sam: Base, inputs: Tensor | Features, labels: Tensor) -> Tensor:
-    features = inputs if isinstance(inputs, Features) else sam.encode(inputs)
+def loss_of(base: Base, inputs: Tensor | Features, labels: Tensor) -> Tensor:
+    features = inputs if isinstance(inputs, Features) else base.encode(inputs)
     with recording() as outputs:
-        logits = sam.decode(features)
+        logits = base.decode(features)
     return task_loss(outputs, logits, labels, "bce_dice") + penalty(outputs)
 
 
@@ -53,20 +53,20 @@ def test_live_bytes_are_those_of_the_tensors_alive() -> None:
 
 @pytest.mark.parametrize(("method", "cached"), [("lora", False), ("conv_lora", False), ("ptsam", True)])
 def test_a_twin_takes_what_the_model_takes(method: str, cached: bool) -> None:
-    sam = adapted(method)
-    before = {name: tensor.clone() for name, tensor in sam.state_dict().items()}
+    model = adapted(method)
+    before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     drawn = torch.get_rng_state()
-    counted = count_update(sam, Load(cached, 2), loss_of)
+    counted = count_update(model, Load(cached, 2), loss_of)
     assert torch.equal(torch.get_rng_state(), drawn)
-    assert all(torch.equal(tensor, before[name]) for name, tensor in sam.state_dict().items())
-    assert all(parameter.grad is None for parameter in sam.parameters())
-    sam.train()
-    with LiveBytes([*sam.parameters(), *sam.buffers()]) as real:
+    assert all(torch.equal(tensor, before[name]) for name, tensor in model.state_dict().items())
+    assert all(parameter.grad is None for parameter in model.parameters())
+    model.train()
+    with LiveBytes([*model.parameters(), *model.buffers()]) as real:
         inputs = Features(torch.randn(2, 16, 6, 6)) if cached else torch.randn(2, 3, 96, 96)
         labels = torch.zeros(2, 96, 96, dtype=torch.uint8)
-        loss_of(sam, inputs, labels).backward()  # type: ignore[no-untyped-call]
+        loss_of(model, inputs, labels).backward()  # type: ignore[no-untyped-call]
     assert counted == pytest.approx(real.peak, rel=0.02)
-    encoding = count_encoding(sam, 2)
+    encoding = count_encoding(model, 2)
     assert encoding is not None
     assert encoding > 2 * 4 * 3 * 96 * 96
     if not cached:
@@ -76,8 +76,8 @@ def test_a_twin_takes_what_the_model_takes(method: str, cached: bool) -> None:
 
 @pytest.mark.parametrize("recompute", [False, True])
 def test_the_first_tile_of_attention_stands_for_all(monkeypatch: pytest.MonkeyPatch, recompute: bool) -> None:
-    sam = adapted("lora")
-    sam.encoder.recompute = recompute
+    model = adapted("lora")
+    model.encoder.recompute = recompute
     monkeypatch.setattr(grid_bias, "TILE", 100)  # three queries a tile
     tiles = []
     add = torch.add
@@ -87,9 +87,9 @@ def test_the_first_tile_of_attention_stands_for_all(monkeypatch: pytest.MonkeyPa
         return add(*given, **named)
 
     monkeypatch.setattr(torch, "add", counted)
-    short, few = count_update(sam, Load(cached=False), loss_of), len(tiles)
+    short, few = count_update(model, Load(cached=False), loss_of), len(tiles)
     monkeypatch.setattr(memory, "first_tile_alone", nullcontext)
-    assert count_update(sam, Load(cached=False), loss_of) == short
+    assert count_update(model, Load(cached=False), loss_of) == short
     assert short is not None
     assert len(tiles) - few > 5 * few
 
@@ -97,21 +97,21 @@ def test_the_first_tile_of_attention_stands_for_all(monkeypatch: pytest.MonkeyPa
 class Curious(nn.Module):
     """Asks for the content of what comes."""
 
-    def forward(self, features: Features, sam: Base) -> Tensor:
+    def forward(self, features: Features, base: Base) -> Tensor:
         return features.embedding[:, :1] * float(features.embedding.mean())
 
 
 def test_a_module_that_asks_for_content_leaves_it_open() -> None:
-    sam = adapted("probe")
-    sam.head = Curious()
-    assert count_memory(sam, plan_of({"method": "probe", "updates": 1}), autocast=None) is None
+    model = adapted("probe")
+    model.head = Curious()
+    assert count_memory(model, plan_of({"method": "probe", "updates": 1}), autocast=None) is None
 
 
 def test_a_loss_that_asks_for_content_is_stood_in_for() -> None:
     method = make_method("decoder_only", head="queries", num_queries=3)
-    sam = adapt(tiny_sam(), method)
-    assert count_update(sam, Load(True, 1), loss_of) is None
-    memory = count_memory(sam, plan_of({"method": "decoder_only"}), autocast=None)
+    model = adapt(tiny_sam(), method)
+    assert count_update(model, Load(True, 1), loss_of) is None
+    memory = count_memory(model, plan_of({"method": "decoder_only"}), autocast=None)
     assert memory is not None
     assert 0 < memory.more_bytes < memory.first_bytes
 
@@ -128,13 +128,13 @@ def test_the_fewest_parts_that_fit(room: int, parts: int) -> None:
 def test_recomputed_blocks_waste_more_of_the_heap(monkeypatch: pytest.MonkeyPatch) -> None:
     cpu = torch.device("cpu")
     assert memory.waste(torch.device("cuda"), recompute=True) == memory.waste(torch.device("cuda")) == 1
-    sam = adapted("lora")
+    model = adapted("lora")
     plan = plan_of({"method": "lora", "recompute": True}, touches_encoder=True)
-    sam.encoder.recompute = True
+    model.encoder.recompute = True
     expected = memory.RECOMPUTED_WASTE / memory.CPU_WASTE
-    found = count_memory(sam, plan, autocast=None)
+    found = count_memory(model, plan, autocast=None)
     monkeypatch.setattr(memory, "RECOMPUTED_WASTE", memory.waste(cpu))
-    plain = count_memory(sam, plan, autocast=None)
+    plain = count_memory(model, plan, autocast=None)
     assert found is not None
     assert plain is not None
     assert found.first_bytes / plain.first_bytes == pytest.approx(expected, rel=0.01)

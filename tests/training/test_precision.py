@@ -24,13 +24,13 @@ from tests.training.tiny_run import run
 def test_validation_scores_what_will_predict(prepared: Path) -> None:
     """Training casts the whole model to bfloat16, prediction its encoder alone."""
     result = run(prepared, "validated", method="decoder_only", updates=2, precision="bf16")
-    sam, _ = load_specialist(prepared / "validated")
-    compute_in(sam, "bf16", sam.device)
+    model, _ = load_specialist(prepared / "validated")
+    compute_in(model, "bf16", model.device)
     dataset = open_dataset(prepared / "data" / "images", prepared / "data" / "masks")
     stems = {row["stem"] for row in json.loads((prepared / "validated" / "split.json").read_text())["val"]}
     indices = tuple(i for i, pair in enumerate(dataset.pairs) if pair.stem in stems)
     with torch.inference_mode():
-        scores = Validation(dataset, indices, encoder=None).scores(sam.eval())
+        scores = Validation(dataset, indices, encoder=None).scores(model.eval())
     assert scores["iou_per_image"] == pytest.approx(result.validation["iou_per_image"], abs=1e-9)
     assert scores["iou_per_image"] > 0
 
@@ -73,5 +73,5 @@ def test_a_run_in_bfloat16_leaves_float32_tensors_and_its_own_features(prepared:
     run(prepared, "fp32", method="lora", updates=2, precision="fp32")
     assert losses(prepared / "bf16") == pytest.approx(losses(prepared / "fp32"), rel=0.1)
     assert losses(prepared / "bf16") != losses(prepared / "fp32")
-    sam, _ = load_specialist(prepared / "bf16")
-    assert all(parameter.dtype == torch.float32 for parameter in sam.parameters())
+    model, _ = load_specialist(prepared / "bf16")
+    assert all(parameter.dtype == torch.float32 for parameter in model.parameters())

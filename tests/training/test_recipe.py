@@ -98,7 +98,7 @@ def test_a_squashed_run_is_remembered(prepared: Path) -> None:
     image = part.image(0)
     assert predictor.images([image])[0].labels.shape == image.shape[:2] == (80, 96)
     kept = predictor.images([image])[0].probabilities
-    predictor.sam.spec = replace(predictor.sam.spec, fit="pad")
+    predictor.model.spec = replace(predictor.model.spec, fit="pad")
     assert np.abs(kept - predictor.images([image])[0].probabilities).max() > 1e-4
 
 
@@ -109,11 +109,11 @@ def test_the_published_form_is_what_is_trained_and_loaded(prepared: Path, tmp_pa
         base=str(prepared / "base"), method="conv_lora", recipe="paper", updates=2, device="cpu", shots=4
     )
     train(settings, three_classes(tmp_path / "data"), tmp_path / "run")
-    sam, card = load_specialist(tmp_path / "run")
+    model, card = load_specialist(tmp_path / "run")
     assert {"paper": True, "head": "queries", "num_queries": 10}.items() <= card.fields.items()
-    assert sam.spec.fit == "squash"
+    assert model.spec.fit == "squash"
     with torch.no_grad():
-        assert sam.decode(sam.encode(torch.zeros(1, 3, 96, 96))).shape == (1, 3, 24, 24)
+        assert model.decode(model.encode(torch.zeros(1, 3, 96, 96))).shape == (1, 3, 24, 24)
 
 
 def test_a_specialist_of_few_images_is_averaged_ever_after(prepared: Path) -> None:

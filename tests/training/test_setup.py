@@ -20,14 +20,14 @@ CASES += [("decoder_only", {"head": "queries"}), ("lora", {"head": "queries"}), 
 @pytest.mark.parametrize(("name", "fields"), CASES)
 @pytest.mark.parametrize("num_classes", [1, 3])
 def test_a_twin_has_the_effects_of_the_model(name: str, fields: dict[str, Any], num_classes: int) -> None:
-    sam, method = tiny_sam(), make_method(name, **fields)
-    before = {key: tensor.clone() for key, tensor in sam.state_dict().items()}
+    model, method = tiny_sam(), make_method(name, **fields)
+    before = {key: tensor.clone() for key, tensor in model.state_dict().items()}
     drawn = torch.get_rng_state()
-    effects = effects_of(sam, method, num_classes)
-    assert adaptation(sam) is None
-    assert all(torch.equal(tensor, before[key]) for key, tensor in sam.state_dict().items())
+    effects = effects_of(model, method, num_classes)
+    assert adaptation(model) is None
+    assert all(torch.equal(tensor, before[key]) for key, tensor in model.state_dict().items())
     assert torch.equal(torch.get_rng_state(), drawn)
-    adapted = adapt(sam, method, num_classes=num_classes)
+    adapted = adapt(model, method, num_classes=num_classes)
     assert effects == (touches_encoder(adapted), has_own_loss(adapted))
 
 
@@ -39,11 +39,11 @@ def test_a_method_that_does_not_fit_is_refused_on_the_twin() -> None:
 def test_a_method_that_reads_the_base_is_tried_on_a_copy(monkeypatch: pytest.MonkeyPatch) -> None:
     method = make_method("probe")
 
-    def attach(self: Any, sam: Base, *, num_classes: int) -> None:
-        assert float(next(sam.parameters()).sum()) is not None
-        next(sam.encoder.parameters()).requires_grad_(True)
+    def attach(self: Any, model: Base, *, num_classes: int) -> None:
+        assert float(next(model.parameters()).sum()) is not None
+        next(model.encoder.parameters()).requires_grad_(True)
 
     monkeypatch.setattr(type(method), "attach", attach)
-    sam = tiny_sam()
-    assert effects_of(sam, method, 1) == (True, False)
-    assert not any(parameter.requires_grad for parameter in sam.encoder.parameters())
+    model = tiny_sam()
+    assert effects_of(model, method, 1) == (True, False)
+    assert not any(parameter.requires_grad for parameter in model.encoder.parameters())

@@ -43,10 +43,10 @@ def test_every_method_trains_and_leaves_a_whole_run_folder(prepared: Path, metho
     record = json.loads((folder / "split.json").read_text())
     assert len(record["train"]) == 6
     assert len(record["val"][0]["content_id"]) == 64
-    sam, card = load_specialist(folder)
+    model, card = load_specialist(folder)
     assert card.metrics == result.validation
     assert card.num_images == 6
-    assert sam.sha256 == card.base_sha256
+    assert model.sha256 == card.base_sha256
     assert Probe.load(folder / "probe.safetensors").weight.shape == (1, 16)
 
 
@@ -61,9 +61,9 @@ def test_the_probe_is_fitted_without_updates_and_is_the_floor(prepared: Path) ->
         {"step", "val_predicted_share", *(f"val_{a}_{b}" for a in ("iou", "dice") for b in ("per_image", "pooled"))}
     ]
     floor = Probe.load(prepared / "probe" / "probe.safetensors")
-    sam, card = load_specialist(prepared / "probe")
-    assert torch.equal(sam.get_parameter("head.weight"), floor.weight)
-    assert torch.equal(sam.get_parameter("head.bias"), floor.bias)
+    model, card = load_specialist(prepared / "probe")
+    assert torch.equal(model.get_parameter("head.weight"), floor.weight)
+    assert torch.equal(model.get_parameter("head.bias"), floor.bias)
     assert card.metrics == result.validation
     assert 0 <= result.validation["iou_per_image"] <= 1
     again = run(prepared, "probe-more", method="probe", updates=3, learning_rate=1e-2)
@@ -78,9 +78,9 @@ def test_a_finished_run_lets_its_model_go(prepared: Path, method: str, monkeypat
     models: list[weakref.ref[Base]] = []
     adapted = setup.adapt_base
 
-    def watched(sam: Base, *given: Any, **named: Any) -> Any:
-        models.append(weakref.ref(sam))
-        return adapted(sam, *given, **named)
+    def watched(base: Base, *given: Any, **named: Any) -> Any:
+        models.append(weakref.ref(base))
+        return adapted(base, *given, **named)
 
     monkeypatch.setattr("samtune.training.run.adapt_base", watched)
     gc.collect()
@@ -94,8 +94,8 @@ def test_a_finished_run_lets_its_model_go(prepared: Path, method: str, monkeypat
 
 def test_the_published_running_statistics_move_in_training(prepared: Path) -> None:
     run(prepared, "statistics", method="ts_sam", method_fields={"paper": True}, updates=3)
-    sam, _ = load_specialist(prepared / "statistics")
-    buffers = {name: buffer for name, buffer in sam.named_buffers() if name.endswith("running_mean")}
+    model, _ = load_specialist(prepared / "statistics")
+    buffers = {name: buffer for name, buffer in model.named_buffers() if name.endswith("running_mean")}
     assert buffers
     assert all(buffer.any() for buffer in buffers.values())
 
@@ -257,7 +257,7 @@ def test_the_loss_at_the_logits_own_size(prepared: Path) -> None:
 
 def test_collapse_is_told(prepared: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(trainer_module, "COLLAPSE_STEPS", 5)
-    monkeypatch.setattr("samtune.training.objective.task_loss", lambda sam, logits, labels, kind: logits.mean())
+    monkeypatch.setattr("samtune.training.objective.task_loss", lambda base, logits, labels, kind: logits.mean())
     with caplog.at_level(logging.INFO, logger="samtune"):
         result = run(prepared, "collapsed", method="decoder_only", updates=30, learning_rate=1e-1)
     assert any("Collapse: for 5 updates" in record.message for record in caplog.records)
@@ -291,10 +291,10 @@ def test_several_classes(prepared: Path, tmp_path: Path, method: str) -> None:
     dataset = three_classes(tmp_path / "data")
     settings = TrainSettings(base=str(prepared / "base"), method=method, updates=3, views=1, device="cpu")
     train(settings, dataset, tmp_path / "run")
-    sam, card = load_specialist(tmp_path / "run")
+    model, card = load_specialist(tmp_path / "run")
     assert len(card.class_names) == 3
     with torch.no_grad():
-        assert sam.decode(sam.encode(torch.zeros(1, 3, 96, 96))).shape == (1, 3, 24, 24)
+        assert model.decode(model.encode(torch.zeros(1, 3, 96, 96))).shape == (1, 3, 24, 24)
 
 
 def test_a_validation_set_of_its_own(prepared: Path, tmp_path: Path) -> None:

@@ -65,30 +65,30 @@ def load_specialist(
     card = read_card(folder)
     file = folder / TENSOR_FILE
     headers = check_tensor_file(file, card)
-    sam = base if isinstance(base, Base) else load_base_for(card, base, folder)
-    if sam.sha256 != card.base_sha256:
+    model = base if isinstance(base, Base) else load_base_for(card, base, folder)
+    if model.sha256 != card.base_sha256:
         raise WeightsError(
             f"{folder} was trained on the base {card.base} (weights sha256 {card.base_sha256[:16]}), got "
-            f"{sam.name} ({sam.sha256[:16]}); pass the base it was trained on with --base."
+            f"{model.name} ({model.sha256[:16]}); pass the base it was trained on with --base."
         )
-    if sam.spec.image_size != card.side:
-        raise WeightsError(f"{folder} was trained at {card.side} pixels, got a base loaded at {sam.spec.image_size}.")
-    if (sam.spec.mean, sam.spec.std) != (card.pixel_mean, card.pixel_std):
+    if model.spec.image_size != card.side:
+        raise WeightsError(f"{folder} was trained at {card.side} pixels, got a base loaded at {model.spec.image_size}.")
+    if (model.spec.mean, model.spec.std) != (card.pixel_mean, card.pixel_std):
         raise WeightsError(
             f"{folder} was trained with pixel_mean {card.pixel_mean} and pixel_std {card.pixel_std}, got a base with "
-            f"{sam.spec.mean} and {sam.spec.std}; copy the folder again."
+            f"{model.spec.mean} and {model.spec.std}; copy the folder again."
         )
-    method = _check_fit(sam, card, headers, folder)
-    adapt(sam, method, num_classes=len(card.class_names))
-    assign_learned(sam, dict(tensors_of(file)), str(folder))
-    sam.spec = replace(sam.spec, fit="squash" if card.square else "pad")
-    sam.requires_grad_(False).eval()
+    method = _check_fit(model, card, headers, folder)
+    adapt(model, method, num_classes=len(card.class_names))
+    assign_learned(model, dict(tensors_of(file)), str(folder))
+    model.spec = replace(model.spec, fit="squash" if card.square else "pad")
+    model.requires_grad_(False).eval()
     if folded:
-        fold(sam)
-    device = sam.device if device is None else device
+        fold(model)
+    device = model.device if device is None else device
     if precision is not None:
-        compute_in(sam, precision, device)
-    return sam.to(device), card
+        compute_in(model, precision, device)
+    return model.to(device), card
 
 
 def load_base_for(card: AdapterCard, base: str | Path | None, folder: Path) -> Base:
@@ -133,7 +133,7 @@ def check_tensor_file(file: Path, card: AdapterCard) -> dict[str, TensorHeader]:
     return read_headers(file, WeightsError)
 
 
-def _check_fit(sam: Base, card: AdapterCard, headers: dict[str, TensorHeader], folder: Path) -> Method:
+def _check_fit(model: Base, card: AdapterCard, headers: dict[str, TensorHeader], folder: Path) -> Method:
     """Return the method of a card, after checking that the file holds what it learns on this base.
 
     The method is attached to a copy without content, so that a card that asks for terabytes costs nothing.
@@ -142,7 +142,7 @@ def _check_fit(sam: Base, card: AdapterCard, headers: dict[str, TensorHeader], f
     try:
         method = stored_method(card.method, card.fields)
         with torch.device("meta"):
-            hollow = adapt(without_content(sam), method, num_classes=len(card.class_names))
+            hollow = adapt(without_content(model), method, num_classes=len(card.class_names))
     except (ConfigError, MethodError) as error:
         raise WeightsError(f"{where} names a method this samtune cannot build: {error}") from error
     except (RuntimeError, TypeError, ValueError, ArithmeticError) as error:  # sizes that torch cannot even count
@@ -151,29 +151,29 @@ def _check_fit(sam: Base, card: AdapterCard, headers: dict[str, TensorHeader], f
     return method
 
 
-def without_content(sam: Base) -> Base:
+def without_content(model: Base) -> Base:
     """Copy a model to the meta device: shapes and dtypes without memory."""
     memo: dict[int, Any] = {}
-    for tensor in (*sam.parameters(), *sam.buffers()):
+    for tensor in (*model.parameters(), *model.buffers()):
         hollow = torch.empty_like(tensor, device="meta")
         is_parameter = isinstance(tensor, nn.Parameter)
         memo[id(tensor)] = nn.Parameter(hollow, requires_grad=tensor.requires_grad) if is_parameter else hollow
-    copied: Base = deepcopy(sam, memo)
+    copied: Base = deepcopy(model, memo)
     return copied
 
 
-def assign_learned(sam: Base, tensors: dict[str, Tensor], where: str) -> None:
+def assign_learned(model: Base, tensors: dict[str, Tensor], where: str) -> None:
     """Copy learned tensors into an adapted model, strictly.
 
     Args:
-        sam: adapted by the method that `tensors` come from.
+        model: adapted by the method that `tensors` come from.
         tensors: as `delta` gave them.
         where: named in errors.
 
     Raises:
         WeightsError: a tensor is missing, unknown or of another shape; both sides are named.
     """
-    expected = delta(sam)
+    expected = delta(model)
     headers = {key: TensorHeader(str(t.dtype).removeprefix("torch."), tuple(t.shape)) for key, t in tensors.items()}
     _check_headers(expected, headers, where)
     for key, tensor in tensors.items():

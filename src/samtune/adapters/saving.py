@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from samtune.bases import Base
 
 
-def card_of(sam: Base, class_names: tuple[str, ...]) -> AdapterCard:
+def card_of(model: Base, class_names: tuple[str, ...]) -> AdapterCard:
     """Return the card of an adapted model, without scores and data.
 
     Raises:
@@ -35,7 +35,7 @@ def card_of(sam: Base, class_names: tuple[str, ...]) -> AdapterCard:
     """
     from samtune import __version__
 
-    record = adaptation(sam)
+    record = adaptation(model)
     if record is None:
         raise MethodError("Expected an adapted model, got one without a method; call adapt first.")
     if len(class_names) != record.num_classes:
@@ -43,14 +43,14 @@ def card_of(sam: Base, class_names: tuple[str, ...]) -> AdapterCard:
     return AdapterCard(
         method=record.method.name,
         fields=method_fields(record.method),
-        base=sam.name,
-        base_sha256=sam.sha256,
+        base=model.name,
+        base_sha256=model.sha256,
         class_names=class_names,
-        side=sam.spec.image_size,
-        pixel_mean=sam.spec.mean,
-        pixel_std=sam.spec.std,
+        side=model.spec.image_size,
+        pixel_mean=model.spec.mean,
+        pixel_std=model.spec.std,
         samtune_version=__version__,
-        square=sam.spec.fit == "squash",
+        square=model.spec.fit == "squash",
     )
 
 
@@ -70,11 +70,11 @@ def saving_to(folder: str | Path, *, overwrite: bool = False, inputs: Iterable[P
     return out
 
 
-def save(sam: Base, folder: str | Path, card: AdapterCard, *, overwrite: bool = False) -> AdapterCard:
+def save(model: Base, folder: str | Path, card: AdapterCard, *, overwrite: bool = False) -> AdapterCard:
     """Write a specialist; one that samtune wrote is replaced file by file, each whole or not at all.
 
     Args:
-        sam: an adapted model.
+        model: an adapted model.
         folder: made where it is not there.
         card: what is known of it; `adapter_sha256` is filled in.
         overwrite: replace files that samtune did not write or that were changed since, too.
@@ -86,7 +86,7 @@ def save(sam: Base, folder: str | Path, card: AdapterCard, *, overwrite: bool = 
         OutputError: a file is not samtune's to replace, or the disk refuses.
     """
     out = saving_to(folder, overwrite=overwrite)
-    tensors = {key: tensor.cpu().contiguous() for key, tensor in delta(sam).items()}
+    tensors = {key: tensor.cpu().contiguous() for key, tensor in delta(model).items()}
     with out.whole(TENSOR_FILE, shared=False) as partial:
         save_file(tensors, partial)
         card = replace(card, adapter_sha256=hashlib.sha256(partial.read_bytes()).hexdigest())

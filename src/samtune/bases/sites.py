@@ -240,12 +240,12 @@ class DecoderPrompts(nn.Module):
 class Head(Protocol):
     """A decoder of a method's own, in the mask decoder's place."""
 
-    def __call__(self, features: Features, sam: Base) -> Tensor:
+    def __call__(self, features: Features, base: Base) -> Tensor:
         """Turn features into logits.
 
         Args:
             features: of B images, from this model's encoder.
-            sam: the base, so that a head may use its modules without holding them.
+            base: the model, so that a head can use its modules without holding them.
 
         Returns:
             (B, K, h, w); the background's logit is the constant 0.

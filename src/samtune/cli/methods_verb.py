@@ -66,8 +66,8 @@ def describe(name: str, base: str, num_classes: int, **fields: Any) -> dict[str,
     """Return a method's numbers of parameters, its source, and whether it touches the encoder."""
     from samtune.methods import METHODS, touches_encoder
 
-    sam, counts = count(name, base, num_classes, **fields)
-    return {"name": name, "source": METHODS[name].source} | counts | {"touches_encoder": touches_encoder(sam)}
+    model, counts = count(name, base, num_classes, **fields)
+    return {"name": name, "source": METHODS[name].source} | counts | {"touches_encoder": touches_encoder(model)}
 
 
 def count(name: str, base: str, num_classes: int, **fields: Any) -> tuple[Base, dict[str, Any]]:
@@ -81,20 +81,20 @@ def count(name: str, base: str, num_classes: int, **fields: Any) -> tuple[Base, 
     from samtune.bases import build
     from samtune.methods import adapt, make_method, trainable
 
-    sam = build(base)
-    total = _num_parameters(sam)
-    adapt(sam, make_method(name, **fields), num_classes=num_classes)
-    counts = {key: parameter.numel() for key, parameter in trainable(sam).items()}
+    model = build(base)
+    total = _num_parameters(model)
+    adapt(model, make_method(name, **fields), num_classes=num_classes)
+    counts = {key: parameter.numel() for key, parameter in trainable(model).items()}
     num = sum(counts.values())
-    return sam, {
+    return model, {
         "trainable": num,
-        "encoder_trainable": sum(p.numel() for p in sam.encoder.parameters() if p.requires_grad),
+        "encoder_trainable": sum(p.numel() for p in model.encoder.parameters() if p.requires_grad),
         "total": total,
-        "adapted_total": _num_parameters(sam),
-        "share": num / _num_parameters(sam),
+        "adapted_total": _num_parameters(model),
+        "share": num / _num_parameters(model),
     }
 
 
-def _num_parameters(sam: Base) -> int:
-    constants = sum(parameter.numel() for parameter in sam.constants())
-    return sum(parameter.numel() for parameter in sam.parameters()) - constants
+def _num_parameters(model: Base) -> int:
+    constants = sum(parameter.numel() for parameter in model.constants())
+    return sum(parameter.numel() for parameter in model.parameters()) - constants

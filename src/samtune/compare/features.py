@@ -43,31 +43,31 @@ def prepare(job: Job) -> dict[str, Any]:
         it changes the encoder, and "need_bytes": row -> roughly the memory of a cell (`memory.rough_run_bytes`).
     """
     settings, num_classes = job.settings, job.dataset.num_classes
-    sam = base_for(settings)
-    plans = plans_of(job, sam)
+    base = base_for(settings)
+    plans = plans_of(job, base)
     most = max(settings.shots)
     rows = {row: plans.get(Cell(row, most, 0)) for row in settings.rows}
     start = time.monotonic()
     num = 0
-    for views, count in _shared_views(job, sam.spec, plans):
-        num += encode_views(CachedFeatures.of(sam, views), sam, range(count))
+    for views, count in _shared_views(job, base.spec, plans):
+        num += encode_views(CachedFeatures.of(base, views), base, range(count))
     return {
         "num_encoded": num,
         "seconds": round(time.monotonic() - start, 3),
-        "base_sha256": sam.sha256,
+        "base_sha256": base.sha256,
         "touches": {row: plan is None or not plan.cached for row, plan in rows.items() if row in settings.trained_rows},
         "need_bytes": {
-            row: rough_run_bytes(sam, plan, shots=most, num_classes=num_classes) for row, plan in rows.items()
+            row: rough_run_bytes(base, plan, shots=most, num_classes=num_classes) for row, plan in rows.items()
         },
     }
 
 
-def plans_of(job: Job, sam: Base) -> dict[Cell, Plan]:
+def plans_of(job: Job, base: Base) -> dict[Cell, Plan]:
     """Return the plan of each cell that trains a method; a cell whose settings are refused fails by itself later."""
     settings, num_classes = job.settings, job.dataset.num_classes
     look = cache(partial(find_orientation, job.dataset))  # the rows share their draws
     effects = cache(
-        lambda row: effects_of(sam, method_of(settings.training(Cell(row, 1, 0)), num_classes), num_classes)
+        lambda row: effects_of(base, method_of(settings.training(Cell(row, 1, 0)), num_classes), num_classes)
     )
     plans = {}
     for cell in settings.cells(num_classes):
@@ -81,7 +81,7 @@ def plans_of(job: Job, sam: Base) -> dict[Cell, Plan]:
                 num_classes=num_classes,
                 touches_encoder=touches,
                 has_own_loss=own_loss,
-                cell_pixels=cell_pixels(sam),
+                cell_pixels=cell_pixels(base),
                 orientation=look(train + val) if needs_orientation(training) else None,
             )
             plans[cell] = resolve(training, facts)
@@ -90,16 +90,16 @@ def plans_of(job: Job, sam: Base) -> dict[Cell, Plan]:
     return plans
 
 
-def frozen_features(sam: Base, dataset: Dataset, indices: Sequence[int]) -> CachedFeatures:
+def frozen_features(model: Base, dataset: Dataset, indices: Sequence[int]) -> CachedFeatures:
     """The features of images as they are, computed where they are not on disk.
 
     Args:
-        sam: a model whose encoder is the base's.
+        model: a model whose encoder is the base's.
         dataset: images.
         indices: which of them.
     """
-    frozen = CachedFeatures.of(sam, Views(dataset, tuple(indices), sam.spec))
-    encode_views(frozen, sam, [0])
+    frozen = CachedFeatures.of(model, Views(dataset, tuple(indices), model.spec))
+    encode_views(frozen, model, [0])
     return frozen
 
 

@@ -57,8 +57,8 @@ def measure(job: Job, cell: Cell, digest: str) -> dict[str, Any]:
 
 def label_maps(job: Job, run: Path, indices: Sequence[int]) -> list[NDArray[np.uint8]]:
     """Return a finished run's label maps of some images, for the page."""
-    sam, card = _specialist(job.settings, run)
-    predicted = from_images(job.dataset, indices, sam, sam.decode, threshold=card.threshold)
+    model, card = _specialist(job.settings, run)
+    predicted = from_images(job.dataset, indices, model, model.decode, threshold=card.threshold)
     return [labels for _, labels in predicted]
 
 
@@ -71,12 +71,12 @@ def _method(job: Job, cell: Cell, run: Path) -> dict[str, Any]:
         raise KeyboardInterrupt
     memory = _memory()
     start = time.monotonic()
-    sam, card = _specialist(job.settings, run)
-    if touches_encoder(sam):
-        predicted = from_images(job.dataset, job.test, sam, sam.decode, threshold=card.threshold)
+    model, card = _specialist(job.settings, run)
+    if touches_encoder(model):
+        predicted = from_images(job.dataset, job.test, model, model.decode, threshold=card.threshold)
     else:
-        frozen = frozen_features(sam, job.dataset, job.test)
-        predicted = from_frozen(job.dataset, frozen, sam.decode, threshold=card.threshold, device=sam.device)
+        frozen = frozen_features(model, job.dataset, job.test)
+        predicted = from_frozen(job.dataset, frozen, model.decode, threshold=card.threshold, device=model.device)
     scores = score(job.dataset, predicted)
     return scores | {
         "counts": {"trainable": result.trainable, "updates": result.steps},
@@ -91,9 +91,9 @@ def _method(job: Job, cell: Cell, run: Path) -> dict[str, Any]:
 def _stock(job: Job, cell: Cell, train_ids: Sequence[int]) -> dict[str, Any]:
     """Measure the untouched base without prompts."""
     start = time.monotonic()
-    sam = base_for(job.settings)
-    frozen = frozen_features(sam, job.dataset, job.test)
-    scores = score(job.dataset, from_frozen(job.dataset, frozen, sam.decode, threshold=0.5, device=sam.device))
+    base = base_for(job.settings)
+    frozen = frozen_features(base, job.dataset, job.test)
+    scores = score(job.dataset, from_frozen(job.dataset, frozen, base.decode, threshold=0.5, device=base.device))
     return scores | {
         "counts": {"trainable": 0, "updates": 0},
         "seconds": {"training": 0.0, "total": 0.0, "scoring": _since(start)},

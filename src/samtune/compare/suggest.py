@@ -168,11 +168,11 @@ class Committee:
         target = choose_device(device)
         self.learned: list[dict[str, Tensor]] = []
         for run in runs:
-            sam, card = load_specialist(run, base, device=target)
-            self.learned.append({key: tensor.clone() for key, tensor in delta(sam).items()})
-        self.sam: Base = sam
+            model, card = load_specialist(run, base, device=target)
+            self.learned.append({key: tensor.clone() for key, tensor in delta(model).items()})
+        self.model: Base = model
         self.threshold = card.threshold
-        self.shares_encoder = not touches_encoder(self.sam)
+        self.shares_encoder = not touches_encoder(self.model)
 
     @torch.inference_mode()
     def look(self, file: Path, image: NDArray[np.uint8]) -> Candidate:
@@ -184,14 +184,14 @@ class Committee:
     @torch.inference_mode()
     def maps(self, image: NDArray[np.uint8]) -> tuple[list[NDArray[np.uint8]], NDArray[np.float32]]:
         """Return the specialists' label maps at the decoder's resolution without padding, and the mean feature."""
-        inputs = prepare([image], self.sam.spec)
+        inputs = prepare([image], self.model.spec)
         features = None
         maps = []
         for learned in self.learned:
-            assign_learned(self.sam, learned, "a specialist of this comparison")
+            assign_learned(self.model, learned, "a specialist of this comparison")
             if features is None or not self.shares_encoder:
-                features = encode(self.sam, inputs)
-            logits = self.sam.decode(features)[0]
+                features = encode(self.model, inputs)
+            logits = self.model.decode(features)[0]
             maps.append(decide(without_padding(logits, inputs.geometries[0]), self.threshold).cpu().numpy())
         assert features is not None
         mean = features.embedding[0].float().mean((1, 2)).cpu().numpy()

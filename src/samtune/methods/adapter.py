@@ -76,11 +76,11 @@ class Adapter:
         if self.bottleneck < 1:
             raise ConfigError(f"Expected `adapter.bottleneck` >= 1, got {self.bottleneck}.")
 
-    def attach(self, sam: Base, *, num_classes: int) -> None:
+    def attach(self, base: Base, *, num_classes: int) -> None:
         """See `Method.attach`."""
-        for block in sam.blocks:
+        for block in base.blocks:
             block.sites.check_free("after_attn", "after_mlp")
-        train_decoder(sam, num_classes)
-        for block in sam.blocks:
+        train_decoder(base, num_classes)
+        for block in base.blocks:
             block.sites.put("after_attn", Bottleneck(block.channels, self.bottleneck))
             block.sites.put("after_mlp", Bottleneck(block.channels, self.bottleneck))

@@ -39,9 +39,9 @@ class BitFit:
     recipe: ClassVar[Recipe] = Recipe(learning_rate=5e-4, weight_decay=1e-2, updates=150, batch_size=4)
     paper_recipe: ClassVar[PaperRecipe] = BASELINE_PAPER
 
-    def attach(self, sam: Base, *, num_classes: int) -> None:
+    def attach(self, base: Base, *, num_classes: int) -> None:
         """See `Method.attach`; trains tensors of the base, which then belong to the delta."""
-        train_decoder(sam, num_classes)
-        for name, parameter in sam.encoder.named_parameters():
+        train_decoder(base, num_classes)
+        for name, parameter in base.encoder.named_parameters():
             if name.rpartition(".")[2] == "bias":
                 parameter.requires_grad_(True)

@@ -110,11 +110,11 @@ class ConvLoRA:
         """Whether the first step starts from SAM itself; queries and a decoder without SAM's other tokens do not."""
         return self.head == "class_tokens" and self.mask_tokens == "all"
 
-    def attach(self, sam: Base, *, num_classes: int) -> None:
+    def attach(self, base: Base, *, num_classes: int) -> None:
         """See `Method.attach`."""
-        linears: list[Any] = [block.free_at("qkv") for block in sam.blocks]
-        train_decoder_with(sam, num_classes, self.head, self.num_queries, self.mask_tokens)
-        for block, linear in zip(sam.blocks, linears, strict=True):
+        linears: list[Any] = [block.free_at("qkv") for block in base.blocks]
+        train_decoder_with(base, num_classes, self.head, self.num_queries, self.mask_tokens)
+        for block, linear in zip(base.blocks, linears, strict=True):
             layer = ConvLoRALinear.from_linear(
                 linear,
                 rank=self.rank,

@@ -68,14 +68,14 @@ class DecoderOnly:
         """Whether the first step starts from SAM's own mask; queries' classes are new, and so are prompts."""
         return self.head == "class_tokens" and self.prompts == "none" and self.mask_tokens == "all"
 
-    def attach(self, sam: Base, *, num_classes: int) -> None:
+    def attach(self, base: Base, *, num_classes: int) -> None:
         """See `Method.attach`; raises `MethodError` for fewer queries than classes and background."""
-        train_decoder_with(sam, num_classes, self.head, self.num_queries, self.mask_tokens)
+        train_decoder_with(base, num_classes, self.head, self.num_queries, self.mask_tokens)
         if self.prompts == "prototype":
-            tokens = new_tokens(sam, num_classes, PTSAM.num_tokens, "points").requires_grad_(False)
-            sam.sites.put("decoder_prompts", tokens)
+            tokens = new_tokens(base, num_classes, PTSAM.num_tokens, "points").requires_grad_(False)
+            base.sites.put("decoder_prompts", tokens)
 
-    def start(self, sam: Base, embedding: Tensor, labels: Tensor, *, seed: int) -> None:
+    def start(self, model: Base, embedding: Tensor, labels: Tensor, *, seed: int) -> None:
         """Put the fixed tokens at prototypes, where there are any; see `StartsFromData.start`."""
         if self.prompts == "prototype":
-            start_tokens(sam, embedding, labels, seed=seed)
+            start_tokens(model, embedding, labels, seed=seed)

@@ -49,9 +49,9 @@ class Full:
     starts_as_identity: ClassVar[bool] = True
     recipe: ClassVar[Recipe] = Recipe(learning_rate=2e-5, weight_decay=1e-2, updates=300, batch_size=4)
 
-    def attach(self, sam: Base, *, num_classes: int) -> None:
+    def attach(self, base: Base, *, num_classes: int) -> None:
         """See `Method.attach`."""
-        train_everything(sam, num_classes)
+        train_everything(base, num_classes)
 
 
 @dataclass(frozen=True)
@@ -67,31 +67,31 @@ class Scratch:
     recipe: ClassVar[Recipe] = Recipe(learning_rate=3e-4, weight_decay=5e-2, updates=1000, batch_size=4)
     paper_recipe: ClassVar[PaperRecipe] = BASELINE_PAPER
 
-    def attach(self, sam: Base, *, num_classes: int) -> None:
+    def attach(self, base: Base, *, num_classes: int) -> None:
         """See `Method.attach`."""
-        train_everything(sam, num_classes)
-        for module in sam.modules():
+        train_everything(base, num_classes)
+        for module in base.modules():
             for key, parameter in module.named_parameters(recurse=False):
                 if parameter.requires_grad:
                     setattr(module, key, nn.Parameter(first_values(module, key, parameter)))
 
 
-def train_everything(sam: Base, num_classes: int) -> None:
+def train_everything(base: Base, num_classes: int) -> None:
     """Mark every tensor of the base for training, but for its constants, with class heads for several classes.
 
     Raises:
         MethodError: class heads, prompts or a head are there already.
     """
-    decoder = sam.decoder
-    sam.sites.check_free("class_heads", "decoder_prompts", "head")
-    sam.requires_grad_(True)
-    for constant in sam.constants():
+    decoder = base.decoder
+    base.sites.check_free("class_heads", "decoder_prompts", "head")
+    base.requires_grad_(True)
+    for constant in base.constants():
         constant.requires_grad_(False)
     if num_classes > 1:
-        train_decoder(sam, num_classes)
+        train_decoder(base, num_classes)
         for index in range(decoder.num_mask_tokens):
             decoder.hypernetwork(index).requires_grad_(False)  # the class heads hold copies
-    sam.sites.put("head", WholeDecoder())
+    base.sites.put("head", WholeDecoder())
 
 
 def first_values(module: nn.Module, key: str, parameter: Tensor) -> Tensor:

@@ -79,14 +79,14 @@ class LoRA:
         """Whether the first step starts from SAM itself; queries and a decoder without SAM's other tokens do not."""
         return self.head == "class_tokens" and self.mask_tokens == "all"
 
-    def attach(self, sam: Base, *, num_classes: int) -> None:
+    def attach(self, base: Base, *, num_classes: int) -> None:
         """See `Method.attach`; raises `MethodError` for a role that is not a linear of a block."""
         if num_classes != 1 and not self.decoder:
             raise MethodError(f"Expected 1 class for lora with decoder=false, got {num_classes}; keep decoder=true.")
-        sites = [(block, role) for block in sam.blocks for role in self.roles]
+        sites = [(block, role) for block in base.blocks for role in self.roles]
         linears = [_free_linear(block, role) for block, role in sites]
         if self.decoder:
-            train_decoder_with(sam, num_classes, self.head, self.num_queries, self.mask_tokens)
+            train_decoder_with(base, num_classes, self.head, self.num_queries, self.mask_tokens)
         for (block, role), linear in zip(sites, linears, strict=True):
             block.put(role, LoRALinear(linear, self.rank, self.alpha))
 

@@ -66,13 +66,13 @@ class LST:
                 f"{self.num_heads}."
             )
 
-    def attach(self, sam: Base, *, num_classes: int) -> None:
+    def attach(self, base: Base, *, num_classes: int) -> None:
         """See `Method.attach`."""
-        encoder = sam.encoder
-        sam.sites.check_free("side")
-        train_decoder(sam, num_classes)
-        windows = [block.window_size for block in sam.blocks]
-        sam.sites.put("side", Ladder(windows, encoder.channels, self.width, self.num_heads, sam.decoder.channels))
+        encoder = base.encoder
+        base.sites.check_free("side")
+        train_decoder(base, num_classes)
+        windows = [block.window_size for block in base.blocks]
+        base.sites.put("side", Ladder(windows, encoder.channels, self.width, self.num_heads, base.decoder.channels))
 
 
 class Ladder(nn.Module):

@@ -60,13 +60,13 @@ class LinearProbe:
         if not self.strength >= 0:
             raise ConfigError(f"Expected `probe.strength` >= 0, got {self.strength}.")
 
-    def attach(self, sam: Base, *, num_classes: int) -> None:
+    def attach(self, base: Base, *, num_classes: int) -> None:
         """See `Method.attach`."""
-        sam.sites.put("head", LinearHead(num_classes, sam.decoder.channels))
+        base.sites.put("head", LinearHead(num_classes, base.decoder.channels))
 
-    def start(self, sam: Base, embedding: Tensor, labels: Tensor, *, seed: int) -> None:
+    def start(self, model: Base, embedding: Tensor, labels: Tensor, *, seed: int) -> None:
         """Fit the map; `seed` has no effect. See `StartsFromData.start`."""
-        head = sam.sites.at("head")
+        head = model.sites.at("head")
         assert isinstance(head, LinearHead)
         probe = fit_probe(embedding, labels.to(embedding.device), len(head.weight), strength=self.strength)
         with torch.no_grad():
@@ -87,7 +87,7 @@ class LinearHead(nn.Module):
         self.weight = nn.Parameter(torch.zeros(num_classes, channels))
         self.bias = nn.Parameter(torch.zeros(num_classes))
 
-    def forward(self, features: Features, sam: Base) -> Tensor:
+    def forward(self, features: Features, base: Base) -> Tensor:
         """Logits (B, K, H, W) on the embedding's grid; see `bases.Head`."""
         return F.conv2d(features.embedding, self.weight[..., None, None], self.bias)
 

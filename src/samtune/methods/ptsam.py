@@ -75,11 +75,11 @@ class PTSAM:
         if not 1 <= self.ensemble <= MAX_MEMBERS:
             raise ConfigError(f"Expected 1 <= `ptsam.ensemble` <= {MAX_MEMBERS}, got {self.ensemble}.")
 
-    def attach(self, sam: Base, *, num_classes: int) -> None:
+    def attach(self, base: Base, *, num_classes: int) -> None:
         """See `Method.attach`."""
-        attach_tokens(sam, num_classes, self.num_tokens, self.init, members=self.ensemble)
+        attach_tokens(base, num_classes, self.num_tokens, self.init, members=self.ensemble)
 
-    def start(self, sam: Base, embedding: Tensor, labels: Tensor, *, seed: int) -> None:
+    def start(self, model: Base, embedding: Tensor, labels: Tensor, *, seed: int) -> None:
         """Put the tokens at prototypes, if `init` says so; see `StartsFromData.start`."""
         if self.init == "prototype":
-            start_tokens(sam, embedding, labels, seed=seed)
+            start_tokens(model, embedding, labels, seed=seed)

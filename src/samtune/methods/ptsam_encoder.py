@@ -64,16 +64,16 @@ class PTSAMEncoder:
         if self.gate_start != -5.0 and not self.gated:
             raise ConfigError("ptsam_encoder.gate_start has no effect without the gate; set gated=true as well.")
 
-    def attach(self, sam: Base, *, num_classes: int) -> None:
+    def attach(self, base: Base, *, num_classes: int) -> None:
         """See `Method.attach`."""
-        for block in sam.blocks:
+        for block in base.blocks:
             block.sites.check_free("prompts")
-        attach_tokens(sam, num_classes, self.num_tokens, self.init)
+        attach_tokens(base, num_classes, self.num_tokens, self.init)
         gate = self.gate_start if self.gated else None
-        for block in sam.blocks:
-            block.sites.put("prompts", uniform_prompts(self.encoder_tokens, block.in_channels, sam.spec.patch, gate))
+        for block in base.blocks:
+            block.sites.put("prompts", uniform_prompts(self.encoder_tokens, block.in_channels, base.spec.patch, gate))
 
-    def start(self, sam: Base, embedding: Tensor, labels: Tensor, *, seed: int) -> None:
+    def start(self, model: Base, embedding: Tensor, labels: Tensor, *, seed: int) -> None:
         """Put the decoder tokens at prototypes, if `init` says so; see `StartsFromData.start`."""
         if self.init == "prototype":
-            start_tokens(sam, embedding, labels, seed=seed)
+            start_tokens(model, embedding, labels, seed=seed)

@@ -94,10 +94,10 @@ class SAMAdapter:
         if self.paper and self.decoder != "whole":
             raise ConfigError(f"Expected `sam_adapter.decoder` to be whole with paper=true, got {self.decoder}.")
 
-    def attach(self, sam: Base, *, num_classes: int) -> None:
+    def attach(self, base: Base, *, num_classes: int) -> None:
         """See `Method.attach`; raises `MethodError` for fewer channels than the factor, or classes with `paper`."""
-        encoder, decoder = sam.encoder, sam.decoder
-        sam.sites.check_free("side", "head")
+        encoder, decoder = base.encoder, base.decoder
+        base.sites.check_free("side", "head")
         if encoder.channels < self.factor:
             raise MethodError(
                 f"Expected `sam_adapter.factor` <= the encoder's {encoder.channels} channels, got {self.factor}."
@@ -105,15 +105,15 @@ class SAMAdapter:
         if self.paper and num_classes != 1:
             raise MethodError(f"Expected 1 class for sam_adapter with paper=true, got {num_classes}; set paper=false.")
         if self.decoder == "used" or num_classes > 1:
-            train_decoder(sam, num_classes)
+            train_decoder(base, num_classes)
         else:
-            sam.sites.check_free("class_heads", "decoder_prompts")
+            base.sites.check_free("class_heads", "decoder_prompts")
             decoder.requires_grad_(True)
-            sam.no_mask_embedding.requires_grad_(not self.paper)
-            sam.sites.put("head", PublishedDecoder(sam) if self.paper else WholeDecoder())
+            base.no_mask_embedding.requires_grad_(not self.paper)
+            base.sites.put("head", PublishedDecoder(base) if self.paper else WholeDecoder())
         width, mixed = encoder.channels // self.factor, is_scrambled(self.stem, paper=self.paper)
-        prompts = EdgePrompts(len(sam.blocks), encoder.channels, width, encoder.patch, scrambled_stem=mixed)
-        sam.sites.put("side", prompts)
+        prompts = EdgePrompts(len(base.blocks), encoder.channels, width, encoder.patch, scrambled_stem=mixed)
+        base.sites.put("side", prompts)
 
 
 class EdgePrompts(nn.Module):
@@ -163,23 +163,23 @@ class PublishedDecoder(nn.Module):
     """A head that answers with the mask decoder, with a random positional matrix and a random no-mask embedding.
 
     Args:
-        sam: gives sizes and device.
+        base: gives sizes and device.
     """
 
     matrix: Tensor
 
-    def __init__(self, sam: Base) -> None:
+    def __init__(self, base: Base) -> None:
         super().__init__()
-        place = drawn_on(sam.device)
-        self.register_buffer("matrix", torch.randn(2, sam.decoder.channels // 2, device=place))
-        self.no_mask = nn.Parameter(torch.randn(sam.decoder.channels, device=place))
+        place = drawn_on(base.device)
+        self.register_buffer("matrix", torch.randn(2, base.decoder.channels // 2, device=place))
+        self.no_mask = nn.Parameter(torch.randn(base.decoder.channels, device=place))
 
-    def forward(self, features: Features, sam: Base) -> Tensor:
+    def forward(self, features: Features, base: Base) -> Tensor:
         """Logits (B, 1, h, w); see `bases.Head`."""
         embedding = features.embedding
         angles = 2 * torch.pi * ((2 * cell_centres(embedding) - 1) @ self.matrix)
         positions = torch.cat([angles.sin(), angles.cos()], dim=-1).permute(2, 0, 1)[None]
-        decoder = sam.decoder
+        decoder = base.decoder
         dense = replace(features, embedding=embedding + self.no_mask[:, None, None])
         logits, quality = decoder.masks(dense, positions, None, tuple(range(decoder.num_mask_tokens)))
         # All masks are computed and one is kept, as published; data-parallel training wants some gradient for each

@@ -195,13 +195,13 @@ class SSF:
         """Whether the first step starts from SAM itself."""
         return self.init == "identity"
 
-    def attach(self, sam: Base, *, num_classes: int) -> None:
+    def attach(self, base: Base, *, num_classes: int) -> None:
         """See `Method.attach`."""
-        sites = [(owner, role) for owner in (*sam.blocks, sam.encoder) for role in owner.roles()]
-        bases = [owner.free_at(role) for owner, role in sites]
-        train_decoder(sam, num_classes)
-        for (owner, role), base in zip(sites, bases, strict=True):
-            module = scaled(base)
+        sites = [(owner, role) for owner in (*base.blocks, base.encoder) for role in owner.roles()]
+        frozen = [owner.free_at(role) for owner, role in sites]
+        train_decoder(base, num_classes)
+        for (owner, role), original in zip(sites, frozen, strict=True):
+            module = scaled(original)
             for parameter in (module.gamma, module.beta):
                 if self.init == "normal" and parameter is not None:
                     with torch.no_grad():

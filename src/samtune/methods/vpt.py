@@ -63,17 +63,17 @@ class VPT:
         if self.num_tokens < 1:
             raise ConfigError(f"Expected `vpt.num_tokens` >= 1, got {self.num_tokens}.")
 
-    def attach(self, sam: Base, *, num_classes: int) -> None:
+    def attach(self, base: Base, *, num_classes: int) -> None:
         """See `Method.attach`."""
-        sam.sites.check_free("encoder_prompts")
-        for block in sam.blocks:
+        base.sites.check_free("encoder_prompts")
+        for block in base.blocks:
             block.sites.check_free("prompts")
-        train_decoder(sam, num_classes)
+        train_decoder(base, num_classes)
         if not self.deep:
-            sam.sites.put("encoder_prompts", uniform_prompts(self.num_tokens, sam.encoder.channels, sam.spec.patch))
+            base.sites.put("encoder_prompts", uniform_prompts(self.num_tokens, base.encoder.channels, base.spec.patch))
             return
-        for block in sam.blocks:
-            block.sites.put("prompts", uniform_prompts(self.num_tokens, block.in_channels, sam.spec.patch))
+        for block in base.blocks:
+            block.sites.put("prompts", uniform_prompts(self.num_tokens, block.in_channels, base.spec.patch))
 
 
 def uniform_prompts(num_tokens: int, channels: int, patch: int, gate: float | None = None) -> EncoderPrompts:

@@ -36,9 +36,9 @@ class ComparedModels:
     """A specialist and its baselines, ready to predict the same images.
 
     Attributes:
-        sam: model of the specialist.
+        model: the specialist.
         stock: the untouched base for the baselines; None where they can share the specialist's encoder.
-        decoders: row -> decoder, on the features of `sam`.
+        decoders: row -> decoder, on the features of `model`.
         stock_decoders: row -> decoder, on the features of `stock`.
         threshold: threshold of the specialist; the baselines use 0.5.
         notes: why a row is missing.
@@ -47,7 +47,7 @@ class ComparedModels:
         protocol_threshold: threshold of the protocol for all rows; None for those above.
     """
 
-    sam: Base
+    model: Base
     stock: Base | None
     decoders: dict[str, Callable[[Features], Tensor]]
     stock_decoders: dict[str, Callable[[Features], Tensor]]
@@ -65,7 +65,7 @@ class ComparedModels:
     def predict(self, images: list[np.ndarray]) -> list[dict[str, tuple[np.ndarray, np.ndarray | None]]]:
         """Return for each image: row -> uint8 (H, W) label map, and with one class its probability, float32 (H, W)."""
         predicted = [
-            self._decide(planes) for planes in segment(self.sam, self.decoders, images, at=self.at, tta=self.tta)
+            self._decide(planes) for planes in segment(self.model, self.decoders, images, at=self.at, tta=self.tta)
         ]
         if self.stock is not None and self.stock_decoders:
             stock = segment(self.stock, self.stock_decoders, images, at=self.at, tta=self.tta)
@@ -99,11 +99,11 @@ def load_models(path: str | Path, base: str | Path | None, device: str | None) -
     card = read_card(folder)
     untouched = load_base_for(card, base, folder)
     stock = deepcopy(untouched, {id(untouched.encoder): untouched.encoder})
-    sam, card = load_specialist(path, untouched, device=target, precision="auto")
-    shares_encoder = not touches_encoder(sam)
+    model, card = load_specialist(path, untouched, device=target, precision="auto")
+    shares_encoder = not touches_encoder(model)
     if not shares_encoder:
         stock = load_base_for(card, base, folder)
-    stock.spec = sam.spec  # the probe was fitted to images prepared in the specialist's way
+    stock.spec = model.spec  # the probe was fitted to images prepared in the specialist's way
     stock = stock.eval().to(target)
     if not shares_encoder:
         compute_in(stock, "auto", target)
@@ -126,7 +126,7 @@ def load_models(path: str | Path, base: str | Path | None, device: str | None) -
         baselines[PROBE] = Probe.load(run.probe).logits
     else:
         notes.append(f"There is no row for the probe: no {PROBE_FILE} of a run lies beside {path}.")
-    decoders: dict[str, Callable[[Features], Tensor]] = {SPECIALIST: sam.decode}
+    decoders: dict[str, Callable[[Features], Tensor]] = {SPECIALIST: model.decode}
     if shares_encoder:
-        return ComparedModels(sam, None, decoders | baselines, {}, card.threshold, tuple(notes))
-    return ComparedModels(sam, stock, decoders, baselines, card.threshold, tuple(notes))
+        return ComparedModels(model, None, decoders | baselines, {}, card.threshold, tuple(notes))
+    return ComparedModels(model, stock, decoders, baselines, card.threshold, tuple(notes))

@@ -26,7 +26,7 @@ class Predictor:
     """A specialist ready for images.
 
     Args:
-        sam: an adapted model as `adapters.load_specialist` gives it; used where its weights are.
+        model: an adapted model as `adapters.load_specialist` gives it; used where its weights are.
         card: what is known of it; its threshold decides for one class.
         batch_size: images that are encoded together.
         tta: what is averaged over, see `segment`; None for what the card says.
@@ -35,10 +35,10 @@ class Predictor:
         ConfigError: `batch_size` is below 1, or `tta` is no word of `types.Averaging`.
     """
 
-    def __init__(self, sam: Base, card: AdapterCard, *, batch_size: int = 4, tta: Averaging | None = None) -> None:
+    def __init__(self, model: Base, card: AdapterCard, *, batch_size: int = 4, tta: Averaging | None = None) -> None:
         if batch_size < 1:
             raise ConfigError(f"Expected `batch_size` >= 1, got {batch_size}.")
-        self.sam = sam
+        self.model = model
         self.card = card
         self.batch_size = batch_size
         self.tta = averaging(card, tta)
@@ -58,7 +58,7 @@ class Predictor:
         predictions = []
         for start in range(0, len(images), self.batch_size):
             batch = images[start : start + self.batch_size]
-            for planes in segment(self.sam, {"specialist": self.sam.decode}, batch, tta=self.tta):
+            for planes in segment(self.model, {"specialist": self.model.decode}, batch, tta=self.tta):
                 predictions.append(answer(planes["specialist"], self.card.threshold))
         return predictions
 
@@ -82,14 +82,14 @@ def load_predictor(
         batch_size: images that are encoded together.
         device: "cpu", "cuda", "mps"; None for CUDA where there is one, else the CPU.
         tta: see `Predictor`; an average is said, since it takes its time.
-        precision: of the encoder; "auto" is bf16 where `sam.choose_precision` takes it, which is said.
+        precision: of the encoder; "auto" is bf16 where `bases.choose_precision` takes it, which is said.
 
     Raises:
         WeightsError: the folder is damaged or the base is not the one it was trained on.
         ConfigError: the device is not there, `batch_size` is below 1, or the precision or `tta` is unknown.
     """
-    sam, card = load_specialist(path, base, device=choose_device(device), precision=precision, folded=True)
-    predictor = Predictor(sam, card, batch_size=batch_size, tta=tta)
+    model, card = load_specialist(path, base, device=choose_device(device), precision=precision, folded=True)
+    predictor = Predictor(model, card, batch_size=batch_size, tta=tta)
     if predictor.tta != "none":
         say(
             f"Predictions are averaged over {IN_WORDS[predictor.tta]}, which takes {len(SYMMETRIES[predictor.tta])} "

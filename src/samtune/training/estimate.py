@@ -79,15 +79,15 @@ def estimate_run(settings: TrainSettings, dataset: Dataset, *, validation: Datas
     given = validation is not None
     parts = split_dataset(dataset, shots=settings.shots, val=0 if given else settings.val, seed=settings.seed)
     before = time.monotonic()
-    sam, plan = base_and_plan(settings, dataset, parts, accelerator)
+    model, plan = base_and_plan(settings, dataset, parts, accelerator)
     seconds = {"load": time.monotonic() - before}
-    views, sample = views_of(sam, plan, dataset, parts.train)
-    held, available = held_bytes(sam.device), available_bytes(sam.device)
-    trial = Trial(sam, views, sample, accelerator, available)
+    views, sample = views_of(model, plan, dataset, parts.train)
+    held, available = held_bytes(model.device), available_bytes(model.device)
+    trial = Trial(model, views, sample, accelerator, available)
     say("Estimating: memory is counted, then a few images and updates are run for their time; nothing is written.")
     trial.encode()
-    encoder = sam.encoder_id
-    adapt_base(sam, plan, len(dataset.class_names))
+    encoder = model.encoder_id
+    adapt_base(model, plan, len(dataset.class_names))
     if isinstance(plan.method, StartsFromData):
         trial.start(plan.method)
     scored = validation or dataset
@@ -96,19 +96,19 @@ def estimate_run(settings: TrainSettings, dataset: Dataset, *, validation: Datas
     trial.fit(trainer, fixed=settings.accumulate is not None)
     trial.update(trainer)
     plan = trainer.plan
-    asked = CachedFeatures.of(sam, sample)
-    features = _features(asked, sam, plan.views if plan.cached else None, num_images=len(views))
+    asked = CachedFeatures.of(model, sample)
+    features = _features(asked, model, plan.views if plan.cached else None, num_images=len(views))
     memory = trial.memory(trainer, held)
     limit = memory["limit_bytes"]
     enough = features["bytes"] <= features["free_bytes"]
     return Estimate(
         method=plan.method.name,
         base=settings.base,
-        side=sam.spec.image_size,
-        device=sam.device.type,
+        side=model.spec.image_size,
+        device=model.device.type,
         num_train=len(views),
         num_val=len(val),
-        trainable=sum(parameter.numel() for parameter in trainable(sam).values()),
+        trainable=sum(parameter.numel() for parameter in trainable(model).values()),
         plan=plan.numbers(),
         features=features,
         memory=memory,
@@ -117,13 +117,13 @@ def estimate_run(settings: TrainSettings, dataset: Dataset, *, validation: Datas
     )
 
 
-def _features(sample: CachedFeatures, sam: Base, num_views: int | None, *, num_images: int) -> dict[str, Any]:
+def _features(sample: CachedFeatures, model: Base, num_views: int | None, *, num_images: int) -> dict[str, Any]:
     """What has to be encoded, told from the sample where there are many images; None: for the probe alone."""
     store = sample.store
     missing = len(sample.missing(range(num_views or 1)))
     if num_views is not None:
         missing = round(missing * num_images / len(sample.views))
-    each = feature_bytes(sam, 2) + sam.spec.image_size**2
+    each = feature_bytes(model, 2) + model.spec.image_size**2
     return {
         "to_compute": missing, "bytes": missing * each, "free_bytes": store.free_bytes(), "folder": str(store.folder),
     }  # fmt: skip

@@ -171,9 +171,9 @@ class CachedFeatures:
         self._told_loss = False
 
     @staticmethod
-    def of(sam: Base, views: Views, encoder: str | None = None) -> CachedFeatures:
-        """Return the features of a model's encoder in the user's own store; `encoder` in place of `sam.encoder_id`."""
-        return CachedFeatures(views, encoder or sam.encoder_id, list(sam.feature_shapes), ArrayStore.default())
+    def of(base: Base, views: Views, encoder: str | None = None) -> CachedFeatures:
+        """Return the features of a model's encoder in the user's own store; `encoder` in place of `base.encoder_id`."""
+        return CachedFeatures(views, encoder or base.encoder_id, list(base.feature_shapes), ArrayStore.default())
 
     def make(
         self,
@@ -325,13 +325,13 @@ def encoded_at_once(side: int) -> int:
 
 
 def encode_views(
-    features: CachedFeatures, sam: Base, numbers: Sequence[int], *, rank: int = 0, num_processes: int = 1
+    features: CachedFeatures, base: Base, numbers: Sequence[int], *, rank: int = 0, num_processes: int = 1
 ) -> int:
     """Compute the frozen features that are not there yet.
 
     Args:
-        features: of the views; its `encoder` is that of `sam`.
-        sam: its encoder as the base has it; put into evaluation mode.
+        features: of the views; its `encoder` is that of `base`.
+        base: its encoder as the base has it; put into evaluation mode.
         numbers: of the views wanted of each image.
         rank: of this process.
         num_processes: how many share the work.
@@ -342,11 +342,11 @@ def encode_views(
     Raises:
         DataError: they do not fit on the disk.
     """
-    sam.eval()
+    base.eval()
 
     @torch.inference_mode()
     def encode(pixels: Tensor) -> Features:
-        return sam.encode(pixels.to(sam.device))
+        return base.encode(pixels.to(base.device))
 
-    at_once = encoded_at_once(sam.spec.image_size)
+    at_once = encoded_at_once(base.spec.image_size)
     return features.make(encode, numbers, batch_size=at_once, rank=rank, num_processes=num_processes)

@@ -110,11 +110,11 @@ class Load:
     autocast: torch.dtype | None = None
 
 
-def count_update(sam: Base, load: Load, loss_of: Callable[[Base, Tensor | Features, Tensor], Tensor]) -> int | None:
+def count_update(model: Base, load: Load, loss_of: Callable[[Base, Tensor | Features, Tensor], Tensor]) -> int | None:
     """Return the peak bytes of a forward and backward pass beyond the model itself, gradients included.
 
     Args:
-        sam: adapted; it is neither run nor changed.
+        model: adapted; it is neither run nor changed.
         load: one micro-batch.
         loss_of: function of model, inputs and labels uint8 (B, S, S) to a loss, as `Objective` computes it.
 
@@ -123,14 +123,14 @@ def count_update(sam: Base, load: Load, loss_of: Callable[[Base, Tensor | Featur
     """
 
     def update(twin: Base, inputs: Tensor | Features) -> None:
-        labels = torch.zeros(load.num_images, *2 * (sam.spec.image_size,), dtype=torch.uint8, device=sam.device)
+        labels = torch.zeros(load.num_images, *2 * (model.spec.image_size,), dtype=torch.uint8, device=model.device)
         twin.train()
         loss_of(twin, inputs, labels).backward()  # type: ignore[no-untyped-call]
 
-    return _count(sam, load, update)
+    return _count(model, load, update)
 
 
-def count_encoding(sam: Base, num_images: int, autocast: torch.dtype | None = None) -> int | None:
+def count_encoding(model: Base, num_images: int, autocast: torch.dtype | None = None) -> int | None:
     """Return the peak bytes of encoding and decoding images without gradients, beyond the model itself."""
 
     def infer(twin: Base, inputs: Tensor | Features) -> None:
@@ -138,7 +138,7 @@ def count_encoding(sam: Base, num_images: int, autocast: torch.dtype | None = No
         with torch.no_grad():
             twin.eval().decode(twin.encode(inputs))
 
-    return _count(sam, Load(cached=False, num_images=num_images, autocast=autocast), infer)
+    return _count(model, Load(cached=False, num_images=num_images, autocast=autocast), infer)
 
 
 def plain_loss(twin: Base, inputs: Tensor | Features, labels: Tensor) -> Tensor:
@@ -147,19 +147,19 @@ def plain_loss(twin: Base, inputs: Tensor | Features, labels: Tensor) -> Tensor:
     return segmentation_loss(twin.decode(features), labels, "ce_dice")
 
 
-def _count(sam: Base, load: Load, run: Callable[[Base, Tensor | Features], None]) -> int | None:
+def _count(model: Base, load: Load, run: Callable[[Base, Tensor | Features], None]) -> int | None:
     from torch._subclasses.fake_tensor import FakeTensorMode
 
     fake = FakeTensorMode(allow_non_fake_inputs=True)
-    tensors = [*sam.parameters(), *sam.buffers()]
+    tensors = [*model.parameters(), *model.buffers()]
     memo: dict[int, Any] = {id(tensor): fake.from_tensor(tensor) for tensor in tensors}
     known = list(memo.values())
-    twin = copy.deepcopy(sam, memo)  # all but the tensors is copied, they are handed in
+    twin = copy.deepcopy(model, memo)  # all but the tensors is copied, they are handed in
     counted = LiveBytes(known)
     try:
         quiet = torch.random.fork_rng(devices=[])
-        with quiet, first_tile_alone(), fake, counted, autocast_to(load.autocast, sam.device):
-            run(twin, _inputs(sam, load))
+        with quiet, first_tile_alone(), fake, counted, autocast_to(load.autocast, model.device):
+            run(twin, _inputs(model, load))
     except Exception:  # whatever a module does with a tensor that has no content
         return None
     return counted.peak
@@ -188,7 +188,7 @@ class UpdateMemory:
         return 1 + int((room_bytes - self.first_bytes) // max(1, self.more_bytes))
 
 
-def count_memory(sam: Base, plan: Plan, *, autocast: torch.dtype | None) -> UpdateMemory | None:
+def count_memory(model: Base, plan: Plan, *, autocast: torch.dtype | None) -> UpdateMemory | None:
     """Count the memory of updates; None where it cannot be counted (see `count_update`)."""
     cached = plan.cached
 
@@ -197,59 +197,59 @@ def count_memory(sam: Base, plan: Plan, *, autocast: torch.dtype | None) -> Upda
         return loss  # type: ignore[no-any-return]
 
     for loss_of in (own, plain_loss):
-        one = count_update(sam, Load(cached, 1, autocast), loss_of)
-        two = None if one is None else count_update(sam, Load(cached, 2, autocast), loss_of)
+        one = count_update(model, Load(cached, 1, autocast), loss_of)
+        two = None if one is None else count_update(model, Load(cached, 2, autocast), loss_of)
         if one is not None and two is not None:
-            scale = waste(sam.device, recompute=plan.recompute)
+            scale = waste(model.device, recompute=plan.recompute)
             return UpdateMemory(int(scale * one), int(scale * (two - one)))
     return None
 
 
-def rough_update_bytes(sam: Base, plan: Plan | None, num_images: int, num_classes: int) -> int:
+def rough_update_bytes(base: Base, plan: Plan | None, num_images: int, num_classes: int) -> int:
     """Return roughly the memory of a forward and backward pass, too large for most methods.
 
     Args:
-        sam: a base, adapted or not.
+        base: a base, adapted or not.
         plan: of the run; None where only features are decoded.
         num_images: batch size.
         num_classes: K.
     """
-    tokens, blocks = (sam.spec.image_size // sam.spec.patch) ** 2, len(sam.blocks)
+    tokens, blocks = (base.spec.image_size // base.spec.patch) ** 2, len(base.blocks)
     kept = KEPT_VECTORS
     if plan is not None and not plan.cached:
         kept = KEPT_VECTORS + blocks if plan.recompute else KEPT_VECTORS * blocks
-    encoder = kept * tokens * sam.width
-    decoder = num_classes * tokens * (FINE_NUMBERS + KEPT_VECTORS * sam.decoder.channels)
+    encoder = kept * tokens * base.width
+    decoder = num_classes * tokens * (FINE_NUMBERS + KEPT_VECTORS * base.decoder.channels)
     return FLOAT_BYTES * num_images * (encoder + decoder)
 
 
-def rough_run_bytes(sam: Base, plan: Plan | None, *, shots: int, num_classes: int) -> int:
+def rough_run_bytes(base: Base, plan: Plan | None, *, shots: int, num_classes: int) -> int:
     """Return roughly the memory of a process that trains and scores, too large for most methods.
 
     Two copies of the weights, the features of all labelled images, and one micro-batch of an update.
 
     Args:
-        sam: the base.
+        base: the base.
         plan: of the run; None for a row of a comparison that trains no method.
         shots: labelled images.
         num_classes: K.
     """
-    weights = 2 * FLOAT_BYTES * sum(parameter.numel() for parameter in sam.parameters())
-    features = 2 * feature_bytes(sam) * shots
+    weights = 2 * FLOAT_BYTES * sum(parameter.numel() for parameter in base.parameters())
+    features = 2 * feature_bytes(base) * shots
     num_images = 1 if plan is None else -(-plan.batch_size // plan.accumulate)
-    return int(PROCESS_BYTES) + weights + features + rough_update_bytes(sam, plan, num_images, num_classes)
+    return int(PROCESS_BYTES) + weights + features + rough_update_bytes(base, plan, num_images, num_classes)
 
 
-def _inputs(sam: Base, load: Load) -> Tensor | Features:
+def _inputs(model: Base, load: Load) -> Tensor | Features:
     """Return zeros in the shapes of a model's inputs."""
-    shapes = sam.feature_shapes if load.cached else {"pixels": (3, sam.spec.image_size, sam.spec.image_size)}
-    tensors = {name: torch.zeros(load.num_images, *shape, device=sam.device) for name, shape in shapes.items()}
+    shapes = model.feature_shapes if load.cached else {"pixels": (3, model.spec.image_size, model.spec.image_size)}
+    tensors = {name: torch.zeros(load.num_images, *shape, device=model.device) for name, shape in shapes.items()}
     return Features.of(tensors) if load.cached else tensors["pixels"]
 
 
-def feature_bytes(sam: Base, bytes_per_number: int = 4) -> int:
+def feature_bytes(base: Base, bytes_per_number: int = 4) -> int:
     """Return the size of one image's features, extras included."""
-    return sum(map(math.prod, sam.feature_shapes.values())) * bytes_per_number
+    return sum(map(math.prod, base.feature_shapes.values())) * bytes_per_number
 
 
 def waste(device: torch.device, *, recompute: bool = False) -> float:

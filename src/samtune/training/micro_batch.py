@@ -31,25 +31,25 @@ ten times as much."""
 
 
 def choose_parts(
-    sam: Base, plan: Plan, num_images: int, *, num_classes: int, autocast: torch.dtype | None, kept_bytes: int
+    model: Base, plan: Plan, num_images: int, *, num_classes: int, autocast: torch.dtype | None, kept_bytes: int
 ) -> int:
     """Return the number of micro-batches of an update, and say it where it is more than the plan has.
 
     Args:
-        sam: adapted, on its device.
+        model: adapted, on its device.
         plan: of the run; its own number is the least.
         num_images: of an update in this process.
         num_classes: K.
         autocast: as in training.
         kept_bytes: memory of the optimiser and the running average beside an update.
     """
-    available = available_bytes(sam.device)
+    available = available_bytes(model.device)
     if available is None or num_images <= plan.accumulate or not plan.updates:
         return plan.accumulate
     room = USED * available - kept_bytes
-    if rough_update_bytes(sam, plan, num_images, num_classes) < SURE * room:
+    if rough_update_bytes(model, plan, num_images, num_classes) < SURE * room:
         return plan.accumulate
-    memory = count_memory(sam, plan, autocast=autocast)
+    memory = count_memory(model, plan, autocast=autocast)
     if memory is None:
         return plan.accumulate
     parts = parts_that_fit(memory, num_images, room, least=plan.accumulate)

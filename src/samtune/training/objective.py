@@ -20,14 +20,14 @@ class Objective(nn.Module):
     """The loss of a batch as one module, so that a data-parallel wrapper sees one forward pass.
 
     Args:
-        sam: an adapted model.
+        model: an adapted model.
         loss: a name of `samtune.losses`; without effect where the method brings its own.
         loss_side: "input" or "logits", where logits and labels meet.
     """
 
-    def __init__(self, sam: Base, *, loss: LossKind, loss_side: str = "input") -> None:
+    def __init__(self, model: Base, *, loss: LossKind, loss_side: str = "input") -> None:
         super().__init__()
-        self.sam, self.loss, self.loss_side = sam, loss, loss_side
+        self.model, self.loss, self.loss_side = model, loss, loss_side
 
     def forward(self, inputs: Tensor | Features, labels: Tensor) -> tuple[Tensor, Tensor]:
         """Return the mean loss over the images, penalties included, and the predicted share of foreground.
@@ -37,8 +37,8 @@ class Objective(nn.Module):
             labels: uint8 (B, S, S).
         """
         with recording() as outputs:
-            features = inputs if isinstance(inputs, Features) else self.sam.encode(inputs)
-            logits = self.sam.decode(features)
+            features = inputs if isinstance(inputs, Features) else self.model.encode(inputs)
+            logits = self.model.decode(features)
         if self.loss_side == "logits":
             labels = labels_at(labels, (logits.shape[-2], logits.shape[-1]))
         loss = task_loss(outputs, logits, labels, self.loss) + penalty(outputs)

@@ -151,37 +151,37 @@ def _train(
     num_classes = len(dataset.class_names)
     method_of(settings, num_classes)  # refuse before anything is written
     parts = _parts(settings, dataset, validation, folder, accelerator, resume)
-    sam, plan = base_and_plan(settings, dataset, parts, accelerator)
-    views, sample = views_of(sam, plan, dataset, parts.train)
+    model, plan = base_and_plan(settings, dataset, parts, accelerator)
+    views, sample = views_of(model, plan, dataset, parts.train)
     with clock.phase("features"):
-        frozen = CachedFeatures.of(sam, views)
-        first = frozen if sample is views else CachedFeatures.of(sam, sample)
-        _encode(first, sam, [0], accelerator)
+        frozen = CachedFeatures.of(model, views)
+        first = frozen if sample is views else CachedFeatures.of(model, sample)
+        _encode(first, model, [0], accelerator)
         features, labels = first.load([(item, 0) for item in range(len(sample))])
         embedding = features.embedding
         del features
         if accelerator.is_main_process:
             fit_probe(embedding, labels, num_classes).save(folder.probe)
     check()
-    adapt_base(sam, plan, num_classes)
+    adapt_base(model, plan, num_classes)
     with clock.phase("features"):
         source = frozen if plan.cached else FreshPixels(views)
         if plan.cached:
-            _encode(frozen, sam, range(plan.views), accelerator)
+            _encode(frozen, model, range(plan.views), accelerator)
         if isinstance(plan.method, StartsFromData):
-            plan.method.start(sam, embedding.to(sam.device), labels, seed=plan.seed)
+            plan.method.start(model, embedding.to(model.device), labels, seed=plan.seed)
         del embedding, labels
     check()
     trainer = Trainer(
-        sam=sam,
+        model=model,
         source=source,
-        validation=_validation(parts, dataset, validation, accelerator, sam.encoder_id if plan.cached else None),
+        validation=_validation(parts, dataset, validation, accelerator, model.encoder_id if plan.cached else None),
         plan=plan,
-        autocast=autocast_of(settings, sam),
+        autocast=autocast_of(settings, model),
         accelerator=accelerator,
         folder=folder,
         checkpoint_every_s=settings.checkpoint_every_s,
-        settings=_plain(settings) | {"base": sam.sha256},
+        settings=_plain(settings) | {"base": model.sha256},
     )
     if resume and trainer.resume():
         say(f"Going on after update {trainer.progress.step} of {plan.updates}.")
@@ -240,9 +240,9 @@ def _parts(
     return parts
 
 
-def _encode(features: CachedFeatures, sam: Base, numbers: range | list[int], accelerator: Accelerator) -> None:
+def _encode(features: CachedFeatures, base: Base, numbers: range | list[int], accelerator: Accelerator) -> None:
     """Compute the frozen features of the views, shared between the processes."""
-    encode_views(features, sam, numbers, rank=accelerator.process_index, num_processes=accelerator.num_processes)
+    encode_views(features, base, numbers, rank=accelerator.process_index, num_processes=accelerator.num_processes)
     accelerator.wait_for_everyone()
 
 
@@ -250,7 +250,7 @@ def _parts_of_an_update(trainer: Trainer, num_classes: int) -> int:
     """As few as fit into the memory; the same number in all processes."""
     accelerator, plan = trainer.accelerator, trainer.plan
     parts = choose_parts(
-        trainer.sam, plan, plan.batch_size // accelerator.num_processes, num_classes=num_classes,
+        trainer.model, plan, plan.batch_size // accelerator.num_processes, num_classes=num_classes,
         autocast=trainer.autocast,
         kept_bytes=trainer.kept_bytes(),
     )  # fmt: skip
@@ -291,7 +291,7 @@ def _finish(trainer: Trainer, dataset: Dataset, parts: Split, stopped: str, cloc
     result = TrainResult(
         run=folder.path,
         method=trainer.plan.method.name,
-        trainable=sum(parameter.numel() for parameter in trainable(trainer.sam).values()),
+        trainable=sum(parameter.numel() for parameter in trainable(trainer.model).values()),
         steps=progress.step,
         num_train=len(parts.train),
         num_val=num_val,
@@ -302,7 +302,7 @@ def _finish(trainer: Trainer, dataset: Dataset, parts: Split, stopped: str, cloc
     )
     if accelerator.is_main_process:
         card = replace(
-            card_of(trainer.sam, dataset.class_names),
+            card_of(trainer.model, dataset.class_names),
             metrics=dict(progress.best_scores),
             data_fingerprint=dataset.subset(parts.train).fingerprint(),
             num_images=len(parts.train),
@@ -311,7 +311,7 @@ def _finish(trainer: Trainer, dataset: Dataset, parts: Split, stopped: str, cloc
             mask_values=dataset.mask_values.values,
             mask_colours=dataset.mask_values.colours,
         )
-        save(trainer.sam, folder.specialist, card)
+        save(trainer.model, folder.specialist, card)
         content = {key: value for key, value in vars(result).items() if key != "run"}
         plan = trainer.plan.numbers() | {"accumulate": trainer.parts}
         write_json(folder.metrics, content | {"best_step": progress.best_step, "plan": plan})

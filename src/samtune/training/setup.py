@@ -74,15 +74,15 @@ _requested: list[str | None] = []
 """Device requested of `accelerator_of` when accelerate was not set up yet; empty where the caller set it up."""
 
 
-def autocast_of(settings: TrainSettings, sam: Base) -> torch.dtype | None:
+def autocast_of(settings: TrainSettings, model: Base) -> torch.dtype | None:
     """Return the dtype of autocast in training; None for none.
 
     Args:
         settings: of the run.
-        sam: on its device, with its encoder's dtype set.
+        model: on its device, with its encoder's dtype set.
     """
     if settings.precision == "auto":
-        return torch.bfloat16 if sam.device.type == "cuda" and sam.encoder_dtype == torch.bfloat16 else None
+        return torch.bfloat16 if model.device.type == "cuda" and model.encoder_dtype == torch.bfloat16 else None
     return torch.bfloat16 if settings.precision == "bf16" else None
 
 
@@ -109,31 +109,31 @@ def base_and_plan(
     method = method_of(settings, num_classes)  # refuse before masks and weights are read
     orientation = find_orientation(dataset, parts.train + parts.val) if needs_orientation(settings) else None
     check()
-    sam = load_base(settings.base, settings.side, device=accelerator.device, precision=settings.precision)
-    touches, own_loss = effects_of(sam, method, num_classes)
+    base = load_base(settings.base, settings.side, device=accelerator.device, precision=settings.precision)
+    touches, own_loss = effects_of(base, method, num_classes)
     facts = Facts(
         num_images=len(parts.train),
         num_classes=num_classes,
         touches_encoder=touches,
         has_own_loss=own_loss,
-        cell_pixels=cell_pixels(sam),
+        cell_pixels=cell_pixels(base),
         num_processes=accelerator.num_processes,
         orientation=orientation,
     )
     plan = resolve(settings, facts)
     for sentence in (*plan.notes, *plan.summary):
         say(sentence)
-    sam.spec = replace(sam.spec, fit="squash" if plan.square else "pad")
-    return sam, plan
+    base.spec = replace(base.spec, fit="squash" if plan.square else "pad")
+    return base, plan
 
 
-def effects_of(sam: Base, method: Method, num_classes: int) -> tuple[bool, bool]:
+def effects_of(base: Base, method: Method, num_classes: int) -> tuple[bool, bool]:
     """Return whether a method changes the encoder, and whether it brings its own loss.
 
     The method is attached to a twin of the base whose tensors have shapes and no content, which costs no memory.
 
     Args:
-        sam: a base as loaded; it is left as it is.
+        base: a base as loaded; it is left as it is.
         method: to be attached.
         num_classes: K.
 
@@ -141,38 +141,38 @@ def effects_of(sam: Base, method: Method, num_classes: int) -> tuple[bool, bool]
         MethodError: the method does not fit the base.
     """
     try:
-        twin = adapt(_without_content(sam), method, num_classes=num_classes)
+        twin = adapt(_without_content(base), method, num_classes=num_classes)
         return touches_encoder(twin), has_own_loss(twin)
     except SamTuneError:
         raise
     except (RuntimeError, NotImplementedError):  # a method that reads the content of the base's tensors
-        twin = adapt(copy.deepcopy(sam), method, num_classes=num_classes)
+        twin = adapt(copy.deepcopy(base), method, num_classes=num_classes)
         return touches_encoder(twin), has_own_loss(twin)
 
 
-def _without_content(sam: Base) -> Base:
+def _without_content(base: Base) -> Base:
     """Return a copy whose parameters and buffers lie on the meta device."""
     memo: dict[int, object] = {
         id(parameter): nn.Parameter(torch.empty_like(parameter, device="meta"), requires_grad=parameter.requires_grad)
-        for parameter in sam.parameters()
+        for parameter in base.parameters()
     }
-    memo |= {id(buffer): torch.empty_like(buffer, device="meta") for buffer in sam.buffers()}
-    return copy.deepcopy(sam, memo)
+    memo |= {id(buffer): torch.empty_like(buffer, device="meta") for buffer in base.buffers()}
+    return copy.deepcopy(base, memo)
 
 
-def cell_pixels(sam: Base) -> int:
+def cell_pixels(base: Base) -> int:
     """Return the width in input pixels of one of the logits' cells."""
-    return max(1, sam.spec.patch // LOGITS_A_CELL)
+    return max(1, base.spec.patch // LOGITS_A_CELL)
 
 
-def views_of(sam: Base, plan: Plan, dataset: Dataset, train: tuple[int, ...]) -> tuple[Views, Views]:
+def views_of(base: Base, plan: Plan, dataset: Dataset, train: tuple[int, ...]) -> tuple[Views, Views]:
     """Return the views of the training images, and of the sample of them to which values are fitted together."""
-    views = Views(dataset, train, sam.spec, AUGMENTATIONS[plan.augmentation])
-    return views, sample_of(views, feature_bytes(sam), seed=plan.seed)
+    views = Views(dataset, train, base.spec, AUGMENTATIONS[plan.augmentation])
+    return views, sample_of(views, feature_bytes(base), seed=plan.seed)
 
 
-def adapt_base(sam: Base, plan: Plan, num_classes: int) -> None:
+def adapt_base(base: Base, plan: Plan, num_classes: int) -> None:
     """Attach the plan's method to the base, in place."""
-    adapt(sam, plan.method, num_classes=num_classes, seed=plan.seed)
-    sam.encoder.recompute = plan.recompute
-    keep_frozen_low(sam)
+    adapt(base, plan.method, num_classes=num_classes, seed=plan.seed)
+    base.encoder.recompute = plan.recompute
+    keep_frozen_low(base)

@@ -109,7 +109,7 @@ def read_state(folder: Path) -> State | None:
     try:
         with safe_open(file, framework="pt") as stored:
             metadata = stored.metadata()
-            # A copy in torch's own memory: what is mapped from a file is not aligned; see `sam.weights.aligned`.
+            # A copy in torch's own memory: what is mapped from a file is not aligned; see `bases.weights.aligned`.
             tensors = {key: stored.get_tensor(key).clone() for key in stored.keys()}  # noqa: SIM118
         progress = Progress(**json.loads(metadata["progress"]))
         settings = json.loads(metadata.get("settings", "{}"))

@@ -61,7 +61,7 @@ class Trainer:
     """One run of the loop.
 
     Attributes:
-        sam: adapted; on its device.
+        model: adapted; on its device.
         source: of batches.
         validation: None where no image was kept for it.
         plan: every number of the run.
@@ -74,7 +74,7 @@ class Trainer:
         stopped_because: why it stopped, one sentence, where it diverged.
     """
 
-    sam: Base
+    model: Base
     source: Source
     validation: Validation | None
     plan: Plan
@@ -88,7 +88,7 @@ class Trainer:
 
     def __post_init__(self) -> None:
         """Make the optimiser and the data-parallel wrapper."""
-        learned = trainable(self.sam)
+        learned = trainable(self.model)
         self.parameters = list(learned.values())
         # Decay pulls toward zero: right for matrices of a network, wrong for prompts, which are inputs; recipes say.
         groups = [
@@ -100,12 +100,12 @@ class Trainer:
         ]
         self.optimiser_names = sorted(learned, key=lambda name: learned[name].ndim <= 1)  # the order of the groups
         self.optimiser = torch.optim.AdamW([g for g in groups if g["params"]], lr=self.plan.learning_rate)
-        objective = Objective(self.sam, loss=self.plan.loss, loss_side=self.plan.loss_side)
+        objective = Objective(self.model, loss=self.plan.loss, loss_side=self.plan.loss_side)
         self.objective: Any = self.accelerator.prepare_model(objective)
         self.average: dict[str, Tensor] = {}
         self.best: dict[str, Tensor] = {}
         # What a forward pass moves beside the gradients (running statistics): set back where a step is done again.
-        self._moving = [tensor for name, tensor in delta(self.sam).items() if name not in learned]
+        self._moving = [tensor for name, tensor in delta(self.model).items() if name not in learned]
         self._batches: Prefetcher[Batch] | None = None
         self._rows: list[dict[str, Any]] = []
         self._asked_to_stop = False
@@ -131,7 +131,7 @@ class Trainer:
             )
         self.progress, groups = stored.progress, stored.groups
         try:
-            assign_learned(self.sam, groups.get("learned", {}), str(self.folder.last))
+            assign_learned(self.model, groups.get("learned", {}), str(self.folder.last))
             put_optimiser_tensors(self.optimiser, self.optimiser_names, groups.get("optimiser", {}))
         except ValueError as error:  # a tensor of an unknown parameter
             raise WeightsError(
@@ -174,7 +174,7 @@ class Trainer:
             self._write_history()
         else:
             self.checkpoint()
-        assign_learned(self.sam, self._final(), "the best of this run")
+        assign_learned(self.model, self._final(), "the best of this run")
         return stopped
 
     def _run(self) -> None:
@@ -209,7 +209,7 @@ class Trainer:
         Raises:
             Diverged: no evaluation found any.
         """
-        reduced = "bf16" if self.autocast is not None or self.sam.encoder_dtype != torch.float32 else None
+        reduced = "bf16" if self.autocast is not None or self.model.encoder_dtype != torch.float32 else None
         error = diverged(self.progress.step + 1, self.plan, what, reduced)
         if not self.best:
             if self.accelerator.is_main_process:
@@ -217,7 +217,7 @@ class Trainer:
             raise error
         self.stopped_because = f"{error} The values of update {self.progress.best_step} are kept."
         say(self.stopped_because)
-        assign_learned(self.sam, self.best, "the best of this run")
+        assign_learned(self.model, self.best, "the best of this run")
 
     def _check_values(self, values: dict[str, Tensor]) -> None:
         """Make sure that values are numbers before they are scored or kept.
@@ -252,7 +252,7 @@ class Trainer:
         if self.accelerator.is_main_process:
             self._write_history()
             groups = {
-                "learned": delta(self.sam),
+                "learned": delta(self.model),
                 "optimiser": optimiser_tensors(self.optimiser, self.optimiser_names),
                 "average": self.average,
                 "best": self.best,
@@ -288,7 +288,7 @@ class Trainer:
         rate = learning_rate(self.plan, step)
         for group in self.optimiser.param_groups:
             group["lr"] = rate
-        self.sam.train()
+        self.model.train()
         moving = [tensor.clone() for tensor in self._moving]
         loss, share, truth = self._gradients(step, images, moving)
         norm = nn.utils.clip_grad_norm_(self.parameters, self.plan.clip_norm or math.inf)
@@ -394,7 +394,7 @@ class Trainer:
         if not self.plan.ema:
             return
         with torch.no_grad():
-            for name, tensor in delta(self.sam).items():
+            for name, tensor in delta(self.model).items():
                 if name in self.average and tensor.is_floating_point():
                     # The first steps count more, so that the start does not linger in a short run.
                     decay = min(self.plan.ema, (1 + self.progress.step) / (10 + self.progress.step))
@@ -409,18 +409,18 @@ class Trainer:
     def _evaluate(self) -> None:
         """Score the validation images with the values that would be kept, and remember them if they are the best."""
         assert self.validation is not None
-        current = {name: tensor.clone() for name, tensor in delta(self.sam).items()}
+        current = {name: tensor.clone() for name, tensor in delta(self.model).items()}
         self._check_values(current)
-        assign_learned(self.sam, self.average or current, "the running average")
-        self.sam.eval()
+        assign_learned(self.model, self.average or current, "the running average")
+        self.model.eval()
         try:
             with torch.inference_mode():  # without the autocast of training: the score is that of what will predict
-                scores = self.validation.scores(self.sam)
+                scores = self.validation.scores(self.model)
         except Interrupted:
             self.progress.unscored = self._rows.pop()
             raise
         finally:
-            assign_learned(self.sam, current, "the current values")
+            assign_learned(self.model, current, "the current values")
         self._rows[-1] |= {f"val_{name}": value for name, value in scores.items()}
         progress = self.progress
         if scores["iou_per_image"] > progress.best_score:
@@ -454,7 +454,7 @@ class Trainer:
         return copies * sum(parameter.numel() * parameter.element_size() for parameter in self.parameters)
 
     def _final(self) -> dict[str, Tensor]:
-        return self.best or self.average or delta(self.sam)
+        return self.best or self.average or delta(self.model)
 
     def _on_device(self, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
         return {name: tensor.to(self.accelerator.device) for name, tensor in tensors.items()}

@@ -78,15 +78,17 @@ class Trial:
     """The parts of a run that are tried, and what they took.
 
     Args:
-        sam: the base, on its device.
+        model: the base, on its device.
         views: of the training images.
         sample: of those that are looked at together.
         accelerator: of this process.
         available: bytes this process could still take; None where that cannot be told.
     """
 
-    def __init__(self, sam: Base, views: Views, sample: Views, accelerator: Accelerator, available: int | None) -> None:
-        self.sam, self.views, self.sample, self.accelerator = sam, views, sample, accelerator
+    def __init__(
+        self, model: Base, views: Views, sample: Views, accelerator: Accelerator, available: int | None
+    ) -> None:
+        self.model, self.views, self.sample, self.accelerator = model, views, sample, accelerator
         self.available = math.inf if available is None else available
         self.ran = False
         self.times: dict[str, float] = {}
@@ -98,19 +100,19 @@ class Trial:
 
     def encode(self) -> None:
         """Count an encoding, and time one if it fits; fit the probe to what came of it."""
-        sam, at_once = self.sam, encoded_at_once(self.sam.spec.image_size)
-        num_bytes = count_encoding(sam, at_once) or 0
-        self.counted["features"] = int(waste(sam.device) * num_bytes)
+        model, at_once = self.model, encoded_at_once(self.model.spec.image_size)
+        num_bytes = count_encoding(model, at_once) or 0
+        self.counted["features"] = int(waste(model.device) * num_bytes)
         if self.counted["features"] > self.available:
             return
         self.ran = True
-        sam.eval()
+        model.eval()
         pixels, labels = self._timed("prepare", lambda: self.views.prepare(0, 0)[:2])
 
         @torch.inference_mode()
         def encode() -> Tensor:
-            batch = pixels.expand(at_once, -1, -1, -1).to(sam.device)
-            return sam.encode(batch).embedding.to("cpu", torch.float32)
+            batch = pixels.expand(at_once, -1, -1, -1).to(model.device)
+            return model.encode(batch).embedding.to("cpu", torch.float32)
 
         embedding = self._timed("encode", encode, least=2)[:1]
         self.times["encode"] /= at_once
@@ -121,17 +123,19 @@ class Trial:
         """Time the first values that come from data."""
         if self.ran:
             embedding, labels = self._pair()
-            self._timed("start", lambda: method.start(self.sam, embedding.to(self.sam.device), labels, seed=0), most=1)
+            self._timed(
+                "start", lambda: method.start(self.model, embedding.to(self.model.device), labels, seed=0), most=1
+            )
 
     def trainer(self, settings: TrainSettings, plan: Plan, validation: Validation | None) -> Trainer:
         """The loop as it would be, on features that need no disk; it never writes to its folder."""
         self.cached = plan.cached
         return Trainer(
-            sam=self.sam,
-            source=RandomFeatures(self.views, self.sam.feature_shapes) if plan.cached else FreshPixels(self.views),
+            model=self.model,
+            source=RandomFeatures(self.views, self.model.feature_shapes) if plan.cached else FreshPixels(self.views),
             validation=validation,
             plan=plan,
-            autocast=autocast_of(settings, self.sam),
+            autocast=autocast_of(settings, self.model),
             accelerator=self.accelerator,
             folder=RunFolder(Path()),
             checkpoint_every_s=math.inf,
@@ -142,7 +146,7 @@ class Trial:
         plan = trainer.plan
         if not plan.updates:
             return
-        self.update_memory = count_memory(self.sam, plan, autocast=trainer.autocast)
+        self.update_memory = count_memory(self.model, plan, autocast=trainer.autocast)
         self.counted["kept"] = trainer.kept_bytes()
         if self.update_memory is None or fixed or math.isinf(self.available):
             return
@@ -178,9 +182,9 @@ class Trial:
 
         def scores(num: int) -> Callable[[], Any]:
             some = replace(validation, indices=validation.indices[:num], encoder="a trial")
-            return lambda: some.scores(self.sam)
+            return lambda: some.scores(self.model)
 
-        self.sam.eval()
+        self.model.eval()
         with torch.inference_mode():
             self._timed("score and encode", scores(1), most=1)
             num = min(SCORED, len(validation.indices))
@@ -193,21 +197,21 @@ class Trial:
 
     def memory(self, trainer: Trainer, held: int) -> dict[str, int | None]:
         """The most that the process will hold."""
-        sam, on_cpu, plan = self.sam, self.sam.device.type == "cpu", trainer.plan
+        model, on_cpu, plan = self.model, self.model.device.type == "cpu", trainer.plan
         share = plan.batch_size // self.accelerator.num_processes
         largest = math.ceil(share / plan.accumulate)
-        each = feature_bytes(sam)
+        each = feature_bytes(model)
         num_val = 0 if trainer.validation is None else len(trainer.validation.indices)
         remembered = min(num_val * each, REMEMBERED_BYTES) if self.cached else 0
         update = self.update_memory
         kept = self.counted.get("kept", 0)
         # The features of the sample, twice in bfloat16, then four times in float32; and the label maps.
-        sample = len(self.sample) * int(4.5 * each + 6 * sam.spec.image_size**2) if on_cpu else 0
+        sample = len(self.sample) * int(4.5 * each + 6 * model.spec.image_size**2) if on_cpu else 0
         loop = kept + remembered + (update.total(largest) if update else 0)
         counted = held + max(self.counted["features"], sample, loop)
         measured = None
         if self.ran:
-            measured = peak_bytes(sam.device) + remembered
+            measured = peak_bytes(model.device) + remembered
             if update is not None and largest > self.largest_run:  # scaled by what the count was wrong by
                 scale = max(1.0, (measured - held) / (kept + update.total(self.largest_run)))
                 measured += int(scale * (largest - self.largest_run) * update.more_bytes)
@@ -222,7 +226,7 @@ class Trial:
     def seconds(self, trainer: Trainer, to_compute: int) -> dict[str, float]:
         """The times of the phases, scaled to the plan."""
         plan, times = trainer.plan, self.times
-        overlap = max if self.sam.device.type != "cpu" else _sum  # on a CPU both want the same cores
+        overlap = max if self.model.device.type != "cpu" else _sum  # on a CPU both want the same cores
         fits = times["probe"] + times.get("start", 0.0)
         num_val = 0 if trainer.validation is None else len(trainer.validation.indices)
         evaluations = math.ceil(plan.updates / plan.evaluate_every) or 1
@@ -244,7 +248,7 @@ class Trial:
         while len(times) < least or (len(times) < most and sum(times) < 2.0):
             before = time.monotonic()
             done = run()
-            if self.sam.device.type == "cuda":
+            if self.model.device.type == "cuda":
                 torch.cuda.synchronize()
             times.append(time.monotonic() - before)
         self.times[name] = _warm(times)

@@ -51,7 +51,7 @@ class Validation:
     _features: dict[int, tuple[Features, Geometry]] = field(default_factory=dict, repr=False)
     _remembered_bytes: int = field(default=0, repr=False)
 
-    def scores(self, sam: Base) -> dict[str, float]:
+    def scores(self, model: Base) -> dict[str, float]:
         """Score the model as it is now.
 
         Returns:
@@ -68,7 +68,7 @@ class Validation:
             if self.num_processes == 1:
                 check()
             try:
-                predicted = self._predict(sam, index)
+                predicted = self._predict(model, index)
             except NotFinite:  # raised below, by all processes
                 shares.append(math.nan)
                 continue
@@ -85,22 +85,22 @@ class Validation:
             "predicted_share": sum(sorted(shares)) / len(shares)
         }
 
-    def _predict(self, sam: Base, index: int) -> np.ndarray:
-        features, geometry = self._encode(sam, index)
-        decoded = sam.decode(features)
+    def _predict(self, model: Base, index: int) -> np.ndarray:
+        features, geometry = self._encode(model, index)
+        decoded = model.decode(features)
         if not all_finite([decoded]):
             raise NotFinite
         (logits,) = full_size(decoded, (geometry,))
         return decide(logits).cpu().numpy()
 
-    def _encode(self, sam: Base, index: int) -> tuple[Features, Geometry]:
+    def _encode(self, model: Base, index: int) -> tuple[Features, Geometry]:
         if index in self._features:
             return self._features[index]
         if self.encoder is not None and self._remembered_bytes >= REMEMBERED_BYTES:
-            return self._from_disk(sam, index, self.encoder)
-        inputs = prepare([self.dataset.image(index)], sam.spec)
+            return self._from_disk(model, index, self.encoder)
+        inputs = prepare([self.dataset.image(index)], model.spec)
         with torch.no_grad():
-            features = encode(sam, inputs)
+            features = encode(model, inputs)
         if self.encoder is not None:
             self._features[index] = (features, inputs.geometries[0])
             self._remembered_bytes += sum(each.nbytes for each in features.tensors().values())
@@ -108,14 +108,14 @@ class Validation:
                 say(f"{len(self._features)} validation images' features stay in memory; the others' are kept on disk.")
         return features, inputs.geometries[0]
 
-    def _from_disk(self, sam: Base, index: int, encoder: str) -> tuple[Features, Geometry]:
+    def _from_disk(self, model: Base, index: int, encoder: str) -> tuple[Features, Geometry]:
         """The features of an image as the training images' are kept, rounded to bfloat16."""
-        kept = CachedFeatures.of(sam, Views(self.dataset, (index,), sam.spec), encoder)
+        kept = CachedFeatures.of(model, Views(self.dataset, (index,), model.spec), encoder)
 
         def encode_pixels(pixels: Tensor) -> Features:
             with torch.no_grad():
-                return sam.encode(pixels.to(sam.device))
+                return model.encode(pixels.to(model.device))
 
         kept.make(encode_pixels, [0])
         features, _ = kept.load([(0, 0)])
-        return features.map(lambda each: each.to(sam.device)), geometry_of(self.dataset.sizes_hw[index], sam.spec)
+        return features.map(lambda each: each.to(model.device)), geometry_of(self.dataset.sizes_hw[index], model.spec)

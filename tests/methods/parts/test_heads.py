@@ -121,15 +121,15 @@ def test_perfect_queries_cost_nothing_and_every_image_has_gradients() -> None:
 def test_the_heads_loss_takes_the_place_of_the_recipes() -> None:
     features = Features(torch.randn(2, 16, 6, 6, generator=torch.Generator().manual_seed(0)))
     labels = torch.randint(0, 3, (2, 96, 96), generator=torch.Generator().manual_seed(1), dtype=torch.uint8)
-    sam = adapt(tiny_sam(), queries(), num_classes=2).train()
+    model = adapt(tiny_sam(), queries(), num_classes=2).train()
     with recording() as outputs:
-        logits = sam.decode(features)
+        logits = model.decode(features)
     ((heads, answers),) = outputs.answers
     assert isinstance(heads, QueryHeads)
-    assert heads is sam.decoder.classes
-    assert has_own_loss(sam)
+    assert heads is model.decoder.classes
+    assert has_own_loss(model)
     assert torch.equal(task_loss(outputs, logits, labels, "ce_dice"), matching_loss(answers[0], answers[1], labels))
-    copy.deepcopy(sam)  # no graph of the last pass stands in the way
+    copy.deepcopy(model)  # no graph of the last pass stands in the way
     plain = adapt(tiny_sam(), make_method("decoder_only"), num_classes=2)
     with recording() as outputs:
         logits = plain.decode(features)
@@ -138,46 +138,46 @@ def test_the_heads_loss_takes_the_place_of_the_recipes() -> None:
 
 
 def test_queries_learn_to_stand_for_different_classes() -> None:
-    sam = adapt(tiny_sam(seed=2), queries(4), num_classes=2).train()
+    model = adapt(tiny_sam(seed=2), queries(4), num_classes=2).train()
     labels = torch.zeros(1, 6, 6, dtype=torch.uint8)
     labels[:, :3, :3], labels[:, 3:, 3:] = 1, 2
     image = labels.float().repeat_interleave(16, 1).repeat_interleave(16, 2)[:, None] - 1
     with torch.no_grad():
-        features = sam.encode(image.expand(1, 3, 96, 96))
-    optimiser = torch.optim.AdamW(trainable(sam).values(), lr=2e-3)
+        features = model.encode(image.expand(1, 3, 96, 96))
+    optimiser = torch.optim.AdamW(trainable(model).values(), lr=2e-3)
     losses = []
     for _ in range(150):
         with recording() as outputs:
-            logits = sam.decode(features)
+            logits = model.decode(features)
         loss = task_loss(outputs, logits, labels, "ce_dice")
         optimiser.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
-        nn.utils.clip_grad_norm_(trainable(sam).values(), 1.0)
+        nn.utils.clip_grad_norm_(trainable(model).values(), 1.0)
         optimiser.step()
         losses.append(float(loss.detach()))
     assert losses[-1] < 0.5 * losses[0]
     classes, _ = outputs.answers[0][1]
     assert len(set(classes[0].argmax(1).tolist())) >= 3, "queries for at least three of 0, 1, 2, no object"
     with torch.no_grad():
-        best, kind = sam.eval().decode(features).max(1)
+        best, kind = model.eval().decode(features).max(1)
     found = torch.where(best > 0, kind + 1, 0)[:, ::4, ::4]
     assert (found == labels).float().mean() > 0.5, "more than calling everything background gives"
 
 
 def test_too_few_queries_are_refused_and_leave_nothing_behind() -> None:
-    sam = tiny_sam()
+    model = tiny_sam()
     with pytest.raises(MethodError, match="Expected `num_queries` >= 4, one for each class"):
-        adapt(sam, queries(3), num_classes=3)
+        adapt(model, queries(3), num_classes=3)
     for name in ("lora", "conv_lora"):
         with pytest.raises(MethodError, match="Expected `num_queries` >= 11, one for each class"):
-            adapt(sam, make_method(name, head="queries"), num_classes=10)
-    assert set(sam.state_dict()) == set(tiny_sam().state_dict())
+            adapt(model, make_method(name, head="queries"), num_classes=10)
+    assert set(model.state_dict()) == set(tiny_sam().state_dict())
 
 
 def test_the_documented_counts_at_sams_sizes() -> None:
-    sam = adapt(build("facebook/sam-vit-base"), queries(), num_classes=3)
-    assert sam.decoder.classes is not None
-    assert sum(p.numel() for p in sam.decoder.classes.parameters()) == 143_653
-    sam = adapt(build("facebook/sam-vit-base"), make_method("decoder_only"), num_classes=3)
-    assert sam.decoder.classes is not None
-    assert sum(p.numel() for p in sam.decoder.classes.parameters()) == 420_192
+    model = adapt(build("facebook/sam-vit-base"), queries(), num_classes=3)
+    assert model.decoder.classes is not None
+    assert sum(p.numel() for p in model.decoder.classes.parameters()) == 143_653
+    model = adapt(build("facebook/sam-vit-base"), make_method("decoder_only"), num_classes=3)
+    assert model.decoder.classes is not None
+    assert sum(p.numel() for p in model.decoder.classes.parameters()) == 420_192

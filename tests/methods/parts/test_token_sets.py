@@ -27,9 +27,9 @@ def adapted(num_classes: int = 1, seed: int = 0, **fields: Any) -> Sam1:
     return adapt(tiny_sam(), make_method("ptsam", **fields), num_classes=num_classes, seed=seed)
 
 
-def sets_of(sam: Sam1) -> TokenSets:
-    assert isinstance(sam.decoder.prompts, TokenSets)
-    return sam.decoder.prompts
+def sets_of(model: Sam1) -> TokenSets:
+    assert isinstance(model.decoder.prompts, TokenSets)
+    return model.decoder.prompts
 
 
 def planted(num: int = 6, num_classes: int = 1, seed: int = 0) -> tuple[Tensor, Tensor]:
@@ -59,8 +59,8 @@ def test_sam_scale_has_the_spread_of_sams_points_and_none_of_their_directions() 
 @pytest.mark.parametrize("init", ["points", "normal", "sam_scale", "prototype"])
 def test_the_first_member_starts_where_a_single_one_does_and_the_others_elsewhere(init: str) -> None:
     one, three = adapted(num_classes=2, init=init, seed=4), adapted(num_classes=2, init=init, ensemble=3, seed=4)
-    for sam in (one, three):
-        sam.__dict__["_adaptation"].method.start(sam, *planted(num_classes=2), seed=4)
+    for model in (one, three):
+        model.__dict__["_adaptation"].method.start(model, *planted(num_classes=2), seed=4)
     first, *others = sets_of(three).tokens.detach()
     torch.testing.assert_close(first, sets_of(one).tokens.detach())
     assert all((first - other).abs().max() > 1e-3 for other in others)
@@ -68,20 +68,20 @@ def test_the_first_member_starts_where_a_single_one_does_and_the_others_elsewher
 
 @pytest.mark.parametrize("num_classes", [1, 2])
 def test_an_ensemble_averages_the_probabilities_of_its_members(num_classes: int) -> None:
-    sam = adapted(num_classes, ensemble=3).eval()
+    model = adapted(num_classes, ensemble=3).eval()
     features = Features(noise(2, 16, 6, 6))
     with torch.no_grad():
-        members = member_logits(sam, features)
+        members = member_logits(model, features)
         assert members.shape == (3, 2, num_classes, 24, 24)
         alone = []
         for number in range(3):
             one = adapted(num_classes)
-            sets_of(one).tokens.copy_(sets_of(sam).tokens[number])
+            sets_of(one).tokens.copy_(sets_of(model).tokens[number])
             alone.append(one.decode(features))
             assert torch.allclose(alone[-1], members[number], atol=1e-5)
         chances = torch.stack([probabilities(logits) for logits in alone])
-        assert torch.allclose(probabilities(sam.decode(features)), chances.mean(0), atol=1e-5)
-        apart = disagreement(sam, features)
+        assert torch.allclose(probabilities(model.decode(features)), chances.mean(0), atol=1e-5)
+        apart = disagreement(model, features)
         assert torch.allclose(apart, chances.std(0, correction=0), atol=1e-5)
         assert 0 < float(apart.max()) <= 0.5
         assert float(disagreement(adapted(num_classes), features).max()) == 0
@@ -95,30 +95,30 @@ def test_each_member_is_held_to_the_loss_by_itself() -> None:
     labels = torch.randint(0, 2, (2, 24, 24), generator=torch.Generator().manual_seed(3), dtype=torch.uint8)
     gradients = []
     for shift in (0.0, 1.0):
-        sam = adapted(ensemble=2).train()
+        model = adapted(ensemble=2).train()
         with torch.no_grad():
-            sets_of(sam).tokens[1] += shift
+            sets_of(model).tokens[1] += shift
         with recording() as outputs:
-            logits = sam.decode(features)
+            logits = model.decode(features)
         loss = task_loss(outputs, logits, labels, "bce_dice")
-        members = member_logits(sam, features)
+        members = member_logits(model, features)
         expected = torch.stack([segmentation_loss(logits, labels, "bce_dice") for logits in members]).mean()
         assert float(loss.detach()) == pytest.approx(float(expected.detach()), abs=1e-5)
         loss.backward()  # type: ignore[no-untyped-call]
-        gradient = sets_of(sam).tokens.grad
+        gradient = sets_of(model).tokens.grad
         assert gradient is not None
         gradients.append(gradient[0])
     assert torch.allclose(gradients[0], gradients[1], atol=1e-6)
 
 
 def test_one_member_is_no_ensemble() -> None:
-    sam = adapted().train()
+    model = adapted().train()
     features, labels = Features(noise(1, 16, 6, 6)), torch.ones(1, 24, 24, dtype=torch.uint8)
     with recording() as outputs:
-        logits = sam.decode(features)
+        logits = model.decode(features)
     assert outputs.members == []
     assert torch.equal(task_loss(outputs, logits, labels, "bce_dice"), segmentation_loss(logits, labels, "bce_dice"))
-    copy.deepcopy(sam)  # no graph of the last pass stands in the way
+    copy.deepcopy(model)  # no graph of the last pass stands in the way
 
 
 # Fields

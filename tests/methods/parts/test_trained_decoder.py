@@ -48,10 +48,10 @@ def embedding() -> Tensor:
     return torch.randn(2, 16, 6, 6, generator=torch.Generator().manual_seed(0))
 
 
-def decoded(sam: Base, features: Tensor) -> Tensor:
+def decoded(model: Base, features: Tensor) -> Tensor:
     from samtune.types import Features
 
-    return sam.eval().decode(Features(features))
+    return model.eval().decode(Features(features))
 
 
 @pytest.mark.parametrize("num_classes", [1, 3])
@@ -79,8 +79,8 @@ def test_only_with_them_a_model_starts_as_sam(method: str) -> None:
 @pytest.mark.parametrize("method", METHODS)
 def test_as_many_numbers_are_trained_and_their_names_stay(method: str, head: str) -> None:
     names = [
-        {name: tuple(parameter.shape) for name, parameter in trainable(sam).items()}
-        for sam in (
+        {name: tuple(parameter.shape) for name, parameter in trainable(model).items()}
+        for model in (
             adapt(tiny_sam(), make_method(method, head=head, mask_tokens=which), num_classes=3)
             for which in ("all", "own")
         )
@@ -90,13 +90,13 @@ def test_as_many_numbers_are_trained_and_their_names_stay(method: str, head: str
 
 def test_queries_alone_see_no_other_token() -> None:
     """Whatever SAM's own mask tokens are, nothing changes."""
-    sam = adapt(tiny_sam(), make_method("lora", head="queries", mask_tokens="own"), num_classes=2).eval()
+    model = adapt(tiny_sam(), make_method("lora", head="queries", mask_tokens="own"), num_classes=2).eval()
     with torch.no_grad():
-        before = decoded(sam, embedding())
-        sam.decoder.mask_tokens.weight.normal_()
-        torch.testing.assert_close(decoded(sam, embedding()), before)
-        sam.decoder.classes.alone = False  # type: ignore[union-attr]
-        assert not torch.allclose(decoded(sam, embedding()), before, atol=1e-3)
+        before = decoded(model, embedding())
+        model.decoder.mask_tokens.weight.normal_()
+        torch.testing.assert_close(decoded(model, embedding()), before)
+        model.decoder.classes.alone = False  # type: ignore[union-attr]
+        assert not torch.allclose(decoded(model, embedding()), before, atol=1e-3)
 
 
 @pytest.mark.parametrize("num_classes", [1, 4])
@@ -125,8 +125,8 @@ def test_a_specialist_keeps_its_form_and_one_of_before_the_field_loads(
     tmp_path: Path, method: str, which: str | None
 ) -> None:
     fields = METHODS[method] | ({} if which is None else {"mask_tokens": which})
-    sam = adapt(tiny_sam(), make_method(method, **fields)).eval()
-    card = save(sam, tmp_path, card_of(sam, ("thing",)))
+    model = adapt(tiny_sam(), make_method(method, **fields)).eval()
+    card = save(model, tmp_path, card_of(model, ("thing",)))
     if which is None:
         file = tmp_path / "adapter_config.json"
         content = json.loads(file.read_text())
@@ -136,4 +136,4 @@ def test_a_specialist_keeps_its_form_and_one_of_before_the_field_loads(
         assert card.fields["mask_tokens"] == which
     loaded, _ = load_specialist(tmp_path, tiny_sam())
     with torch.no_grad():
-        torch.testing.assert_close(decoded(loaded, embedding()), decoded(sam, embedding()), atol=1e-6, rtol=1e-5)
+        torch.testing.assert_close(decoded(loaded, embedding()), decoded(model, embedding()), atol=1e-6, rtol=1e-5)

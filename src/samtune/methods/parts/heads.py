@@ -76,12 +76,12 @@ def check_head(method: str, head: Head, num_queries: int) -> None:
 
 
 def train_decoder_with(
-    sam: Base, num_classes: int, head: Head, num_queries: int, mask_tokens: MaskTokens = "all"
+    base: Base, num_classes: int, head: Head, num_queries: int, mask_tokens: MaskTokens = "all"
 ) -> None:
     """Mark the mask decoder for training with the head that a method's fields name.
 
     Args:
-        sam: frozen.
+        base: frozen.
         num_classes: K.
         head: class tokens, or queries.
         num_queries: Q, of the latter.
@@ -91,14 +91,14 @@ def train_decoder_with(
         MethodError: heads stand there already, or there are fewer queries than classes and background.
     """
     if head == "class_tokens":
-        train_decoder(sam, num_classes, mask_tokens=mask_tokens)
+        train_decoder(base, num_classes, mask_tokens=mask_tokens)
         return
     if num_queries <= num_classes:
         raise MethodError(
             f"Expected `num_queries` >= {num_classes + 1}, one for each class and the background, got {num_queries}."
         )
-    token, network = sam.decoder.mask_token(0), sam.decoder.hypernetwork(0)
-    train_decoder(sam, num_classes, QueryHeads(num_classes, num_queries, token, network), mask_tokens=mask_tokens)
+    token, network = base.decoder.mask_token(0), base.decoder.hypernetwork(0)
+    train_decoder(base, num_classes, QueryHeads(num_classes, num_queries, token, network), mask_tokens=mask_tokens)
 
 
 class QueryHeads(MaskHeads):

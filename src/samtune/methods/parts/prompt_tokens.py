@@ -29,21 +29,21 @@ MEMBER_STEP = 1_000_003
 """Between the seeds of two members, so that runs with neighbouring seeds share none."""
 
 
-def attach_tokens(sam: Base, num_classes: int, num_tokens: int, init: Init, *, members: int = 1) -> None:
+def attach_tokens(base: Base, num_classes: int, num_tokens: int, init: Init, *, members: int = 1) -> None:
     """Put learned prompt tokens into the mask decoder.
 
     Raises:
         MethodError: the decoder has tokens or class heads already.
     """
-    sam.sites.check_free("class_heads", "decoder_prompts")
-    sam.sites.put("decoder_prompts", new_tokens(sam, num_classes, num_tokens, init, members=members))
+    base.sites.check_free("class_heads", "decoder_prompts")
+    base.sites.put("decoder_prompts", new_tokens(base, num_classes, num_tokens, init, members=members))
 
 
-def new_tokens(sam: Base, num_classes: int, num_tokens: int, init: Init, *, members: int = 1) -> TokenSets:
+def new_tokens(base: Base, num_classes: int, num_tokens: int, init: Init, *, members: int = 1) -> TokenSets:
     """Make prompt tokens with the first values that `init` names, on SAM's device."""
-    decoder = sam.decoder
+    decoder = base.decoder
     prompts = TokenSets(num_classes, num_tokens, decoder.channels, members=members)
-    drawn = drawn_on(sam.device)
+    drawn = drawn_on(base.device)
     prompts = prompts.to(drawn)
     with torch.no_grad():
         for member in prompts.by_member():  # drawn one after the other: the first starts where a single one would
@@ -54,34 +54,34 @@ def new_tokens(sam: Base, num_classes: int, num_tokens: int, init: Init, *, memb
                 bound = (6.0 / (3 * 16**2 + decoder.channels)) ** 0.5
                 member.uniform_(-bound, bound)
             else:
-                points = _point_tokens(sam, num_classes, num_tokens)
+                points = _point_tokens(base, num_classes, num_tokens)
                 if init == "sam_scale":
-                    noise = torch.randn(points.shape, device=drawn).to(sam.device)
+                    noise = torch.randn(points.shape, device=drawn).to(base.device)
                     points = noise * points.square().mean().sqrt()
                 member.copy_(points)
-    return prompts.to(sam.device)
+    return prompts.to(base.device)
 
 
-def start_tokens(sam: Base, embedding: Tensor, labels: Tensor, *, seed: int) -> None:
+def start_tokens(model: Base, embedding: Tensor, labels: Tensor, *, seed: int) -> None:
     """Set each class's tokens to centres of its features (5 of 8) and of all others' (3 of 8).
 
     SAM's positive or negative point embedding is added to each, as to a user's click; there is no position
     in them. A cell has the label of its middle; a class without any cell keeps its first values. Members of an
     ensemble differ by the seed of the clustering.
     """
-    prompts = sam.sites.at("decoder_prompts")
+    prompts = model.sites.at("decoder_prompts")
     assert isinstance(prompts, TokenSets)
     grid_hw = embedding.shape[-2:]
     labels = F.interpolate(labels[:, None].float(), size=grid_hw, mode="nearest-exact")[:, 0].to(torch.uint8)
     with torch.no_grad():
         for number, member in enumerate(prompts.by_member()):
             for index, tokens in enumerate(member):
-                _start_class(sam, tokens, embedding, labels, index + 1, seed + MEMBER_STEP * number)
+                _start_class(model, tokens, embedding, labels, index + 1, seed + MEMBER_STEP * number)
 
 
-def _start_class(sam: Base, tokens: Tensor, embedding: Tensor, labels: Tensor, label: int, seed: int) -> None:
+def _start_class(model: Base, tokens: Tensor, embedding: Tensor, labels: Tensor, label: int, seed: int) -> None:
     """Set one class's tokens (n, C), in place, from features and the cells' labels."""
-    positive, negative = sam.point_embeddings()
+    positive, negative = model.point_embeddings()
     num_foreground = (5 * len(tokens) + 7) // 8
     for mask, kind, rows in (
         (labels == label, positive, slice(0, num_foreground)),
@@ -93,10 +93,10 @@ def _start_class(sam: Base, tokens: Tensor, embedding: Tensor, labels: Tensor, l
             tokens[rows] = prototypes(vectors, count, seed=seed) + kind
 
 
-def _point_tokens(sam: Base, num_classes: int, num_tokens: int) -> Tensor:
+def _point_tokens(base: Base, num_classes: int, num_tokens: int) -> Tensor:
     """Draw tokens (K, n, C) like clicks at random points of the image, the first five of eight positive."""
-    positive, negative = sam.point_embeddings()
-    points_xy = torch.rand(num_classes, num_tokens, 2).to(sam.device)
-    is_positive = torch.arange(num_tokens, device=sam.device) < (5 * num_tokens + 7) // 8
+    positive, negative = base.point_embeddings()
+    points_xy = torch.rand(num_classes, num_tokens, 2).to(base.device)
+    is_positive = torch.arange(num_tokens, device=base.device) < (5 * num_tokens + 7) // 8
     label = torch.where(is_positive[:, None], positive, negative)
-    return sam.encode_points(points_xy) + label
+    return base.encode_points(points_xy) + label

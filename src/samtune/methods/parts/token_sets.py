@@ -58,11 +58,11 @@ class TokenSets(DecoderPrompts):
         return mean.logits()
 
 
-def member_logits(sam: Base, features: Features) -> Tensor:
+def member_logits(model: Base, features: Features) -> Tensor:
     """What each member of an ensemble says of images.
 
     Args:
-        sam: adapted by a method with learned token sets; `ensemble=1` gives one member.
+        model: adapted by a method with learned token sets; `ensemble=1` gives one member.
         features: of B images.
 
     Returns:
@@ -71,20 +71,20 @@ def member_logits(sam: Base, features: Features) -> Tensor:
     Raises:
         MethodError: the mask decoder has no such sets.
     """
-    prompts = sam.sites.at("decoder_prompts")
+    prompts = model.sites.at("decoder_prompts")
     if not isinstance(prompts, TokenSets):
         raise MethodError("Expected learned token sets in the mask decoder, got none; adapt with ptsam first.")
-    return prompts.member_masks(sam.decode_prompts(features))
+    return prompts.member_masks(model.decode_prompts(features))
 
 
-def disagreement(sam: Base, features: Features) -> Tensor:
+def disagreement(model: Base, features: Features) -> Tensor:
     """How far the members of an ensemble are apart: where it is large, the mask should be looked at.
 
-    It has the form of a decoder, so `samtune.segment.segment(sam, {"disagreement": ...}, images)` brings it to the
+    It has the form of a decoder, so `samtune.segment.segment(model, {"disagreement": ...}, images)` brings it to the
     images' size (without test-time averaging, which is for logits).
 
     Args:
-        sam: as for `member_logits`.
+        model: as for `member_logits`.
         features: of B images.
 
     Returns:
@@ -94,5 +94,5 @@ def disagreement(sam: Base, features: Features) -> Tensor:
     Raises:
         MethodError: as for `member_logits`.
     """
-    members = member_logits(sam, features)
+    members = member_logits(model, features)
     return probabilities(members.flatten(0, 1)).reshape(members.shape).std(0, correction=0)

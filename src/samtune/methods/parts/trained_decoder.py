@@ -23,12 +23,12 @@ mask is then another than SAM's."""
 
 
 def train_decoder(
-    sam: Base, num_classes: int, heads: MaskHeads | None = None, *, mask_tokens: MaskTokens = "all"
+    base: Base, num_classes: int, heads: MaskHeads | None = None, *, mask_tokens: MaskTokens = "all"
 ) -> None:
     """Mark the mask decoder for training: one mask token and one hyper-network per class, the rest shared.
 
     Args:
-        sam: frozen.
+        base: frozen.
         num_classes: K.
         heads: other mask tokens and what makes logits of them, in place of those per class.
         mask_tokens: which tokens are in the stream.
@@ -41,11 +41,11 @@ def train_decoder(
     Raises:
         MethodError: the decoder has class heads or prompts already.
     """
-    decoder = sam.decoder
-    sam.sites.check_free("class_heads", "decoder_prompts")
+    decoder = base.decoder
+    base.sites.check_free("class_heads", "decoder_prompts")
     if heads is None:
         heads = ClassHeads(num_classes, decoder.mask_token(0), decoder.hypernetwork(0))
     heads.alone = mask_tokens == "own"
-    sam.sites.put("class_heads", heads)
+    base.sites.put("class_heads", heads)
     for module in (*decoder.shared(), heads):
         module.requires_grad_(True)

@@ -22,12 +22,12 @@ if TYPE_CHECKING:
 class WholeDecoder(nn.Module):
     """A head that answers with the mask decoder as it stands; it has no parameters of its own."""
 
-    def forward(self, features: Features, sam: Base) -> Tensor:
+    def forward(self, features: Features, base: Base) -> Tensor:
         """Logits (B, K, h, w); see `bases.Head`."""
-        logits = sam.decode_masks(features)
+        logits = base.decode_masks(features)
         if torch.is_grad_enabled():
             # Data-parallel training waits for a gradient of each trained tensor: these get one of zero.
-            for module in (*sam.decoder.unread(), sam.prompt_embeddings):
+            for module in (*base.decoder.unread(), base.prompt_embeddings):
                 for parameter in module.parameters():
                     if parameter.requires_grad:
                         logits = logits + 0 * parameter.sum()

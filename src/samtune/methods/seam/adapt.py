@@ -43,22 +43,22 @@ class Adaptation:
     trained: frozenset[int] = field(repr=False)
 
 
-def adapt(sam: AnyBase, method: Method, *, num_classes: int = 1, seed: int = 0) -> AnyBase:
+def adapt(base: AnyBase, method: Method, *, num_classes: int = 1, seed: int = 0) -> AnyBase:
     """Freeze a base and attach a method to it, in place.
 
     Args:
-        sam: a base as loaded.
+        base: a base as loaded.
         method: what to attach.
         num_classes: K, the background not counted; 1..254.
         seed: of the first values of the method's tensors; the global generator is left as it was.
 
     Returns:
-        The same `sam`.
+        The same `base`.
 
     Raises:
         MethodError: a method is attached already, K is out of range, or the method does not fit this model.
     """
-    present = adaptation(sam)
+    present = adaptation(base)
     if present is not None:
         raise MethodError(
             f"Expected a base without a method, got one with {present.method.name}; load the base again to attach "
@@ -66,16 +66,16 @@ def adapt(sam: AnyBase, method: Method, *, num_classes: int = 1, seed: int = 0) 
         )
     if not 1 <= num_classes <= 254:
         raise MethodError(f"Expected 1 to 254 classes without the background, got {num_classes}.")
-    sam.requires_grad_(False)
-    parameters = tuple(sam.parameters())
+    base.requires_grad_(False)
+    parameters = tuple(base.parameters())
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        method.attach(sam, num_classes=num_classes)
-    sam.to(sam.device)  # what was drawn lies on the CPU
+        method.attach(base, num_classes=num_classes)
+    base.to(base.device)  # what was drawn lies on the CPU
     trained = frozenset(id(parameter) for parameter in parameters if parameter.requires_grad)
     base_tensors = frozenset(map(id, parameters))
-    sam.__dict__["_adaptation"] = Adaptation(method, num_classes, base_tensors, parameters, trained)
-    return sam
+    base.__dict__["_adaptation"] = Adaptation(method, num_classes, base_tensors, parameters, trained)
+    return base
 
 
 def drawn_on(device: torch.device) -> torch.device:
@@ -86,14 +86,14 @@ def drawn_on(device: torch.device) -> torch.device:
     return device if device.type == "meta" else torch.device("cpu")
 
 
-def adaptation(sam: Base) -> Adaptation | None:
+def adaptation(model: Base) -> Adaptation | None:
     """Return what was attached to this model, or None."""
-    return sam.__dict__.get("_adaptation")
+    return model.__dict__.get("_adaptation")
 
 
-def trainable(sam: Base) -> dict[str, nn.Parameter]:
+def trainable(model: Base) -> dict[str, nn.Parameter]:
     """Return the parameters that are trained, by name."""
-    return {name: parameter for name, parameter in sam.named_parameters() if parameter.requires_grad}
+    return {name: parameter for name, parameter in model.named_parameters() if parameter.requires_grad}
 
 
 def penalty(outputs: Outputs) -> Tensor | float:
@@ -101,9 +101,9 @@ def penalty(outputs: Outputs) -> Tensor | float:
     return sum(outputs.penalties)
 
 
-def has_own_loss(sam: Base) -> bool:
+def has_own_loss(model: Base) -> bool:
     """Return whether a module of the model has a loss that replaces the recipe's."""
-    return any(isinstance(module, Supervised) for module in sam.modules())
+    return any(isinstance(module, Supervised) for module in model.modules())
 
 
 def task_loss(outputs: Outputs, logits: Tensor, labels: Tensor, kind: LossKind) -> Tensor:
@@ -127,16 +127,16 @@ def task_loss(outputs: Outputs, logits: Tensor, labels: Tensor, kind: LossKind) 
     return segmentation_loss(logits, labels, kind)
 
 
-def delta(sam: Base) -> dict[str, Tensor]:
+def delta(model: Base) -> dict[str, Tensor]:
     """Return what distinguishes the adapted model from its base: trained tensors, and any the base did not have.
 
     Raises:
         MethodError: no method is attached.
     """
-    record = adaptation(sam)
+    record = adaptation(model)
     if record is None:
         raise MethodError("Expected an adapted model, got one without a method; call adapt first.")
-    state = sam.state_dict(keep_vars=True)
+    state = model.state_dict(keep_vars=True)
     return {
         key: tensor.detach()
         for key, tensor in state.items()
@@ -144,28 +144,28 @@ def delta(sam: Base) -> dict[str, Tensor]:
     }
 
 
-def fold(sam: AnyBase) -> AnyBase:
-    """Replace, in place, every foldable module by plain weights with the same output; returns `sam`."""
-    for name, module in list(sam.named_modules()):
+def fold(model: AnyBase) -> AnyBase:
+    """Replace, in place, every foldable module by plain weights with the same output; returns `model`."""
+    for name, module in list(model.named_modules()):
         if isinstance(module, Foldable):
             parent, _, child = name.rpartition(".")
-            setattr(sam.get_submodule(parent), child, module.folded())
-    return sam
+            setattr(model.get_submodule(parent), child, module.folded())
+    return model
 
 
-def touches_encoder(sam: Base) -> bool:
+def touches_encoder(model: Base) -> bool:
     """Whether the features depend on anything the base did not have or that is trained.
 
     Answered from the graph of one small forward pass (it works on the meta device too), and by looking for
     tensors in the encoder that are not the base's; decides whether embeddings may be cached.
     """
-    record = adaptation(sam)
+    record = adaptation(model)
     if record is None:
         return False
-    state = sam.encoder.state_dict(keep_vars=True).values()
+    state = model.encoder.state_dict(keep_vars=True).values()
     if any(id(tensor) not in record.base_tensors or id(tensor) in record.trained for tensor in state):
         return True
-    side = 2 * sam.spec.patch
+    side = 2 * model.spec.patch
     with torch.enable_grad():
-        features = sam.encode(torch.zeros(1, 3, side, side, device=sam.device))
+        features = model.encode(torch.zeros(1, 3, side, side, device=model.device))
     return any(tensor.requires_grad for tensor in features.tensors().values())

@@ -28,11 +28,11 @@ class Method(Protocol):
     recipe: ClassVar[Recipe]
     """The method's own defaults."""
 
-    def attach(self, sam: Base, *, num_classes: int) -> None:
-        """Put modules at the sites of a frozen `sam` and mark what is to be trained.
+    def attach(self, base: Base, *, num_classes: int) -> None:
+        """Put modules at the sites of a frozen `base` and mark what is to be trained.
 
         Args:
-            sam: every parameter frozen.
+            base: every parameter frozen.
             num_classes: K, the background not counted.
 
         Raises:
@@ -68,11 +68,11 @@ class Supervised(Protocol):
 class StartsFromData(Protocol):
     """A method whose first values come from the training images."""
 
-    def start(self, sam: Base, embedding: Tensor, labels: Tensor, *, seed: int) -> None:
+    def start(self, model: Base, embedding: Tensor, labels: Tensor, *, seed: int) -> None:
         """Set the trained tensors' first values.
 
         Args:
-            sam: adapted by this method.
+            model: adapted by this method.
             embedding: (N, C, H, W) features of the training images as the adapted encoder gives them; of a sample of
                 them where there are many.
             labels: (N, h, w) uint8 label maps, h and w multiples of H and W; 255 counts nowhere.

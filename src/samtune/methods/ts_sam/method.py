@@ -90,13 +90,13 @@ class TSSAM:
         if self.refinements < 0:
             raise ConfigError(f"Expected `ts_sam.refinements` >= 0, got {self.refinements}.")
 
-    def attach(self, sam: Base, *, num_classes: int) -> None:
+    def attach(self, base: Base, *, num_classes: int) -> None:
         """See `Method.attach`."""
-        sam.sites.check_free("side", "head")
-        neck = sam.decoder.channels
+        base.sites.check_free("side", "head")
+        neck = base.decoder.channels
         side = neck if self.side_channels is None else self.side_channels
-        sam.sites.put("side", SideStream(self, sam, side))
-        sam.sites.put("head", FusionHead(FusionDecoder(neck, side // 2, num_classes, paper=self.paper)))
+        base.sites.put("side", SideStream(self, base, side))
+        base.sites.put("head", FusionHead(FusionDecoder(neck, side // 2, num_classes, paper=self.paper)))
 
 
 class SideStream(nn.Module):
@@ -104,14 +104,14 @@ class SideStream(nn.Module):
 
     Args:
         method: its fields.
-        sam: gives the sizes.
+        base: gives the sizes.
         side: S.
     """
 
-    def __init__(self, method: TSSAM, sam: Base, side: int) -> None:
+    def __init__(self, method: TSSAM, base: Base, side: int) -> None:
         super().__init__()
-        encoder, paper = sam.encoder, method.paper
-        channels, neck, num_blocks = encoder.channels, sam.decoder.channels, len(sam.blocks)
+        encoder, paper = base.encoder, method.paper
+        channels, neck, num_blocks = encoder.channels, base.decoder.channels, len(base.blocks)
         self.first_refined = max(0, num_blocks - method.refinements)
         self.scrambled = is_scrambled(method.stem, paper=paper)
         self.enter = nn.Linear(channels, side)
@@ -165,7 +165,7 @@ class FusionHead(nn.Module):
         super().__init__()
         self.decoder = decoder
 
-    def forward(self, features: Features, sam: Base) -> Tensor:
+    def forward(self, features: Features, base: Base) -> Tensor:
         """Logits (B, K, 4 H, 4 W) of features that this model's own encoder gave.
 
         Raises:
