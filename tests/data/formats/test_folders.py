@@ -30,7 +30,7 @@ IN_ONE: dict[str, tuple[str, str]] = {
         "train/images/a.png=train/masks/a.png|val/images/a.png=val/masks/a.png"),
     "endings alone": ("a.jpg|a.png|b.jpg|b.png", "!expected images/ and masks/"),
     "a folder per image, DSB": ("p/images/p.png|p/masks/1.png|q/images/q.png|q/masks/1.png", "!dsb2018:"),
-    "no masks": ("a.png|b.png", "!2 image files, which look like `\\*.png`"),
+    "no masks": ("a.png|b.png", "!2 image files, named like `\\*.png`"),
 }  # fmt: skip
 
 
@@ -44,18 +44,18 @@ def test_one_folder_for_both(name: str, tmp_path: Path) -> None:
         with pytest.raises(DataError, match=expected[1:]):
             find_pairs(tmp_path)
         return
-    found = find_pairs(tmp_path)
-    inside = {str(pair.mask): pair.mask.is_relative_to(tmp_path) for pair in found.pairs}
+    records = find_pairs(tmp_path)
+    inside = {str(pair.mask): pair.mask.is_relative_to(tmp_path) for pair in records.pairs}
     lines = [
         f"{pair.image.relative_to(tmp_path).as_posix()}="
         + (pair.mask.relative_to(tmp_path).as_posix() if inside[str(pair.mask)] else "joined")
-        for pair in found.pairs
+        for pair in records.pairs
     ]
     assert "|".join(sorted(lines)) == expected
-    assert not [problem for problem in found.problems if problem.stops_training]
+    assert not [problem for problem in records.problems if problem.stops_training]
 
 
-def test_suffixes_endings_and_strays(tmp_path: Path) -> None:
+def test_suffixes_endings_and_other_files(tmp_path: Path) -> None:
     for index, name in enumerate(("a_mask.png", "b_masks.tif", "c_label.bmp", "d.png")):
         save(tmp_path / "images" / f"{name[0]}.jpg", picture(index))
         save(tmp_path / "masks" / name, disc())
@@ -63,12 +63,12 @@ def test_suffixes_endings_and_strays(tmp_path: Path) -> None:
     (tmp_path / "images" / ".DS_Store").write_text("x")
     (tmp_path / "masks" / "notes.csv").write_text("x")
     save(tmp_path / "images" / "lonely.png", picture(9))
-    found = find_pairs(tmp_path / "images", tmp_path / "masks")
-    assert [pair.stem for pair in found.pairs] == ["a", "b", "c", "d"]
-    assert any("notes.csv" in note for note in found.notes)
-    assert not any("Thumbs" in note for note in found.notes)
-    assert [problem.kind for problem in found.problems] == ["unpaired"]
-    assert any("lonely" in note for note in found.notes)
+    records = find_pairs(tmp_path / "images", tmp_path / "masks")
+    assert [pair.stem for pair in records.pairs] == ["a", "b", "c", "d"]
+    assert any("notes.csv" in note for note in records.notes)
+    assert not any("Thumbs" in note for note in records.notes)
+    assert [problem.kind for problem in records.problems] == ["unpaired"]
+    assert any("lonely" in note for note in records.notes)
 
 
 def test_sub_folders_side_by_side_and_one_root(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Manifests that somebody else wrote: a table of (bytes of the file -> the pairs that are read, or the refusal)."""
+"""Manifests: the bytes of a file -> the pairs that are read, or the message that refuses it."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def write(tmp_path: Path, content: bytes) -> Path:
 
 
 @pytest.mark.parametrize(("content", "stems"), READ, ids=lambda value: str(value)[:40])
-def test_it_is_read(tmp_path: Path, content: bytes, stems: list[str]) -> None:
+def test_manifest_is_read(tmp_path: Path, content: bytes, stems: list[str]) -> None:
     pairs, problems = read_manifest(write(tmp_path, content))
     assert [pair.stem for pair in pairs] == stems
     assert not problems
@@ -81,7 +81,7 @@ REFUSED: list[tuple[bytes, str]] = [
 
 
 @pytest.mark.parametrize(("content", "words"), REFUSED, ids=lambda value: str(value)[:40])
-def test_it_is_refused(tmp_path: Path, content: bytes, words: str) -> None:
+def test_manifest_is_refused(tmp_path: Path, content: bytes, words: str) -> None:
     with pytest.raises(DataError) as caught:
         read_manifest(write(tmp_path, content))
     assert words in str(caught.value)
@@ -89,17 +89,17 @@ def test_it_is_refused(tmp_path: Path, content: bytes, words: str) -> None:
 
 
 @pytest.mark.parametrize("name", [b"none.png", b"folder", b"pipe", b"x" * 5000, b"a.png/b.png", b"loop"])
-def test_what_is_no_file_is_a_problem(tmp_path: Path, name: bytes) -> None:
+def test_a_path_that_is_not_a_file_is_a_problem(tmp_path: Path, name: bytes) -> None:
     (tmp_path / "folder").mkdir()
     os.mkfifo(tmp_path / "pipe")
     (tmp_path / "loop").symlink_to("loop")
     pairs, problems = read_manifest(write(tmp_path, b"image,mask\n" + name + b",b.png\n"))
     assert not pairs
     assert [problem.kind for problem in problems] == ["missing_file"]
-    assert "is named in line 2 of pairs.csv and does not exist as a file" in problems[0].what
+    assert "is named in line 2 of pairs.csv but is not an existing file" in problems[0].what
 
 
-def test_a_pipe_in_the_place_of_a_manifest_is_refused_without_being_opened(tmp_path: Path) -> None:
+def test_a_named_pipe_is_refused_without_being_opened(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pairs.csv")
     with pytest.raises(DataError, match="found a named pipe"):
         read_manifest(tmp_path / "pairs.csv")
@@ -135,7 +135,7 @@ def test_bad_manifests_are_refused(tmp_path: Path) -> None:
         "image,mask,split\na.png,b.png,perhaps": "perhaps",
         "image,mask\nabsent.png,b.png": "absent.png",
     }
-    for text, said in cases.items():
+    for text, message in cases.items():
         path.write_text(text)
-        with pytest.raises(DataError, match=said):
+        with pytest.raises(DataError, match=message):
             open_dataset(path)

@@ -13,7 +13,7 @@ import pytest
 
 from samtune.data import DataOptions, find_pairs, inspect, open_dataset
 from samtune.data.formats.naming import IMAGE_WORDS, MASK_WORDS
-from samtune.data.formats.pairing import Named, masks_among, match
+from samtune.data.formats.pairing import Named, match, select_masks
 from samtune.errors import DataError
 from tests.data.folders import disc, named_files, picture, save
 
@@ -26,10 +26,10 @@ def own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Monk
     monkeypatch.setenv("SAMTUNE_CACHE", str(tmp_path_factory.mktemp("cache")))
 
 
-def pairs_of(found: Any, root: Path) -> str:
+def pairs_of(records: Any, root: Path) -> str:
     """`image=mask` for each pair, "joined" for a mask in the cache."""
     lines = []
-    for pair in found.pairs:
+    for pair in records.pairs:
         inside = pair.mask.is_relative_to(root)
         mask = pair.mask.relative_to(root / "masks").as_posix() if inside else "joined"
         lines.append(f"{pair.image.relative_to(root / 'images').as_posix()}={mask}")
@@ -37,7 +37,7 @@ def pairs_of(found: Any, root: Path) -> str:
 
 
 PAIRED: dict[str, tuple[str, str, str, str]] = {
-    # name: images, masks, pairs, what a note says ("" for no note)
+    # name: images, masks, pairs, text in a note ("" for no note)
     "equal stems": ("a.png|b.png", "a.png|b.png", "a.png=a.png|b.png=b.png", ""),
     "another ending": ("a.jpg|b.jpg", "a.png|b.tif", "a.jpg=a.png|b.jpg=b.tif", ""),
     "endings in capitals": ("a.JPG|b.Png", "a.PNG|b.TIF", "a.JPG=a.PNG|b.Png=b.TIF", ""),
@@ -119,13 +119,13 @@ PAIRED: dict[str, tuple[str, str, str, str]] = {
 
 
 @pytest.mark.parametrize("name", PAIRED)
-def test_names_are_paired_and_said(name: str, tmp_path: Path) -> None:
-    images, masks, expected, said = PAIRED[name]
-    found = find_pairs(*named_files(tmp_path, images, masks))
-    assert pairs_of(found, tmp_path) == expected
-    assert not [problem for problem in found.problems if problem.stops_training]
-    assert len({pair.stem for pair in found.pairs}) == len(found.pairs)
-    assert any(said in note for note in found.notes) if said else not found.notes, found.notes
+def test_names_are_paired_and_reported(name: str, tmp_path: Path) -> None:
+    images, masks, expected, message = PAIRED[name]
+    records = find_pairs(*named_files(tmp_path, images, masks))
+    assert pairs_of(records, tmp_path) == expected
+    assert not [problem for problem in records.problems if problem.stops_training]
+    assert len({pair.stem for pair in records.pairs}) == len(records.pairs)
+    assert any(message in note for note in records.notes) if message else not records.notes, records.notes
 
 
 REFUSED: dict[str, tuple[str, str, str, tuple[str, ...]]] = {
@@ -155,20 +155,20 @@ REFUSED: dict[str, tuple[str, str, str, tuple[str, ...]]] = {
     "shifted numbers": ("image0.png|image1.png|image2.png", "mask1.png|mask2.png|mask3.png", "ambiguous_pair",
         ("`image*.png`", "`mask*.png`", "share 2 numbers", "image0.png and mask3.png are left over")),
     "folders, one mask per image": ("a.png|b.png", "cat/a.png|dog/b.png", "ambiguous_pair",
-        ("cat/, dog/", "classes?", "`images/a.png,masks/cat/a.png`")),
+        ("cat/, dog/", "may be classes", "`images/a.png,masks/cat/a.png`")),
     "folders of annotators": ("a.png|b.png", "ann1/a.png|ann1/b.png|ann2/a.png|ann2/b.png", "classes_overlap",
         ("overlaps ann1/a.png", "masks/ann2")),
 }  # fmt: skip
 
 
 @pytest.mark.parametrize("name", REFUSED)
-def test_names_in_doubt_are_refused_with_their_patterns(name: str, tmp_path: Path) -> None:
+def test_ambiguous_names_are_refused_with_their_patterns(name: str, tmp_path: Path) -> None:
     images, masks, kind, words = REFUSED[name]
     folders = named_files(tmp_path, images, masks)
     stopping = [problem for problem in find_pairs(*folders).problems if problem.stops_training]
     assert kind in {problem.kind for problem in stopping}, stopping
-    told = " ".join(f"{problem.what}; {problem.mend}" for problem in stopping if problem.kind == kind)
-    assert all(word in told for word in words), told
+    text = " ".join(f"{problem.what}; {problem.mend}" for problem in stopping if problem.kind == kind)
+    assert all(word in text for word in words), text
     with pytest.raises(DataError):
         open_dataset(*folders)
     assert inspect(*folders).stops_training
@@ -222,7 +222,7 @@ def test_binary_masks_of_any_encoding_are_joined(name: str, tmp_path: Path) -> N
 
 
 UNJOINED: dict[str, tuple[list[np.ndarray], str]] = {
-    "two values": ([disc(), disc(shift=5) * np.uint8(2)], "has the value 2 where another mask of its image has 1"),
+    "two values": ([disc(), disc(shift=5) * np.uint8(2)], "has the value 2, another mask of its image 1"),
     "ids": ([disc() + disc(radius=3), disc(shift=5)], r"holds the values \[0, 1, 2\]"),
     "two sizes": ([disc() * WHITE, disc((20, 20)) * WHITE], "20 x 20"),
     "a whole image is no mask": ([picture()[..., 0], disc() * WHITE], "cannot be joined"),
@@ -230,12 +230,12 @@ UNJOINED: dict[str, tuple[list[np.ndarray], str]] = {
 
 
 @pytest.mark.parametrize("name", UNJOINED)
-def test_what_is_no_binary_mask_is_not_joined(name: str, tmp_path: Path) -> None:
-    parts, said = UNJOINED[name]
+def test_masks_that_are_not_binary_are_not_joined(name: str, tmp_path: Path) -> None:
+    parts, message = UNJOINED[name]
     save(tmp_path / "images" / "x.png", picture())
     for number, part in enumerate(parts):
         save(tmp_path / "masks" / f"x_{number}.png", part)
-    with pytest.raises(DataError, match=said):
+    with pytest.raises(DataError, match=message):
         open_dataset(tmp_path / "images", tmp_path / "masks")
 
 
@@ -264,9 +264,9 @@ def test_sub_folders_of_masks_are_classes(tmp_path: Path) -> None:
     assert dataset.class_names == ("cat", "dog")
     assert dataset.label_counts.tolist() == [[24 * 14, 24 * 10 - 1, 24 * 8 + 1, 0], [24 * 22, 24 * 10, 0, 0]]
     assert any("cat/, dog/" in note and "classes cat, dog" in note for note in dataset.notes)
-    turned = open_dataset(*folders, DataOptions(class_names=("dog", "cat")))
-    assert turned.class_names == ("dog", "cat")
-    assert turned.label_counts[1].tolist() == [24 * 22, 0, 24 * 10, 0]
+    reordered = open_dataset(*folders, DataOptions(class_names=("dog", "cat")))
+    assert reordered.class_names == ("dog", "cat")
+    assert reordered.label_counts[1].tolist() == [24 * 22, 0, 24 * 10, 0]
     assert open_dataset(*folders, dataset.options).class_names == ("cat", "dog")
     with pytest.raises(DataError, match="one sub-folder per class"):
         open_dataset(*folders, DataOptions(class_names=("a", "b")))
@@ -293,8 +293,8 @@ def test_many_names_are_paired_in_little_time(tmp_path: Path) -> None:
     images = Named.below(tmp_path, [tmp_path / f"p{i}_img_{i}.png" for i in range(2000)])
     masks = Named.below(tmp_path, [tmp_path / f"p{i}_mask_{i}.png" for i in range(2000)])
     start = time.process_time()
-    assert all(len(found) == 1 for found in match(images, masks).hits.values())
-    assert masks_among([*images, *masks]) == set(masks)
+    assert all(len(hits) == 1 for hits in match(images, masks).hits.values())
+    assert select_masks([*images, *masks]) == set(masks)
     equal = Named.below(tmp_path, [tmp_path / f"p{i}_img_{i}.tif" for i in range(2000)])
-    assert all(len(found) == 1 for found in match(images, equal).hits.values())
+    assert all(len(hits) == 1 for hits in match(images, equal).hits.values())
     assert time.process_time() - start < 20

@@ -37,7 +37,7 @@ class Boxes:
         pairs, problems = [], []
         for image, (top, left, bottom, right) in content["boxes"].items():
             if not (images / image).is_file():
-                problems.append(Problem("unpaired", image, "is named in boxes.json alone", "add the image", False))
+                problems.append(Problem("unpaired", image, "is named only in boxes.json", "add the image", False))
                 continue
             mask = np.zeros((24, 32), np.uint8)
             mask[top:bottom, left:right] = 1
@@ -86,17 +86,17 @@ def test_a_path_of_two_formats_is_refused_and_each_name_reads_it(boxes: Path) ->
     assert [pair.mask.name for pair in open_dataset(f"folders:{boxes}").pairs] == [f"{n}_mask.png" for n in range(3)]
 
 
-def test_content_wins_over_a_folder_that_only_could_be_a_format(boxes: Path) -> None:
+def test_content_wins_over_a_possible_format(boxes: Path) -> None:
     detection = FORMATS["folders"].detect(boxes, None)
     assert detection is not None
     assert detection.certainty == Certainty.POSSIBLE
     assert detect_format(boxes, None) is FORMATS["boxes"]
 
 
-def test_what_no_format_reads_is_refused_with_what_is_expected(boxes: Path, tmp_path: Path) -> None:
+def test_a_path_that_no_format_reads_is_refused_with_the_formats(boxes: Path, tmp_path: Path) -> None:
     (tmp_path / "notes.pdf").write_bytes(b"%PDF")
     for images, masks in ((tmp_path / "notes.pdf", None), (boxes, tmp_path / "notes.pdf")):
-        with pytest.raises(DataError, match=r"notes\.pdf: no format reads this; .*boxes\.json"):
+        with pytest.raises(DataError, match=r"notes\.pdf: no format reads this path; .*boxes\.json"):
             find_pairs(images, masks)
     for images, masks in ((tmp_path / "absent", None), (boxes, tmp_path / "absent")):
         with pytest.raises(DataError, match=r"absent: no such file or folder"):

@@ -1,4 +1,4 @@
-"""Objects, outlines and grey levels become masks, once."""
+"""Files per object, outlines and grey levels are converted to masks, once."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def test_coco_outlines_and_runs_are_drawn(tmp_path: Path) -> None:
     assert any("gone.tif" in note for note in dataset.notes)
 
 
-def test_merged_masks_are_made_once_and_anew_when_a_file_changes(tmp_path: Path) -> None:
+def test_merged_masks_are_cached_until_a_file_changes(tmp_path: Path) -> None:
     dsb(tmp_path)
     first = open_dataset(f"dsb2018:{tmp_path}")
     file = first.pairs[0].mask
@@ -47,7 +47,7 @@ def test_merged_masks_are_made_once_and_anew_when_a_file_changes(tmp_path: Path)
     assert changed.labels(0).all()
 
 
-def test_grey_levels_of_pascal_s_are_cut_at_the_middle(tmp_path: Path) -> None:
+def test_grey_levels_of_pascal_s_are_thresholded_at_one_half(tmp_path: Path) -> None:
     pascal_s(tmp_path)
     dataset = open_dataset(f"pascal_s:{tmp_path}")
     levels = np.asarray(Image.open(tmp_path / "PASCAL-S/Imgs/2.png"))

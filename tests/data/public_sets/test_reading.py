@@ -33,8 +33,8 @@ def test_a_layout_is_read_as_it_is_downloaded(name: str, build: Build, tmp_path:
     for part in expected:
         if part is not None:
             assert {pair.split for pair in open_dataset(f"{name}/{part}:{root}").pairs} == {part}
-    told = LAYOUTS[name].options.get("class_names")
-    assert dataset.class_names == (told or ("foreground",))
+    class_names = LAYOUTS[name].options.get("class_names")
+    assert dataset.class_names == (class_names or ("foreground",))
 
 
 def test_splits_reach_training(tmp_path: Path) -> None:
@@ -43,7 +43,7 @@ def test_splits_reach_training(tmp_path: Path) -> None:
     assert (len(parts.train), len(parts.val), len(parts.test)) == (2, 2, 2)
 
 
-def test_strays_are_told_and_left_out(tmp_path: Path) -> None:
+def test_files_without_a_partner_are_reported_and_left_out(tmp_path: Path) -> None:
     camo_bundle(tmp_path)
     dataset = open_dataset(f"camo/test:{tmp_path}")
     assert any("1 file(s) without a partner" in note and "stray.jpg" in note for note in dataset.notes)
@@ -61,8 +61,8 @@ def test_istd_never_reads_the_images_without_shadow(tmp_path: Path) -> None:
 def test_trans10k_keeps_its_ids_whatever_the_palette(tmp_path: Path) -> None:
     trans10k(tmp_path)
     dataset = open_dataset(f"trans10k:{tmp_path}")
-    found = {pair.split: set(np.unique(dataset.labels(i)).tolist()) for i, pair in enumerate(dataset.pairs)}
-    assert found == {"train": {0, 11}, "val": {0, 3}, "test": {0, 1, IGNORE}}
+    ids = {pair.split: set(np.unique(dataset.labels(i)).tolist()) for i, pair in enumerate(dataset.pairs)}
+    assert ids == {"train": {0, 11}, "val": {0, 3}, "test": {0, 1, IGNORE}}
     assert dataset.num_classes == 11
     again = open_dataset(f"trans10k/val:{tmp_path}", options=dataset.options)
     assert set(np.unique(again.labels(0)).tolist()) == {0, 3}
@@ -73,8 +73,8 @@ def test_pascal_s_may_be_repacked_in_two_folders(tmp_path: Path) -> None:
     assert [pair.mask.parent.parent.name for pair in open_dataset(f"pascal_s:{tmp_path}").pairs] == ["pascal_s"] * 2
 
 
-def test_what_is_not_there_is_refused_or_told(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="there is no such folder"):
+def test_missing_parts_are_refused_or_reported(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="no such folder; pass the folder that DUTS"):
         open_dataset(f"duts:{tmp_path / 'gone'}")
     with pytest.raises(DataError, match=r"DUTS-TR-Image.*samtune data list"):
         open_dataset(f"duts:{tmp_path}")
@@ -89,12 +89,12 @@ def test_what_is_not_there_is_refused_or_told(tmp_path: Path) -> None:
     assert any("parts not present: train (DUTS-TR/DUTS-TR-Image)" in note for note in notes)
 
 
-def test_ordinary_paths_are_left_alone(tmp_path: Path) -> None:
+def test_ordinary_paths_are_not_public_sets(tmp_path: Path) -> None:
     for path in ("images", "C:/images", "other:images", str(tmp_path)):
         assert parse_set_name(path) is None
 
 
-def test_the_users_own_words_stand(tmp_path: Path) -> None:
+def test_the_users_classes_take_precedence(tmp_path: Path) -> None:
     istd(tmp_path)
     dataset = open_dataset(f"istd:{tmp_path}", options=DataOptions(class_names=("dark",)))
     assert dataset.class_names == ("dark",)

@@ -10,7 +10,7 @@ def test_every_layout_has_a_tree() -> None:
     assert {name for name, _ in TREES} == set(LAYOUTS)
 
 
-def test_facts_are_stated_or_said_not_to_be() -> None:
+def test_facts_are_stated_or_marked_as_missing() -> None:
     for layout in LAYOUTS.values():
         assert layout.source
         assert layout.licence

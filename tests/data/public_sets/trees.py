@@ -1,4 +1,4 @@
-"""A tiny folder in the shape of each public data set as downloaded, with what its bundles have in excess."""
+"""A tiny folder in the shape of each public data set as downloaded, with the extra files of its bundles."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 from tests.data.folders import disc, picture, save, save_palette
 
 Build = Callable[[Path], dict[str | None, int]]
-"""Writes a layout below a folder; returns part -> how many pairs must be found."""
+"""Writes a layout below a folder; returns part -> the number of pairs to read."""
 
 HW = (24, 32)
 
@@ -44,16 +44,16 @@ def camo_release(root: Path) -> dict[str | None, int]:
 
 
 def camo_bundle(root: Path) -> dict[str | None, int]:
-    found = pairs(root, "TestDataset/CAMO/Imgs", "TestDataset/CAMO/GT", ["camourflage_00012", "camourflage_00083"])
+    counts = pairs(root, "TestDataset/CAMO/Imgs", "TestDataset/CAMO/GT", ["camourflage_00012", "camourflage_00083"])
     image(root / "TestDataset/CAMO/Imgs/stray.jpg")
     (root / "TestDataset/CAMO/Imgs/Thumbs.db").write_bytes(b"x")
-    return {"test": found}
+    return {"test": counts}
 
 
 def chameleon(root: Path) -> dict[str | None, int]:
-    found = pairs(root, "CHAMELEON/Imgs", "CHAMELEON/GT", ["animal-1", "animal-2", "animal-3"])
+    counts = pairs(root, "CHAMELEON/Imgs", "CHAMELEON/GT", ["animal-1", "animal-2", "animal-3"])
     mask(root / "CHAMELEON/GT/animal-99.png")
-    return {"test": found}
+    return {"test": counts}
 
 
 def cod10k(root: Path) -> dict[str | None, int]:
@@ -75,13 +75,13 @@ def nc4k(root: Path) -> dict[str | None, int]:
 
 
 def istd(root: Path) -> dict[str | None, int]:
-    found: dict[str | None, int] = {}
+    counts: dict[str | None, int] = {}
     for part, stems in (("train", ["1-1", "1-2"]), ("test", ["90-1"])):
         folder = f"ISTD_Dataset/{part}/{part}"
-        found[part] = pairs(root, f"{folder}_A", f"{folder}_B", stems, (".png", ".png"))
+        counts[part] = pairs(root, f"{folder}_A", f"{folder}_B", stems, (".png", ".png"))
         for stem in stems:
             image(root / f"{folder}_C" / f"{stem}.png")
-    return found
+    return counts
 
 
 def sbu(root: Path) -> dict[str | None, int]:
@@ -108,10 +108,10 @@ def hku_is(root: Path) -> dict[str | None, int]:
 
 
 def pascal_s(root: Path) -> dict[str | None, int]:
-    found = pairs(root, "PASCAL-S/Imgs", "PASCAL-S/Imgs", ["1", "2"])
+    counts = pairs(root, "PASCAL-S/Imgs", "PASCAL-S/Imgs", ["1", "2"])
     grey = np.tile(np.linspace(0, 255, HW[1]).astype(np.uint8), (HW[0], 1))
     save(root / "PASCAL-S/Imgs/2.png", grey)
-    return {"test": found}
+    return {"test": counts}
 
 
 def kvasir(root: Path) -> dict[str | None, int]:
@@ -130,17 +130,17 @@ def pranet(root: Path) -> dict[str | None, int]:
 
 
 def isic(root: Path) -> dict[str | None, int]:
-    found: dict[str | None, int] = {}
+    counts: dict[str | None, int] = {}
     for part, word, stems in (
         ("train", "Training", ["ISIC_0000000", "ISIC_0000001"]),
         ("val", "Validation", ["ISIC_0001769"]),
         ("test", "Test_v2", ["ISIC_0012086"]),
     ):
         folders = f"ISIC-2017_{word}_Data", f"ISIC-2017_{word}_Part1_GroundTruth"
-        found[part] = pairs(root, *folders, stems, end="_segmentation")
+        counts[part] = pairs(root, *folders, stems, end="_segmentation")
         for stem in stems:
             image(root / folders[0] / f"{stem}_superpixels.png")
-    return found
+    return counts
 
 
 def leaf(root: Path) -> dict[str | None, int]:
@@ -150,11 +150,11 @@ def leaf(root: Path) -> dict[str | None, int]:
 
 
 def roads(root: Path) -> dict[str | None, int]:
-    found: dict[str | None, int] = {}
+    counts: dict[str | None, int] = {}
     for part, word in (("train", "train"), ("val", "valid"), ("test", "test")):
         stems = [f"{word}1_15", f"{word}2_15"]
-        found[part] = pairs(root, f"mass_roads/{word}/sat", f"mass_roads/{word}/map", stems, (".tiff", ".tif"))
-    return found
+        counts[part] = pairs(root, f"mass_roads/{word}/sat", f"mass_roads/{word}/map", stems, (".tiff", ".tif"))
+    return counts
 
 
 def trans10k(root: Path) -> dict[str | None, int]:

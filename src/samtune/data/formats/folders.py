@@ -1,4 +1,4 @@
-"""Folders of images and folders of masks, paired by the names of the files."""
+"""Folders of images and folders of masks, paired by file name."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from samtune.data.formats.format import Certainty, Detection, Records
 from samtune.data.formats.joining import join
 from samtune.data.formats.manifest import SPLITS
 from samtune.data.formats.naming import has_mask_word, is_image_word, is_mask_word
-from samtune.data.formats.pairing import Named, look_of, masks_among, match, nothing_pairs, unpaired_problem
+from samtune.data.formats.pairing import Named, describe_names, match, no_pairs_problem, select_masks, unpaired_problem
 from samtune.data.images.decoding import IMAGE_SUFFIXES
 from samtune.data.images.listing import find_images_below
 from samtune.errors import DataError
@@ -25,17 +25,17 @@ if TYPE_CHECKING:
 
 
 class MaskFolders:
-    """Images with one or several mask files each; which mask belongs to which image is read from the names."""
+    """Format of images with one or several mask files each, paired by file name."""
 
     name = "folders"
     expects = "a folder of images and a folder of masks, or one folder that holds both"
 
     def detect(self, images: Path, masks: Path | None) -> Detection | None:
-        """See `Format.detect`; the marks of this format are images in the folder of masks."""
+        """See `Format.detect`; the evidence for this format is an image in the folder of masks."""
         if not images.is_dir() or not (masks is None or masks.is_dir()):
             return None
         if masks is None or masks.resolve() == images.resolve():
-            reason = _mark_in_one(images)
+            reason = _evidence_in_one(images)
         else:
             first = next(_image_files(masks), None)
             reason = None if first is None else f"{masks.name}/ holds images such as {first.name}"
@@ -47,7 +47,7 @@ class MaskFolders:
         """See `Format.read`."""
         for folder in (images, masks):
             if folder is not None and not folder.is_dir():
-                raise DataError(f"{folder}: expected an existing folder; check the path")
+                raise DataError(f"{folder}: no such folder; check the path")
         if masks is not None and masks.resolve() != images.resolve():
             return _read_parts(_Layout((_Part(images, masks),)), options)
         layout = _layout_of(images)
@@ -56,7 +56,7 @@ class MaskFolders:
 
 @dataclass(frozen=True)
 class _Part:
-    """A folder of images with its folder of masks, and the part of the split that they are, None without one."""
+    """A folder of images, its folder of masks, and the part of the split that they belong to, if any."""
 
     images: Path
     masks: Path
@@ -65,7 +65,7 @@ class _Part:
 
 @dataclass(frozen=True)
 class _Layout:
-    """The folders below one root that hold images and masks, and a note where their names were interpreted."""
+    """The folders of images and masks below one root, with a note if they were recognised by a word in their names."""
 
     parts: tuple[_Part, ...]
     notes: tuple[str, ...] = ()
@@ -73,7 +73,7 @@ class _Layout:
 
 @dataclass(frozen=True)
 class _Paired:
-    """The pairs of one part; `class_names` is empty unless the masks lie in one sub-folder per class."""
+    """The pairs of one part; `class_names` is empty unless each class has a sub-folder of masks."""
 
     pairs: tuple[Pair, ...]
     problems: tuple[Problem, ...]
@@ -81,20 +81,20 @@ class _Paired:
     class_names: tuple[str, ...]
 
 
-def _mark_in_one(root: Path) -> str | None:
-    """Return what shows that one folder holds images and masks, as a clause; None if nothing does."""
+def _evidence_in_one(root: Path) -> str | None:
+    """Return the evidence, as a clause, that one folder holds images and masks; None without evidence."""
     try:
         layout = _layout_of(root)
     except DataError:
         return None
     if layout is not None:
-        return f"{layout.parts[0].masks.name}/ stands beside {layout.parts[0].images.name}/"
+        return f"{root.name}/ holds {layout.parts[0].images.name}/ and {layout.parts[0].masks.name}/"
     first = next((file for file in _image_files(root) if has_mask_word(file.stem)), None)
     return None if first is None else f"{first.name} is named like a mask"
 
 
 def _image_files(folder: Path) -> Iterator[Path]:
-    """Yield files below a folder that end like images; unreadable folders are skipped."""
+    """Yield the files below a folder with the suffix of an image; unreadable folders are skipped."""
     for parent, _, names in os.walk(folder):
         for name in names:
             if not name.startswith(".") and Path(name).suffix.lower() in IMAGE_SUFFIXES:
@@ -109,7 +109,7 @@ def _sub_folders(root: Path) -> list[Path]:
 
 
 def _layout_of(root: Path) -> _Layout | None:
-    """Return the folders of images and masks below one root, None where these do not have folders of their own."""
+    """Return the folders of images and masks below one root; None if images and masks share folders."""
     folders = _sub_folders(root)
     parts = [
         _Part(folder / "images", folder / "masks", SPLITS[folder.name.lower()])
@@ -138,22 +138,22 @@ def _has_both(folder: Path) -> bool:
 
 
 def _read_side_by_side(root: Path, options: DataOptions) -> Records:
-    """Read images and masks that lie in the same folders, distinguished by a word in the masks' names."""
+    """Read images and masks that share folders; a word in the masks' names distinguishes them."""
     folders = _sub_folders(root)
     if len(folders) > 1 and all(map(_has_both, folders)):
         raise DataError(
-            f"{root}: has a folder with images/ and masks/ for each of {', '.join(f.name for f in folders[:3])}, ...; "
-            f"if each is one image with a mask per object, pass dsb2018:{root}, else pass a CSV manifest"
+            f"{root}: each of its {len(folders)} sub-folders, such as {folders[0].name}, has images/ and masks/; pass "
+            f"dsb2018:{root} if each holds one image with a mask per object, otherwise a CSV manifest"
         )
     listing = find_images_below(root)
     named = Named.below(root, listing.files)
-    masks = masks_among(named)
+    masks = select_masks(named)
     images = [one for one in named if one not in masks]
     if not masks or not images:
-        looks = f", which look like {look_of(named)}" if named else ""
+        names = f", named like {describe_names(named)}" if named else ""
         raise DataError(
             f"{root}: expected images/ and masks/, or {{train,val,test}}/{{images,masks}}, or images with "
-            f"name_mask.png beside name.png, got {len(named)} image files{looks}; move the masks to a folder of "
+            f"name_mask.png beside name.png, got {len(named)} image files{names}; move the masks to a folder of "
             "their own, or write a CSV with the columns image,mask"
         )
     paired = _pair(images, [one for one in named if one in masks], options, str(root), listing.problems)
@@ -171,7 +171,8 @@ def _read_parts(layout: _Layout, options: DataOptions) -> Records:
         pairs = _splits_of_sub_folders(pairs)
     names = {part.class_names for part in parts if part.pairs}
     if len(names) > 1:
-        what = f"has other classes than the rest: {' against '.join(', '.join(one) or 'none' for one in names)}"
+        classes = "; ".join(", ".join(one) or "none" for one in names)
+        what = f"has other classes than the masks of other parts: {classes}"
         mend = "give each part of the split the same sub-folders of masks"
         problems.append(Problem("fewer_classes", str(layout.parts[0].masks), what, mend, True))
     notes = [*layout.notes, *dict.fromkeys(note for part in parts for note in part.notes)]
@@ -193,7 +194,7 @@ def _read_part(part: _Part, options: DataOptions) -> _Paired:
 def _pair(
     images: Sequence[Named], masks: Sequence[Named], options: DataOptions, where: str, problems: Sequence[Problem]
 ) -> _Paired:
-    """Pair listed files; `where` names their folders in messages, `problems` are those of listing them."""
+    """Pair the listed files; `where` names their folders in messages, `problems` are those of the listing."""
     matches = match(images, masks)
     joined = join(matches, options)
     stems = _stems(images)
@@ -202,7 +203,7 @@ def _pair(
     what, mend = "is a mask without an image of the same stem", "add the image, or rename the mask"
     problems += [unpaired_problem(mask, what, mend) for mask in matches.unpaired]
     if not pairs and not any(problem.stops_training for problem in problems):
-        problems.insert(0, nothing_pairs(images, masks, where))
+        problems.insert(0, no_pairs_problem(images, masks, where))
     return _Paired(tuple(pairs), tuple(problems), (*matches.notes, *joined.notes), joined.class_names)
 
 
@@ -213,7 +214,7 @@ def _as_records(paired: _Paired, options: DataOptions) -> Records:
 
 
 def _splits_of_sub_folders(pairs: list[Pair]) -> list[Pair]:
-    """Take the sub-folder for the split where all are words for splits: `images/train/a.png`, `masks/train/a.png`."""
+    """Set the split from the sub-folders if all of them name parts of a split, as in `images/train/a.png`."""
     firsts = [pair.stem.split("/")[0].lower() if "/" in pair.stem else "" for pair in pairs]
     if not pairs or any(first not in SPLITS for first in firsts):
         return pairs
@@ -221,6 +222,6 @@ def _splits_of_sub_folders(pairs: list[Pair]) -> list[Pair]:
 
 
 def _stems(images: Sequence[Named]) -> dict[Named, str]:
-    """Return each image's path without ending; with its ending where two differ in nothing else (`a.jpg`, `a.png`)."""
+    """Return each image's path without its ending, or with it if two differ in nothing else (`a.jpg`, `a.png`)."""
     counts = Counter(image.path for image in images)
     return {image: image.path if counts[image.path] == 1 else image.inner for image in images}

@@ -1,4 +1,4 @@
-"""The seam of annotation formats: the protocol `Format`, and what detecting and reading return."""
+"""The protocol of annotation formats, and the records that detection and reading return."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ class Certainty(IntEnum):
     """How sure a format is that a path holds its data; the surest format reads it."""
 
     POSSIBLE = 1
-    """The path is of the right kind, a folder for example; reading it names what is missing."""
+    """The path is of the right kind, such as a folder; the errors of reading it name what is missing."""
 
     CONTENT = 2
-    """The content has the marks of this format."""
+    """The content is typical of this format."""
 
     NAMED = 3
     """The user named the format."""
@@ -32,7 +32,7 @@ class Detection:
 
     Attributes:
         certainty: how sure the format is.
-        reason: what it saw, as a clause with its subject: "`masks/` holds images".
+        reason: the evidence, as a clause with its subject: "`masks/` holds images".
     """
 
     certainty: Certainty
@@ -45,11 +45,11 @@ class Records:
 
     Attributes:
         pairs: image and mask files, in any order. A stem is the image's path below its root without ending; the table
-            shortens it to the file name where that is unique. Annotations that are no masks, such as polygons, are
-            drawn once into the cache (`$SAMTUNE_CACHE`).
-        problems: images without mask, masks without image, names that fit in several ways, files that are missing.
+            shortens it to the file name where that is unique. Annotations other than masks, such as polygons, are
+            drawn into the cache (`$SAMTUNE_CACHE`).
+        problems: images without mask, masks without image, ambiguous names, missing files.
         notes: what was left out or assumed, as sentences.
-        options: the user's options, completed by what the format itself states, such as the class names.
+        options: the user's options, completed by what the format defines, such as the class names.
     """
 
     pairs: tuple[Pair, ...]
@@ -62,20 +62,20 @@ class Format(Protocol):
     """One annotation format: a file in this folder, and a row in `table.FORMATS`."""
 
     name: str
-    """The word in front of a path that names this format (`name:PATH`): lower-case letters and `_`."""
+    """The prefix of paths that selects this format (`name:PATH`): lower-case letters and `_`."""
 
     expects: str
-    """What the format reads, as a noun phrase: "a CSV or TSV manifest with the columns image,mask"."""
+    """Noun phrase for what the format reads: "a CSV or TSV manifest with the columns image,mask"."""
 
     def detect(self, images: Path, masks: Path | None) -> Detection | None:
         """Return how sure the format is that these paths hold its data, or None if they do not.
 
-        Looks at names and at the first bytes of files alone, so that every format can be asked. Changes nothing and
-        raises nothing for data of other formats.
+        Reads only names and the first bytes of files, so that every format can be tried. Changes nothing, and raises
+        nothing for data of other formats.
 
         Args:
-            images: the folder or file that the user named first; it may be missing.
-            masks: the folder or file that the user named second, None without one.
+            images: the user's first folder or file; it may not exist.
+            masks: the user's second folder or file; None if only one was given.
         """
         ...
 
@@ -88,7 +88,7 @@ class Format(Protocol):
             options: what the user stated about the masks.
 
         Raises:
-            DataError: nothing can be read. Problems of single files are returned in `Records.problems`, so that all of
+            DataError: nothing can be read. Problems of single files are in `Records.problems` instead, so that all of
                 them are reported together.
         """
         ...

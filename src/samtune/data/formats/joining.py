@@ -1,7 +1,7 @@
-"""Several mask files per image: objects or classes that are joined into one mask in the cache.
+"""Several mask files per image, joined into one mask in the cache.
 
-Only binary masks are joined, and only if what they mean is clear: files that differ in a number are objects (one class,
-or one id each), class sub-folders are classes. Masks of different name patterns or values, or classes that overlap, are
+Only binary masks are joined, and only if their meaning is clear: files that differ in a number are objects (one class,
+or one id each), sub-folders are classes. Masks of different name patterns or values, and classes that overlap, are
 problems.
 """
 
@@ -16,7 +16,8 @@ import numpy as np
 from samtune.data.formats.manifest import SPLITS
 from samtune.data.formats.pairing import OTHER_FOLDER, manifest_lines, pattern_of, unpaired_problem
 from samtune.data.images.decoding import decode
-from samtune.data.masks import cached_mask
+from samtune.data.masks import cached_mask, stamp
+from samtune.data.masks.inference.thresholds import MAX_MIDDLE_SHARE, MIDDLE
 from samtune.data.options import MAX_CLASSES, NOT_CLASSES
 from samtune.errors import DataError
 from samtune.types import IGNORE, Problem
@@ -28,25 +29,19 @@ if TYPE_CHECKING:
     from samtune.data.images.raw import Raw
     from samtune.data.options import DataOptions
 
-MIDDLE = (32, 223)
-"""Values between these are neither near 0 nor near 255."""
-
-MAX_MIDDLE_SHARE = 0.1
-"""A blurred binary mask has at most this share of pixels between the values of `MIDDLE`."""
-
 MAX_OVERLAP = 0.01
-"""Two classes may share at most this part of the smaller one's pixels, along their borders."""
+"""Two classes may overlap, along their borders, in at most this share of the smaller one's pixels."""
 
 
 @dataclass
 class Joined:
-    """One mask for each image.
+    """The mask of each image.
 
     Attributes:
         masks: image -> its mask file.
         problems: images without a mask, and masks that cannot be joined.
         notes: what was joined, as sentences.
-        class_names: names of the class sub-folders; empty without any.
+        class_names: names of the sub-folders that are classes; empty if there are none.
     """
 
     masks: dict[Named, Path] = field(default_factory=dict)
@@ -56,13 +51,13 @@ class Joined:
 
 
 def join(matches: Matches, options: DataOptions) -> Joined:
-    """Return one mask for each image: its only mask, or all of its masks joined."""
+    """Return the mask of each image: its only mask, or all of its masks joined."""
     joined = Joined()
     for image in matches.hits:
-        if not matches.hits[image] and image not in matches.unclear:
+        if not matches.hits[image] and image not in matches.ambiguous:
             what, mend = "has no mask of the same stem", "add the mask, or leave the image out"
             joined.problems.append(unpaired_problem(image, what, mend))
-    hits = {image: own for image, own in matches.hits.items() if own}
+    hits = {image: image_hits for image, image_hits in matches.hits.items() if image_hits}
     folders = _class_folders(hits)
     if folders:
         _join_classes(hits, folders, options, joined)
@@ -74,29 +69,29 @@ def join(matches: Matches, options: DataOptions) -> Joined:
 def _join_objects(hits: dict[Named, list[Hit]], options: DataOptions, joined: Joined) -> None:
     unlike: dict[tuple[str, ...], list[tuple[Named, list[Hit]]]] = defaultdict(list)
     merged: list[tuple[Named, list[Hit]]] = []
-    for image, own in hits.items():
-        if len(own) == 1:
-            joined.masks[image] = own[0].mask.file
-        elif _are_objects(own):
+    for image, image_hits in hits.items():
+        if len(image_hits) == 1:
+            joined.masks[image] = image_hits[0].mask.file
+        elif _are_objects(image_hits):
             try:
-                joined.masks[image] = _union(image, own, as_ids=options.instances is True)
-                merged.append((image, own))
+                joined.masks[image] = _union(image, image_hits, as_ids=options.instances is True)
+                merged.append((image, image_hits))
             except _CannotJoinError as error:
                 joined.problems.append(error.problem)
             except DataError as error:
                 joined.problems.append(_damaged(error))
         else:
-            unlike[tuple(sorted({pattern_of(hit) for hit in own}))].append((image, own))
+            unlike[tuple(sorted({pattern_of(hit) for hit in image_hits}))].append((image, image_hits))
     for patterns, examples in unlike.items():
-        image, own = examples[0]
-        files = ", ".join(hit.mask.inner for hit in own[1:5])
+        image, image_hits = examples[0]
+        files = ", ".join(hit.mask.inner for hit in image_hits[1:5])
         shown = " and ".join(f"`{pattern}`" for pattern in patterns)
         what = f"is not the only mask of its image: {files} ({len(examples)} image(s) have masks named {shown})"
-        mend = f"keep one kind, or name the pairs in a CSV manifest ({manifest_lines([image], [own[0].mask])})"
-        joined.problems.append(Problem("stem_twice", str(own[0].mask.file), what, mend, True))
+        mend = f"keep one kind, or name the pairs in a CSV manifest ({manifest_lines([image], [image_hits[0].mask])})"
+        joined.problems.append(Problem("stem_twice", str(image_hits[0].mask.file), what, mend, True))
     if merged:
-        image, own = merged[0]
-        files = ", ".join(hit.mask.inner for hit in own[:4]) + (", ..." if len(own) > 4 else "")
+        image, image_hits = merged[0]
+        files = ", ".join(hit.mask.inner for hit in image_hits[:4]) + (", ..." if len(image_hits) > 4 else "")
         how = (
             "one id per file"
             if options.instances is True
@@ -105,20 +100,20 @@ def _join_objects(hits: dict[Named, list[Hit]], options: DataOptions, joined: Jo
         joined.notes.append(f"{len(merged)} image(s) have several mask files ({files} for {image.inner}): {how}")
 
 
-def _are_objects(own: list[Hit]) -> bool:
+def _are_objects(image_hits: list[Hit]) -> bool:
     """Return whether the names of an image's masks differ only in a number."""
-    numbers = [hit.number for hit in own]
-    alike = len({(hit.mask.folder, hit.patterns[1].casefold()) for hit in own}) == 1
+    numbers = [hit.number for hit in image_hits]
+    alike = len({(hit.mask.folder, hit.patterns[1].casefold()) for hit in image_hits}) == 1
     return alike and len(set(numbers)) == len(numbers)
 
 
 def _class_folders(hits: dict[Named, list[Hit]]) -> list[str]:
-    """Return the sub-folders that are classes; empty unless all masks are in such and images have masks in several."""
+    """Return the sub-folders of masks that may be classes; empty unless they hold all masks."""
     folders = set()
     several = False
-    for image, own in hits.items():
-        inside = {_class_of(image, hit) for hit in own}
-        if "" in inside or any(hit.cost < OTHER_FOLDER for hit in own):
+    for image, image_hits in hits.items():
+        inside = {_class_of(image, hit) for hit in image_hits}
+        if "" in inside or any(hit.cost < OTHER_FOLDER for hit in image_hits):
             return []
         several = several or len(inside) > 1
         folders |= inside
@@ -128,7 +123,7 @@ def _class_folders(hits: dict[Named, list[Hit]]) -> list[str]:
 
 
 def _class_of(image: Named, hit: Hit) -> str:
-    """Return the part of a mask's folder that its image's lacks: `cat` of `train/cat` for an image in `train`."""
+    """Return a mask's folder without that of its image: `cat` for a mask in `train/cat` of an image in `train`."""
     folder = hit.mask.folder
     if image.folder and folder.startswith(f"{image.folder}/"):
         return folder[len(image.folder) + 1 :]
@@ -144,9 +139,9 @@ def _join_classes(hits: dict[Named, list[Hit]], folders: list[str], options: Dat
     names = options.class_names or names
     labels = {folder: label for label, folder in enumerate(names, start=1)}
     labels |= {folder: 0 if folder.lower() == "background" else IGNORE for folder in folders if folder not in labels}
-    for image, own in hits.items():
+    for image, image_hits in hits.items():
         by_label: dict[int, list[Hit]] = defaultdict(list)
-        for hit in own:
+        for hit in image_hits:
             by_label[labels[_class_of(image, hit)]].append(hit)
         unlike = next((each for each in by_label.values() if len(each) > 1 and not _are_objects(each)), None)
         if unlike is not None:
@@ -162,7 +157,7 @@ def _join_classes(hits: dict[Named, list[Hit]], folders: list[str], options: Dat
     if not joined.masks:
         return
     joined.class_names = names
-    example = next(own for own in hits.values() if len(own) > 1)
+    example = next(image_hits for image_hits in hits.values() if len(image_hits) > 1)
     joined.notes.append(
         f"The sub-folders of masks ({_list_folders(folders)}) hold one mask per class, such as "
         f"{' and '.join(hit.mask.inner for hit in example[:2])}: read as the classes {', '.join(names)}"
@@ -172,25 +167,28 @@ def _join_classes(hits: dict[Named, list[Hit]], folders: list[str], options: Dat
 def _class_problem(
     hits: dict[Named, list[Hit]], folders: list[str], names: tuple[str, ...], options: DataOptions
 ) -> Problem | None:
-    """Return why the sub-folders cannot be classes; None if they can.
+    """Return a problem if the sub-folders cannot be classes or may not be; else None.
 
     Args:
         hits: image -> its masks.
         folders: all sub-folders, sorted.
-        names: those that are classes, without background and ignored pixels.
+        names: the sub-folders without those of background and ignored pixels.
         options: the classes that the user expects.
     """
-    image, own = next(((image, own) for image, own in hits.items() if len(own) > 1), next(iter(hits.items())))
-    shown, where = _list_folders(folders), str(own[0].mask.file.parent.parent)
-    manifest = f"name the pairs in a CSV manifest ({manifest_lines([image], [own[0].mask])})"
+    image, image_hits = next(
+        ((image, image_hits) for image, image_hits in hits.items() if len(image_hits) > 1), next(iter(hits.items()))
+    )
+    shown, where = _list_folders(folders), str(image_hits[0].mask.file.parent.parent)
+    manifest = f"name the pairs in a CSV manifest ({manifest_lines([image], [image_hits[0].mask])})"
     if all(len({hit.mask.folder for hit in each}) == 1 for each in hits.values()):
-        what = f"has the sub-folders {shown} that the images lack, with one mask per image: are they classes?"
-        mend = f"if not, {manifest}; if so, write one mask per image with an id per class"
+        what = f"has the sub-folders {shown}, which the images lack, and one mask per image, so they may be classes"
+        mend = f"if they are, write one mask per image with an id per class; if not, {manifest}"
         return Problem("ambiguous_pair", where, what, mend, True)
     expected = options.class_names
     if (expected is not None and set(expected) != set(names)) or options.num_classes not in (None, len(names)):
-        what = f"has one sub-folder per class ({shown}), but the expected classes are {list(expected or ())}"
-        return Problem("fewer_classes", where, what, "name the classes like the sub-folders, or do not name them", True)
+        classes = f"{options.num_classes} classes" if expected is None else f"the classes {', '.join(expected)}"
+        what = f"has one sub-folder per class ({shown}); expected {classes}"
+        return Problem("fewer_classes", where, what, "name the classes like the sub-folders, or leave them out", True)
     if len(names) > MAX_CLASSES:
         what = f"has {len(names)} sub-folders; expected at most {MAX_CLASSES} classes"
         return Problem("too_many_classes", where, what, f"merge classes, or {manifest}", True)
@@ -202,7 +200,7 @@ def _list_folders(folders: list[str]) -> str:
 
 
 class _CannotJoinError(Exception):
-    """A mask cannot be joined with others."""
+    """A mask cannot be joined with the others of its image."""
 
     def __init__(self, problem: Problem) -> None:
         super().__init__(problem.what)
@@ -214,16 +212,11 @@ def _damaged(error: DataError) -> Problem:
     return Problem("unreadable", file, what or str(error), "replace or remove it", True)
 
 
-def _stamp(own: list[Hit]) -> list[tuple[str, int, int]]:
-    stats = [(hit.mask.file, hit.mask.file.stat()) for hit in own]
-    return [(str(file.resolve()), stat.st_size, stat.st_mtime_ns) for file, stat in stats]
-
-
-def _union(image: Named, own: list[Hit], *, as_ids: bool) -> Path:
+def _union(image: Named, image_hits: list[Hit], *, as_ids: bool) -> Path:
     """Return the file of an image's joined masks."""
 
     def make() -> np.ndarray:
-        planes = _planes(own)
+        planes = _planes(image_hits)
         if as_ids:
             ids = np.zeros(planes[0].plane.shape, np.uint16)
             for number, part in enumerate(planes, start=1):
@@ -232,35 +225,39 @@ def _union(image: Named, own: list[Hit], *, as_ids: bool) -> Path:
         pixels = np.maximum.reduce([part.pixels for part in planes])
         return pixels if pixels.ndim == 2 else np.ascontiguousarray(pixels[..., ::-1])
 
-    return cached_mask("joined", image.inner, ("ids" if as_ids else "union", _stamp(own)), make)
+    return cached_mask(
+        "joined", image.inner, ("ids" if as_ids else "union", [stamp(hit.mask.file) for hit in image_hits]), make
+    )
 
 
 def _class_map(image: Named, parts: dict[int, list[Hit]]) -> Path:
-    """Return the file of an image's class map; where borders overlap, the class with fewer pixels is on top."""
+    """Return the file of an image's class map; where classes overlap, the one with fewer pixels is on top."""
 
     def make() -> np.ndarray:
-        inside = {label: np.logical_or.reduce([p.inside for p in _planes(own)]) for label, own in parts.items()}
+        inside = {
+            label: np.logical_or.reduce([p.inside for p in _planes(image_hits)]) for label, image_hits in parts.items()
+        }
         ordered = sorted(inside, key=lambda label: (-int(inside[label].sum()), label))
         ids = np.zeros(next(iter(inside.values())).shape, np.uint8)
-        taken = np.zeros(ids.shape, bool)
+        covered = np.zeros(ids.shape, bool)
         for label in ordered:
-            both = int((inside[label] & taken).sum())
+            both = int((inside[label] & covered).sum())
             if both > MAX_OVERLAP * max(1, int(inside[label].sum())):
                 file = parts[label][0].mask
-                other = parts[int(np.bincount(ids[inside[label] & taken]).argmax())][0].mask.inner
-                what = f"overlaps {other} in {both} pixels, so their folders are not classes"
+                other = parts[int(np.bincount(ids[inside[label] & covered]).argmax())][0].mask.inner
+                what = f"overlaps {other} in {both} pixels, so their folders cannot be classes"
                 mend = f"pass one sub-folder as masks, such as {file.file.parent}, or draw each pixel in one class"
                 raise _CannotJoinError(Problem("classes_overlap", str(file.file), what, mend, True))
-            taken |= inside[label]
+            covered |= inside[label]
             ids[inside[label]] = label
         return ids
 
-    files = [hit for label in sorted(parts) for hit in parts[label]]
-    return cached_mask("joined", image.inner, ("classes", sorted(parts), _stamp(files)), make)
+    stamps = [stamp(hit.mask.file) for label in sorted(parts) for hit in parts[label]]
+    return cached_mask("joined", image.inner, ("classes", sorted(parts), stamps), make)
 
 
 @dataclass(frozen=True)
-class _Part:
+class _BinaryMask:
     """One binary mask.
 
     Attributes:
@@ -274,21 +271,21 @@ class _Part:
     inside: np.ndarray
 
 
-def _planes(own: list[Hit]) -> list[_Part]:
+def _planes(image_hits: list[Hit]) -> list[_BinaryMask]:
     """Return the decoded masks of an image, after checking that they can be joined.
 
     Raises:
         DataError: a file is damaged.
         _CannotJoinError: their sizes or values differ, or a mask is not binary.
     """
-    parts: list[_Part] = []
+    parts: list[_BinaryMask] = []
     top = None
-    for hit in own:
+    for hit in image_hits:
         file = hit.mask.file
         pixels, plane = _grey_or_rgb(decode(file))
         if parts and plane.shape != parts[0].plane.shape:
             rows, columns = plane.shape
-            what = f"is {rows} x {columns} (rows x columns), unlike {own[0].mask.inner} of the same image"
+            what = f"is {rows} x {columns} (rows x columns), unlike {image_hits[0].mask.inner} of the same image"
             raise _CannotJoinError(
                 Problem("size_differs", str(file), what, "export all masks at the image's size", True)
             )
@@ -298,20 +295,18 @@ def _planes(own: list[Hit]) -> list[_Part]:
         if others.size and not _is_soft(plane, highest):
             what = (
                 f"holds the values {[0, *others[:6].tolist(), highest]}, so it cannot be joined with the other masks "
-                f"of its image ({', '.join(other.mask.inner for other in own[:3] if other is not hit)})"
+                f"of its image ({', '.join(other.mask.inner for other in image_hits[:3] if other is not hit)})"
             )
             mend = "keep one mask per image, or save each object as a binary mask"
             raise _CannotJoinError(Problem("stem_twice", str(file), what, mend, True))
         if highest and top is not None and top != highest and not others.size:
-            what = (
-                f"has the value {highest} where another mask of its image has {top}, so they may be classes or objects"
-            )
+            what = f"has the value {highest}, another mask of its image {top}, so the masks may be classes or objects"
             mend = "save one mask per image with an id per class, or use one value for all objects"
             raise _CannotJoinError(Problem("stem_twice", str(file), what, mend, True))
         top = top or highest or None
-        parts.append(_Part(pixels, plane, plane > highest / 2 if highest else np.zeros(plane.shape, bool)))
+        parts.append(_BinaryMask(pixels, plane, plane > highest / 2 if highest else np.zeros(plane.shape, bool)))
     if len({(part.pixels.ndim, part.pixels.dtype) for part in parts}) > 1 or parts[0].pixels.dtype.kind not in "u":
-        parts = [_Part(part.inside.astype(np.uint8) * np.uint8(255), part.plane, part.inside) for part in parts]
+        parts = [_BinaryMask(part.inside.astype(np.uint8) * np.uint8(255), part.plane, part.inside) for part in parts]
     return parts
 
 

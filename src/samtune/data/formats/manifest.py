@@ -27,14 +27,14 @@ SPLITS = {
     "validation": "val",
     "test": "test",
 }
-"""Words for the parts of a split, in manifests and as folder names."""
+"""Word for a part of a split, in manifests and as a folder name -> the part."""
 
 HEAD = 4096
-"""Bytes from the start of a file that are searched for the names of columns."""
+"""Bytes at the start of a file that are searched for the names of columns."""
 
 
 class Manifest:
-    """A CSV or TSV with a line for each pair."""
+    """Format of CSV and TSV files with one line per pair."""
 
     name = "manifest"
     expects = "a CSV or TSV manifest with the columns image,mask[,group,split]"
@@ -65,7 +65,7 @@ class Manifest:
 def read_manifest(path: Path) -> tuple[list[Pair], list[Problem]]:
     """Read the pairs of a manifest; paths in it are relative to its own folder.
 
-    The first line names the columns. `label` is read as `mask` where there is no column `mask` (as in AutoGluon's
+    The first line names the columns. A column `label` is read as `mask` if there is no column `mask` (as in AutoGluon's
     bundles); further columns are ignored. An empty `group` or `split` means none. Splits are train (training), val
     (valid, validation) and test.
 
@@ -73,11 +73,11 @@ def read_manifest(path: Path) -> tuple[list[Pair], list[Problem]]:
         The pairs whose files exist, and a problem for every missing file and for every image named twice.
 
     Raises:
-        DataError: the file is no CSV or TSV, the column `image` or `mask` is missing, or a line has no image, no mask
-            or an unknown split.
+        DataError: the file is not a CSV or TSV, the column `image` or `mask` is missing, or a line has no image, no
+            mask or an unknown split.
     """
     if path.suffix.lower() not in SUFFIXES:
-        raise DataError(f"{path}: expected a manifest that ends in {', '.join(SUFFIXES)}")
+        raise DataError(f"{path}: expected a manifest with the suffix {', '.join(SUFFIXES)}; rename the file")
     header, rows = _rows_of(path)
     columns = _columns(header, path)
     pairs: list[Pair] = []
@@ -86,7 +86,7 @@ def read_manifest(path: Path) -> tuple[list[Pair], list[Problem]]:
         if any(cell.strip() for cell in row[len(header) :]):
             raise DataError(
                 f"{path}, line {number}: expected at most {len(header)} cells as in the first line, got {len(row)}; "
-                'put "..." around a name that holds the character between cells'
+                'put "..." around a name that contains the delimiter'
             )
         cells = {name: row[index].strip() if index < len(row) else "" for name, index in columns.items()}
         if not any(cells.values()):
@@ -94,7 +94,7 @@ def read_manifest(path: Path) -> tuple[list[Pair], list[Problem]]:
         pair = _pair_of(cells, path, number)
         missing = [file for file in (pair.image, pair.mask) if not _is_file(file)]
         for file in missing:
-            what = f"is named in line {number} of {path.name} and does not exist as a file"
+            what = f"is named in line {number} of {path.name} but is not an existing file"
             mend = "correct the path, which is relative to the manifest's folder"
             problems.append(Problem("missing_file", str(file), what, mend, True))
         if not missing:
@@ -115,19 +115,19 @@ def _rows_of(path: Path) -> tuple[list[str], list[tuple[int, list[str]]]]:
         reader = csv.reader(io.StringIO(text, newline=""), delimiter=_delimiter(first), strict=True)
         rows = [(reader.line_num, row) for row in reader]
     except csv.Error as error:
-        raise DataError(f"{path}, line {reader.line_num}: no valid CSV ({error}); check its quotes") from error
+        raise DataError(f"{path}, line {reader.line_num}: not a valid CSV ({error}); check its quotes") from error
     finally:
         csv.field_size_limit(default_limit)
     return (rows[0][1], rows[1:]) if rows else ([], [])
 
 
 def _delimiter(first: str) -> str:
-    """Return the character between cells, from the first line."""
+    """Return the delimiter, as the first line shows it."""
     return "\t" if "\t" in first else ";" if ";" in first else ","
 
 
 def _columns(header: list[str], path: Path) -> dict[str, int]:
-    """Return the index of each column that is read."""
+    """Return the index of each column that is read, by name."""
     names = [name.strip().lower() for name in header]
     if "label" in names and "mask" not in names:
         names[names.index("label")] = "mask"
@@ -136,14 +136,16 @@ def _columns(header: list[str], path: Path) -> dict[str, int]:
             f"{path}: expected the columns image,mask[,group,split] in the first line, got {shown(','.join(header))}; "
             "add that line"
         )
-    twice = sorted(name for name in COLUMNS if names.count(name) > 1)
-    if twice:
-        raise DataError(f"{path}: expected each column once in the first line, got {', '.join(twice)} twice; keep one")
+    repeated = sorted(name for name in COLUMNS if names.count(name) > 1)
+    if repeated:
+        raise DataError(
+            f"{path}: expected each column once in the first line, got {', '.join(repeated)} twice; keep one"
+        )
     return {name: names.index(name) for name in COLUMNS if name in names}
 
 
 def _is_file(path: Path) -> bool:
-    """Return whether a regular file exists; a path that no file can have does not."""
+    """Return whether a regular file exists; False for a path that no file can have, such as one that is too long."""
     try:
         return path.is_file()
     except (OSError, ValueError):

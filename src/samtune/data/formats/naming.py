@@ -20,7 +20,7 @@ MASK_WORDS = (
     "gtfine_labelids", "gtfine_color", "gtfine_instanceids", "gtfine", "instance", "instances", "inst", "object",
     "objects", "obj", "pred", "prediction",
 )  # fmt: skip
-"""Words in a mask's name that mark it as a mask and do not belong to the name of its image; case does not matter."""
+"""Words that mark a file as a mask and are not part of the name of its image; case is ignored."""
 
 IMAGE_WORDS = (
     "image", "images", "img", "imgs", "im", "photo", "picture", "pic", "rgb", "input", "raw", "orig", "original",
@@ -28,8 +28,8 @@ IMAGE_WORDS = (
 )  # fmt: skip
 
 EXACT, FULL_NAME, WORD, TWO_WORDS, OBJECT, NUMBER, FOLDER = 0, 1, 2, 3, 4, 5, 6
-"""Ranks of readings: the stem as it is, the name with its ending, one or two words removed, a word and an object's
-number removed, a number alone removed, the folder in place of the name."""
+"""Ranks of readings. The key is the stem, the name with its ending, the stem without one word, without two, without a
+word and an object's number, without a number alone, or the folder instead of the name."""
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class Reading:
         key: folder and name of the image, joined by "/" and normalised to NFC.
         pattern: the name with "*" in place of the key, without the number of an object.
         rank: one of the ranks above.
-        number: the object's number in its image, None without one.
+        number: the object's number in its image; None if the name has none.
     """
 
     key: str
@@ -59,7 +59,7 @@ def _any_of(words: tuple[str, ...]) -> str:
 
 @dataclass(frozen=True)
 class _Grammar:
-    """Patterns that locate a word in a name: at its end, at its start, inside, with a number, or alone."""
+    """Patterns of a name with a word at its end, at its start, inside, or before a number, and of a word alone."""
 
     suffix: re.Pattern[str]
     prefix: re.Pattern[str]
@@ -96,20 +96,20 @@ _CHANNEL = re.compile(r"^(?P<core>.+)_\d{4}$")
 _MANY_DIGITS = re.compile(r"^(?:\d+|[0-9a-f]{16,})$", re.IGNORECASE)
 
 
-def normal(name: str) -> str:
+def nfc(name: str) -> str:
     """Return the name in Unicode's composed form (NFC); macOS writes decomposed names, other systems composed ones."""
     return unicodedata.normalize("NFC", name)
 
 
 def without_number(stem: str) -> str | None:
-    """Return `x` of `x_2`, None where no number stands at the end."""
-    match = _NUMBER_ALONE.match(normal(stem))
+    """Return `x` for `x_2`; None if the name does not end in a number."""
+    match = _NUMBER_ALONE.match(nfc(stem))
     return match["core"] if match else None
 
 
 def image_readings(folder: str, stem: str, suffix: str) -> list[Reading]:
     """Return the readings of an image's name."""
-    folder, stem = normal(folder), normal(stem)
+    folder, stem = nfc(folder), nfc(stem)
     readings = [Reading(_join(folder, stem), "*", EXACT), Reading(_join(folder, stem + suffix), "*", FULL_NAME)]
     readings += [Reading(_join(folder, core), pattern, WORD) for core, pattern in _IMAGE.peel(stem)]
     if match := _IMAGE.infix.match(stem):
@@ -123,7 +123,7 @@ def image_readings(folder: str, stem: str, suffix: str) -> list[Reading]:
 
 def mask_readings(folder: str, stem: str) -> list[Reading]:
     """Return the readings of a mask's name."""
-    folder, stem = normal(folder), normal(stem)
+    folder, stem = nfc(folder), nfc(stem)
     readings = [Reading(_join(folder, stem), "*", EXACT)]
     head, dot, ending = stem.rpartition(".")
     if head and f"{dot}{ending}".lower() in IMAGE_SUFFIXES:
@@ -140,10 +140,10 @@ def mask_readings(folder: str, stem: str) -> list[Reading]:
     for core, pattern, _ in [(stem, "*", WORD), *peeled]:
         if match := _NUMBER_ALONE.match(core):
             readings.append(Reading(_join(folder, match["core"]), pattern, NUMBER, match["n"]))
-    return readings + _in_a_folder_of_its_image(folder, stem)
+    return readings + _readings_in_own_folder(folder, stem)
 
 
-def _in_a_folder_of_its_image(folder: str, stem: str) -> list[Reading]:
+def _readings_in_own_folder(folder: str, stem: str) -> list[Reading]:
     """Return the readings of `x/mask.png`, `x/1.png`, `x/x_1.png` as masks of the image `x`."""
     if not folder:
         return []
@@ -157,20 +157,20 @@ def _in_a_folder_of_its_image(folder: str, stem: str) -> list[Reading]:
 
 
 def has_mask_word(stem: str) -> bool:
-    """Return whether a word of `MASK_WORDS` is a part of the name, or all of it."""
-    stem = normal(stem)
+    """Return whether a name contains, or is, a word of `MASK_WORDS`."""
+    stem = nfc(stem)
     patterns = (_MASK.suffix, _MASK.prefix, _MASK.infix, _MASK.numbered, _MASK.alone)
     return any(pattern.match(stem) for pattern in patterns)
 
 
 def is_mask_word(name: str) -> bool:
     """Return whether a folder's name is a word for masks."""
-    return bool(_MASK.alone.match(normal(name))) or name.lower() in ("segmentationclass", "segmentationobject")
+    return bool(_MASK.alone.match(nfc(name))) or name.lower() in ("segmentationclass", "segmentationobject")
 
 
 def is_image_word(name: str) -> bool:
     """Return whether a folder's name is a word for images."""
-    return bool(_IMAGE.alone.match(normal(name))) or name.lower() == "jpegimages"
+    return bool(_IMAGE.alone.match(nfc(name))) or name.lower() == "jpegimages"
 
 
 def _inner(stem: str, match: re.Match[str]) -> str:

@@ -1,7 +1,7 @@
 """Match masks to images by their names: equal stems first, then the readings of `naming`.
 
-A mask belongs to the image for which the least of both names is removed. Where that holds for two images, nothing is
-guessed: it becomes a problem that shows the patterns of the names.
+A mask belongs to the image for which the least is removed from both names. If that holds for two images, nothing is
+guessed: the result has a problem that shows the patterns of the names.
 """
 
 from __future__ import annotations
@@ -12,14 +12,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from samtune.data.formats import naming
-from samtune.data.formats.naming import image_readings, mask_readings, normal, without_number
+from samtune.data.formats.naming import image_readings, mask_readings, nfc, without_number
 from samtune.types import Problem
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
 OTHER_CASE, OTHER_FOLDER = 1, 10
-"""Costs added to the ranks of readings where names differ in case, or lie in differently named folders."""
+"""Costs added to the ranks of readings if names differ in case, or lie in differently named folders."""
 
 
 @dataclass(frozen=True)
@@ -59,12 +59,12 @@ class Named:
 
 @dataclass(frozen=True)
 class Hit:
-    """A mask of an image, and how their names were read.
+    """A mask that matches an image, and the readings by which it does.
 
     Attributes:
         mask: the mask.
         patterns: patterns of the image's and of the mask's name, with "*" for the part they share.
-        number: the object's number, None without one.
+        number: the object's number; None if the name has none.
         cost: sum of both ranks and of the costs above; 0 for equal stems in equal folders.
     """
 
@@ -79,23 +79,23 @@ class Matches:
     """The masks of each image.
 
     Attributes:
-        hits: image -> its masks, in the order of the images; an empty list for an image without mask.
+        hits: image -> its masks, in the order of the images; an empty list for an image without a mask.
         unpaired: masks without an image.
-        unclear: images that share a possible mask with another image.
+        ambiguous: images that share a possible mask with another image.
         problems: masks with several possible images.
         notes: the naming rules that were applied, one sentence each.
     """
 
     hits: dict[Named, list[Hit]]
     unpaired: list[Named]
-    unclear: set[Named]
+    ambiguous: set[Named]
     problems: list[Problem]
     notes: list[str]
 
 
 @dataclass
 class _Index:
-    """Images by every key of their readings; each entry is (number of the image, rank, pattern)."""
+    """Images by every key of their readings; each entry is (index of the image, rank, pattern)."""
 
     exact: dict[str, list[tuple[int, int, str]]] = field(default_factory=lambda: defaultdict(list))
     folded: dict[str, list[tuple[int, int, str]]] = field(default_factory=lambda: defaultdict(list))
@@ -107,7 +107,7 @@ class _Index:
     def of(images: Sequence[Named]) -> _Index:
         index = _Index()
         for number, image in enumerate(images):
-            index.folders.append(normal(image.folder))
+            index.folders.append(nfc(image.folder))
             for reading in image_readings(image.folder, image.file.stem, image.file.suffix):
                 entry = (number, reading.rank, reading.pattern)
                 index.exact[reading.key].append(entry)
@@ -115,11 +115,11 @@ class _Index:
                 index.by_name[reading.key.rpartition("/")[2].casefold()].append(entry)
             shorter = without_number(image.file.stem)
             if shorter is not None:
-                index.series.add(normal(f"{image.folder}/{shorter}").lstrip("/"))
+                index.series.add(nfc(f"{image.folder}/{shorter}").lstrip("/"))
         return index
 
     def find(self, mask: Named) -> list[tuple[int, Hit]]:
-        """Return the images of a mask at the lowest cost: several if the mask is ambiguous, none if it has no image."""
+        """Return the images of lowest cost for a mask: several if it is ambiguous, none if it has no image."""
         readings = mask_readings(mask.folder, mask.file.stem)
         for table, key_of, extra in (
             (self.exact, lambda key: key, 0),
@@ -130,10 +130,10 @@ class _Index:
             for reading in readings:
                 if reading.rank == naming.NUMBER and reading.key in self.series:
                     continue  # the images are a numbered series: `x_3` is not the third object of `x`
-                if extra == OTHER_FOLDER and reading.key == normal(mask.folder):
+                if extra == OTHER_FOLDER and reading.key == nfc(mask.folder):
                     continue  # a folder of objects belongs to an image of its own name only beside that image
                 for image, rank, pattern in table.get(key_of(reading.key), ()):
-                    far = extra == OTHER_FOLDER and not _related(self.folders[image], normal(mask.folder))
+                    far = extra == OTHER_FOLDER and not _related(self.folders[image], nfc(mask.folder))
                     hit = Hit(mask, (pattern, reading.pattern), reading.number, rank + reading.rank + extra + far)
                     if image not in hits or hit.cost < hits[image].cost:
                         hits[image] = hit
@@ -149,17 +149,17 @@ def _related(image: str, mask: str) -> bool:
 
 
 def match(images: Sequence[Named], masks: Sequence[Named]) -> Matches:
-    """Return the masks of each image by their names."""
+    """Return the masks of each image, matched by name."""
     by_path: dict[str, list[int]] = defaultdict(list)
     for number, image in enumerate(images):
-        by_path[normal(image.path)].append(number)
+        by_path[nfc(image.path)].append(number)
     index: _Index | None = None
     hits: dict[Named, list[Hit]] = {image: [] for image in images}
     unpaired: list[Named] = []
-    unclear: set[Named] = set()
+    ambiguous: set[Named] = set()
     problems: list[Problem] = []
     for mask in masks:
-        same = by_path.get(normal(mask.path))
+        same = by_path.get(nfc(mask.path))
         if same is not None:
             candidates = [(number, Hit(mask, ("*", "*"), None, 0)) for number in same]
         else:
@@ -170,56 +170,56 @@ def match(images: Sequence[Named], masks: Sequence[Named]) -> Matches:
         elif len(candidates) == 1:
             hits[images[candidates[0][0]]].append(candidates[0][1])
         else:
-            unclear.update(images[image] for image, _ in candidates)
+            ambiguous.update(images[image] for image, _ in candidates)
             several = [images[image].inner for image, _ in candidates]
             what = f"can be the mask of {len(several)} images: {', '.join(several[:4])}"
             mend = f"rename it like its image, or name the pairs in a CSV manifest ({manifest_lines(images, masks)})"
             problems.append(Problem("ambiguous_pair", str(mask.file), what, mend, True))
-    if not any(hits.values()) and not unclear:
+    if not any(hits.values()) and not ambiguous:
         extended = _by_common_affix(images, masks)
         if extended:
             hits, unpaired = extended, []
     problems += _shifted(hits, unpaired, images, masks)
-    return Matches(hits, unpaired, unclear, problems, _notes(hits))
+    return Matches(hits, unpaired, ambiguous, problems, _notes(hits))
 
 
 def _shifted(
     hits: dict[Named, list[Hit]], unpaired: Sequence[Named], images: Sequence[Named], masks: Sequence[Named]
 ) -> list[Problem]:
-    """Return a problem where two numbered series of equal length overlap in part: `image0..3` and `mask1..4`.
+    """Return a problem if two numbered series of equal length overlap in part: `image0..3` and `mask1..4`.
 
-    Such files may belong together by their numbers or by their order.
+    Such files may be paired by their numbers or by their order.
     """
-    alone = [image for image, own_hits in hits.items() if not own_hits]
-    pairs = [(image, hit) for image, own_hits in hits.items() for hit in own_hits]
+    unmatched = [image for image, image_hits in hits.items() if not image_hits]
+    pairs = [(image, hit) for image, image_hits in hits.items() for hit in image_hits]
     by_number = all(
         "*" not in hit.patterns and _last_digits(image) and _last_digits(image) == _last_digits(hit.mask)
         for image, hit in pairs
     )
-    if not pairs or not by_number or not alone or len(alone) != len(unpaired) or len(images) != len(masks):
+    if not pairs or not by_number or not unmatched or len(unmatched) != len(unpaired) or len(images) != len(masks):
         return []
     what = (
-        f"the images look like {look_of(images)}, the masks like {look_of(masks)}: they share {len(pairs)} numbers, "
-        f"and {alone[0].inner} and {unpaired[0].inner} are left over, so it is unclear whether they are paired by "
-        "number or by order"
+        f"the images are named like {describe_names(images)}, the masks like {describe_names(masks)}: they share "
+        f"{len(pairs)} numbers, and {unmatched[0].inner} and {unpaired[0].inner} are left over, so the pairs may "
+        "follow the numbers or the order"
     )
     mend = f"name each mask like its image, or write a CSV with a line for each pair ({manifest_lines(images, masks)})"
     return [Problem("ambiguous_pair", str(unpaired[0].file), what, mend, True)]
 
 
 def _last_digits(named: Named) -> str:
-    """Return the digits at the end of a name, "" without any."""
-    stem = normal(named.file.stem)
+    """Return the digits at the end of a name; "" if there are none."""
+    stem = nfc(named.file.stem)
     return stem[len(stem.rstrip("0123456789")) :]
 
 
 def _by_common_affix(images: Sequence[Named], masks: Sequence[Named]) -> dict[Named, list[Hit]] | None:
-    """Return pairs where the same letters are added to the stem of every image (or of every mask), None if not so."""
+    """Return pairs if all stems of one kind are those of the other with the same letters added; else None."""
     if len(images) != len(masks) or len(masks) < 2:
         return None
     for longer, shorter in ((masks, images), (images, masks)):
-        stems = {normal(named.file.stem): named for named in shorter}
-        first = normal(longer[0].file.stem)
+        stems = {nfc(named.file.stem): named for named in shorter}
+        first = nfc(longer[0].file.stem)
         fits = {}
         for stem in stems:
             at = first.find(stem)
@@ -228,7 +228,7 @@ def _by_common_affix(images: Sequence[Named], masks: Sequence[Named]) -> dict[Na
             before, after = first[:at], first[at + len(stem) :]
             if before[-1:].isalnum() or after[:1].isalnum():
                 continue
-            inner = [normal(named.file.stem) for named in longer]
+            inner = [nfc(named.file.stem) for named in longer]
             cores = [
                 name[len(before) : len(name) - len(after)]
                 for name in inner
@@ -237,7 +237,7 @@ def _by_common_affix(images: Sequence[Named], masks: Sequence[Named]) -> dict[Na
             if len(cores) == len(longer) == len(stems) and set(cores) == set(stems):
                 fits[before, after] = [stems[core] for core in cores]
         if len(fits) == 1:
-            ((before, after), others), pattern = next(iter(fits.items())), ""
+            (before, after), others = next(iter(fits.items()))
             pattern = f"{before}*{after}"
             if longer is masks:
                 pairs = [(image, mask, ("*", pattern)) for mask, image in zip(masks, others, strict=True)]
@@ -248,10 +248,10 @@ def _by_common_affix(images: Sequence[Named], masks: Sequence[Named]) -> dict[Na
 
 
 def _notes(hits: dict[Named, list[Hit]]) -> list[str]:
-    """Return a sentence for each rule that was applied besides equal stems in equal folders."""
+    """Return a sentence for each rule that was applied, other than equal stems in equal folders."""
     rules: dict[str, list[str]] = defaultdict(list)
-    for image, own_hits in hits.items():
-        for hit in own_hits:
+    for image, image_hits in hits.items():
+        for hit in image_hits:
             example = f"{hit.mask.inner} for {image.inner}"
             if hit.patterns != ("*", "*") or hit.number is not None:
                 number = "" if hit.number is None else " and a number"
@@ -259,23 +259,23 @@ def _notes(hits: dict[Named, list[Hit]]) -> list[str]:
                 rules[f"{{}} mask(s) paired by the names {left} and {right}{number}"].append(example)
             elif hit.cost >= OTHER_FOLDER:
                 rules["{} mask(s) paired by the file name alone, across differently named folders"].append(example)
-            elif normal(hit.mask.file.stem) == normal(image.file.name):
+            elif nfc(hit.mask.file.stem) == nfc(image.file.name):
                 rules["{} mask(s) paired by the whole name of the image, its ending included"].append(example)
             elif hit.cost:
                 rules["{} mask(s) paired by names that differ in the case of letters"].append(example)
             elif image.file.stem != hit.mask.file.stem:
                 rules["{} mask(s) paired by names that differ in how Unicode composes letters"].append(example)
-    return [f"{rule.format(len(own_hits))} (such as {own_hits[0]})" for rule, own_hits in rules.items()]
+    return [f"{rule.format(len(image_hits))} (such as {image_hits[0]})" for rule, image_hits in rules.items()]
 
 
-def masks_among(files: Sequence[Named]) -> set[Named]:
-    """Return the masks among images and masks that lie side by side: files with a word for masks in their names.
+def select_masks(files: Sequence[Named]) -> set[Named]:
+    """Return the masks in a folder of images and masks: the files with a word for masks in their names.
 
-    Where the images' own names contain such a word (`object_1`, `object_1_mask`), a name that another one extends is
-    an image.
+    If names of images contain such a word too (`object_1`, `object_1_mask`), a name that another one extends is an
+    image.
     """
     keys = {reading.key for one in files for reading in image_readings(one.folder, one.file.stem, one.file.suffix)}
-    masks, worded, origins = set(), [], set()
+    masks, candidates, extended = set(), [], set()
     for one in files:
         if not naming.has_mask_word(one.file.stem):
             continue
@@ -283,12 +283,12 @@ def masks_among(files: Sequence[Named]) -> set[Named]:
         reached = {reading.key for reading in readings if reading.pattern != "*"} & keys
         if reached:
             masks.add(one)
-            origins |= reached
+            extended |= reached
         else:
-            worded.append(one)
-    for one in worded:
-        own = {reading.key for reading in image_readings(one.folder, one.file.stem, one.file.suffix)}
-        if not own & origins:
+            candidates.append(one)
+    for one in candidates:
+        own_keys = {reading.key for reading in image_readings(one.folder, one.file.stem, one.file.suffix)}
+        if not own_keys & extended:
             masks.add(one)
     return masks
 
@@ -298,16 +298,15 @@ def unpaired_problem(named: Named, what: str, mend: str) -> Problem:
     return Problem("unpaired", str(named.file), what, mend, False)
 
 
-def nothing_pairs(images: Sequence[Named], masks: Sequence[Named], where: str) -> Problem:
-    """Return the problem that no image has a mask, with the patterns of the names and the two remedies."""
+def no_pairs_problem(images: Sequence[Named], masks: Sequence[Named], where: str) -> Problem:
+    """Return the problem that no image has a mask, with the patterns of the names and two remedies."""
     if not images or not masks:
         kind = "images" if not images else "masks"
         return Problem(
             "no_pairs", where, f"there are no {kind}", "check the path; known endings are png, tif, jpg, ...", True
         )
-    what = (
-        f"no image has a mask of the same stem: the images look like {look_of(images)}, the masks like {look_of(masks)}"
-    )
+    names = f"the images are named like {describe_names(images)}, the masks like {describe_names(masks)}"
+    what = f"no image has a mask of the same stem: {names}"
     mend = f"name each mask like its image, or write a CSV with a line for each pair ({manifest_lines(images, masks)})"
     return Problem("no_pairs", where, what, mend, True)
 
@@ -319,9 +318,9 @@ def manifest_lines(images: Sequence[Named], masks: Sequence[Named]) -> str:
     return f"`image,mask`, then `{image},{mask}`"
 
 
-def look_of(files: Sequence[Named]) -> str:
-    """Return a pattern of the names with "*" for where they differ, their number and an example."""
-    names = [normal(named.inner) for named in files]
+def describe_names(files: Sequence[Named]) -> str:
+    """Return the common pattern of names, with "*" for the part that differs, their number and an example."""
+    names = [nfc(named.inner) for named in files]
     start = _common(names)
     end = _common([name[len(start) :][::-1] for name in names])[::-1]
     while start and start[-1].isdigit():
@@ -340,7 +339,7 @@ def _common(names: Sequence[str]) -> str:
 
 
 def pattern_of(hit: Hit) -> str:
-    """Return a mask's name, ending included, with "*" for the part that it shares with its image."""
+    """Return a mask's name, with its ending and with "*" for the part that it shares with its image."""
     number = "_N" if hit.number is not None and not hit.patterns[1].endswith("/") else ""
     folder = f"{hit.mask.folder}/" if hit.mask.folder and "/" not in hit.patterns[1] else ""
     return f"{folder}{hit.patterns[1]}{number}{hit.mask.file.suffix}"

@@ -1,4 +1,4 @@
-"""Public data sets as downloaded, by the name in front of the path: `cod10k:PATH`, `cod10k/test:PATH`."""
+"""Public data sets as downloaded, selected by a prefix of the path: `cod10k:PATH`, `cod10k/test:PATH`."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ if TYPE_CHECKING:
 
 
 class PublicSet:
-    """A public data set; its folders and the meaning of its masks are in the table of `samtune.data.public_sets`."""
+    """Format of public data sets; `samtune.data.public_sets` has their folders and the meaning of their masks."""
 
     name = "public_set"
     expects = "a public data set as SET:PATH (`samtune data list` shows them)"
 
     def detect(self, images: Path, masks: Path | None) -> Detection | None:
-        """See `Format.detect`; only a name in front of the path counts.
+        """See `Format.detect`; only the prefix of the path counts.
 
         Raises:
-            DataError: the name is that of a data set, which has no part of the given name.
+            DataError: the prefix names a data set, but a part that it does not have.
         """
         named = parse_set_name(images)
         return None if named is None else Detection(Certainty.NAMED, f"{named[0].name} is a public data set")

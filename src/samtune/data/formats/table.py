@@ -1,4 +1,4 @@
-"""The table of annotation formats: the one that detects its data most surely reads it."""
+"""The table of annotation formats, and the choice of the one that detects its data with the highest certainty."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from samtune.data.formats.format import Detection, Format
 
 FORMATS: dict[str, Format] = {each.name: each for each in (MaskFolders(), Manifest(), PublicSet())}
-"""Name -> format. The order has no meaning: a path that two formats detect equally surely is refused."""
+"""Name -> format. The order has no meaning: a path that two formats detect with equal certainty is refused."""
 
 
 def find_pairs(images: Path | str, masks: Path | str | None = None, options: DataOptions | None = None) -> Records:
@@ -29,18 +29,18 @@ def find_pairs(images: Path | str, masks: Path | str | None = None, options: Dat
         images: a folder of images with its sub-folders; a CSV or TSV manifest with the columns
             `image,mask[,group,split]`; with `masks` left out, one folder that holds `images/` and `masks/`, or
             `{train,val,test}/{images,masks}`, or images and masks side by side (`a.png`, `a_mask.png`); or a public
-            data set, `cod10k:PATH` or `cod10k/test:PATH`. `NAME:PATH` names a format of `FORMATS` where a path can be
-            read by several.
+            data set, `cod10k:PATH` or `cod10k/test:PATH`. `NAME:PATH` selects a format of `FORMATS` if several can read
+            the path.
         masks: the folder of masks. A mask has the stem of its image, and possibly a word such as `mask`, the number of
             an object, or another ending.
-        options: what the files alone do not say, such as whether several masks of one image are objects.
+        options: what the files leave open, such as whether several masks of one image are objects.
 
     Returns:
-        Pairs sorted by stem; a stem is the file name without ending, or the path below the images folder where two
-        images of the data set share a file name.
+        Records with pairs sorted by stem; a stem is the file name without ending, or the path below the images folder
+        if two images of the data set share a file name.
 
     Raises:
-        DataError: a path does not exist, no format or more than one format detects it, or nothing can be read.
+        DataError: a path does not exist, no format or more than one detects it, or nothing can be read.
     """
     options = options or DataOptions()
     masks = None if masks is None else as_path(masks)
@@ -52,19 +52,20 @@ def find_pairs(images: Path | str, masks: Path | str | None = None, options: Dat
 
 
 def detect_format(images: Path, masks: Path | None) -> Format:
-    """Return the format that detects its data most surely.
+    """Return the format that detects its data with the highest certainty.
 
     Raises:
-        DataError: no format detects its data, or two are equally sure.
+        DataError: a path does not exist, no format detects its data, or two do with equal certainty.
     """
-    detections = [(each, found) for each in FORMATS.values() if (found := each.detect(images, masks)) is not None]
+    claims = [(each, each.detect(images, masks)) for each in FORMATS.values()]
+    detections = [(each, detection) for each, detection in claims if detection is not None]
     if not detections:
         raise _nothing_detected(images, masks)
     highest = max(detection.certainty for _, detection in detections)
-    surest = [(each, detection) for each, detection in detections if detection.certainty == highest]
-    if len(surest) > 1:
-        raise _ambiguous(images, surest)
-    return surest[0][0]
+    best = [(each, detection) for each, detection in detections if detection.certainty == highest]
+    if len(best) > 1:
+        raise _ambiguous(images, best)
+    return best[0][0]
 
 
 def _nothing_detected(images: Path, masks: Path | None) -> DataError:
@@ -72,13 +73,13 @@ def _nothing_detected(images: Path, masks: Path | None) -> DataError:
         if path is not None and not path.exists():
             return DataError(f"{path}: no such file or folder; check the path")
     expected = ", ".join(each.expects for each in FORMATS.values())
-    return DataError(f"{images if masks is None else masks}: no format reads this; expected one of: {expected}")
+    return DataError(f"{images if masks is None else masks}: no format reads this path; expected one of: {expected}")
 
 
-def _ambiguous(images: Path, surest: list[tuple[Format, Detection]]) -> DataError:
-    claims = " and as ".join(f"{each.expects} ({detection.reason})" for each, detection in surest)
-    ways = " or ".join(f"`{each.name}:{images}`" for each, _ in surest)
-    return DataError(f"{images}: can be read as {claims}; name one, as {ways}")
+def _ambiguous(images: Path, best: list[tuple[Format, Detection]]) -> DataError:
+    claims = " and as ".join(f"{each.expects} ({detection.reason})" for each, detection in best)
+    names = " or ".join(f"`{each.name}:{images}`" for each, _ in best)
+    return DataError(f"{images}: can be read as {claims}; choose one by passing {names}")
 
 
 def _finish(records: Records) -> Records:

@@ -1,6 +1,6 @@
-"""Masks that are not label maps (a file per object, outlines, grey levels), converted once into the cache of masks.
+"""Conversion of masks that are not label maps (a file per object, outlines, grey levels) into the cache of masks.
 
-Objects become ids, 16 bits; where two objects overlap, the later one counts.
+Objects become 16-bit ids; where two objects overlap, the later one is on top.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 
 from samtune.data.images.decoding import IMAGE_SUFFIXES, decode, read_header
-from samtune.data.masks import cached_mask
+from samtune.data.masks import cached_mask, stamp
 from samtune.errors import DataError
 from samtune.progress import track
 from samtune.types import Pair, Problem
@@ -41,14 +41,14 @@ def merge_object_files(root: Path, layout: str) -> list[Pair]:
         objects = [file for file in sorted((folder / "masks").iterdir()) if file.suffix.lower() in IMAGE_SUFFIXES]
         if len(images) != 1 or not objects:
             continue
-        stamp = [(file.name, file.stat().st_size, file.stat().st_mtime_ns) for file in objects]
-        mask = cached_mask(layout, folder.name, (str(folder.resolve()), stamp), _merger(images[0], objects))
+        stamps = [stamp(file) for file in objects]
+        mask = cached_mask(layout, folder.name, stamps, _merger(images[0], objects))
         pairs.append(Pair(folder.name, images[0], mask))
     return pairs
 
 
 def draw_coco(images: Path, file: Path, layout: str, split: str | None) -> tuple[list[Pair], list[Problem]]:
-    """Return the pairs of a COCO file, with the outlines of each image drawn as ids; and images that are missing.
+    """Return the pairs of a COCO file, with outlines drawn as ids, and a problem for each missing image.
 
     Args:
         images: the folder that holds the images, at any depth.
@@ -57,36 +57,38 @@ def draw_coco(images: Path, file: Path, layout: str, split: str | None) -> tuple
         split: the part of the data set that the file describes.
 
     Raises:
-        DataError: the file is not COCO JSON, or has compressed run lengths.
+        DataError: the file is not COCO JSON, or has run lengths that are compressed or of the wrong size.
     """
     try:
         content = json.loads(file.read_text(encoding="utf-8"))
         entries = content["images"]
         annotations = content["annotations"]
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise DataError(f"{file}: expected a COCO file with images and annotations ({error!r})") from error
+        raise DataError(
+            f"{file}: expected a COCO file with images and annotations ({error!r}); download it again"
+        ) from error
     by_image: dict[Any, list[dict[str, Any]]] = {}
     for annotation in annotations.values() if isinstance(annotations, dict) else annotations:
         by_image.setdefault(annotation["image_id"], []).append(annotation)
     by_name = {path.name: path for path in images.rglob("*") if path.suffix.lower() in IMAGE_SUFFIXES}
-    stamp = (str(file.resolve()), file.stat().st_size, file.stat().st_mtime_ns)
+    source = stamp(file)
     pairs, problems = [], []
     for entry in track(entries, "drawing masks", len(entries)):
         image = by_name.get(Path(entry["file_name"]).name)
         if image is None:
-            what = f"is listed in {file.name} but missing in {images.name}"
-            mend = "unpack the images too; otherwise the image is left out"
+            what = f"is listed in {file.name} but missing in {images.name}/, so it is left out"
+            mend = "unpack all images"
             problems.append(Problem("unpaired", entry["file_name"], what, mend, False))
             continue
         size_hw = (int(entry["height"]), int(entry["width"]))
         draw = _drawer(by_image.get(entry["id"], []), size_hw, file)
-        mask = cached_mask(layout, image.stem, (*stamp, entry["id"]), draw)
+        mask = cached_mask(layout, image.stem, (*source, entry["id"]), draw)
         pairs.append(Pair(image.stem, image, mask, None, split))
     return pairs, problems
 
 
 def threshold_levels(file: Path, layout: str) -> Path:
-    """Return a mask of 0 and 255 for one whose grey levels say how many annotators agreed: 255 above one half.
+    """Return the file of a 0/255 mask made from one whose grey levels count agreeing annotators: 255 above one half.
 
     Args:
         file: the mask of the download.
@@ -100,8 +102,7 @@ def threshold_levels(file: Path, layout: str) -> Path:
         mask: np.ndarray = np.where(_brightness(file) > 127, 255, 0).astype(np.uint8)
         return mask
 
-    stat = file.stat()
-    return cached_mask(layout, file.stem, (str(file.resolve()), stat.st_size, stat.st_mtime_ns), draw)
+    return cached_mask(layout, file.stem, stamp(file), draw)
 
 
 def _brightness(file: Path) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""From the folders of a public data set to pairs, each with its split."""
+"""The folders of a public data set, read as pairs with their splits."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from samtune.text import did_you_mean
 from samtune.types import Pair, Problem
 
 if TYPE_CHECKING:
-    from collections.abc import Container, Iterable
+    from collections.abc import Container, Iterable, Iterator
 
 
 def parse_set_name(images: Path | str) -> tuple[Layout, str | None, Path] | None:
-    """Return the layout, part and path of `cod10k:PATH` or `cod10k/test:PATH`; None for an ordinary path.
+    """Return the layout, part and folder of `cod10k:PATH` or `cod10k/test:PATH`; None for an ordinary path.
 
     Raises:
         DataError: the layout has no such part.
@@ -40,7 +40,7 @@ def parse_set_name(images: Path | str) -> tuple[Layout, str | None, Path] | None
 
 
 def layout_options(images: Path | str, options: DataOptions) -> DataOptions:
-    """Return the options, completed by what is known of the data set; unchanged for an ordinary path.
+    """Return the options, completed by those of the data set; unchanged for an ordinary path.
 
     Args:
         images: as for `parse_set_name`.
@@ -50,13 +50,13 @@ def layout_options(images: Path | str, options: DataOptions) -> DataOptions:
     if named is None:
         return options
     given = {f.name for f in fields(DataOptions) if getattr(options, f.name) is not None}
-    known = named[0].options
+    defaults = named[0].options
     if given & {"num_classes", "class_names", "colours", "ids"}:
-        # The user's classes stand; the values in the files are those of the layout if the number of classes agrees.
+        # The user's classes take precedence; the layout's values in the files hold if the number of classes agrees.
         num = options.num_classes_meant or len(options.ids or options.colours or ())
-        known = known if num == len(known.get("class_names", ())) and options.colours is None else {}
-        known = {key: value for key, value in known.items() if key not in ("class_names", "num_classes")}
-    return replace(options, **{key: value for key, value in known.items() if key not in given})
+        defaults = defaults if num == len(defaults.get("class_names", ())) and options.colours is None else {}
+        defaults = {key: value for key, value in defaults.items() if key not in ("class_names", "num_classes")}
+    return replace(options, **{key: value for key, value in defaults.items() if key not in given})
 
 
 def find_layout_pairs(layout: Layout, part: str | None, root: Path) -> tuple[list[Pair], list[Problem], list[str]]:
@@ -65,13 +65,13 @@ def find_layout_pairs(layout: Layout, part: str | None, root: Path) -> tuple[lis
     Args:
         layout: the data set.
         part: "train", "val" or "test"; None for all that are present.
-        root: the folder that the download was unpacked in, or the one that holds it.
+        root: the folder that the download was unpacked in, or its parent.
 
     Raises:
         DataError: the folder does not exist, or has none of the expected folders.
     """
     if not root.is_dir():
-        raise DataError(f"{root}: expected the folder that {layout.title} was unpacked in; there is no such folder")
+        raise DataError(f"{root}: no such folder; pass the folder that {layout.title} was unpacked in")
     pairs: list[Pair] = []
     problems: list[Problem] = []
     notes = [f"{layout.title}: {layout.caveat}"] if layout.caveat else []
@@ -91,8 +91,7 @@ def find_layout_pairs(layout: Layout, part: str | None, root: Path) -> tuple[lis
     if len(missing) == len(parts):
         expected = "; ".join(f"{one.images[0]} with {one.masks[0]}" for one in parts)
         raise DataError(
-            f"{root}: expected {layout.title} as downloaded ({expected}), got a folder without any of these; see "
-            "samtune data list"
+            f"{root}: expected {layout.title} as downloaded ({expected}), found none of these; see `samtune data list`"
         )
     if missing:
         names = ", ".join(f"{one.name or 'all'} ({one.images[0]})" for one in missing)
@@ -101,7 +100,7 @@ def find_layout_pairs(layout: Layout, part: str | None, root: Path) -> tuple[lis
 
 
 def is_present(name: str, data: Path) -> bool:
-    """Return whether a set, or a part of it, is in the folder of its name below `data`.
+    """Return whether a set, or a part of it, is in the folder `data/NAME`.
 
     Args:
         name: "istd" or "istd/train".
@@ -114,7 +113,7 @@ def is_present(name: str, data: Path) -> bool:
 
 
 def _find_folders(layout: Layout, part: Part, root: Path) -> tuple[Path, Path] | None:
-    """Return the folders of images and masks of a part: the first alternative that exists, at the root or wrapped."""
+    """Return the folders of images and masks of a part: the first alternative at the root or in a wrapper."""
     tops = [root, *(root / wrapper for wrapper in layout.wrappers)]
     tops += [top / wrapper for top in tops[1:] for wrapper in layout.wrappers]
     masks = part.masks if len(part.masks) == len(part.images) else part.masks * len(part.images)
@@ -127,10 +126,10 @@ def _find_folders(layout: Layout, part: Part, root: Path) -> tuple[Path, Path] |
 
 
 def _has_files(part: Part, images: Path, masks: Path) -> bool:
-    """Return whether the folders hold files of the part; repacked sets may have the folders without the files."""
-    if not any(_is_image(part, file) for file in images.rglob("*")):
+    """Return whether the folders hold files of the part; repacked sets may have empty folders."""
+    if next(_image_files(part, images), None) is None:
         return False
-    return masks.is_file() or any(_is_mask(part, file) for file in masks.rglob("*"))
+    return masks.is_file() or next(_mask_files(part, masks), None) is not None
 
 
 def _pairs_of(layout: Layout, part: Part, images: Path, masks: Path, root: Path) -> tuple[list[Pair], list[Problem]]:
@@ -138,17 +137,10 @@ def _pairs_of(layout: Layout, part: Part, images: Path, masks: Path, root: Path)
         return merge_object_files(images, layout.name), []
     if layout.mask_storage == "coco":
         return draw_coco(images, masks, layout.name, part.name)
-    image_files = {
-        _without_ending(file.stem, part.image_ending): file
-        for file in sorted(images.rglob("*"))
-        if _is_image(part, file)
-    }
-    mask_files = {
-        _without_ending(file.stem, part.mask_ending): file for file in sorted(masks.rglob("*")) if _is_mask(part, file)
-    }
-    if part.prefix is not None:
-        image_files = {key: file for key, file in image_files.items() if key.startswith(part.prefix)}
-        mask_files = {key: file for key, file in mask_files.items() if key.startswith(part.prefix)}
+    image_files, mask_files = (
+        {stem: file for file, stem in sorted(files) if stem.startswith(part.prefix)}
+        for files in (_image_files(part, images), _mask_files(part, masks))
+    )
     if layout.mask_storage == "grey":
         mask_files = {
             key: threshold_levels(file, layout.name) if key in image_files else file for key, file in mask_files.items()
@@ -173,20 +165,20 @@ def _unpaired(files: Iterable[Path], what: str) -> list[Problem]:
     return [Problem("unpaired", str(file), what, mend, False) for file in sorted(files)]
 
 
-def _is_image(part: Part, file: Path) -> bool:
-    suffixes = part.image_suffixes or IMAGE_SUFFIXES
-    return _is_file(file, suffixes) and file.stem.lower().endswith(part.image_ending.lower())
+def _image_files(part: Part, folder: Path) -> Iterator[tuple[Path, str]]:
+    return _files_with_stems(folder, part.image_suffixes or IMAGE_SUFFIXES, part.image_ending)
 
 
-def _is_mask(part: Part, file: Path) -> bool:
-    suffixes = part.mask_suffixes or IMAGE_SUFFIXES
-    return _is_file(file, suffixes) and file.stem.lower().endswith(part.mask_ending.lower())
+def _mask_files(part: Part, folder: Path) -> Iterator[tuple[Path, str]]:
+    return _files_with_stems(folder, part.mask_suffixes or IMAGE_SUFFIXES, part.mask_ending)
 
 
-def _is_file(file: Path, suffixes: Container[str]) -> bool:
-    """Return whether a file has one of the suffixes and is not a hidden file of a file manager."""
-    return not file.name.startswith(".") and "__MACOSX" not in file.parts and file.suffix.lower() in suffixes
+def _files_with_stems(folder: Path, suffixes: Container[str], ending: str) -> Iterator[tuple[Path, str]]:
+    """Yield the files with one of the suffixes whose stem has the ending, and their stems without it.
 
-
-def _without_ending(stem: str, ending: str) -> str:
-    return stem[: -len(ending)] if ending and stem.lower().endswith(ending.lower()) else stem
+    Hidden files and those that macOS adds to archives are skipped.
+    """
+    for file in folder.rglob("*"):
+        hidden = file.name.startswith(".") or "__MACOSX" in file.parts
+        if not hidden and file.suffix.lower() in suffixes and file.stem.lower().endswith(ending.lower()):
+            yield file, file.stem[: len(file.stem) - len(ending)]

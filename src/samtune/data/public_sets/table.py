@@ -16,7 +16,7 @@ CHECK_LICENCE = "not confirmed here, check it at the source"
 
 @dataclass(frozen=True)
 class Part:
-    """One part of a data set. Of the alternative folders, the first that exist are read.
+    """One part of a data set. Of the alternative folders, the first pair that exists is read.
 
     Attributes:
         name: "train", "val" or "test"; None if the set has no split.
@@ -27,7 +27,7 @@ class Part:
         mask_ending: end of a mask's stem that its image's stem lacks (any case).
         image_suffixes: file suffixes of images; None for any image format.
         mask_suffixes: file suffixes of masks; None for any image format.
-        prefix: only files whose stem starts with this are read; None for all.
+        prefix: start of the stems of the files that are read.
     """
 
     name: str | None
@@ -38,7 +38,7 @@ class Part:
     mask_ending: str = ""
     image_suffixes: tuple[str, ...] | None = None
     mask_suffixes: tuple[str, ...] | None = None
-    prefix: str | None = None
+    prefix: str = ""
 
 
 @dataclass(frozen=True)
@@ -46,17 +46,17 @@ class Layout:
     """One public data set.
 
     Attributes:
-        name: the name in front of the colon.
+        name: the prefix that selects it, `NAME:PATH`.
         title: its name in the papers.
         protocol: how its papers score predictions; a value of `samtune evaluate --protocol`.
         source: where it can be downloaded.
         licence: as its authors state it; `CHECK_LICENCE` if their wording could not be read.
         parts: its folders.
-        caveat: what would go wrong if it were read like any folder, and what is done about it; "" for nothing.
-        options: fields of `DataOptions` that hold for it.
+        caveat: peculiarities of the download and how they are handled; "" for none.
+        options: fields of `DataOptions`, by name.
         mask_storage: how masks are stored if they are not label maps: "files" (one per object), "coco" (outlines) or
             "grey" (levels, thresholded at one half).
-        wrappers: folders that a download may have around everything else.
+        wrappers: folders that may contain all others.
     """
 
     name: str
@@ -94,7 +94,7 @@ def _test_only(name: str, num_images: int | None) -> tuple[Part, ...]:
     return (Part("test", _bundle(name), _masks(_bundle(name)), num_images),)
 
 
-def _saliency(name: str, num_images: int | None, images: tuple[str, ...], masks: tuple[str, ...], **more: Any) -> Part:
+def _saliency(num_images: int | None, images: tuple[str, ...], masks: tuple[str, ...], **more: Any) -> Part:
     """Return a salient-object test set, as its authors publish it or as it is often repacked."""
     repacked = ("Imgs", "Image", "images", "imgs"), ("GT", "Mask", "masks", "gt")
     return Part("test", (*images, *repacked[0]), (*masks, *repacked[1]), num_images, **more)
@@ -170,30 +170,30 @@ SALIENCY = (
     ),
     Layout(
         "ecssd", "ECSSD", "sod", "www.cse.cuhk.edu.hk/leojia/projects/hsaliency/dataset.html", CHECK_LICENCE,
-        (_saliency("ECSSD", 1000, ("images",), ("ground_truth_mask",)),), wrappers=("ECSSD",),
+        (_saliency(1000, ("images",), ("ground_truth_mask",)),), wrappers=("ECSSD",),
     ),
     Layout(
         "dut_omron", "DUT-OMRON", "sod", "saliencydetection.net/dut-omron", CHECK_LICENCE,
-        (_saliency("DUT-OMRON", 5168, ("DUT-OMRON-image", "DUT-OMRON-image/DUT-OMRON-image", "DUT-OMRON-image"),
+        (_saliency(5168, ("DUT-OMRON-image", "DUT-OMRON-image/DUT-OMRON-image", "DUT-OMRON-image"),
                    ("pixelwiseGT-new-PNG", "DUT-OMRON-gt-pixelwise.zip/pixelwiseGT-new-PNG",
                     "DUT-OMRON-gt-pixelwise.zip/pixelwiseGT-new-PNG")),),
         wrappers=("DUT-OMRON", "DUTS-OMRON", "DUT_OMRON"),
     ),
     Layout(
         "hku_is", "HKU-IS", "sod", "i.cs.hku.hk/~gbli/deep_saliency.html", CHECK_LICENCE,
-        (_saliency("HKU-IS", 4447, ("imgs",), ("gt",)),), wrappers=("HKU-IS",),
+        (_saliency(4447, ("imgs",), ("gt",)),), wrappers=("HKU-IS",),
     ),
     Layout(
         "pascal_s", "PASCAL-S", "sod", "cbs.ic.gatech.edu/salobj", CHECK_LICENCE,
         (
             _saliency(
-                "PASCAL-S", 850, ("Imgs", "PASCAL-S/Imgs"), ("Imgs", "PASCAL-S/Imgs"),
+                850, ("Imgs", "PASCAL-S/Imgs"), ("Imgs", "PASCAL-S/Imgs"),
                 image_suffixes=JPEG, mask_suffixes=PNG,
             ),
         ),
         mask_storage="grey",
         caveat="images (.jpg) and masks (.png) may share one folder and are distinguished by suffix; grey levels "
-        "of masks are thresholded at one half, into the cache",
+        "of masks are thresholded at one half and cached",
         wrappers=("PASCAL-S",),
     ),
 )  # fmt: skip
@@ -203,7 +203,8 @@ MEDICAL = (
         "kvasir_seg", "Kvasir-SEG", "polyp", "datasets.simula.no/kvasir-seg",
         "research and education only; commercial use needs written permission",
         (Part(None, ("images",), ("masks",), 1000),),
-        caveat="masks are JPEG, and above one half is polyp; no official split (papers use 900 + 100 or 880 + 120)",
+        caveat="masks are JPEG, with values above one half for polyps; no official split (papers use 900 + 100 or 880 "
+        "+ 120 images)",
         options={"class_names": ("polyp",)}, wrappers=("Kvasir-SEG",),
     ),
     Layout(
@@ -243,8 +244,8 @@ SCENES = (
             Part("train", ("orig_data/train_images", "train_images"), ("orig_data/train_masks", "train_masks")),
             Part("val", ("orig_data/valid_images", "valid_images"), ("orig_data/valid_masks", "valid_masks")),
         ),
-        caveat="orig_data is read, not the augmented copies beside it; folder names are those that a public script "
-        "reads", options={"class_names": ("disease",)},
+        caveat="orig_data is read, not the augmented copies beside it; folder names are taken from a public script "
+        "that reads it", options={"class_names": ("disease",)},
         wrappers=("leaf_disease_segmentation",),
     ),
     Layout(
@@ -265,9 +266,9 @@ SCENES = (
             Part(name, (f"{word}/images",), (f"{word}/masks_12",), mask_ending="_mask")
             for name, word in (("train", "train"), ("val", "validation"), ("test", "test"))
         ),
-        caveat="palette files hold ids 0 to 11 and are read as ids, never as colours; 8, wall, is floor glass in the "
-        "authors' code; the eleven classes keep their ids even if a part lacks one, and 255 is ignored; masks of the "
-        "first version (masks/) are not read",
+        caveat="palette files hold ids 0 to 11 and are read as ids, never as colours; id 8 (wall) is called floor "
+        "glass in the authors' code; the eleven classes keep their ids even if a part lacks one, and 255 is ignored; "
+        "masks of the first version (masks/) are not read",
         options={
             "class_names": (
                 "shelf", "jar", "freezer", "window", "door", "eyeglass", "cup", "wall", "bowl", "bottle", "box",
@@ -306,8 +307,8 @@ MICROSCOPY = (
                 ("test", "livecell_test_images"),
             )
         ),
-        caveat="masks are outlines in COCO files, drawn once into the cache; train and val share a folder, and the "
-        "files say which image is in which part; images may be in one folder or in a folder per cell type",
+        caveat="masks are outlines in COCO files, drawn into the cache; train and val share a folder, and the "
+        "files list the images of each part; images may be in one folder or in a folder per cell type",
         options={"class_names": ("cell",), "instances": True}, mask_storage="coco",
         wrappers=("LIVECell_dataset_2021", "LIVECell"),
     ),
@@ -315,7 +316,7 @@ MICROSCOPY = (
         "dsb2018", "2018 Data Science Bowl, stage 1", "microscopy",
         "bbbc.broadinstitute.org/BBBC038", "CC0 1.0",
         (Part(None, ("stage1_train",), ("stage1_train",), 670),),
-        caveat="a folder per image with a mask file per nucleus, merged once into the cache; "
+        caveat="one folder per image with one mask file per nucleus, merged into the cache; "
         "stage1_test has no masks and is not read",
         options={"class_names": ("nucleus",), "instances": True}, mask_storage="files",
     ),
