@@ -35,6 +35,14 @@ def test_coco_outlines_and_runs_are_drawn(tmp_path: Path) -> None:
     assert any("gone.tif" in note for note in dataset.notes)
 
 
+def test_coco_files_may_be_in_a_folder_of_annotations(tmp_path: Path) -> None:
+    livecell(tmp_path)
+    (tmp_path / "annotations" / "LIVECell").mkdir(parents=True)
+    for file in tmp_path.glob("*.json"):
+        file.rename(tmp_path / "annotations" / "LIVECell" / file.name)
+    assert [pair.split for pair in open_dataset(f"livecell:{tmp_path}").pairs] == ["train", "val", "test"]
+
+
 def test_merged_masks_are_cached_until_a_file_changes(tmp_path: Path) -> None:
     dsb(tmp_path)
     first = open_dataset(f"dsb2018:{tmp_path}")

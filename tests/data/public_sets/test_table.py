@@ -15,5 +15,5 @@ def test_facts_are_stated_or_marked_as_missing() -> None:
         assert layout.source
         assert layout.licence
         assert layout.protocol
-        assert all(len(part.masks) in (1, len(part.images)) or layout.mask_storage == "coco" for part in layout.parts)
+        assert all(1 in nums or len(set(nums)) == 1 for nums in ((len(p.images), len(p.masks)) for p in layout.parts))
     assert CHECK_LICENCE in {layout.licence for layout in LAYOUTS.values()}

@@ -175,9 +175,7 @@ def _class_problem(
         names: the sub-folders without those of background and ignored pixels.
         options: the classes that the user expects.
     """
-    image, image_hits = next(
-        ((image, image_hits) for image, image_hits in hits.items() if len(image_hits) > 1), next(iter(hits.items()))
-    )
+    image, image_hits = max(hits.items(), key=lambda item: len(item[1]))
     shown, where = _list_folders(folders), str(image_hits[0].mask.file.parent.parent)
     manifest = f"name the pairs in a CSV manifest ({manifest_lines([image], [image_hits[0].mask])})"
     if all(len({hit.mask.folder for hit in each}) == 1 for each in hits.values()):
@@ -225,29 +223,26 @@ def _union(image: Named, image_hits: list[Hit], *, as_ids: bool) -> Path:
         pixels = np.maximum.reduce([part.pixels for part in planes])
         return pixels if pixels.ndim == 2 else np.ascontiguousarray(pixels[..., ::-1])
 
-    return cached_mask(
-        "joined", image.inner, ("ids" if as_ids else "union", [stamp(hit.mask.file) for hit in image_hits]), make
-    )
+    stamps = [stamp(hit.mask.file) for hit in image_hits]
+    return cached_mask("joined", image.inner, ("ids" if as_ids else "union", stamps), make)
 
 
 def _class_map(image: Named, parts: dict[int, list[Hit]]) -> Path:
     """Return the file of an image's class map; where classes overlap, the one with fewer pixels is on top."""
 
     def make() -> np.ndarray:
-        inside = {
-            label: np.logical_or.reduce([p.inside for p in _planes(image_hits)]) for label, image_hits in parts.items()
-        }
+        inside = {label: np.logical_or.reduce([p.inside for p in _planes(hits)]) for label, hits in parts.items()}
         ordered = sorted(inside, key=lambda label: (-int(inside[label].sum()), label))
         ids = np.zeros(next(iter(inside.values())).shape, np.uint8)
         covered = np.zeros(ids.shape, bool)
         for label in ordered:
             both = int((inside[label] & covered).sum())
             if both > MAX_OVERLAP * max(1, int(inside[label].sum())):
-                file = parts[label][0].mask
+                mask = parts[label][0].mask
                 other = parts[int(np.bincount(ids[inside[label] & covered]).argmax())][0].mask.inner
                 what = f"overlaps {other} in {both} pixels, so their folders cannot be classes"
-                mend = f"pass one sub-folder as masks, such as {file.file.parent}, or draw each pixel in one class"
-                raise _CannotJoinError(Problem("classes_overlap", str(file.file), what, mend, True))
+                mend = f"pass one sub-folder as masks, such as {mask.file.parent}, or draw each pixel in one class"
+                raise _CannotJoinError(Problem("classes_overlap", str(mask.file), what, mend, True))
             covered |= inside[label]
             ids[inside[label]] = label
         return ids

@@ -1,8 +1,8 @@
 """The readings of a file name: which image `image_3`, `x_mask`, `x_cp_masks`, `x_mask_2` or `x_0000` can belong to.
 
 A name has one or more readings. A reading gives a key (the part that image and mask share), a pattern (the name with
-`*` in place of the key), the number of an object where the name has one, and a rank, which is lower the less of the
-name was removed.
+`*` in place of the key), the number of an object where the name has one, and a rank, which is lower the less is
+removed from the name.
 """
 
 from __future__ import annotations

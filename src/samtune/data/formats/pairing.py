@@ -200,8 +200,8 @@ def _shifted(
         return []
     what = (
         f"the images are named like {describe_names(images)}, the masks like {describe_names(masks)}: they share "
-        f"{len(pairs)} numbers, and {unmatched[0].inner} and {unpaired[0].inner} are left over, so the pairs may "
-        "follow the numbers or the order"
+        f"{len(pairs)} numbers; {unmatched[0].inner} and {unpaired[0].inner} are left over, so the files may be paired "
+        "by number or by order"
     )
     mend = f"name each mask like its image, or write a CSV with a line for each pair ({manifest_lines(images, masks)})"
     return [Problem("ambiguous_pair", str(unpaired[0].file), what, mend, True)]
@@ -222,10 +222,9 @@ def _by_common_affix(images: Sequence[Named], masks: Sequence[Named]) -> dict[Na
         first = nfc(longer[0].file.stem)
         fits = {}
         for stem in stems:
-            at = first.find(stem)
-            if at < 0 or first == stem:
+            before, separator, after = first.partition(stem)
+            if not separator or first == stem:
                 continue
-            before, after = first[:at], first[at + len(stem) :]
             if before[-1:].isalnum() or after[:1].isalnum():
                 continue
             inner = [nfc(named.file.stem) for named in longer]

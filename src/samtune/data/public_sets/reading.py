@@ -116,9 +116,10 @@ def _find_folders(layout: Layout, part: Part, root: Path) -> tuple[Path, Path] |
     """Return the folders of images and masks of a part: the first alternative at the root or in a wrapper."""
     tops = [root, *(root / wrapper for wrapper in layout.wrappers)]
     tops += [top / wrapper for top in tops[1:] for wrapper in layout.wrappers]
-    masks = part.masks if len(part.masks) == len(part.images) else part.masks * len(part.images)
+    num = max(len(part.images), len(part.masks))
+    images_names, masks_names = (names * (num if len(names) == 1 else 1) for names in (part.images, part.masks))
     for top in tops:
-        for images_name, masks_name in zip(part.images, masks, strict=False):
+        for images_name, masks_name in zip(images_names, masks_names, strict=True):
             images, masks_path = top / images_name, top / masks_name
             if images.is_dir() and masks_path.exists() and _has_files(part, images, masks_path):
                 return images, masks_path
@@ -161,7 +162,7 @@ def _pairs_of(layout: Layout, part: Part, images: Path, masks: Path, root: Path)
 
 
 def _unpaired(files: Iterable[Path], what: str) -> list[Problem]:
-    mend = "nothing: the download has such files, and they are left out"
+    mend = "nothing to do: the download has such files, which are left out"
     return [Problem("unpaired", str(file), what, mend, False) for file in sorted(files)]
 
 

@@ -20,8 +20,8 @@ class Part:
 
     Attributes:
         name: "train", "val" or "test"; None if the set has no split.
-        images: alternatives for the folder of images, below the root of the set.
-        masks: alternatives for the folder of masks, in the same order, or one for all.
+        images: alternatives for the folder of images, below the root of the set, or one for all of `masks`.
+        masks: alternatives for the folder (or COCO file) of masks, in the same order, or one for all of `images`.
         num_images: number of images according to the papers; None if they do not state it.
         image_ending: end of an image's stem that its mask's stem lacks (any case).
         mask_ending: end of a mask's stem that its image's stem lacks (any case).
@@ -107,7 +107,7 @@ CAMOUFLAGE = (
             Part("train", ("Images/Train",), ("GT",), 1000),
             Part("test", ("Images/Test", *_bundle("CAMO")), ("GT", *_masks(_bundle("CAMO"))), 250),
         ),
-        caveat=f"{MORE_FILES} (251 files against 250)", wrappers=("CAMO-V.1.0-CVIU2019", "CAMO"),
+        caveat=f"{MORE_FILES} (251 instead of 250)", wrappers=("CAMO-V.1.0-CVIU2019", "CAMO"),
     ),
     Layout(
         "cod10k", "COD10K", "cod", SINET, CHECK_LICENCE,
@@ -131,7 +131,7 @@ CAMOUFLAGE = (
     ),
     Layout(
         "chameleon", "CHAMELEON", "cod", SINET, CHECK_LICENCE, _test_only("CHAMELEON", 76),
-        caveat=f"{MORE_FILES} (77 files against 76)",
+        caveat=f"{MORE_FILES} (77 instead of 76)",
     ),
     Layout(
         "nc4k", "NC4K", "cod", "github.com/JingZhang617/COD-Rank-Localize-and-Segment", CHECK_LICENCE,

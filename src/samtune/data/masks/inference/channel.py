@@ -26,12 +26,12 @@ class Channel:
         values: the unique values of each mask, int64, in the order of `stats[i].counts`.
         value_sets: `values` as sets.
         all_values: the values of all masks.
-        ignore: the value of ignored pixels, from the user or inferred; None without one.
+        ignore: the value of ignored pixels, from the user or inferred; None if there is none.
         background: the values of the background.
         wide: whether any mask has more than 8 bits; False for "unit".
         notes: guesses, as sentences.
         problems: guesses that the user should check.
-        doubt: the refusal to return unless the values turn out to be ids of objects; None without one.
+        doubt: the refusal to return unless the values turn out to be ids of objects; None if there is none.
     """
 
     def __init__(self, stats: Sequence[MaskStats], reads: str, options: DataOptions) -> None:

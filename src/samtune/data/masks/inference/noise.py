@@ -19,7 +19,7 @@ MAX_CORE = 0.1
 """Values of which more than this share of the pixels survives an erosion are not noise."""
 
 MIN_BETWEEN = 0.8
-"""Noise half-way between two levels: at least this share of its pixels has lower and higher values nearby."""
+"""Noise halfway between two levels: at least this share of its pixels has lower and higher values nearby."""
 
 MIN_SCATTERED = 0.5
 """Noise near a level: at least this share of its pixels has lower and higher values nearby, or is isolated."""
@@ -52,10 +52,10 @@ MIN_TOP = 4
 """Below this object's value, a value between it and 0 is as likely a class: 0 background, 1 border, 2 object."""
 
 MAX_HALFWAY_SHARE = 0.1
-"""A blurred binary mask has at most this share of pixels half-way, or as many as near the object's value."""
+"""A blurred binary mask has at most this share of pixels halfway, or as many as near the object's value."""
 
 MAX_HALFWAY_FACTOR = 4
-"""If the object's value is the usual 255 or 65535, pixels half-way may outnumber those near it by this factor."""
+"""If the object's value is the usual 255 or 65535, pixels halfway may outnumber those near it by this factor."""
 
 MAX_OVERSHOOT_SHARE = 0.06
 """Values left by JPEG above the highest id are at most this share of the foreground."""
@@ -64,7 +64,7 @@ MIN_INSIDE = 0.6
 """Of such values, at least this share of the pixels lies on the next lower id, as overshoot along its edge does."""
 
 MANY = 16
-"""With at least this many values half-way, the outer ends of a wide blur may survive an erosion."""
+"""With at least this many values halfway, the outer ends of a wide blur may survive an erosion."""
 
 
 @dataclass(frozen=True)
@@ -74,8 +74,8 @@ class TwoLevels:
     Attributes:
         top: the value of the object.
         noise: the other values.
-        clear: whether few pixels lie half-way, so that the threshold matters little.
-        single: whether a single value lies half-way, which may be a border that was drawn.
+        clear: whether few pixels lie halfway, so that the threshold matters little.
+        single: whether a single value lies halfway, which may be a border that was drawn.
     """
 
     top: int
@@ -85,7 +85,7 @@ class TwoLevels:
 
     @property
     def threshold(self) -> int:
-        """Threshold at half of `top`: values above it are the object, and so is a value exactly half-way."""
+        """Threshold at half of `top`: values above it are the object, and so is a value exactly halfway."""
         return (self.top - 1) // 2
 
 
@@ -120,7 +120,7 @@ def find_two_levels(levels: Levels, full: int) -> TwoLevels | None:
 
 
 def _top(levels: Levels, full: int) -> int:
-    """Return the value of the object: the one with most pixels left by an erosion.
+    """Return the value of the object: the one with the most pixels after an erosion.
 
     If no value survives an erosion, as with thin objects, it is the most frequent value of the upper half.
     """
@@ -139,14 +139,14 @@ def _near(values: np.ndarray, top: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _is_drawn(levels: Levels, middle: np.ndarray, near: np.ndarray) -> bool:
-    """Return whether any value half-way between the levels, or near one, lies as only drawn values do."""
+    """Return whether any value halfway between the levels, or near one, is distributed as only drawn values are."""
     counts, spread = levels.counts, levels.spread
     scattered = np.maximum(spread.between, spread.isolated)
     if spread.core[middle | near].sum() > MAX_CORE * counts[middle | near].sum():
         return True
-    # Noise near the levels makes it likely that isolated points half-way are noise too.
-    half_way = scattered if near.any() else spread.between
-    if half_way[middle].sum() < MIN_BETWEEN * counts[middle].sum():
+    # Noise near the levels makes it likely that isolated points halfway are noise too.
+    halfway = scattered if near.any() else spread.between
+    if halfway[middle].sum() < MIN_BETWEEN * counts[middle].sum():
         return True
     if scattered[near].sum() < MIN_SCATTERED * counts[near].sum():
         return True

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from samtune.data.options import DataOptions
 
 MIN_PARTITION = 4
-"""Masks without any 0 are read as class maps without background only if they have at least this many ids."""
+"""Masks without a 0 are read as class maps without background only if they have at least this many ids."""
 
 
 def infer_single_channel(stats: Sequence[MaskStats], reads: str, options: DataOptions) -> InferredEncoding:
@@ -174,7 +174,7 @@ def _infer_ignore_label(channel: Channel, top: int) -> InferredEncoding | None:
         channel.ignore = top
         num = sum(top in values for values in channel.value_sets)
         channel.notes.append(
-            f"The value {top} ({num} masks) beside ids up to {max(others)} was taken for the ignore label: its pixels "
+            f"The value {top} ({num} masks) beside ids up to {max(others)} was read as the ignore label: its pixels "
             "are ignored"
         )
     return None

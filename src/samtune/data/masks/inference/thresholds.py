@@ -1,4 +1,4 @@
-"""Binary masks with blurred edges or compression noise: one class, above a threshold half-way."""
+"""Binary masks with blurred edges or compression noise: one class, above a threshold halfway."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ MAX_MIDDLE_SHARE = 0.1
 
 
 def infer_two_levels(channel: Channel) -> InferredEncoding | None:
-    """Threshold JPEG, blurred, resized and float masks half-way, or refuse them.
+    """Threshold JPEG, blurred, resized and float masks halfway, or refuse them.
 
     If the two levels are uncertain, `channel.doubt` is set.
 
