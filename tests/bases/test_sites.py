@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from samtune.bases import Base, Call, is_base_module
+from samtune.bases import Base, Call, ClassHeads, is_base_module
 from samtune.bases.sam1.encoder import ImageEncoder, Sam1Block
 from samtune.bases.sam1.model import Sam1
 from samtune.errors import MethodError
@@ -163,3 +163,10 @@ def test_head_stands_in_the_decoders_place() -> None:
     base.head = Head()
     features = base.encode(torch.zeros(1, 3, 96, 96))
     assert torch.equal(base.decode(features), features.embedding[:, :5])
+
+
+def test_a_module_at_a_site_comes_behind_the_bases_own_in_the_order_of_parameters() -> None:
+    base = tiny_sam()
+    own = [name for name, _ in base.decoder.named_parameters()]
+    base.sites.put("class_heads", ClassHeads(2, base.decoder.mask_token(0), base.decoder.hypernetwork(0)))
+    assert [name for name, _ in base.decoder.named_parameters()][: len(own)] == own

@@ -139,7 +139,10 @@ class Sites:
         """
         self.check_free(site)
         owner, attribute = self._places[site]
-        setattr(owner, attribute, module)
+        # Registered anew, behind the base's own modules: first values are drawn in the order of parameters, and a seed
+        # must draw the same wherever a family declares its sites.
+        delattr(owner, attribute)
+        owner.register_module(attribute, module)
 
 
 def is_base_module(module: nn.Module) -> bool:
