@@ -76,10 +76,8 @@ def _join_objects(hits: dict[Named, list[Hit]], options: DataOptions, joined: Jo
             try:
                 joined.masks[image] = _union(image, image_hits, as_ids=options.instances is True)
                 merged.append((image, image_hits))
-            except _CannotJoinError as error:
-                joined.problems.append(error.problem)
-            except DataError as error:
-                joined.problems.append(_damaged(error))
+            except (_CannotJoinError, DataError) as error:
+                joined.problems.append(_problem_of(error))
         else:
             unlike[tuple(sorted({pattern_of(hit) for hit in image_hits}))].append((image, image_hits))
     for patterns, examples in unlike.items():
@@ -150,10 +148,8 @@ def _join_classes(hits: dict[Named, list[Hit]], folders: list[str], options: Dat
             continue
         try:
             joined.masks[image] = _class_map(image, by_label)
-        except _CannotJoinError as error:
-            joined.problems.append(error.problem)
-        except DataError as error:
-            joined.problems.append(_damaged(error))
+        except (_CannotJoinError, DataError) as error:
+            joined.problems.append(_problem_of(error))
     if not joined.masks:
         return
     joined.class_names = names
@@ -205,7 +201,9 @@ class _CannotJoinError(Exception):
         self.problem = problem
 
 
-def _damaged(error: DataError) -> Problem:
+def _problem_of(error: _CannotJoinError | DataError) -> Problem:
+    if isinstance(error, _CannotJoinError):
+        return error.problem
     file, _, what = str(error).partition(": ")
     return Problem("unreadable", file, what or str(error), "replace or remove it", True)
 

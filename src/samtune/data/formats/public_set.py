@@ -36,6 +36,5 @@ class PublicSet:
             raise DataError(f"{images}: expected {self.expects}")
         if masks is not None:
             raise DataError(f"{images}: a public data set has its own masks; leave out the masks folder ({masks})")
-        options = layout_options(images, options)
         pairs, problems, notes = find_layout_pairs(*named)
-        return Records(tuple(pairs), tuple(problems), tuple(notes), options)
+        return Records(tuple(pairs), tuple(problems), tuple(notes), layout_options(named[0], options))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import cv2
 import numpy as np
@@ -15,8 +15,7 @@ SOLID_SHARE = 0.2
 """If at least this share of the pixels of every value survives an erosion, no value can be a rim of others."""
 
 
-@dataclass(frozen=True)
-class Spread:
+class Spread(NamedTuple):
     """Pixel counts for each value of a mask, int64, in the order of its sorted unique values.
 
     Attributes:
@@ -49,9 +48,8 @@ class Levels:
 
     def without(self, value: int) -> Levels:
         """Return the levels with one value removed."""
-        rest, spread = self.values != value, self.spread
-        kept = Spread(spread.core[rest], spread.between[rest], spread.isolated[rest], spread.inside[rest])
-        return Levels(self.values[rest], self.counts[rest], kept)
+        rest = self.values != value
+        return Levels(self.values[rest], self.counts[rest], Spread(*(each[rest] for each in self.spread)))
 
 
 def measure_spread(plane: np.ndarray, values: np.ndarray, counts: np.ndarray) -> Spread:
@@ -105,11 +103,7 @@ def _equal_neighbours(plane: np.ndarray, where: np.ndarray) -> np.ndarray:
 def pool(masks: Iterable[tuple[np.ndarray, np.ndarray, Spread | None]]) -> Levels:
     """Sum values, counts and spreads over masks; all pixels of a mask without a spread count as `core`."""
     rows = [
-        (
-            values,
-            counts,
-            *((spread.core, spread.between, spread.isolated, spread.inside) if spread else (counts, *[0 * counts] * 3)),
-        )
+        (values, counts, *(spread if spread is not None else (counts, *[0 * counts] * 3)))
         for values, counts, spread in masks
     ]
     values, index = np.unique(np.concatenate([row[0] for row in rows]), return_inverse=True)

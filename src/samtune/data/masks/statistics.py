@@ -220,7 +220,7 @@ def _survey_float(path: Path, grey: np.ndarray, bits: int, pages: int) -> MaskSt
     spread = _spread(filled, numbers, pixels)
     if spread is not None and len(numbers) < len(values):
         core = np.append(np.minimum(spread.core, counts[:-1]), counts[-1])
-        spread = Spread(core, *(np.append(each, 0) for each in (spread.between, spread.isolated, spread.inside)))
+        spread = Spread(core, *(np.append(each, 0) for each in spread[1:]))
     return MaskStats(
         path, (grey.shape[0], grey.shape[1]), "float", values, counts, bits, False,
         pages=pages, spread=spread, fractional=fractional,

@@ -6,8 +6,9 @@ Objects become 16-bit ids; where two objects overlap, the later one is on top.
 from __future__ import annotations
 
 import json
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import cv2
 import numpy as np
@@ -17,9 +18,6 @@ from samtune.data.masks import cached_mask, stamp
 from samtune.errors import DataError
 from samtune.progress import track
 from samtune.types import Pair, Problem
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 
 def merge_object_files(root: Path, layout: str) -> list[Pair]:
@@ -42,7 +40,7 @@ def merge_object_files(root: Path, layout: str) -> list[Pair]:
         if len(images) != 1 or not objects:
             continue
         stamps = [stamp(file) for file in objects]
-        mask = cached_mask(layout, folder.name, stamps, _merger(images[0], objects))
+        mask = cached_mask(layout, folder.name, stamps, partial(_merge, images[0], objects))
         pairs.append(Pair(folder.name, images[0], mask))
     return pairs
 
@@ -81,7 +79,7 @@ def draw_coco(images: Path, file: Path, layout: str, split: str | None) -> tuple
             problems.append(Problem("unpaired", entry["file_name"], what, mend, False))
             continue
         size_hw = (int(entry["height"]), int(entry["width"]))
-        draw = _drawer(by_image.get(entry["id"], []), size_hw, file)
+        draw = partial(_draw_objects, by_image.get(entry["id"], []), size_hw, file)
         mask = cached_mask(layout, image.stem, (*source, entry["id"]), draw)
         pairs.append(Pair(image.stem, image, mask, None, split))
     return pairs, problems
@@ -97,12 +95,7 @@ def threshold_levels(file: Path, layout: str) -> Path:
     Raises:
         DataError: the file is damaged.
     """
-
-    def draw() -> np.ndarray:
-        mask: np.ndarray = np.where(_brightness(file) > 127, 255, 0).astype(np.uint8)
-        return mask
-
-    return cached_mask(layout, file.stem, stamp(file), draw)
+    return cached_mask(layout, file.stem, stamp(file), lambda: (_brightness(file) > 127) * np.uint8(255))
 
 
 def _brightness(file: Path) -> np.ndarray:
@@ -112,39 +105,35 @@ def _brightness(file: Path) -> np.ndarray:
     return brightness
 
 
-def _merger(image: Path, objects: list[Path]) -> Callable[[], np.ndarray]:
-    def draw() -> np.ndarray:
-        hw = read_header(image).hw
-        ids = np.zeros(hw, np.uint16)
-        for number, file in enumerate(objects, start=1):
-            plane = _brightness(file)
-            if plane.shape != hw:
-                raise DataError(
-                    f"{file}: expected {hw[0]} x {hw[1]} (rows x columns) like its image, got {plane.shape[0]} x "
-                    f"{plane.shape[1]}; replace it"
-                )
+def _merge(image: Path, objects: list[Path]) -> np.ndarray:
+    """Return the ids, uint16 (H, W), of the objects in one mask file each."""
+    hw = read_header(image).hw
+    ids = np.zeros(hw, np.uint16)
+    for number, file in enumerate(objects, start=1):
+        plane = _brightness(file)
+        if plane.shape != hw:
+            raise DataError(
+                f"{file}: expected {hw[0]} x {hw[1]} (rows x columns) like its image, got {plane.shape[0]} x "
+                f"{plane.shape[1]}; replace it"
+            )
+        ids[plane > 0] = number
+    return ids
+
+
+def _draw_objects(annotations: list[dict[str, Any]], size_hw: tuple[int, int], file: Path) -> np.ndarray:
+    """Return the ids, uint16 (H, W), of the COCO annotations of one image."""
+    ids = np.zeros(size_hw, np.uint16)
+    for number, annotation in enumerate(annotations, start=1):
+        shape = annotation.get("segmentation")
+        if isinstance(shape, dict):
+            ids[_decode_runs(shape, file)] = number
+            continue
+        rings = [np.rint(np.reshape(ring, (-1, 2))).astype(np.int32) for ring in shape or [] if len(ring) >= 6]
+        for ring in rings:
+            plane = np.zeros(size_hw, np.uint8)
+            cv2.fillPoly(plane, [ring], 1)
             ids[plane > 0] = number
-        return ids
-
-    return draw
-
-
-def _drawer(annotations: list[dict[str, Any]], size_hw: tuple[int, int], file: Path) -> Callable[[], np.ndarray]:
-    def draw() -> np.ndarray:
-        ids = np.zeros(size_hw, np.uint16)
-        for number, annotation in enumerate(annotations, start=1):
-            shape = annotation.get("segmentation")
-            if isinstance(shape, dict):
-                ids[_decode_runs(shape, file)] = number
-                continue
-            rings = [np.rint(np.reshape(ring, (-1, 2))).astype(np.int32) for ring in shape or [] if len(ring) >= 6]
-            for ring in rings:
-                plane = np.zeros(size_hw, np.uint8)
-                cv2.fillPoly(plane, [ring], 1)
-                ids[plane > 0] = number
-        return ids
-
-    return draw
+    return ids
 
 
 def _decode_runs(shape: dict[str, Any], file: Path) -> np.ndarray:

@@ -39,18 +39,10 @@ def parse_set_name(images: Path | str) -> tuple[Layout, str | None, Path] | None
     return layout, part or None, Path(path)
 
 
-def layout_options(images: Path | str, options: DataOptions) -> DataOptions:
-    """Return the options, completed by those of the data set; unchanged for an ordinary path.
-
-    Args:
-        images: as for `parse_set_name`.
-        options: the user's; they take precedence.
-    """
-    named = parse_set_name(images)
-    if named is None:
-        return options
+def layout_options(layout: Layout, options: DataOptions) -> DataOptions:
+    """Return the user's options, completed by those of the data set."""
     given = {f.name for f in fields(DataOptions) if getattr(options, f.name) is not None}
-    defaults = named[0].options
+    defaults = layout.options
     if given & {"num_classes", "class_names", "colours", "ids"}:
         # The user's classes take precedence; the layout's values in the files hold if the number of classes agrees.
         num = options.num_classes_meant or len(options.ids or options.colours or ())
