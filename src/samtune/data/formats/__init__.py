@@ -9,5 +9,5 @@
     manifest.py    a CSV or TSV with the columns `image,mask`
     public_set.py  a public data set as downloaded, such as `cod10k:PATH`
 
-A format is one file and one row of `FORMATS`; `docs/design/formats.md` says why.
+A format is one file and one row of `FORMATS`; see `docs/design/formats.md` for the reasons.
 """

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class Certainty(IntEnum):
-    """How sure a format is that a path holds its data; the surest format reads it."""
+    """Certainty that a path holds data of a format; the format with the highest certainty reads it."""
 
     POSSIBLE = 1
     """The path is of the right kind, such as a folder; the errors of reading it name what is missing."""
@@ -31,7 +31,7 @@ class Detection:
     """A format's claim to a path.
 
     Attributes:
-        certainty: how sure the format is.
+        certainty: of the claim.
         reason: the evidence, as a clause with its subject: "`masks/` holds images".
     """
 
@@ -45,7 +45,7 @@ class Records:
 
     Attributes:
         pairs: image and mask files, in any order. A stem is the image's path below its root without ending; the table
-            shortens it to the file name where that is unique. Annotations other than masks, such as polygons, are
+            shortens it to the file name if that is unique. Annotations other than masks, such as polygons, are
             drawn into the cache (`$SAMTUNE_CACHE`).
         problems: images without mask, masks without image, ambiguous names, missing files.
         notes: what was left out or assumed, as sentences.
@@ -68,7 +68,7 @@ class Format(Protocol):
     """Noun phrase for what the format reads: "a CSV or TSV manifest with the columns image,mask"."""
 
     def detect(self, images: Path, masks: Path | None) -> Detection | None:
-        """Return how sure the format is that these paths hold its data, or None if they do not.
+        """Return the certainty that these paths hold data of the format, with a reason; None if they do not.
 
         Reads only names and the first bytes of files, so that every format can be tried. Changes nothing, and raises
         nothing for data of other formats.

@@ -1,7 +1,7 @@
 """The readings of a file name: which image `image_3`, `x_mask`, `x_cp_masks`, `x_mask_2` or `x_0000` can belong to.
 
 A name has one or more readings. A reading gives a key (the part that image and mask share), a pattern (the name with
-`*` in place of the key), the number of an object where the name has one, and a rank, which is lower the less is
+`*` in place of the key), the number of an object if the name has one, and a rank, which is lower the less is
 removed from the name.
 """
 
@@ -34,7 +34,7 @@ word and an object's number, without a number alone, or the folder instead of th
 
 @dataclass(frozen=True)
 class Reading:
-    """One way to read a file name.
+    """One interpretation of a file name.
 
     Attributes:
         key: folder and name of the image, joined by "/" and normalised to NFC.

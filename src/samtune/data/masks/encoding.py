@@ -39,7 +39,7 @@ class MaskEncoding:
         kind: "binary", "ids" (one value per class), "instances" (one value per object of a single class), "soft"
             (one class, above half of the object's value), "threshold" (one class, above the user's threshold) or
             "colours".
-        reads: which samples of a file hold the values: "value" (the single channel, or palette indices), "grey" (the
+        reads: the samples of a file that hold the values: "value" (the single channel, or palette indices), "grey" (the
             same, but the grey of palette colours), "unit" (floats in 0..1 times 255), "alpha" or "colour" (0xRRGGBB).
         table: ((value, label), ...); `NAN` stands for NaN. For "instances", every other value but 0 has label 1.
         threshold: for "soft" and "threshold", values above it have label 1; else None.
@@ -81,7 +81,7 @@ class MaskEncoding:
         """Return an array of values as a label map, uint8 (H, W): 0, 1..K, types.IGNORE.
 
         Args:
-            values: integers (H, W) as `reads` says: ids, grey or alpha values, or 0xRRGGBB.
+            values: integers (H, W) as `reads` defines: ids, grey or alpha values, or 0xRRGGBB.
             source: the file or record that they come from, for the error message.
 
         Raises:

@@ -39,7 +39,7 @@ class MaskValues:
 
     @staticmethod
     def of(encoding: MaskEncoding) -> MaskValues:
-        """Return the values to write masks with, so that they look like those that an encoding reads.
+        """Return the values with which masks are written like those that an encoding reads.
 
         If several values mean one class, the highest is used. Masks of objects, floats, transparency and blurred
         masks become 0 and 255; masks read by a threshold become 0 and a value above it.

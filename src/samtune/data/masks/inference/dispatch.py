@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 def infer_encoding(stats: Sequence[MaskStats], options: DataOptions) -> InferredEncoding:
-    """Infer how the masks of a folder are to be read.
+    """Infer the encoding that all masks of a folder share.
 
     Never guesses which colour is which class, or whether masks are inverted.
 
@@ -43,7 +43,7 @@ def infer_encoding(stats: Sequence[MaskStats], options: DataOptions) -> Inferred
             "has at most one channel set at each pixel, alpha included, so the channels may be one per class; "
             "expected a single channel"
         )
-        mend = "save class ids in a single channel, such as `np.argmax(bands, axis=2)` where band 0 is the background"
+        mend = "save class ids in a single channel, such as `np.argmax(bands, axis=2)` if band 0 is the background"
         return refuse("one_hot", str(one_hot.path), what, mend)
     faint = mixed_opacities(stats) if options.threshold is None else None
     if faint is not None:

@@ -98,7 +98,7 @@ def refuse_borders(channel: Channel, *, only_between: bool) -> InferredEncoding 
         return None
     shown = shorten(borders.values, 20)
     first = str(channel.first_with(set(borders.values)).path)
-    what = f"the value(s) {shown} occur only along borders of other values or scattered"
+    what = f"the value(s) {shown} occur only along borders of other values, or scattered"
     if borders.certain:
         return refuse(
             "interpolated_ids", first, f"{what}, as resizing or JPEG leaves them", _border_remedy(channel, borders)
