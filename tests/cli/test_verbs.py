@@ -143,14 +143,14 @@ def test_a_recipe_is_recorded_and_a_wrong_one_refused(run: Run, data: Path, base
 def test_an_interrupted_run_exits_with_130_and_goes_on(
     run: Run, data: Path, base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    evaluate = Trainer._evaluate
+    evaluate = Trainer.evaluate
 
     def stop(self: Trainer) -> None:
         signal.raise_signal(signal.SIGINT)
         evaluate(self)
 
     with monkeypatch.context() as patch:
-        patch.setattr(Trainer, "_evaluate", stop)
+        patch.setattr(Trainer, "evaluate", stop)
         answer = train(run, data, base, tmp_path / "run")
     assert (answer.code, answer.json["stopped"]) == (130, "interrupted")
     assert not (tmp_path / "run" / "report.html").exists()

@@ -14,8 +14,8 @@ import torch
 
 from samtune.adapters import load_specialist
 from samtune.methods import task_loss
-from samtune.training import Diverged, Plan, RunFolder, read_result
-from samtune.training.trainer import Trainer
+from samtune.training import Diverged, RunFolder, read_result
+from samtune.training.updater import Updater
 from tests.training.tiny_run import run
 
 Loss = Callable[..., torch.Tensor]
@@ -76,7 +76,7 @@ def test_without_a_scored_value_it_is_an_error(
 def test_an_update_beyond_all_bounds(prepared: Path, monkeypatch: pytest.MonkeyPatch, val: float) -> None:
     """Not only the losses count: the last update has none after it."""
     shutil.rmtree(prepared / "own", ignore_errors=True)
-    monkeypatch.setattr(Plan, "rate", lambda self, step: 1e38)
+    monkeypatch.setattr("samtune.training.updater.learning_rate", lambda plan, step: 1e38)
     with pytest.raises(Diverged, match="learning rate"):
         run(prepared, "own", method="decoder_only", updates=1, val=val)
     assert not (prepared / "own" / "specialist").exists()
@@ -84,17 +84,19 @@ def test_an_update_beyond_all_bounds(prepared: Path, monkeypatch: pytest.MonkeyP
 
 def test_a_gradient_that_is_not_finite(prepared: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     shutil.rmtree(prepared / "own", ignore_errors=True)
-    backward = Trainer._backward
+    backward = Updater.backward
+    calls = [0]
 
-    def poisoned(self: Trainer, images: Any) -> Any:
-        found = backward(self, images)
-        if self.progress.step == 2:
+    def poisoned(self: Updater, images: Any) -> torch.Tensor:
+        values = backward(self, images)
+        calls[0] += 1
+        if calls[0] == 3:
             grad = self.parameters[0].grad
             assert grad is not None
             grad.view(-1)[0] = math.inf
-        return found
+        return values
 
-    monkeypatch.setattr(Trainer, "_backward", poisoned)
+    monkeypatch.setattr(Updater, "backward", poisoned)
     result = run(prepared, "own", updates=5, evaluations=5)
     assert (result.stopped, result.steps) == ("diverged", 2)
     assert "the gradient norm is infinite" in result.notes[-1]
@@ -103,14 +105,14 @@ def test_a_gradient_that_is_not_finite(prepared: Path, monkeypatch: pytest.Monke
 
 def test_trained_values_that_are_not_finite(prepared: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     shutil.rmtree(prepared / "own", ignore_errors=True)
-    average = Trainer._update_average
+    average = Updater.update_average
 
-    def poisoned(self: Trainer) -> None:
-        if self.progress.step == 4:  # the last update
+    def poisoned(self: Updater, step: int) -> None:
+        if step == 4:  # the last update
             self.parameters[0].data.view(-1)[0] = math.nan
-        average(self)
+        average(self, step)
 
-    monkeypatch.setattr(Trainer, "_update_average", poisoned)
+    monkeypatch.setattr(Updater, "update_average", poisoned)
     result = run(prepared, "own", updates=5, evaluations=5)
     assert (result.stopped, result.steps) == ("diverged", 5)
     assert "a trained value is NaN or infinite" in result.notes[-1]
@@ -127,14 +129,14 @@ def test_running_statistics_are_put_back(prepared: Path, monkeypatch: pytest.Mon
         shutil.rmtree(prepared / name, ignore_errors=True)
     seen: list[list[torch.Tensor]] = []
     monkeypatch.setattr("samtune.training.objective.task_loss", none_at(3, math.nan, task_loss))
-    put_back = Trainer._put_back
+    restore = Updater.restore
 
-    def watched(self: Trainer, moving: list[torch.Tensor]) -> None:
-        put_back(self, moving)
-        seen.append([tensor.clone() for tensor in self._moving])
-        assert all(torch.equal(one, other) for one, other in zip(self._moving, moving, strict=True))
+    def watched(self: Updater, buffers: list[torch.Tensor]) -> None:
+        restore(self, buffers)
+        seen.append([tensor.clone() for tensor in self.buffers])
+        assert all(torch.equal(one, other) for one, other in zip(self.buffers, buffers, strict=True))
 
-    monkeypatch.setattr(Trainer, "_put_back", watched)
+    monkeypatch.setattr(Updater, "restore", watched)
     assert run(prepared, "own", updates=4, **settings).stopped == "diverged"
     assert len(seen) == 1
     assert seen[0]

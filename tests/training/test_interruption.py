@@ -29,9 +29,10 @@ from samtune.specialist import Specialist
 from samtune.training import RunFolder, interruptible, read_result
 from samtune.training import run as run_module
 from samtune.training import trainer as trainer_module
+from samtune.training import validation as validation_module
 from samtune.training.interruption import Interrupted, check
 from samtune.training.trainer import Trainer
-from samtune.training.validation import Validation
+from samtune.training.updater import Updater
 from tests.training.tiny_run import prepare, run
 
 SAME = ("history.jsonl", "probe.safetensors", "specialist/adapter_model.safetensors")
@@ -68,12 +69,12 @@ MOMENTS: dict[str, tuple[Any, str, int]] = {
     "the probe is fitted": (run_module, "fit_probe", 1),
     "the method is attached": (run_module, "adapt_base", 1),
     "before the first update": (Trainer, "run", 1),
-    "in the first update": (Trainer, "_update", 1),
-    "in an update": (Trainer, "_gradients", 6),
-    "the average is updated": (Trainer, "_update_average", 5),
-    "in the first evaluation": (Validation, "_predict", 2),
-    "in an evaluation": (Validation, "_predict", 5),
-    "in the last evaluation": (Validation, "_predict", 7),
+    "in the first update": (Trainer, "update", 1),
+    "in an update": (Updater, "backward", 6),
+    "the average is updated": (Updater, "update_average", 5),
+    "in the first evaluation": (validation_module, "full_size", 2),
+    "in an evaluation": (validation_module, "full_size", 5),
+    "in the last evaluation": (validation_module, "full_size", 7),
     "a checkpoint is written": (trainer_module, "write_state", 3),
     "the history is written": (RunFolder, "append_history", 4),
 }
@@ -152,9 +153,9 @@ def test_a_second_ctrl_c_stops_at_once_and_leaves_what_can_be_resumed(
 ) -> None:
     settings: dict[str, Any] = {"updates": 8, "evaluations": 4, "ema": 0.9}
     shutil.rmtree(prepared / "own", ignore_errors=True)
-    for name, number in (("_gradients", 3), ("_evaluate", 1), ("checkpoint", 2)):
+    for owner, name, number in ((Updater, "backward", 3), (Trainer, "evaluate", 1), (Trainer, "checkpoint", 2)):
         with monkeypatch.context() as patch:
-            patch.setattr(Trainer, name, at_call(number, getattr(Trainer, name), signals=2))
+            patch.setattr(owner, name, at_call(number, getattr(owner, name), signals=2))
             with pytest.raises(KeyboardInterrupt):
                 run(prepared, "own", resume=True, **settings)
     run(prepared, "own", resume=True, **settings)
@@ -171,21 +172,21 @@ def test_ctrl_c_where_patience_ends_the_run(prepared: Path, monkeypatch: pytest.
     assert whole.stopped == "early"
     last = whole.steps  # of evaluations, one after each update
     with monkeypatch.context() as patch:
-        patch.setattr(Validation, "_predict", at_call(2 * last - 4 + number, Validation._predict))
+        patch.setattr(validation_module, "full_size", at_call(2 * last - 4 + number, validation_module.full_size))
         assert run(prepared, "own", **settings).stopped == "interrupted"
     run(prepared, "own", resume=True, **settings)
     assert_same(prepared / "patient", prepared / "own")
 
 
 def test_sigterm_is_honoured_like_ctrl_c(prepared: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    update = Trainer._update
+    update = Trainer.update
 
     def terminated(self: Trainer, step: int) -> None:
         if step == 2:
             signal.raise_signal(signal.SIGTERM)
         update(self, step)
 
-    monkeypatch.setattr(Trainer, "_update", terminated)
+    monkeypatch.setattr(Trainer, "update", terminated)
     shutil.rmtree(prepared / "own", ignore_errors=True)
     result = run(prepared, "own", updates=8)
     assert (result.stopped, result.steps) == ("interrupted", 3)
@@ -240,12 +241,12 @@ def test_a_signal_that_nothing_stops_for_is_sent_again() -> None:
 def test_fit_raises_and_says_where_the_best_is(prepared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     data = prepared / "data"
     settings: dict[str, Any] = {"base": str(prepared / "base"), "updates": 6, "views": 1, "device": "cpu"}
-    monkeypatch.setattr(Trainer, "_update", at_call(3, Trainer._update))
+    monkeypatch.setattr(Trainer, "update", at_call(3, Trainer.update))
     with pytest.raises(KeyboardInterrupt, match="best so far is in"):
         Specialist.fit(data / "images", data / "masks", run=tmp_path / "run", **settings)
     assert Specialist.load(tmp_path / "run").card.num_images == 6
     monkeypatch.undo()
-    monkeypatch.setattr(Trainer, "_update", at_call(1, Trainer._update))
+    monkeypatch.setattr(Trainer, "update", at_call(1, Trainer.update))
     with pytest.raises(KeyboardInterrupt, match="Nothing is kept"):
         Specialist.fit(data / "images", data / "masks", **settings)
 

@@ -130,7 +130,7 @@ def test_a_second_training_of_the_same_run_is_refused(prepared: Path, monkeypatc
     from samtune.training.trainer import Trainer
 
     told: list[Any] = []
-    update = Trainer._update
+    update = Trainer.update
 
     def meanwhile(self: Trainer, step: int) -> None:
         if step == 2 and not told:
@@ -147,7 +147,7 @@ def test_a_second_training_of_the_same_run_is_refused(prepared: Path, monkeypatc
         update(self, step)
 
     run(prepared, "alone", updates=5)
-    monkeypatch.setattr(Trainer, "_update", meanwhile)
+    monkeypatch.setattr(Trainer, "update", meanwhile)
     run(prepared, "shared", updates=5)
     assert "is in use by process" in told[1]
     for file in ("history.jsonl", "specialist/adapter_model.safetensors"):

@@ -16,7 +16,8 @@ from samtune.training import RunFolder, micro_batch
 from samtune.training.memory import UpdateMemory
 from samtune.training.objective import Objective
 from samtune.training.trainer import Trainer
-from tests.training.test_train import interrupt_at
+from samtune.training.updater import Batch, Update, Updater
+from tests.training.test_interruption import at_call
 from tests.training.tiny_run import run
 
 
@@ -48,7 +49,7 @@ def test_a_resumed_run_keeps_its_parts(prepared: Path, monkeypatch: pytest.Monke
     run(prepared, "kept", accumulate=2, **whole)
     with monkeypatch.context() as patch:
         patch.setattr("samtune.training.run.choose_parts", lambda *a, **k: 2)
-        patch.setattr(Trainer, "_is_evaluation", interrupt_at(2))
+        patch.setattr(Trainer, "update", at_call(3, Trainer.update))
         run(prepared, "went on", **whole)
     run(prepared, "went on", resume=True, **whole)  # there is memory for all images at once by now
     assert files(prepared / "went on") == files(prepared / "kept")
@@ -66,14 +67,14 @@ def test_memory_that_runs_out_gives_the_trace_of_smaller_parts(
     """From update 2 on more than one image is too much, and of that update the second part fails too, after the first
     has left its gradient, its noise and its running statistics."""
     settings: dict[str, Any] = {"method": method, "method_fields": fields, "updates": 4}
-    update = Trainer._update
+    update = Updater.update
 
-    def cut_at_2(self: Trainer, step: int) -> None:
-        self.progress.parts = 1 if step < 2 else 4
-        update(self, step)
+    def cut_at_2(self: Updater, images: Batch, step: int) -> Update:
+        self.parts = 1 if step < 2 else 4
+        return update(self, images, step)
 
     with monkeypatch.context() as patch:
-        patch.setattr(Trainer, "_update", cut_at_2)
+        patch.setattr(Updater, "update", cut_at_2)
         run(prepared, f"told-{method}", **settings)
 
     forward = Objective.forward
@@ -102,5 +103,5 @@ def test_a_single_image_that_does_not_fit_is_told(prepared: Path, monkeypatch: p
         raise torch.OutOfMemoryError("injected")
 
     monkeypatch.setattr(Objective, "forward", never)
-    with pytest.raises(ConfigError, match="a single image at a time does not; take a smaller --side"):
+    with pytest.raises(ConfigError, match=r"Not even a single image at a time fits .*; take a smaller --side"):
         run(prepared, "never", method="lora", updates=2)

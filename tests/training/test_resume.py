@@ -34,7 +34,7 @@ def interrupted(prepared: Path) -> Path:
         shutil.copytree(prepared / name, folder / name)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("SAMTUNE_CACHE", str(prepared / "cache"))
-        patch.setattr(Trainer, "_update", at_call(4, Trainer._update))
+        patch.setattr(Trainer, "update", at_call(4, Trainer.update))
         assert run(folder, **SETTINGS).stopped == "interrupted"
     return folder
 
@@ -122,7 +122,7 @@ def test_a_validation_set_is_compared_too(prepared: Path, tmp_path: Path, monkey
         return train(settings, dataset, tmp_path / "run", validation=validation, resume=resume)
 
     with monkeypatch.context() as patch:
-        patch.setattr(Trainer, "_update", at_call(2, Trainer._update))
+        patch.setattr(Trainer, "update", at_call(2, Trainer.update))
         go(resume=False)
     with pytest.raises(DataError, match="validation no longer has images of its own"):
         go(resume=True, alone=True)
@@ -281,7 +281,7 @@ def test_damaged_features_are_computed_again(
             else:
                 file.write_bytes(DAMAGES[damage](file.read_bytes()))
 
-    real = Trainer._update
+    real = Trainer.update
 
     def harmed(self: Trainer, step: int) -> None:
         if (when, step) in (("between", 0), ("while training", 3)):
@@ -290,7 +290,7 @@ def test_damaged_features_are_computed_again(
 
     if when == "before":
         harm()
-    monkeypatch.setattr(Trainer, "_update", harmed)
+    monkeypatch.setattr(Trainer, "update", harmed)
     shutil.rmtree(prepared / "own", ignore_errors=True)
     with caplog.at_level(logging.INFO, logger="samtune"):
         run(prepared, "own", **SETTINGS)

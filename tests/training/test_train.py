@@ -5,7 +5,6 @@ import json
 import logging
 import signal
 import weakref
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +20,7 @@ from samtune.training import RunFolder, TrainSettings, read_result, setup, train
 from samtune.training import state as state_module
 from samtune.training import trainer as trainer_module
 from samtune.training.trainer import Trainer
+from tests.training.test_interruption import at_call
 from tests.training.tiny_run import run
 
 
@@ -138,22 +138,10 @@ def test_an_ensemble_trains_and_resumes(prepared: Path, monkeypatch: pytest.Monk
     whole = run(prepared, "beyond", method_fields=fields, updates=6, evaluations=1)
     assert whole.trainable == 2 * 8 * 16
     with monkeypatch.context() as patch:
-        patch.setattr(Trainer, "_is_evaluation", interrupt_at(3))
+        patch.setattr(Trainer, "update", at_call(4, Trainer.update))
         assert run(prepared, "beyond-cut", method_fields=fields, updates=6, evaluations=1).stopped == "interrupted"
     run(prepared, "beyond-cut", method_fields=fields, updates=6, evaluations=1, resume=True)
     assert history(prepared / "beyond-cut") == history(prepared / "beyond")
-
-
-def interrupt_at(limit: int) -> Callable[[Trainer, int], bool]:
-    """In the place of the trainer's question whether a step is evaluated: Ctrl-C before one."""
-    real = Trainer._is_evaluation
-
-    def ask(self: Trainer, step: int) -> bool:
-        if step == limit:
-            signal.raise_signal(signal.SIGINT)
-        return real(self, step)
-
-    return ask
 
 
 @pytest.mark.parametrize("method", ["ptsam", "lora"])
@@ -185,7 +173,7 @@ def test_resume_after_being_stopped_anywhere(prepared: Path, method: str, monkey
     """Stopped at five places, inside an update and between history and state, then resumed: the same bytes."""
     settings: dict[str, Any] = {"method": method, "updates": 12, "ema": 0.9}
     run(prepared, f"whole-{method}", **settings)
-    update, write = Trainer._update, state_module.write_state
+    update, write = Trainer.update, state_module.write_state
     stops = iter([0, 2, 3, 7, 11])
     where = {"step": next(stops), "in_write": False}
 
@@ -199,7 +187,7 @@ def test_resume_after_being_stopped_anywhere(prepared: Path, method: str, monkey
             raise Killed
         write(*args)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(Trainer, "_update", update_or_die)
+    monkeypatch.setattr(Trainer, "update", update_or_die)
     monkeypatch.setattr(trainer_module, "write_state", write_or_die)
     name = f"stopped-{method}"
     for attempt in range(5):
@@ -223,19 +211,19 @@ def test_resume_of_a_finished_run_changes_nothing(prepared: Path) -> None:
 
 
 def test_ctrl_c_keeps_the_best_so_far(prepared: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    update = Trainer._update
+    update = Trainer.update
 
     def update_or_stop(self: Trainer, step: int) -> None:
         if step == 3:
             signal.raise_signal(signal.SIGINT)
         update(self, step)
 
-    monkeypatch.setattr(Trainer, "_update", update_or_stop)
+    monkeypatch.setattr(Trainer, "update", update_or_stop)
     result = run(prepared, "interrupted", updates=10, evaluations=10)
     assert result.stopped == "interrupted"
     assert result.steps == 4  # the update that was under way is done
     assert load_specialist(prepared / "interrupted")[1].metrics == result.validation
-    monkeypatch.setattr(Trainer, "_update", update)
+    monkeypatch.setattr(Trainer, "update", update)
     assert run(prepared, "interrupted", updates=10, evaluations=10, resume=True).steps == 10
 
 

@@ -79,7 +79,7 @@ def interruptible() -> Iterator[None]:
         signal.raise_signal(request.number)
 
 
-def requested() -> bool:
+def stop_requested() -> bool:
     """Whether a signal came that was not honoured yet; always False outside the main thread."""
     request = _active
     if request is None or threading.current_thread() is not threading.main_thread():
@@ -99,7 +99,7 @@ def check() -> None:
     Raises:
         Interrupted: it did.
     """
-    if requested():
+    if stop_requested():
         honour()
         raise Interrupted
 

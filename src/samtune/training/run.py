@@ -189,8 +189,8 @@ def _train(
         folder.remove_last()
         folder.metrics.unlink(missing_ok=True)
         folder.cut_history(0)
-    if not trainer.progress.parts:
-        trainer.progress.parts = plan.accumulate if settings.accumulate else _parts_of_an_update(trainer, num_classes)
+    if not trainer.progress.parts and not settings.accumulate:
+        trainer.updater.parts = _parts_of_an_update(trainer, num_classes)
     with clock.phase("training"):
         stopped = trainer.run()
     return _finish(trainer, dataset, parts, stopped, clock)
@@ -313,7 +313,7 @@ def _finish(trainer: Trainer, dataset: Dataset, parts: Split, stopped: str, cloc
         )
         save(trainer.model, folder.specialist, card)
         content = {key: value for key, value in vars(result).items() if key != "run"}
-        plan = trainer.plan.numbers() | {"accumulate": trainer.parts}
+        plan = trainer.plan.numbers() | {"accumulate": trainer.updater.parts}
         write_json(folder.metrics, content | {"best_step": progress.best_step, "plan": plan})
         if stopped != "interrupted":
             folder.remove_last()
