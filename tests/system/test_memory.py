@@ -12,23 +12,23 @@ CPU = torch.device("cpu")
 
 
 def test_the_limit_of_a_control_group(tmp_path: Path) -> None:
-    assert memory._left_in_group(tmp_path) is None
+    assert memory.group_bytes(tmp_path) is None
     (tmp_path / "memory.max").write_text("max\n")
     (tmp_path / "memory.current").write_text("600\n")
     (tmp_path / "memory.stat").write_text("anon 1\ninactive_file 100\n")
-    assert memory._left_in_group(tmp_path) is None
+    assert memory.group_bytes(tmp_path) is None
     (tmp_path / "memory.max").write_text("1000\n")
-    assert memory._left_in_group(tmp_path) == 500
+    assert memory.group_bytes(tmp_path) == 500
 
 
 def test_the_smaller_of_system_and_group_is_available_and_processes_share_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv(MEMORY_SHARE, raising=False)
-    monkeypatch.setattr(memory, "_left_in_group", lambda: None)
-    monkeypatch.setattr(memory, "_system_bytes", lambda: 1000)
+    monkeypatch.setattr(memory, "group_bytes", lambda: None)
+    monkeypatch.setattr(memory, "system_bytes", lambda: 1000)
     assert available_bytes(CPU) == 1000
     monkeypatch.setenv(MEMORY_SHARE, "0.5")
     assert available_bytes(CPU) == 500
-    monkeypatch.setattr(memory, "_left_in_group", lambda: 600)
+    monkeypatch.setattr(memory, "group_bytes", lambda: 600)
     assert available_bytes(CPU) == 300
 
 
@@ -42,7 +42,7 @@ def test_what_is_held_and_was_held_at_most() -> None:
     assert peak - before > 40_000_000
 
 
-def test_without_proc_there_is_no_linux_peak(tmp_path: Path) -> None:
-    assert memory._linux_peak(tmp_path / "status") is None
+def test_without_proc_there_is_nolinux_peak_bytes(tmp_path: Path) -> None:
+    assert memory.linux_peak_bytes(tmp_path / "status") is None
     (tmp_path / "status").write_text("Name:\tpython\nVmHWM:\t    2048 kB\n")
-    assert memory._linux_peak(tmp_path / "status") == 2048 * 1024
+    assert memory.linux_peak_bytes(tmp_path / "status") == 2048 * 1024

@@ -10,13 +10,12 @@ from accelerate import Accelerator
 from accelerate.state import AcceleratorState, PartialState
 
 from samtune.errors import ConfigError
-from samtune.training import TrainSettings, setup
+from samtune.training import TrainSettings
 from samtune.training.setup import accelerator_of
 
 
 @pytest.fixture(autouse=True)
-def fresh(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setattr(setup, "_asked_for", [])
+def fresh() -> Iterator[None]:
     AcceleratorState._reset_state(reset_partial_state=True)
     yield
     AcceleratorState._reset_state(reset_partial_state=True)
@@ -41,7 +40,7 @@ def test_a_run_is_not_kept_where_the_one_before_was() -> None:
 def test_the_callers_own_accelerator_is_left_alone() -> None:
     own = Accelerator(cpu=True)
     pretend("meta")
-    with pytest.raises(ConfigError, match="Expected the device 'meta', on which an Accelerator"):
+    with pytest.raises(ConfigError, match="Expected the device 'meta', which an Accelerator"):
         accelerator_of(TrainSettings(device="cpu"))
     assert own.device.type == "meta"
     assert accelerator_of(TrainSettings()).device.type == "meta"

@@ -3,12 +3,12 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from samtune.bases import Base
 from samtune.data import open_dataset
 from samtune.training import TrainSettings, estimate, estimate_run, trial
+from samtune.training.features import Views
 from samtune.training.trainer import Trainer
 from samtune.training.validation import Validation
 from tests.training.tiny_run import run
@@ -53,8 +53,8 @@ def test_what_does_not_fit_is_not_tried(prepared: Path, monkeypatch: pytest.Monk
     dataset = open_dataset(prepared / "data" / "images", prepared / "data" / "masks")
     settings = TrainSettings(base=str(prepared / "base"), method="lora", updates=12, device="cpu")
     monkeypatch.setattr(estimate, "available_bytes", lambda device: 1000)
-    monkeypatch.setattr(trial.Trial, "_timed", None)
-    monkeypatch.setattr(Trainer, "_update", None)
+    monkeypatch.setattr(Views, "prepare", None)
+    monkeypatch.setattr(Trainer, "update", None)
     found = estimate_run(settings, dataset)
     assert found.fits is False
     assert found.seconds == {}
@@ -68,13 +68,13 @@ def test_a_few_validation_images_are_scored_for_their_time_where_that_is_quick(
 ) -> None:
     dataset = open_dataset(prepared / "data" / "images", prepared / "data" / "masks")
     scored: set[int] = set()
-    predict = Validation._predict
+    scores = Validation.scores
 
-    def counted(self: Validation, base: Base, index: int) -> np.ndarray:
-        scored.add(index)
-        return predict(self, base, index)
+    def counted(self: Validation, model: Base) -> dict[str, float]:
+        scored.update(self.indices)
+        return scores(self, model)
 
-    monkeypatch.setattr(Validation, "_predict", counted)
+    monkeypatch.setattr(Validation, "scores", counted)
     if not quick:
         monkeypatch.setattr(trial, "WHOLE_S", 0.0)
     settings = TrainSettings(base=str(prepared / "base"), updates=2, views=0, device="cpu")
@@ -85,5 +85,5 @@ def test_a_few_validation_images_are_scored_for_their_time_where_that_is_quick(
 
 
 def test_a_time_is_the_mean_of_the_warm_calls() -> None:
-    assert trial._warm([90.0, 1.0, 2.0, 6.0]) == 3.0
-    assert trial._warm([90.0]) == 90.0
+    assert trial.warm_mean([90.0, 1.0, 2.0, 6.0]) == 3.0
+    assert trial.warm_mean([90.0]) == 90.0

@@ -25,6 +25,7 @@ import pytest
 import torch
 
 from samtune.adapters import load_specialist
+from samtune.segment import full_size
 from samtune.specialist import Specialist
 from samtune.training import RunFolder, interruptible, read_result
 from samtune.training import run as run_module
@@ -172,7 +173,7 @@ def test_ctrl_c_where_patience_ends_the_run(prepared: Path, monkeypatch: pytest.
     assert whole.stopped == "early"
     last = whole.steps  # of evaluations, one after each update
     with monkeypatch.context() as patch:
-        patch.setattr(validation_module, "full_size", at_call(2 * last - 4 + number, validation_module.full_size))
+        patch.setattr(validation_module, "full_size", at_call(2 * last - 4 + number, full_size))
         assert run(prepared, "own", **settings).stopped == "interrupted"
     run(prepared, "own", resume=True, **settings)
     assert_same(prepared / "patient", prepared / "own")

@@ -29,7 +29,7 @@ def available_bytes(device: torch.device) -> int | None:
         return int(share * free) + torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
     if device.type != "cpu":
         return None
-    available, left = _system_bytes(), _left_in_group()
+    available, left = system_bytes(), group_bytes()
     return int(share * (available if left is None else min(available, left)))
 
 
@@ -44,7 +44,7 @@ def peak_bytes(device: torch.device) -> int:
     """Return the most that this process has held so far: tensors on a GPU, or resident memory."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device)
-    peak = _linux_peak()
+    peak = linux_peak_bytes()
     if peak is not None:
         return peak
     memory = psutil.Process().memory_info()
@@ -56,12 +56,13 @@ def peak_bytes(device: torch.device) -> int:
     return peak if sys.platform == "darwin" else peak * 1024
 
 
-def _system_bytes() -> int:
+def system_bytes() -> int:
+    """Return the memory that the system can still give, in bytes."""
     return int(psutil.virtual_memory().available)
 
 
-def _linux_peak(file: Path = Path("/proc/self/status")) -> int | None:
-    """Return the peak of resident memory in bytes; None elsewhere.
+def linux_peak_bytes(file: Path = Path("/proc/self/status")) -> int | None:
+    """Return the peak of this process's resident memory in bytes; None where `file` does not exist.
 
     `getrusage` is not asked on Linux: there its peak includes that of the program which started this one.
     """
@@ -72,8 +73,8 @@ def _linux_peak(file: Path = Path("/proc/self/status")) -> int | None:
     return next((1024 * int(line.split()[1]) for line in lines if line.startswith("VmHWM:")), None)
 
 
-def _left_in_group(root: Path = Path("/sys/fs/cgroup")) -> int | None:
-    """Return what the control group's limit leaves; None without a limit. Files that it has read count as free."""
+def group_bytes(root: Path = Path("/sys/fs/cgroup")) -> int | None:
+    """Return the bytes that the control group's limit leaves; None without a limit. Cached files count as free."""
     for limit, usage, stat in (
         ("memory.max", "memory.current", "memory.stat"),
         ("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes", "memory/memory.stat"),

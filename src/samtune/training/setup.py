@@ -32,19 +32,22 @@ if TYPE_CHECKING:
 
 
 def accelerator_of(settings: TrainSettings) -> Accelerator:
-    """Return accelerate's view of processes and device.
+    """Return an `Accelerator` with the processes and the device of a run.
 
     Raises:
-        ConfigError: the requested device is not available, or the caller's own `Accelerator` holds another.
+        ConfigError: the requested device is not available, or the caller's own `Accelerator` uses another.
     """
-    held = _let_go_of_another(settings.device)
-    if settings.device is not None and held not in (None, settings.device):
+    device = _fixed_device(settings.device)
+    if settings.device is not None and device not in (None, settings.device):
         raise ConfigError(
-            f"Expected the device {held!r}, on which an Accelerator of this process works already, got "
-            f"{settings.device!r}; leave it out, or train in a process of its own."
+            f"Expected the device {device!r}, which an Accelerator of this process already uses, got "
+            f"{settings.device!r}; leave `device` out, or train in another process."
         )
+    is_first = not PartialState._shared_state
     kwargs = DistributedDataParallelKwargs(find_unused_parameters=False)
     accelerator = Accelerator(cpu=settings.device == "cpu", kwargs_handlers=[kwargs])
+    if is_first:
+        PartialState._shared_state[REQUESTED_DEVICE] = settings.device
     if settings.device not in (None, accelerator.device.type):
         raise ConfigError(
             f"The device {settings.device!r} is not available; this machine offers {accelerator.device.type!r}."
@@ -52,26 +55,22 @@ def accelerator_of(settings: TrainSettings) -> Accelerator:
     return accelerator
 
 
-def _let_go_of_another(requested: str | None) -> str | None:
-    """Reset accelerate where it holds another device, so that a process can train on one device after the other.
+REQUESTED_DEVICE = "samtune_requested_device"
+"""Key in accelerate's shared state of the device that `accelerator_of` set it up for; absent where the caller did."""
 
-    accelerate remembers the first device: without this a run on the CPU would silently keep every later one there. The
-    state of the caller's own `Accelerator`, or of several processes, is left alone.
 
-    Returns:
-        The type of the device that is held nevertheless; None where none is.
+def _fixed_device(requested: str | None) -> str | None:
+    """Return the type of the device of the caller's own `Accelerator`; None without one.
+
+    accelerate keeps the first device of a process: without a reset, a run on the CPU would silently keep every later
+    run there. State that `accelerator_of` made for another device is reset; that of the caller's own `Accelerator`, or
+    of several processes, is not.
     """
     state = PartialState._shared_state
-    alone = state.get("distributed_type") == DistributedType.NO
-    if alone and _requested and _requested[-1] != requested:
+    is_alone = state.get("distributed_type") == DistributedType.NO
+    if is_alone and state.get(REQUESTED_DEVICE, requested) != requested:
         AcceleratorState._reset_state(reset_partial_state=True)
-    if not state:
-        _requested[:] = [requested]
-    return state["device"].type if state and not _requested else None
-
-
-_requested: list[str | None] = []
-"""Device requested of `accelerator_of` when accelerate was not set up yet; empty where the caller set it up."""
+    return state["device"].type if state and REQUESTED_DEVICE not in state else None
 
 
 def autocast_of(settings: TrainSettings, model: Base) -> torch.dtype | None:

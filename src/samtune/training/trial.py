@@ -167,11 +167,11 @@ class Trial:
             # Parts weigh the same in time, so an update of one image is measured first, which is never too long.
             trainer.plan = replace(plan, batch_size=self.accelerator.num_processes, accumulate=1)
             self.largest_run = 1
-            taken = _warm(trainer.try_updates(most=3, most_s=3.0)) * share
+            taken = warm_mean(trainer.try_updates(most=3, most_s=3.0)) * share
             if share > 1 and taken < WHOLE_S:
                 trainer.plan = plan
                 self.largest_run = math.ceil(share / plan.accumulate)
-                taken = _warm(trainer.try_updates(most=20, most_s=5.0))
+                taken = warm_mean(trainer.try_updates(most=20, most_s=5.0))
             self.times["update"] = taken
         trainer.plan = plan
         if trainer.validation is not None:
@@ -251,7 +251,7 @@ class Trial:
             if self.model.device.type == "cuda":
                 torch.cuda.synchronize()
             times.append(time.monotonic() - before)
-        self.times[name] = _warm(times)
+        self.times[name] = warm_mean(times)
         return done
 
 
@@ -259,7 +259,7 @@ def _sum(one: float, other: float) -> float:
     return one + other
 
 
-def _warm(times: list[float]) -> float:
+def warm_mean(times: list[float]) -> float:
     """The mean without the first, which is cold; the first where it is all there is.
 
     A run takes the sum of its steps, slow ones included, so it is the mean that tells it and not the median.
