@@ -14,8 +14,8 @@ test: $(READY)          ## the test suite but for what is marked slow, two worke
 test-all: $(READY)      ## the whole test suite
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
 
-test-isa: $(READY)      ## nightly: what `make test` runs, with fewer vector instructions and with 1, 2 and 3 threads; logs in isa-check/
-	$(BIN)/python -m tests.isa -n 2 --dist loadfile -m "not slow"
+test-isa: $(READY)      ## nightly: the whole suite with fewer vector instructions and with 1, 2 and 3 threads; logs in isa-check/
+	$(BIN)/python -m tests.isa -n 2 --dist loadfile
 
 fuzz: $(READY)          ## an hour of damaged files and drawn settings with new seeds; `make test` has 2,000 cases, always the same
 	OMP_NUM_THREADS=1 $(BIN)/python -m tests.fuzz --minutes 60

@@ -446,7 +446,7 @@ def test_compare_refuses_a_run_and_foreign_files(run: Run, place: Place, copied:
     before = snapshot(place.root)
     for out, reason in (
         (copied, "got the run folder"),
-        *((place.root / f"c{i}", "cannot be written") for i in range(5)),
+        *((place.root / f"c{i}", "Cannot write") for i in range(5)),
     ):
         words = ("compare", place.data / "images", place.data / "masks", "--out", out, "--base", base, *COMPARE)
         answer = run(*words)

@@ -257,7 +257,7 @@ def test_set_words() -> None:
         {"rank": 4, "roles": ["qkv"]},
     )
     for word in ("rank", "=3", "model.rank=3"):
-        with pytest.raises(ConfigError, match="--set must"):
+        with pytest.raises(ConfigError, match="for --set"):
             set_values([word])
 
 
@@ -287,7 +287,7 @@ def test_mask_words() -> None:
     with pytest.raises(ConfigError, match="each name once"):
         data_values(None, ["a=#ff0000", "a=#00ff00"], None, None)
     for word in ("a", "a=red", "=#ff0000", "a=#ff00"):
-        with pytest.raises(ConfigError, match="--colour must"):
+        with pytest.raises(ConfigError, match="for --colour"):
             data_values(None, [word], None, None)
 
 

@@ -9,10 +9,11 @@ import pytest
 
 from samtune.compare import Cell
 from samtune.compare.draws import draw_test
-from samtune.compare.features import prepare
+from samtune.compare.features import base_for, plans_of, prepare
 from samtune.compare.job import Job
 from samtune.compare.measure import measure
 from samtune.data import Dataset
+from samtune.training import Facts, Plan, TrainSettings, resolve
 from samtune.training.features import CachedFeatures
 from tests.compare.conftest import settings
 
@@ -47,3 +48,31 @@ def test_after_preparing_no_cell_encodes(
     measure(job, Cell("stock_sam", 0, 0), "a" * 64)
     assert encoded
     assert not any(encoded)
+
+
+class Resolved(Exception):  # noqa: N818
+    """Ends a training as soon as its plan is resolved."""
+
+
+@pytest.mark.parametrize(
+    "more", [{}, {"recipe": "paper"}, {"square": True, "views": 2}], ids=["auto", "paper", "square"]
+)
+def test_a_training_resolves_the_plan_that_the_comparison_prepared(
+    base: Path, dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, more: dict[str, Any]
+) -> None:
+    chosen = settings(base, methods=(*CACHED, "lora", "conv_lora"), shots=(2, 6), num_seeds=2, more=more)
+    draws = draw_test(dataset, num_test=5, max_shots=6, num_seeds=2)
+    job = Job(chosen, dataset, draws.test, draws.pool, tmp_path)
+    plans = plans_of(job, base_for(chosen))
+    assert {cell.row for cell in plans} == {*CACHED, "lora", "conv_lora"}
+    trained: list[Plan] = []
+
+    def resolve_only(training: TrainSettings, facts: Facts) -> Plan:
+        trained.append(resolve(training, facts))
+        raise Resolved
+
+    monkeypatch.setattr("samtune.training.setup.resolve", resolve_only)
+    for cell, plan in plans.items():
+        with pytest.raises(Resolved):
+            measure(job, cell, "a" * 64)
+        assert trained.pop() == plan

@@ -28,7 +28,7 @@ SETTINGS: dict[str, Any] = {"updates": 6, "evaluations": 3}
 @pytest.fixture(scope="module")
 def interrupted(prepared: Path) -> Path:
     """A run that was interrupted after four of its six updates, in a folder with its own data."""
-    folder = prepared / "interrupted"
+    folder = prepared / "interrupted after four"
     folder.mkdir()
     for name in ("base", "data"):
         shutil.copytree(prepared / name, folder / name)
