@@ -1,4 +1,4 @@
-"""`Specialist`: train, predict and evaluate in two lines. Arrays or paths in, arrays out.
+"""`Specialist`: training, prediction and evaluation in Python, from arrays or paths to arrays.
 
 specialist = Specialist.fit("images", "masks")
 masks = specialist.predict("new_images")
@@ -48,7 +48,7 @@ class Specialist:
     Attributes:
         path: run folder or specialist's folder.
         base: where the base is loaded from; None for the name on the card.
-        predictor: model ready for images.
+        predictor: loaded model.
     """
 
     def __init__(self, path: Path, base: Paths | None, predictor: Predictor) -> None:
@@ -58,7 +58,7 @@ class Specialist:
 
     @property
     def card(self) -> AdapterCard:
-        """Method, base, class names, image size, scores on the validation images."""
+        """Card of the adapter: method, base, class names, image size, scores on the validation images."""
         return self.predictor.card
 
     @property
@@ -80,28 +80,28 @@ class Specialist:
         """Train a specialist.
 
         Args:
-            images: a folder or a manifest, or arrays uint8 (H, W, 3) RGB of any sizes.
-            masks: a folder, or arrays (H, W) one per image: bool, or integers 0 background, 1..K classes,
-                255 ignored. None where the path of the images names the masks too.
+            images: a folder or a manifest, or arrays, uint8 (H, W, 3) RGB of any sizes.
+            masks: a folder, or one array (H, W) per image: bool, or integers with 0 for background, 1..K for classes
+                and 255 for ignored. None where `images` names the masks too, as a manifest does.
             method: key of `samtune.METHODS`.
-            options: how mask files are read, where they are ambiguous.
-            run: run folder, new or empty; None for a temporary one that is removed with the specialist.
-            settings: fields of `TrainSettings` (`base`, `shots`, `seed`, `val`, `side`, `updates`, ...); any
-                other name is a hyper-parameter of the method (`rank=4`).
+            options: how to read mask files where they are ambiguous.
+            run: run folder, new or empty; None for a temporary one, which is removed with the specialist.
+            settings: fields of `TrainSettings` (`base`, `shots`, `seed`, `val`, `side`, `updates`, ...); any other
+                name is a hyper-parameter of the method (`rank=4`).
 
         Raises:
             DataError: the data cannot be used; all problems are reported together.
             ConfigError: a setting or hyper-parameter is unknown or out of range, or `run` holds files.
             ShapeError: an array has a wrong shape or type.
             WeightsError: the base cannot be loaded.
-            KeyboardInterrupt: Ctrl-C or SIGTERM. If `run` is given, it keeps the best model so far, which `load` opens,
-                and `samtune train --out RUN --resume` continues.
+            KeyboardInterrupt: Ctrl-C or SIGTERM. If `run` is given, it keeps the best model so far, which `load` loads
+                and `samtune train --out RUN --resume` continues from.
         """
         own = {key: value for key, value in settings.items() if key in _SETTINGS}
         extra = {key: value for key, value in settings.items() if key not in _SETTINGS}
         fields = own.pop("method_fields", {})
         if not isinstance(fields, dict):
-            raise ConfigError(f"Expected `method_fields` to be a table of names and values, got {shown(fields)}.")
+            raise ConfigError(f"Expected `method_fields` as a dict of names and values, got {shown(fields)}.")
         training = TrainSettings(method=method, method_fields=fields | extra, **own)
         with ExitStack() as temporary:
             images, masks = _as_paths(images, masks, temporary)
@@ -115,7 +115,7 @@ class Specialist:
                 stopped = train(training, dataset, Path(run), resume=cut_off).stopped
             if stopped == "interrupted":
                 raise KeyboardInterrupt(
-                    f"The best so far is in {run}." if kept else "Nothing is kept, since no `run` was given."
+                    f"The best model so far is in {run}." if kept else "Nothing is kept, since no `run` was given."
                 )
             specialist = cls.load(run, base=training.base, device=training.device)
             weakref.finalize(specialist, temporary.pop_all().close)
@@ -135,8 +135,8 @@ class Specialist:
 
         Args:
             path: a run folder or its specialist's folder.
-            base: where to load the base from; None for the name on its card.
-            batch_size: images that are encoded together.
+            base: where to load the base from; None for the name on the card.
+            batch_size: number of images that are encoded together.
             device: "cpu", "cuda", "mps"; None for CUDA where there is one, else the CPU.
             tta: views of an image to average over in prediction and evaluation: "none", "mirror" (twice the time) or
                 "d4", all eight flips and quarter turns (eight times); None for the setting on the card.
@@ -150,11 +150,12 @@ class Specialist:
         """Segment images.
 
         Args:
-            images: arrays uint8 (H, W, 3) RGB or files, one or a sequence; or a folder or a pattern.
+            images: an array, uint8 (H, W, 3) RGB, or a sequence of arrays or files; or a path: a file, a folder or a
+                pattern.
 
         Returns:
-            uint8 (H, W) label maps at each image's size, 0 background, 1..K; for a folder in the order of
-            its sorted files.
+            One label map per image, uint8 (H, W) at the image's size: 0 background, 1..K classes. The images of a
+            folder are in the order of their sorted paths.
 
         Raises:
             DataError: a file is missing or not an image.
@@ -163,13 +164,14 @@ class Specialist:
         return [prediction.labels for prediction in self._predictions(images)]
 
     def probabilities(self, images: Images) -> list[np.ndarray]:
-        """Return the probabilities of the classes.
+        """Return the probabilities of the classes at each pixel.
 
         Args:
             images: as for `predict`.
 
         Returns:
-            float32 (K, H, W) in 0..1 at each image's size; with K > 1 they and the background's sum to one.
+            One array per image, float32 (K, H, W) in 0..1 at the image's size; with K > 1 they and the background's
+            sum to 1.
         """
         return [prediction.probabilities for prediction in self._predictions(images)]
 
@@ -183,19 +185,19 @@ class Specialist:
         at: int | None = None,
         options: DataOptions | None = None,
     ) -> Evaluation:
-        """Score the specialist on annotated images, beside stock SAM and the probe.
+        """Score the specialist on annotated images, next to stock SAM and the probe.
 
         Args:
             images: as for `fit`.
             masks: as for `fit`.
-            unseen: leave out images that it was trained or validated on.
-            protocol: which measures: default, cod, shadow, sod, polyp, skin, leaf, road, trans10k or microscopy.
-            at: side of the square that predictions and masks are squashed to; None for each image's own size.
-            options: how mask files are read, where they are ambiguous.
+            unseen: leave out images that the specialist was trained or validated on.
+            protocol: set of measures: default, cod, shadow, sod, polyp, skin, leaf, road, trans10k or microscopy.
+            at: side in pixels of the square that predictions and masks are squashed to; None for each image's size.
+            options: how to read mask files where they are ambiguous.
 
         Raises:
-            DataError: the data cannot be used, the classes differ in number, or no image is left.
-            ConfigError: `unseen`, but the images it saw are not known.
+            DataError: the data cannot be used, the classes differ in number, or no image is left to score.
+            ConfigError: `unseen` is set, but the images of training are not known; or `protocol` or `at` is invalid.
         """
         with ExitStack() as temporary:
             images, masks = _as_paths(images, masks, temporary)
@@ -216,11 +218,11 @@ class Specialist:
 
         Args:
             folder: created if missing; a specialist that samtune saved there is replaced.
-            overwrite: replace files that samtune did not write or that were changed since, too.
+            overwrite: also replace files that samtune did not write or that were changed since.
 
         Raises:
-            WeightsError: its own folder is missing or damaged.
-            OutputError: a file in the folder is not samtune's to replace, or the disk refuses.
+            WeightsError: the specialist's own folder is missing or damaged.
+            OutputError: a file would replace one that samtune did not write, or cannot be written.
         """
         copy_specialist(self.path, folder, overwrite=overwrite)
         return Path(folder)
@@ -238,7 +240,7 @@ class Specialist:
 def open_for(card: AdapterCard, images: Paths, masks: Paths | None, options: DataOptions | None = None) -> Dataset:
     """Open annotated images with the classes and mask values of a specialist, unless `options` are given.
 
-    A data set without any object is accepted.
+    A data set without any annotated object is accepted.
 
     Raises:
         DataError: the data cannot be used.
@@ -263,13 +265,15 @@ def _as_paths(
     masks: Paths | Sequence[np.ndarray] | None,
     temporary: ExitStack,
 ) -> tuple[Paths, Paths | None]:
-    """Return paths unchanged; write arrays to a folder that is removed when `temporary` is closed."""
+    """Return paths unchanged; write arrays as PNG to a folder that is removed when `temporary` is closed."""
     if isinstance(images, str | Path):
         if masks is not None and not isinstance(masks, str | Path):
-            raise ShapeError("Expected images and masks both as paths or both as arrays, got a path and arrays.")
+            raise ShapeError(
+                "Expected images and masks both as paths or both as arrays, got arrays only for the masks."
+            )
         return images, masks
     if masks is None or isinstance(masks, str | Path):
-        raise ShapeError("Expected images and masks both as paths or both as arrays, got arrays and no arrays.")
+        raise ShapeError("Expected images and masks both as paths or both as arrays, got arrays only for the images.")
     if len(images) != len(masks):
         raise ShapeError(f"Expected one mask per image, got {len(images)} images and {len(masks)} masks.")
     root = Path(temporary.enter_context(tempfile.TemporaryDirectory(prefix="samtune-arrays-")))
@@ -290,8 +294,8 @@ def _as_ids(mask: np.ndarray, image_hw: tuple[int, ...], number: int) -> np.ndar
     """
     if mask.shape != image_hw or mask.dtype.kind not in "biu":
         raise ShapeError(
-            f"Expected mask {number} as bool or integer of its image's shape {tuple(image_hw)}, got {mask.dtype} "
-            f"{mask.shape}."
+            f"Expected mask {number} as a bool or integer array of its image's shape {tuple(image_hw)}, got "
+            f"{mask.dtype} {mask.shape}."
         )
     if mask.dtype == bool:
         return mask.astype(np.uint8) * np.uint8(255)

@@ -66,7 +66,7 @@ def test_what_cannot_be_asked_for_is_refused(run: Run, data: Path, base: Path, t
         (("--suggest", 2, "--unlabelled", tmp_path / "none"), "a folder of images as --unlabelled"),
         (("--suggest", 2, "--unlabelled", tmp_path, "--seeds", 1), "--seeds >= 2"),
         (("--jobs", 0), "--jobs"),
-        (("--shots", 8), "ask for fewer shots"),
+        (("--shots", 8), "use fewer shots"),
     ):
         answer = compare(run, data, base, tmp_path / "c0", *more)
         assert (answer.code, answer.out) == (2, ""), answer.err

@@ -50,7 +50,7 @@ def test_train_predict_evaluate_and_the_page(run: Run, data: Path, samples: Path
     assert trained.json["trainable"] == 4 * 16
     assert trained.json["steps"] == 8
     assert "num_tokens" in (out / "config.toml").read_text()
-    assert "These scores see each image once; when it predicts, the specialist averages" in (
+    assert "Scored on one view of each image; predictions of this specialist average over" in (
         " ".join((out / "report.html").read_text().split())
     )
 

@@ -45,7 +45,7 @@ def test_cells_of_other_settings_are_listed(tmp_path: Path) -> None:
     store.write(CELL, other)
     (tmp_path / "notes.json").write_text('["of the user"]')
     (tmp_path / "cut.json").write_text("{")
-    assert store.strangers({file}) == [other]
+    assert store.others({file}) == [other]
 
 
 def test_the_digest_is_of_the_values_whatever_their_order() -> None:

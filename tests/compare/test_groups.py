@@ -25,7 +25,7 @@ def test_groups_by_size_and_by_manifest(tmp_path: Path) -> None:
     alone = opened(tmp_path / "b", 4)
     groups, why = image_groups(alone, range(4))
     assert groups == ()
-    assert why[0] == "The data names no groups of images"
+    assert why[0] == "The data set names no groups of images"
     assert "no groups by size" in why[1]
     assert units_of(alone, range(4)) is None
     patients = opened(tmp_path / "c", 10, groups=[f"p{i // 2}" for i in range(10)])
@@ -37,5 +37,5 @@ def test_images_without_object_are_a_group(tmp_path: Path) -> None:
     masks = [disc((48, 64), radius=3 + i) * np.uint8(255) for i in range(9)] + [np.zeros((48, 64), np.uint8)] * 3
     dataset = open_dataset(*make_folder(tmp_path, masks))
     groups, _ = image_groups(dataset, range(len(dataset)))
-    assert groups[-1].name == "images without object"
+    assert groups[-1].name == "images without objects"
     assert len(groups[-1].indices) == 3

@@ -114,7 +114,7 @@ def test_cells_of_other_settings_are_kept_apart(
     changed = compare(settings(base, updates=1, shots=(2,), num_seeds=1), dataset, tmp_path / "c0", run=counted(calls))
     assert sorted(calls) == ["ptsam-2-0", "ptsam_encoder-2-0", "unet-2-0"]  # the others know no updates
     assert "updates: 2, now 1" in changed.notes[0]
-    assert "kept, but not shown" in changed.notes[0]
+    assert "kept but not shown" in changed.notes[0]
     assert set(before) <= {file.name for file in (tmp_path / "c0" / "cells").iterdir()}
     assert comparison.job.run_folder(Cell("ptsam", 2, 0), "a" * 64).name == "ptsam-2-0-aaaaaaaaaaaa"
 
@@ -172,12 +172,12 @@ def test_several_classes(base: Path, tmp_path: Path) -> None:
     found = compare(chosen, dataset, tmp_path / "c0", run=here)
     assert not found.failures
     assert "stock_sam" not in found.results.rows
-    assert any("knows no classes" in sentence for sentence in found.advice.summary)
+    assert any("one mask and no classes" in sentence for sentence in found.advice.summary)
     write_comparison_page(found, title="Classes", run=here)
 
 
 def test_too_few_images_and_a_missing_base_are_refused(base: Path, dataset: Dataset, tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="ask for fewer shots"):
+    with pytest.raises(DataError, match="use fewer shots"):
         compare(settings(base, shots=(12,)), dataset, tmp_path / "c0", run=here)
     with pytest.raises(WeightsError):
         compare(settings(tmp_path / "none"), dataset, tmp_path / "c0", run=here)

@@ -23,7 +23,7 @@ def test_settings_that_cannot_be_compared_are_refused(base: Path) -> None:
         ({"jobs": 0}, "at least 1 job"),
         ({"methods": ("ptsm",)}, "did you mean 'ptsam'"),
         ({"methods": ()}, "at least one method"),
-        ({"more": {"seed": 1}}, "left to the comparison"),
+        ({"more": {"seed": 1}}, "--set without seed"),
         ({"more": {"viws": 1}}, "settings of training"),
         ({"method_fields": {"lora": {"rank": 2}}}, "not a method of this comparison"),
         ({"method_fields": {"unet": {"rank": 2}}}, "not a method of this comparison"),

@@ -66,7 +66,7 @@ def test_suggestions_and_the_page(comparison: Comparison, base: Path, dataset: D
     assert len(names) == len(set(names)) == 6
     assert found.num_candidates == 7
     assert any("annotated already" in note for note in found.notes)
-    assert any("Not read" in note for note in found.notes)
+    assert any("Skipped" in note for note in found.notes)
     lines = found.write_csv(tmp_path / "suggestions.csv").read_text().splitlines()
     assert lines[0] == "rank,file,disagreement,novelty"
     assert len(lines) == 7

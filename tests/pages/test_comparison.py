@@ -96,7 +96,7 @@ def test_rows_are_methods_then_baselines(tmp_path: Path) -> None:
     stock = rows[1]
     assert (stock.num_images, stock.trainable) == ((), 0)
     assert stock.level == pytest.approx(0.2)
-    assert rows[0].against_best == "highest"
+    assert rows[0].against_best == "best"
     assert rows[4].against_best.endswith("worse")
 
 

@@ -50,5 +50,5 @@ def test_classes_are_compared_by_number_and_names() -> None:
 def test_undefined_values_are_noted() -> None:
     assert undefined_notes({"mae": 0.5, "ber_num_undefined": 0.0}) == []
     assert undefined_notes({"ber_num_undefined": 3.0}) == [
-        "3 images lack shadow or other pixels: they are not in the mean BER per image (specialist)."
+        "3 images lack shadow or other pixels and are left out of the mean BER per image (specialist)."
     ]

@@ -118,7 +118,7 @@ def test_an_input_is_never_overwritten(
     monkeypatch.chdir(tmp_path)
     predictor = load_predictor(specialist, device="cpu")
     out = "sub" if inputs == ["sub"] else "."
-    with pytest.raises(ConfigError, match="a folder for masks alone"):
+    with pytest.raises(ConfigError, match="a folder without inputs"):
         predict_folder(predictor, inputs, out)
 
 

@@ -36,4 +36,4 @@ def test_a_specialist_alone_does_not(tmp_path: Path) -> None:
 def test_scores_on_seen_images_are_marked() -> None:
     assert seen_notes(0, 5, unseen=False) == []
     assert "3 images that the run trained or validated on were left out" in seen_notes(3, 5, unseen=True)[0]
-    assert seen_notes(3, 5, unseen=False)[0].startswith("WARNING: 3 of these 5 images")
+    assert seen_notes(3, 5, unseen=False)[0].startswith("WARNING: the run trained or validated on 3 of these 5 images")

@@ -30,10 +30,10 @@ def comparison_page() -> ComparisonPage:
     return ComparisonPage(
         title=f"Polyps {EVIL}",
         sentences=("Keep ptsam. With 16 labelled images it reaches an IoU of 0.612.", f"Another sentence {EVIL}."),
-        facts={"Sam1 model": "nano", "Test images": 100, "Commit": "0123456789ab"},
+        facts={"Base model": "nano", "Test images": 100, "Commit": "0123456789ab"},
         shots=SHOTS,
         rows=[
-            row("ptsam", 0.6, 2048, is_kept=True, against_best="highest"),
+            row("ptsam", 0.6, 2048, is_kept=True, against_best="best"),
             row("decoder_only", 0.59, 3_505_536, against_best="−0.010 (95 %: −0.040 to +0.020), not distinguishable"),
             row("lora", 0.52, 3_616_128, against_best="−0.080 (95 %: −0.110 to −0.050), worse", num_failed=1),
             row(EVIL, 0.51, 75_776),
@@ -104,7 +104,7 @@ def test_names_are_text_and_numbers_are_told(html: str) -> None:
     for words in ("0.610", "0.510", "± 0.010", "(3)", "3,505,536", "1 min 1 s", "1.2 GB", "1 failed", "keep"):
         assert words in page.text, words
     lines = ("Should I label more?", "Images worth labelling next", "lora-16-2", "0.75", "0.021")
-    for words in (*lines, "Where did tuning make it worse?", "0.123", "0.777", "0.654"):
+    for words in (*lines, "Where did tuning hurt?", "0.123", "0.777", "0.654"):
         assert words in page.text, words
     assert not re.search(r"\b(nan|none|inf)\b", page.text, re.IGNORECASE)
 

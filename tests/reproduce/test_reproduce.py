@@ -16,7 +16,7 @@ from samtune.data.public_sets import LAYOUTS
 from samtune.errors import ConfigError
 from samtune.methods import METHODS
 from samtune.metrics import PROTOCOLS
-from samtune.reproduce import COLUMNS, METHODS_OF, PAPERS, RunChoices, make_plan, read_published, run_plan, runner
+from samtune.reproduce import COLUMNS, METHODS_OF, PAPERS, RunSettings, make_plan, read_published, run_plan, runner
 from tests.cli.conftest import Run, run
 
 __all__ = ["run"]
@@ -67,7 +67,7 @@ def test_every_number_has_a_source_and_every_cell_can_be_planned(paper: str) -> 
             assert part in ("", *LAYOUTS[name].part_names)
     if paper in ("ts-sam", "ptsam"):
         own = [cell for cell in cells if cell.method.startswith(("TS-SAM", "PTSAM"))]
-        assert all(cell.value is None and "not at hand" in cell.note for cell in own)
+        assert all(cell.value is None and "not available" in cell.note for cell in own)
 
 
 @pytest.mark.parametrize("paper", PAPERS)
@@ -134,7 +134,7 @@ def test_cells_are_computed_once_and_put_beside_the_published_number(
 
 def test_a_run_that_was_done_is_only_scored_again(base: Path, data: Path, tmp_path: Path) -> None:
     plan = make_plan("ptsam", data, base=str(base), methods=["ptsam"])
-    choices = RunChoices(1, "cpu", QUICK)
+    choices = RunSettings(1, "cpu", QUICK)
     first = run_plan(plan, tmp_path / "out", choices)
     history = (tmp_path / "out" / "runs" / "ptsam-kvasir_seg-s0" / "history.jsonl").stat().st_mtime_ns
     shutil.rmtree(tmp_path / "out" / "scores")
@@ -147,7 +147,7 @@ def test_a_failing_cell_stops_nothing(base: Path, data: Path, tmp_path: Path) ->
         (data / "emps" / folder).mkdir(parents=True)
         (data / "emps" / folder / "a.png").write_bytes(b"no image")
     plan = make_plan("ptsam", data, base=str(base), methods=["ptsam"])
-    content = run_plan(plan, tmp_path / "out", RunChoices(1, "cpu", QUICK))
+    content = run_plan(plan, tmp_path / "out", RunSettings(1, "cpu", QUICK))
     cells = {cell["column"]: cell for cell in content["cells"] if cell["method"] == "ptsam"}
     assert cells["emps_iou"]["ours"] is None
     assert "a.png" in cells["emps_iou"]["errors"][0]
@@ -160,17 +160,17 @@ def test_an_interruption_keeps_the_run_and_scores_nothing(
     monkeypatch.setattr(runner, "train", lambda *_, **__: SimpleNamespace(stopped="interrupted"))
     plan = make_plan("ptsam", data, base=str(base), methods=["ptsam"])
     with pytest.raises(KeyboardInterrupt):
-        run_plan(plan, tmp_path / "out", RunChoices(1, "cpu", QUICK))
+        run_plan(plan, tmp_path / "out", RunSettings(1, "cpu", QUICK))
     assert not (tmp_path / "out" / "scores").exists()
     monkeypatch.undo()
-    content = run_plan(plan, tmp_path / "out", RunChoices(1, "cpu", QUICK))
+    content = run_plan(plan, tmp_path / "out", RunSettings(1, "cpu", QUICK))
     assert content["cells"][-4]["errors"] == []
 
 
 def test_settings_that_the_table_decides_are_refused(base: Path, data: Path, tmp_path: Path) -> None:
     plan = make_plan("ptsam", data, base=str(base))
     for settings in ({"seed": 3}, {"upadtes": 3}):
-        with pytest.raises(ConfigError, match="the table leaves open"):
-            run_plan(plan, tmp_path / "out", RunChoices(1, "cpu", settings))
+        with pytest.raises(ConfigError, match="other than method, base and seed"):
+            run_plan(plan, tmp_path / "out", RunSettings(1, "cpu", settings))
     with pytest.raises(ConfigError, match="conv-lora"):
         read_published("lora")

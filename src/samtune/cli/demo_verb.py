@@ -95,7 +95,7 @@ def _run(out: Path, kind: str, seed: int, base: str) -> dict[str, Any]:
     result, _ = train(given, [], None, run, resume=False, report=False)
     if result.stopped == "interrupted":
         sys.exit(130)
-    say(f"   {result.trainable:,} trained numbers, {result.seconds['total']:.0f} s.")
+    say(f"   {result.trainable:,} trained parameters, {result.seconds['total']:.0f} s.")
     say("3. Evaluating on the held-out images, beside stock SAM and a probe on its features.")
     held_out = open_dataset(held_images, held_masks, DataOptions(class_names=(kind,)))
     evaluation = evaluate(run, held_out, base=base)

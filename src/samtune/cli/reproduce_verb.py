@@ -49,7 +49,7 @@ def reproduce(
     as_json: Json = False,
 ) -> None:
     """Compute a paper's table on the data that is present, resumably, beside the published numbers."""
-    from samtune.reproduce import RunChoices, make_plan, run_plan
+    from samtune.reproduce import RunSettings, make_plan, run_plan
 
     plan = make_plan(paper.value, data, base=base, methods=methods.split(",") if methods else ())
     if dry_run:
@@ -64,7 +64,7 @@ def reproduce(
             "samtune data list, and --dry-run for the whole plan."
         )
     settings, fields = set_values(set_ or [])
-    choices = RunChoices(seeds, device, settings | ({"method_fields": fields} if fields else {}))
+    choices = RunSettings(seeds, device, settings | ({"method_fields": fields} if fields else {}))
     content = run_plan(plan, out, choices, overwrite=overwrite)
     emit(content, f"{_text(content, ran=True)}\nTable: {out / 'reproduce.csv'}", as_json=as_json)
 

@@ -197,7 +197,7 @@ def _release(out: Path) -> None:
 def _text(result: TrainResult) -> str:
     scores = result.validation
     lines = [
-        f"{result.method}: {result.trainable:,} trained numbers, {result.steps} updates on "
+        f"{result.method}: {result.trainable:,} trained parameters, {result.steps} updates on "
         f"{result.num_train} images in {result.seconds.get('total', 0.0):.0f} s ({result.stopped}).",
     ]
     if scores:

@@ -1,4 +1,4 @@
-"""Methods on the user's own images: which one to keep, whether tuning helped, whether to label more and what."""
+"""Comparison of methods on the user's images: which to keep, whether tuning helped, whether to label more, and what."""
 
 from samtune.compare.advice import Advice, advise
 from samtune.compare.baselines import COLOUR_SPEC, UNET_SPEC, UNet, colour_planes, fit_colour, train_unet

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from samtune.metrics import Difference, Regression
 
 CLOSE = 0.02
-"""A method with fewer trained numbers is kept if its IoU is this close to the best and not distinguishable from it."""
+"""Largest loss of IoU, not distinguishable from none, at which a method with fewer trained parameters is preferred."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class GroupResult:
     Attributes:
         group: the images.
         kept: mean IoU of the kept method over seeds and these images.
-        stock: mean IoU of stock SAM.
+        stock: mean IoU of stock SAM over these images.
         difference: kept minus stock.
     """
 
@@ -53,17 +53,18 @@ class Advice:
     """Conclusions from a comparison.
 
     Attributes:
-        shots: largest number of images with a finished method; all but the curve is about it.
-        best: method with the highest mean there; None where no method finished.
-        keep: method to keep.
-        against_best: other row -> the best row minus it.
+        shots: largest number of labelled images at which a method has finished; all but the curve refers to it.
+        best: method with the highest mean IoU there; None where no method has finished.
+        keep: method to keep; None where no method has finished.
+        against_best: other row -> IoU of the best method minus that of the row.
         summary: sentences, the most important first.
         groups: one result per group of images.
-        group_sentences: what they show.
+        group_sentences: sentences on the groups.
         forecast: forecast of the kept method's learning curve; None where it cannot be fitted.
-        curve_sentences: whether labelling more is likely to pay.
-        regressions: test images on which stock SAM or the probe is better than the row to keep, the worst first.
-        regression_sentence: on how many; "" where there is nothing to compare with.
+        curve_sentences: sentences on whether labelling more is likely to pay.
+        regressions: test images on which stock SAM or the probe scores better than the kept method, the largest loss
+            first, at most `MAX_LISTED`.
+        regression_sentence: sentence on how many there are; "" without a baseline to compare with.
     """
 
     shots: int
@@ -83,14 +84,14 @@ def advise(results: Results, groups: Sequence[ImageGroup], group_notes: Sequence
     """Return the conclusions from results.
 
     Args:
-        results: results of the comparison, as far as it is computed.
+        results: finished and missing cells of the comparison.
         groups: groups of test images.
-        group_notes: why there are no more groups.
+        group_notes: sentences on groups that could not be formed.
     """
     methods = [row for row in results.rows if row not in (STOCK, COLOUR, UNET)]
     finished = [s for s in results.shots if any(results.done(row, s) for row in methods)]
     if not finished:
-        return Advice(max(results.shots), None, None, {}, ("No method has finished yet: there is nothing to advise.",))
+        return Advice(max(results.shots), None, None, {}, ("No method has finished yet, so there is no advice.",))
     shots = finished[-1]
     scores = {row: results.summary(row, shots).mean for row in methods if results.done(row, shots)}
     best = max(scores, key=lambda row: (scores[row], -(results.summary(row, shots).trainable or 0)))
@@ -99,7 +100,7 @@ def advise(results: Results, groups: Sequence[ImageGroup], group_notes: Sequence
     against_best = {row: value for row, value in differences.items() if value is not None}
     keep = _keep(results, best, [row for row in against_best if row in scores], against_best, shots)
     compared = _groups(results, keep, shots, groups)
-    law = _forecast(results, keep)
+    curve = _forecast(results, keep)
     worse, sentence = _regressions(results, keep, shots)
     return Advice(
         shots=shots,
@@ -109,15 +110,15 @@ def advise(results: Results, groups: Sequence[ImageGroup], group_notes: Sequence
         summary=_summary(results, keep, best, against_best, shots),
         groups=compared,
         group_sentences=(*_group_sentences(compared), *group_notes),
-        forecast=law,
-        curve_sentences=_curve_sentences(results, keep, law),
+        forecast=curve,
+        curve_sentences=_curve_sentences(results, keep, curve),
         regressions=worse,
         regression_sentence=sentence,
     )
 
 
 def _keep(results: Results, best: str, methods: Sequence[str], against_best: dict[str, Difference], shots: int) -> str:
-    """Return the best, or the method with the fewest trained numbers that is not distinguishable from it and close."""
+    """Return the best method, or the smallest one that is within `CLOSE` and not distinguishable from it."""
     size = {row: results.summary(row, shots).trainable or 0 for row in (best, *methods)}
     for row in sorted(methods, key=lambda row: size[row]):
         ahead = against_best[row]
@@ -134,20 +135,19 @@ def _summary(
     spread = f", ± {kept.std:.3f} between draws" if len(kept.scores) > 1 else ""
     draws = "1 draw" if len(kept.scores) == 1 else f"{len(kept.scores)} draws"
     first = (
-        f"Keep {keep}. With {shots} labelled images it reaches an IoU of {kept.mean:.3f} per image on {num_images} "
-        f"that no cell learned from (mean of {draws} of labelled images{spread})"
+        f"Keep {keep}. With {shots} labelled images it reaches a mean IoU per image of {kept.mean:.3f} on {num_images} "
+        f"kept out of training (mean of {draws} of labelled images{spread})"
     )
     if keep == best:
         first += ", the highest of the methods."
     else:
         first += (
-            f". The highest is {best} with {top.mean:.3f}, but the two are not distinguishable: "
-            f"{against_best[keep]}, and {keep} trains {kept.trainable:,} numbers in place of "
-            f"{top.trainable:,}."
+            f". {best} scores highest with {top.mean:.3f}, but the two are not distinguishable "
+            f"({against_best[keep]}), and {keep} trains {kept.trainable:,} parameters instead of {top.trainable:,}."
         )
     sentences = [first, *_others(best, keep, against_best)]
     sentences += _against_stock(results, keep, shots)
-    sentences += _against_floors(results, keep, shots)
+    sentences += _against_baselines(results, keep, shots)
     return (*sentences, *_caveats(results, keep, shots))
 
 
@@ -167,15 +167,15 @@ def _others(best: str, keep: str, against_best: dict[str, Difference]) -> list[s
 def _against_stock(results: Results, keep: str, shots: int) -> list[str]:
     gain = results.compare(keep, STOCK, shots)
     if gain is None:
-        return ["Stock SAM is not compared: without prompts it gives one mask and knows no classes."] * (
+        return ["Stock SAM is not compared: without prompts it predicts one mask and no classes."] * (
             STOCK not in results.rows
         )
     kept, stock = results.summary(keep, shots).mean, results.summary(STOCK, 0).mean
     return [tuning_sentence(keep, kept, stock, gain, len(results.stems))]
 
 
-def _against_floors(results: Results, keep: str, shots: int) -> list[str]:
-    """Return whether the kept method is above what needs no SAM, or nothing but its features."""
+def _against_baselines(results: Results, keep: str, shots: int) -> list[str]:
+    """Return whether the kept method beats the baselines without SAM and the probe on its frozen features."""
     floors = []
     for row in (PROBE, COLOUR, UNET):
         difference = results.compare(keep, row, shots) if row != keep and results.done(row, shots) else None
@@ -188,8 +188,8 @@ def _caveats(results: Results, keep: str, shots: int) -> list[str]:
     sentences = []
     if len(results.summary(keep, shots).scores) == 1:
         sentences.append(
-            "There is one draw of labelled images only: the intervals say how other test images would change the "
-            "numbers, not how another draw would. Use --seeds 3 or more."
+            "There is only one draw of labelled images: the intervals cover the choice of test images, but not that of "
+            "the labelled ones. Use --seeds 3 or more."
         )
     sentences += few_images_sentences(len(results.stems))
     failed = [cell for cell in results.cells if results.records.get(cell, {}).get("status") == "failed"]
@@ -197,7 +197,9 @@ def _caveats(results: Results, keep: str, shots: int) -> list[str]:
     if failed:
         sentences.append(f"{len(failed)} of {len(results.cells)} cells failed; their rows have fewer draws.")
     if missing:
-        sentences.append(f"{len(missing)} of {len(results.cells)} cells are not computed yet: all this is preliminary.")
+        sentences.append(
+            f"{len(missing)} of {len(results.cells)} cells are not computed yet, so these results are preliminary."
+        )
     return sentences
 
 
@@ -224,7 +226,7 @@ def _group_sentences(groups: Sequence[GroupResult]) -> list[str]:
 
 
 def _forecast(results: Results, keep: str) -> Forecast | None:
-    """Return the law over the numbers of images and the seeds that the kept method finished."""
+    """Return the forecast from the seeds that the kept method has finished at every number of images."""
     shots = [s for s in results.shots if results.done(keep, s)]
     common = sorted(set.intersection(*(set(results.done(keep, s)) for s in shots))) if shots else []
     if len(shots) < 3 or len(common) < 2:
@@ -233,45 +235,45 @@ def _forecast(results: Results, keep: str) -> Forecast | None:
     return forecast(tables, [results.summary(keep, s).num_images for s in shots], results.units)
 
 
-def _curve_sentences(results: Results, keep: str, law: Forecast | None) -> tuple[str, ...]:
-    if law is None:
-        return tuple(_without_law(results, keep))
-    last = law.num_images[-1]
+def _curve_sentences(results: Results, keep: str, curve: Forecast | None) -> tuple[str, ...]:
+    if curve is None:
+        return tuple(_last_step_sentences(results, keep))
     numbers = (
-        f"from {last:.0f} to {law.target:.0f} labelled images the fitted curve of {keep} rises by {signed(law.gain)} "
-        f"({100 * INTERVAL:.0f} %: {signed(law.low)} to {signed(law.high)}), to {law.predicted:.3f}"
+        f"from {curve.num_images[-1]:.0f} to {curve.target:.0f} labelled images the fitted curve of {keep} changes by "
+        f"{signed(curve.gain)} ({100 * INTERVAL:.0f} %: {signed(curve.low)} to {signed(curve.high)}), to "
+        f"{curve.predicted:.3f}"
     )
     first = {
         "pays": f"Labelling more is likely to pay: {numbers}.",
-        "does not pay": f"Labelling more is not likely to pay: {numbers}.",
+        "does not pay": f"Labelling more is unlikely to pay: {numbers}.",
         "unknown": f"Whether labelling more pays is not clear from these cells: {numbers}.",
-    }[law.verdict]
-    sentences = [first, f"A step below {WORTH} is called too small to pay."]
-    if law.misfit > MISFIT:
+    }[curve.verdict]
+    sentences = [first, f"A gain below {WORTH} counts as too small to pay."]
+    if curve.misfit > MISFIT:
         sentences.append(
-            f"The curve is no power law (it misses a measured mean by {law.misfit:.3f}), so this forecast is weak."
+            f"A power law fits poorly (it misses a measured mean by {curve.misfit:.3f}), so this forecast is weak."
         )
     return tuple(sentences)
 
 
-def _without_law(results: Results, keep: str) -> list[str]:
-    """Return what few points show: the last measured step, and what to run."""
+def _last_step_sentences(results: Results, keep: str) -> list[str]:
+    """Return sentences for when no curve can be fitted: the last measured step, and what to run."""
     shots = [s for s in results.shots if results.done(keep, s)]
     why = (
-        "Whether labelling more pays is not clear: that needs at least three numbers of images and two draws of each "
-        f"(such as --shots {','.join(map(str, _three(shots[-1])))} --seeds 3)."
+        "Whether labelling more pays is not clear: an answer needs at least three numbers of images and two draws of "
+        f"each (such as --shots {','.join(map(str, _three(shots[-1])))} --seeds 3)."
     )
     if len(shots) < 2:
         return [why]
     gain = _step(results, keep, shots[-2], shots[-1])
     if gain is None:
         return [why]
-    words = {"better": "helped", "worse": "hurt", "not distinguishable": "made no difference that can be shown"}
-    return [f"From {shots[-2]} to {shots[-1]} images {words[gain.verdict]}: {gain}.", why]
+    effect = {"better": "helped", "worse": "hurt", "not distinguishable": "made no distinguishable difference"}
+    return [f"Going from {shots[-2]} to {shots[-1]} images {effect[gain.verdict]}: {gain}.", why]
 
 
 def _three(last: int) -> tuple[int, int, int]:
-    """Return three numbers of images to run: up to the last one, or from 4 on where that is small."""
+    """Return three numbers of images to run: up to the last one, or 4, 8 and 16 where that is below 12."""
     return (last // 4, last // 2, last) if last >= 12 else (4, 8, 16)
 
 
@@ -307,7 +309,7 @@ def _regressions(results: Results, keep: str, shots: int) -> tuple[tuple[Regress
         regressions += find_regressions(values, protocol, keep)
     worst = worst_by_image(regressions)
     sentence = regression_sentence(
-        len(worst), len(results.stems), kept=f"With {shots} labelled images {keep}", baselines=baselines,
+        len(worst), len(results.stems), kept=f"With {shots} labelled images, {keep}", baselines=baselines,
         images="test image", averaged="means over draws",
     )  # fmt: skip
     return worst[:MAX_LISTED], sentence

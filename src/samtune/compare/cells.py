@@ -41,7 +41,7 @@ class CellStore:
         return self.folder / f"{cell.name}-{digest[:12]}.json"
 
     def read(self, cell: Cell, digest: str) -> dict[str, Any] | None:
-        """Return a stored cell; None where it is missing or damaged."""
+        """Return a stored cell; None where it is missing, damaged or of another format."""
         try:
             record: dict[str, Any] = json.loads(self.file(cell, digest).read_text(encoding="utf-8"))
         except (OSError, ValueError):
@@ -55,8 +55,8 @@ class CellStore:
         write_json(file, record, shared=True)
         return file
 
-    def strangers(self, current: set[Path]) -> list[dict[str, Any]]:
-        """Return the stored cells of other settings."""
+    def others(self, current: set[Path]) -> list[dict[str, Any]]:
+        """Return the stored cells in other files than these; damaged files are left out."""
         records = []
         for file in sorted(self.folder.glob("*.json")):
             if file not in current:
@@ -93,12 +93,12 @@ def configuration(job: Job, cell: Cell, base_sha256: str, test_fingerprint: str)
 
 
 def digest_of(config: dict[str, Any]) -> str:
-    """Return the SHA-256 of a configuration."""
+    """Return the SHA-256 of a configuration, in hexadecimal."""
     return hashlib.sha256(json.dumps([FORMAT, config], sort_keys=True).encode()).hexdigest()
 
 
 def record_of(cell: Cell, config: dict[str, Any], base: str, outcome: Outcome, division: Division) -> dict[str, Any]:
-    """Return a cell as it is stored: configuration, versions, machine, and result or error."""
+    """Return the record of a cell that is stored: configuration, versions, machine, and result or error."""
     record: dict[str, Any] = {
         "format": FORMAT,
         "digest": digest_of(config),

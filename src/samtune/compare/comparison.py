@@ -1,4 +1,4 @@
-"""A comparison as a whole: its cells, what they show, and the same as JSON."""
+"""A comparison as a whole: its cells, the advice from them, and both as JSON."""
 
 from __future__ import annotations
 
@@ -23,18 +23,18 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Comparison:
-    """A comparison as far as it is computed.
+    """A comparison with the cells finished so far.
 
     Attributes:
         folder: its folder.
         job: settings and images.
         results: its cells.
-        advice: what the cells show.
-        notes: what a reader must know, one sentence each.
+        advice: conclusions from the cells.
+        notes: caveats, one sentence each.
         interrupted: whether Ctrl-C ended it before the last cell.
         num_new: number of cells computed by this call.
         features: result of `features.prepare`, with "num_encoded" and "seconds" summed over all calls.
-        overwrite: replace files in the folder that samtune did not write, too.
+        overwrite: also replace files in the folder that samtune did not write.
     """
 
     folder: Path
@@ -75,7 +75,7 @@ class Comparison:
         Raises:
             DataError: the folder holds no image that is not annotated yet.
             ConfigError: fewer than two draws have finished.
-            OutputError: the CSV is not samtune's to replace, or the disk refuses.
+            OutputError: the CSV would replace a file that samtune did not write, or it cannot be written.
         """
         if self.advice.keep is None:
             return None
@@ -86,10 +86,10 @@ class Comparison:
         return suggestions, committee
 
     def to_json(self, suggestions: Suggestions | None = None) -> dict[str, Any]:
-        """Return plain values: rows, differences, groups, regressions, forecast, advice.
+        """Return JSON values: rows, differences, groups, regressions, forecast, advice.
 
         Args:
-            suggestions: images to label next, if they were asked for.
+            suggestions: images to label next; None where none were requested.
         """
         advice, results = self.advice, self.results
         rows = [
@@ -100,8 +100,8 @@ class Comparison:
             }
             for row in results.summaries()
         ]  # fmt: skip
-        law = advice.forecast
-        forecast = None if law is None else vars(law) | {"misfit": law.misfit, "verdict": law.verdict}
+        curve = advice.forecast
+        forecast = None if curve is None else vars(curve) | {"misfit": curve.misfit, "verdict": curve.verdict}
         groups = [
             {
                 "group": row.group.name, "num_images": len(row.group.indices), "kept": row.kept, STOCK: row.stock,

@@ -3,7 +3,7 @@
     log(1 - IoU(n)) = a - b log n
 
 Fitted by least squares over the numbers of images; the interval is that of the linearised gain over seeds and test
-images, as for differences. Why, and when it is not fitted: docs/design/compare.md.
+images, as for differences. docs/design/compare.md gives the reasons, and says when no curve is fitted.
 """
 
 from __future__ import annotations
@@ -40,9 +40,9 @@ class Forecast:
         num_images: measured numbers of images, rising.
         means: mean IoU measured at each.
         fitted: IoU of the law at each.
-        target: twice the largest number.
+        target: twice the largest measured number of images.
         predicted: IoU of the law there.
-        gain: step of the law from the largest number to the target.
+        gain: increase of the law's IoU from the largest measured number to the target.
         low: lower end of the gain's interval.
         high: upper end.
     """
@@ -93,10 +93,10 @@ def forecast(
     gain = _gain(means, logs)
     influence = np.einsum("l,lsi->si", _gradient(means, logs), stack - means[:, None, None])
     table = unit_table(influence, units)
-    reach = math.inf
+    half_width = math.inf
     if table.shape[1] > 1:
         variance, freedom = variance_of_mean(table)
-        reach = float(stdtrit(freedom, (1 + INTERVAL) / 2)) * math.sqrt(variance)
+        half_width = float(stdtrit(freedom, (1 + INTERVAL) / 2)) * math.sqrt(variance)
     fitted = [float(iou_of_law(means, logs, x)) for x in (*logs, math.log(target))]
     return Forecast(
         num_images=tuple(map(float, num_images)),
@@ -105,25 +105,25 @@ def forecast(
         target=target,
         predicted=fitted[-1],
         gain=gain,
-        low=gain - reach,
-        high=gain + reach,
+        low=gain - half_width,
+        high=gain + half_width,
     )
 
 
 def iou_of_law(means: NDArray[np.float64], logs: NDArray[np.float64], at: float) -> float:
-    """Return the IoU of the law fitted to mean IoUs, at the logarithm of a number of images."""
+    """Return the IoU, at the logarithm of a number of images, of the law fitted to mean IoUs."""
     errors = np.log(np.clip(1 - means, SMALLEST_ERROR, None))
     slope, intercept = np.polyfit(logs, errors, 1)
     return 1 - math.exp(float(intercept + slope * at))
 
 
 def _gain(means: NDArray[np.float64], logs: NDArray[np.float64]) -> float:
-    """Return the step of the law from the largest number of images to twice as many."""
+    """Return the increase of the law's IoU from the largest number of images to twice as many."""
     last = float(logs[-1])
     return iou_of_law(means, logs, last + math.log(2)) - iou_of_law(means, logs, last)
 
 
 def _gradient(means: NDArray[np.float64], logs: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return the derivative of the gain by each mean, by central differences."""
+    """Return the derivative of the gain with respect to each mean, by central differences."""
     steps = 1e-5 * np.eye(len(means))
     return np.array([(_gain(means + step, logs) - _gain(means - step, logs)) / 2e-5 for step in steps])

@@ -1,4 +1,4 @@
-"""Draws of test images and of the images that cells learn from; copies of an image stay on one side."""
+"""Draws of test images and of the images that cells learn from; copies of an image stay together."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ TEST_SEED = 20_261_121
 
 @dataclass(frozen=True)
 class Draws:
-    """Test and training side, as indices into the data set.
+    """Test images and the images to draw training images from, as indices into the data set.
 
     Attributes:
         test: images that every cell is scored on.
         pool: images that cells draw from.
-        notes: sentences about the draw.
+        notes: clauses about the draw, without a full stop.
     """
 
     test: tuple[int, ...]
@@ -39,32 +39,34 @@ class Draws:
 
 
 def draw_test(dataset: Dataset, *, num_test: int | None, max_shots: int, num_seeds: int) -> Draws:
-    """Set test images aside.
+    """Draw the test images.
 
     Args:
         dataset: all images.
-        num_test: how many; None for half, at most `MAX_TEST`. Fewer are drawn where the largest number of shots
-            would not fit otherwise. No effect where the data names its test images.
+        num_test: number of test images; None for half of the images, at most `MAX_TEST`. Fewer are drawn where
+            `max_shots` images would not be left otherwise. No effect where the data set names its test images.
         max_shots: largest number of images that a cell learns from.
         num_seeds: number of draws, for the note on their overlap.
 
     Raises:
-        DataError: there are too few images.
+        DataError: there are too few images, or their groups are too large to divide.
     """
     named = [i for i, pair in enumerate(dataset.pairs) if pair.split == "test"]
     if named:
         pool = [i for i, pair in enumerate(dataset.pairs) if pair.split != "test"]
-        notes = [f"The data names its own {len(named)} test images: every cell is scored on them"]
+        notes = [f"The data set names {len(named)} test images; every cell is scored on them"]
         copies = _copies_across(dataset, set(named))
         if copies:
-            notes.append(f"{copies} test image(s) have a copy or near-copy among the others: scores may be too good")
+            notes.append(
+                f"{copies} test image(s) have a copy or near-copy among the other images, so scores may be inflated"
+            )
         return Draws(tuple(named), tuple(pool), (*notes, *_overlap(dataset, pool, max_shots, num_seeds)))
     drawable = [i for i, pair in enumerate(dataset.pairs) if pair.split in (None, "train")]
     room = len(drawable) - max_shots
     if room < 1:
         raise DataError(
             f"Expected at least {max_shots + 1} images for {max_shots} labelled ones and a test image, got "
-            f"{len(drawable)}; ask for fewer shots."
+            f"{len(drawable)}; use fewer shots."
         )
     size = min(room, num_test if num_test is not None else min(MAX_TEST, len(drawable) // 2))
     units, notes = _units(dataset, drawable)
@@ -75,13 +77,14 @@ def draw_test(dataset: Dataset, *, num_test: int | None, max_shots: int, num_see
             test += unit
     if not test:
         raise DataError(
-            f"Expected a test image beside {max_shots} labelled ones, got groups or copies too large for that (the "
-            f"smallest has {min(map(len, units))} images); ask for fewer shots, or name test images in a manifest."
+            f"Expected a group of at most {size} images to test on, to leave {max_shots} labelled ones (copies count "
+            f"as a group), got {min(map(len, units))} in the smallest; use fewer shots, or name test images in a "
+            "manifest."
         )
     pool = sorted(set(range(len(dataset))) - set(test))
-    notes.append(f"{len(test)} of {len(dataset)} images test every cell; no cell trains or validates on them")
+    notes.append(f"Every cell is scored on the same {len(test)} of {len(dataset)} images, and no cell learns from them")
     if num_test is not None and len(test) < num_test:
-        notes.append(f"Only {len(test)} images can be spared for the test; {num_test} were requested")
+        notes.append(f"Only {len(test)} images can be spared for testing; {num_test} were requested")
     notes += _overlap(dataset, pool, max_shots, num_seeds)
     return Draws(tuple(sorted(test)), tuple(pool), tuple(notes))
 
@@ -92,13 +95,13 @@ def draw_support(dataset: Dataset, pool: tuple[int, ...], *, shots: int, val: fl
 
 
 def _overlap(dataset: Dataset, pool: list[int], max_shots: int, num_seeds: int) -> list[str]:
-    """Return a sentence where the draws of the seeds share many images."""
+    """Return a clause where the draws of the seeds share many images, else nothing."""
     drawable = sum(dataset.pairs[i].split in (None, "train") for i in pool)
     if num_seeds < 2 or 2 * max_shots <= drawable:
         return []
     return [
-        f"The draws of {max_shots} images come from only {drawable}, so those of different seeds share images and the "
-        "spread over seeds is too small"
+        f"The draws of {max_shots} images come from only {drawable}, so different seeds share images, and the spread "
+        "over seeds is underestimated"
     ]
 
 
@@ -111,13 +114,13 @@ def _units(dataset: Dataset, indices: list[int]) -> tuple[list[list[int]], list[
             together.setdefault(group, []).append(index)
     copies = _duplicates(dataset, indices)
     position = {index: number for number, index in enumerate(indices)}
-    links = [(position[index], position[one[0]]) for one in (*together.values(), *copies) for index in one]
+    links = [(position[index], position[unit[0]]) for unit in (*together.values(), *copies) for index in unit]
     units = linked_sets(len(indices), [np.reshape(links, (-1, 2)).T])
     notes = []
     if copies:
         notes.append(
             f"{sum(map(len, copies))} images are copies or near-copies of one another ({len(copies)} sets): each set "
-            "stays on one side of the test"
+            "is kept together, in the test or outside it"
         )
     return sorted(sorted(indices[item] for item in unit) for unit in units), notes
 

@@ -1,4 +1,4 @@
-"""Frozen features that cells share, computed before the first cell as the trainings will ask for them."""
+"""Frozen features that cells share, computed before the first cell for the views that they will need."""
 
 from __future__ import annotations
 
@@ -30,17 +30,17 @@ if TYPE_CHECKING:
 
 
 def base_for(settings: CompareSettings) -> Base:
-    """Load the base on the comparison's device, its encoder computing in the type of the trainings."""
+    """Load the base on the comparison's device, with the encoder in the precision of the trainings."""
     device = choose_device(settings.device)
     return load_base(settings.base, settings.side, device=device, precision=settings.precision).eval()
 
 
 def prepare(job: Job) -> dict[str, Any]:
-    """Compute the frozen features that cells will ask for: of the test images, and of the training views.
+    """Compute the frozen features that cells will need: of the test images, and of the training views.
 
     Returns:
-        "num_encoded" views encoded now (0 where all were there), "seconds", "base_sha256", "touches": row -> whether
-        it changes the encoder, and "need_bytes": row -> roughly the memory of a cell (`memory.rough_run_bytes`).
+        "num_encoded": number of views encoded now, 0 where all were on disk; "seconds"; "base_sha256"; "touches":
+        row -> whether it changes the encoder; "need_bytes": row -> rough memory of a cell in bytes.
     """
     settings, num_classes = job.settings, job.dataset.num_classes
     base = base_for(settings)
@@ -63,9 +63,9 @@ def prepare(job: Job) -> dict[str, Any]:
 
 
 def plans_of(job: Job, base: Base) -> dict[Cell, Plan]:
-    """Return the plan of each cell that trains a method; a cell whose settings are refused fails by itself later."""
+    """Return the plan of each cell that trains a method; cells with invalid settings are left out and fail later."""
     settings, num_classes = job.settings, job.dataset.num_classes
-    look = cache(partial(find_orientation, job.dataset))  # the rows share their draws
+    orientation_of = cache(partial(find_orientation, job.dataset))  # the rows share their draws
     effects = cache(
         lambda row: effects_of(base, method_of(settings.training(Cell(row, 1, 0)), num_classes), num_classes)
     )
@@ -82,7 +82,7 @@ def plans_of(job: Job, base: Base) -> dict[Cell, Plan]:
                 touches_encoder=touches,
                 has_own_loss=own_loss,
                 cell_pixels=cell_pixels(base),
-                orientation=look(train + val) if needs_orientation(training) else None,
+                orientation=orientation_of(train + val) if needs_orientation(training) else None,
             )
             plans[cell] = resolve(training, facts)
         except SamTuneError:
@@ -91,12 +91,12 @@ def plans_of(job: Job, base: Base) -> dict[Cell, Plan]:
 
 
 def frozen_features(model: Base, dataset: Dataset, indices: Sequence[int]) -> CachedFeatures:
-    """The features of images as they are, computed where they are not on disk.
+    """Return the features of images without augmentation, after computing those that are not on disk.
 
     Args:
         model: a model whose encoder is the base's.
         dataset: images.
-        indices: which of them.
+        indices: indices of the images.
     """
     frozen = CachedFeatures.of(model, Views(dataset, tuple(indices), model.spec))
     encode_views(frozen, model, [0])
@@ -104,14 +104,14 @@ def frozen_features(model: Base, dataset: Dataset, indices: Sequence[int]) -> Ca
 
 
 def _shared_views(job: Job, spec: ImageSpec, plans: Mapping[Cell, Plan]) -> Iterator[tuple[Views, int]]:
-    """Yield images with the number of views that some cell asks for; the same view may come twice."""
+    """Yield images with the number of views of each that some cell needs; a view may be yielded twice."""
     squares = {plan.square for plan in plans.values() if plan.cached}
-    for square in sorted(squares | ({False} if job.dataset.num_classes == 1 else set())):  # stock SAM sees no squares
+    for square in sorted(squares | ({False} if job.dataset.num_classes == 1 else set())):  # stock SAM pads its images
         yield Views(job.dataset, job.test, replace(spec, fit="squash" if square else "pad")), 1
     num_views: dict[tuple[bool, str], dict[int, int]] = {}
     for cell, plan in plans.items():
         counts = num_views.setdefault((plan.square, plan.augmentation), {})
-        for index in job.support(cell)[0]:  # without cached features the image as it is, for the probe
+        for index in job.support(cell)[0]:  # the probe needs the image itself, even without cached features
             counts[index] = max(plan.views if plan.cached else 1, counts.get(index, 0))
     for (square, name), counts in num_views.items():
         augmentation: Augmentation = AUGMENTATIONS[name]

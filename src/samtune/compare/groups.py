@@ -31,7 +31,7 @@ class ImageGroup:
 
 
 def image_groups(dataset: Dataset, test: Sequence[int]) -> tuple[tuple[ImageGroup, ...], tuple[str, ...]]:
-    """Return the groups that can be formed, and a sentence on those that cannot.
+    """Return the groups that can be formed, and clauses (without a full stop) on those that cannot.
 
     Args:
         dataset: all images.
@@ -58,13 +58,13 @@ def _of_manifest(dataset: Dataset, test: Sequence[int]) -> tuple[list[ImageGroup
         if group is not None:
             groups.setdefault(group, []).append(position)
     if not groups:
-        return [], ["The data names no groups of images"]
+        return [], ["The data set names no groups of images"]
     large = {name: members for name, members in groups.items() if len(members) >= MIN_IN_GROUP}
     if not 2 <= len(large) <= MAX_GROUPS:
         sizes = Counter(map(len, groups.values()))
         typical = sizes.most_common(1)[0][0]
-        sentence = f"The data names {len(groups)} groups among the test images, most of {typical} image(s)"
-        return [], [f"{sentence}: too few or too small to be compared one by one"]
+        sentence = f"The data set names {len(groups)} groups among the test images, most of {typical} image(s)"
+        return [], [f"{sentence}: too few, too many or too small to compare one by one"]
     return [ImageGroup(f"group {name}", tuple(members)) for name, members in sorted(large.items())], []
 
 
@@ -72,12 +72,12 @@ def _by_size(dataset: Dataset, test: Sequence[int]) -> tuple[list[ImageGroup], l
     counts = dataset.label_counts[list(test)]
     counted = counts[:, :-1].sum(1)
     shares = counts[:, 1:-1].sum(1) / np.maximum(counted, 1)
-    having = np.flatnonzero(shares > 0)
+    present = np.flatnonzero(shares > 0)
     groups = []
     why = []
-    order = having[np.argsort(shares[having], kind="stable")]
+    order = present[np.argsort(shares[present], kind="stable")]
     if len(order) < MIN_FOR_THIRDS or shares[order[0]] == shares[order[-1]]:
-        why.append(f"Fewer than {MIN_FOR_THIRDS} test images hold objects of different size: no groups by size")
+        why.append(f"No groups by object size: they need {MIN_FOR_THIRDS} test images with objects of different sizes")
     else:
         for name, part in zip(("smallest", "middle", "largest"), np.array_split(order, 3), strict=True):
             low, high = (100 * shares[part[k]] for k in (0, -1))
@@ -85,5 +85,5 @@ def _by_size(dataset: Dataset, test: Sequence[int]) -> tuple[list[ImageGroup], l
             groups.append(ImageGroup(description, tuple(sorted(map(int, part)))))
     without = np.flatnonzero(shares == 0)
     if len(without) >= MIN_IN_GROUP:
-        groups.append(ImageGroup("images without object", tuple(map(int, without))))
+        groups.append(ImageGroup("images without objects", tuple(map(int, without))))
     return groups, why

@@ -1,4 +1,4 @@
-"""Functions in processes of their own: memory is measured per process, and a crash ends only its own."""
+"""Functions run in processes of their own, so that memory is measured for each and a crash ends only one."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ if TYPE_CHECKING:
     from multiprocessing.connection import Connection
 
 PRELOADED = ("samtune.compare.measure", "transformers.models.sam.modeling_sam")
-"""Modules that the server imports once, so that a process starts fast; the latter alone takes some seconds."""
+"""Modules that the fork server imports once, so that a child process starts fast; the second takes seconds."""
 
 OMP = "OMP_NUM_THREADS"
-"""Environment variable with the number of threads of a process."""
+"""Environment variable that sets the number of threads of a process."""
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """Outcome of a function.
+    """Outcome of a call.
 
     Attributes:
-        value: return value; None where it failed.
-        error: exception; None where it returned. `ChildDied` for a process that died.
-        trace: traceback, for the record.
+        value: return value; None where the call failed.
+        error: exception, `ChildDied` for a process that died; None where the call returned.
+        trace: traceback of the exception, or "".
     """
 
     value: Any = None
@@ -41,21 +41,21 @@ class Outcome:
 
 
 class ChildDied(RuntimeError):  # noqa: N818
-    """The process ended without an outcome: killed for memory, or crashed."""
+    """A process that ended without an outcome: killed for memory, or crashed."""
 
 
 class ChildRaised(RuntimeError):  # noqa: N818
-    """An exception that cannot be sent between processes, as text."""
+    """An exception that cannot be pickled, as text."""
 
 
 class Child:
     """A function that runs in a process of its own, which ends itself if this process is gone.
 
     Args:
-        function: at the top of a module.
-        arguments: that can be pickled, as can be what the function returns.
-        threads: threads of torch there; None for its default. `OMP_NUM_THREADS`, where set, wins.
-        memory_share: share of the free memory that it may count on while others run beside it.
+        function: a module-level function, whose result can be pickled.
+        arguments: picklable arguments.
+        threads: torch threads of the process; None for torch's default. `OMP_NUM_THREADS` takes precedence.
+        memory_share: share of the free memory that the process may plan with; below 1 where others run alongside.
     """
 
     def __init__(
@@ -93,7 +93,7 @@ class Child:
         return outcome
 
     def end(self) -> None:
-        """Close the connection, and kill the process if it is still running."""
+        """Close the connection, and kill the process if it is still alive."""
         self.receiver.close()
         if self._process.is_alive():
             self._process.kill()
@@ -103,11 +103,11 @@ class Child:
 def isolated(function: Callable[..., Any], *arguments: Any) -> Outcome:
     """Call `function(*arguments)` in a process of its own and wait for it.
 
-    Ctrl-C ends the process and is raised here. If this process is killed, the other ends itself.
+    Ctrl-C kills that process and is raised in this one. If this process is killed, the other ends itself.
 
     Args:
-        function: at the top of a module.
-        arguments: that can be pickled, as can be what the function returns.
+        function: a module-level function, whose result can be pickled.
+        arguments: picklable arguments.
     """
     child = Child(function, *arguments)
     try:
@@ -117,7 +117,7 @@ def isolated(function: Callable[..., Any], *arguments: Any) -> Outcome:
 
 
 def here(function: Callable[..., Any], *arguments: Any) -> Outcome:
-    """Call `function(*arguments)` in this process, for tests; peak memory is then that of this process."""
+    """Call `function(*arguments)` in this process, as tests do; peak memory is then that of this process."""
     try:
         return Outcome(function(*arguments))
     except Exception as error:
@@ -131,7 +131,7 @@ def _child(
     function: Callable[..., Any],
     arguments: Any,
 ) -> None:
-    """Call and send the outcome; the environment is the parent's now, not the server's at its start."""
+    """Call the function and send the outcome, with the parent's environment in place of the fork server's."""
     os.environ.update(environment)
     if threads is not None:
         import torch
@@ -142,7 +142,7 @@ def _child(
     outcome = here(function, *arguments)
     if outcome.error is not None:
         try:
-            ForkingPickler.loads(ForkingPickler.dumps(outcome.error))  # some can be pickled, and not unpickled
+            ForkingPickler.loads(ForkingPickler.dumps(outcome.error))  # some can be pickled but not unpickled
         except Exception:
             outcome = Outcome(error=ChildRaised(repr(outcome.error)), trace=outcome.trace)
     sender.send(outcome)

@@ -1,4 +1,4 @@
-"""What the cells of a comparison share: settings, images and folder."""
+"""Settings, images and folder that the cells of a comparison share."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Job:
-    """A comparison as it is sent to the processes of its cells.
+    """A comparison in the form that is sent to the processes of its cells.
 
     Attributes:
         settings: settings of the comparison.
@@ -34,7 +34,7 @@ class Job:
     folder: Path
 
     def run_folder(self, cell: Cell, digest: str) -> Path:
-        """Return the run folder of a method's cell; cells of other settings have others."""
+        """Return the run folder of a method's cell, whose name depends on the cell's configuration."""
         return ComparisonFolder(self.folder).runs / f"{cell.name}-{digest[:12]}"
 
     def support(self, cell: Cell) -> tuple[tuple[int, ...], tuple[int, ...]]:

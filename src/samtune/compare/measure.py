@@ -40,7 +40,7 @@ def measure(job: Job, cell: Cell, digest: str) -> dict[str, Any]:
     Args:
         job: the comparison.
         cell: the cell.
-        digest: digest of its configuration; names its run folder.
+        digest: digest of its configuration, which names its run folder.
 
     Returns:
         "counts", "seconds", "memory_bytes", "metrics", "per_image", "validation", "notes", "train", "val".
@@ -56,7 +56,7 @@ def measure(job: Job, cell: Cell, digest: str) -> dict[str, Any]:
 
 
 def label_maps(job: Job, run: Path, indices: Sequence[int]) -> list[NDArray[np.uint8]]:
-    """Return a finished run's label maps of some images, for the page."""
+    """Return a finished run's label maps of some images, uint8 (H, W) at each image's size."""
     model, card = _specialist(job.settings, run)
     predicted = from_images(job.dataset, indices, model, model.decode, threshold=card.threshold)
     return [labels for _, labels in predicted]
@@ -65,9 +65,9 @@ def label_maps(job: Job, run: Path, indices: Sequence[int]) -> list[NDArray[np.u
 def _method(job: Job, cell: Cell, run: Path) -> dict[str, Any]:
     """Measure a method by an ordinary training run."""
     RunFolder(run).clear()
-    _forget_cuda_peak()
+    _reset_cuda_peak()
     result = train(job.settings.training(cell), job.dataset.subset(job.pool), run)
-    if result.stopped == "interrupted":  # half a training is no measurement
+    if result.stopped == "interrupted":  # an unfinished training must not be recorded
         raise KeyboardInterrupt
     memory = _memory()
     start = time.monotonic()
@@ -94,12 +94,7 @@ def _stock(job: Job, cell: Cell, train_ids: Sequence[int]) -> dict[str, Any]:
     base = base_for(job.settings)
     frozen = frozen_features(base, job.dataset, job.test)
     scores = score(job.dataset, from_frozen(job.dataset, frozen, base.decode, threshold=0.5, device=base.device))
-    return scores | {
-        "counts": {"trainable": 0, "updates": 0},
-        "seconds": {"training": 0.0, "total": 0.0, "scoring": _since(start)},
-        "memory_bytes": _memory(),
-        "notes": [],
-    }
+    return scores | _baseline(trainable=0, updates=0, training_s=0.0, scoring_s=_since(start), memory=_memory())
 
 
 def _colour(job: Job, cell: Cell, train_ids: Sequence[int]) -> dict[str, Any]:
@@ -112,18 +107,16 @@ def _colour(job: Job, cell: Cell, train_ids: Sequence[int]) -> dict[str, Any]:
         return probe.logits(Features(colour_planes(features.embedding[0])[None]))
 
     scores = score(job.dataset, from_images(job.dataset, job.test, PixelEncoder(COLOUR_SPEC), decode, threshold=0.5))
-    return scores | {
-        "counts": {"trainable": probe.weight.numel() + probe.bias.numel(), "updates": 0},
-        "seconds": {"training": seconds, "total": seconds, "scoring": _since(start)},
-        "memory_bytes": memory,
-        "notes": [],
-    }
+    trainable = probe.weight.numel() + probe.bias.numel()
+    return scores | _baseline(
+        trainable=trainable, updates=0, training_s=seconds, scoring_s=_since(start), memory=memory
+    )
 
 
 def _unet(job: Job, cell: Cell, train_ids: Sequence[int]) -> dict[str, Any]:
-    """Measure a small U-Net from random weights."""
+    """Measure a small U-Net trained from random weights."""
     device = choose_device(job.settings.device)
-    _forget_cuda_peak()
+    _reset_cuda_peak()
     start = time.monotonic()
     model = train_unet(job.dataset, train_ids, seed=cell.seed, updates=job.settings.updates, device=device)
     seconds, memory, start = _since(start), _memory(), time.monotonic()
@@ -134,16 +127,26 @@ def _unet(job: Job, cell: Cell, train_ids: Sequence[int]) -> dict[str, Any]:
 
     encoder = PixelEncoder(UNET_SPEC, device)
     scores = score(job.dataset, from_images(job.dataset, job.test, encoder, decode, threshold=0.5))
-    return scores | {
-        "counts": {"trainable": sum(p.numel() for p in model.parameters()), "updates": job.settings.updates},
-        "seconds": {"training": seconds, "total": seconds, "scoring": _since(start)},
+    trainable, updates = sum(p.numel() for p in model.parameters()), job.settings.updates
+    return scores | _baseline(
+        trainable=trainable, updates=updates, training_s=seconds, scoring_s=_since(start), memory=memory
+    )
+
+
+def _baseline(
+    *, trainable: int, updates: int, training_s: float, scoring_s: float, memory: dict[str, int | None]
+) -> dict[str, Any]:
+    """Return the part of a baseline's record that is not about its scores."""
+    return {
+        "counts": {"trainable": trainable, "updates": updates},
+        "seconds": {"training": training_s, "total": training_s, "scoring": scoring_s},
         "memory_bytes": memory,
         "notes": [],
     }
 
 
 def _specialist(settings: CompareSettings, run: Path) -> tuple[Base, AdapterCard]:
-    """A finished run's model where the comparison runs, computing as it was trained."""
+    """Load a finished run's model and card, on the comparison's device and in its precision."""
     return load_specialist(run, settings.base, device=choose_device(settings.device), precision=settings.precision)
 
 
@@ -152,7 +155,7 @@ def _memory() -> dict[str, int | None]:
     return {"process_peak": peak_bytes(torch.device("cpu")) or None, "cuda_peak": cuda}
 
 
-def _forget_cuda_peak() -> None:
+def _reset_cuda_peak() -> None:
     if torch.cuda.is_available():
         torch.cuda.reset_peak_memory_stats()
 

@@ -1,4 +1,4 @@
-"""Cells as tables: rows by numbers of images, scores by seeds and test images."""
+"""Cells as tables: rows by numbers of labelled images, and scores by seeds and test images."""
 
 from __future__ import annotations
 
@@ -34,9 +34,9 @@ class RowSummary:
         num_failed: number of failed cells.
         num_missing: number of cells that are not computed yet.
         trainable: number of trained parameters.
-        time_s: mean seconds of a training, without features; None without a finished cell.
-        memory_bytes: largest peak memory of the process; None where it was not measured.
-        num_images: mean number of images that were used (groups are kept whole).
+        time_s: mean time of a training in seconds, without the shared features; None without a finished cell.
+        memory_bytes: largest peak memory of a cell's process; None where it was not measured.
+        num_images: mean number of labelled images used; it differs from `shots` where groups are kept whole.
     """
 
     row: str
@@ -51,7 +51,7 @@ class RowSummary:
 
     @property
     def mean(self) -> float:
-        """Mean over the seeds; NaN without a finished one."""
+        """Mean over the seeds; NaN without a finished seed."""
         return math.fsum(self.scores) / len(self.scores) if self.scores else math.nan
 
     @property
@@ -62,13 +62,13 @@ class RowSummary:
 
 @dataclass(frozen=True)
 class Results:
-    """All cells of a comparison, finished or not.
+    """All cells of a comparison, finished, failed or missing.
 
     Attributes:
         cells: requested cells.
         records: records of the computed cells, including failed ones.
         stems: stems of the test images, in the order of every table here.
-        units: for each test image the number of the unit it belongs to; None where each is its own.
+        units: for each test image, the number of the unit (group) it belongs to; None where each is its own.
     """
 
     cells: tuple[Cell, ...]
@@ -78,7 +78,7 @@ class Results:
 
     @property
     def rows(self) -> tuple[str, ...]:
-        """Row keys in their order."""
+        """Row keys in the order of the cells."""
         return tuple(dict.fromkeys(cell.row for cell in self.cells))
 
     @property
@@ -123,22 +123,22 @@ class Results:
         return summaries
 
     def table(self, row: str, shots: int, seeds: Sequence[int]) -> NDArray[np.float64]:
-        """Return (S, I) IoU of each test image with each of these seeds; a row without seeds is the same in each."""
+        """Return the IoU (S, I) of each test image with each of these seeds; stock SAM is the same with every seed."""
         done = self.done(row, shots)
         records = [done[seed] if seed in done else done[0] for seed in seeds]
         return np.array([[record["per_image"][stem] for stem in self.stems] for record in records], dtype=np.float64)
 
     def seeds(self, row: str, shots: int) -> tuple[int, ...] | None:
-        """Return the finished seeds of a row; None for a finished row without seeds."""
+        """Return the finished seeds of a row; None for stock SAM, which has none, once it is finished."""
         done = self.done(row, shots)
         return None if row == STOCK and done else tuple(sorted(done))
 
     def compare(self, first: str, second: str, shots: int, *, images: Sequence[int] | None = None) -> Difference | None:
-        """Return first row minus second at one number of images, over the seeds that both finished.
+        """Return the IoU of one row minus that of another at one number of images, over the seeds that both finished.
 
         Args:
-            first: row key.
-            second: row key.
+            first: key of the row.
+            second: key of the row to subtract.
             shots: number of labelled images.
             images: indices of test images; None for all.
 
@@ -147,7 +147,7 @@ class Results:
         """
         mine, theirs = self.seeds(first, shots), self.seeds(second, shots)
         known = [set(seeds) for seeds in (mine, theirs) if seeds is not None]
-        common = sorted(set.intersection(*known)) if known else [0]  # two rows without seeds: once each
+        common = sorted(set.intersection(*known)) if known else [0]  # two rows without seeds
         if not common:
             return None
         columns = np.arange(len(self.stems)) if images is None else np.asarray(images)
@@ -156,7 +156,7 @@ class Results:
         return difference(one, two, units)
 
     def table_rows(self) -> list[list[Any]]:
-        """Return a header and one row per cell: row, images, seed, status, scores, counts, seconds, memory, error."""
+        """Return the lines of the CSV: a header, then one line per cell."""
         header = ["row", "images", "seed", "status", *METRICS, "trained_numbers", "updates", "train_images"]
         header += ["validation_images", "test_images", "seconds", "training_seconds", "peak_memory_bytes", "error"]
         return [header, *(self._line(cell) for cell in self.cells)]

@@ -1,4 +1,4 @@
-"""`compare`: compute every missing cell, then write the table."""
+"""`compare`: compute every missing cell, then write the table of cells."""
 
 from __future__ import annotations
 
@@ -52,18 +52,18 @@ def compare(
         settings: settings of the comparison.
         dataset: the annotated images.
         folder: folder of the comparison; its cells are reused.
-        run: calls the cells' functions one after the other, such as `isolation.here` in this process; None for
-            processes of their own, `settings.jobs` at a time.
-        overwrite: replace files in the folder that samtune did not write; inputs and links never.
+        run: function that runs the cells' functions one after another, such as `isolation.here` in this process; None
+            to run them in processes of their own, `settings.jobs` at a time.
+        overwrite: also replace files in the folder that samtune did not write; inputs and links are never replaced.
 
     Returns:
-        The comparison; after Ctrl-C as far as it is computed.
+        The comparison; after Ctrl-C, with the cells finished until then.
 
     Raises:
         DataError: too few images.
         WeightsError: the base cannot be loaded.
         ConfigError: a setting contradicts a method, the folder holds a run, or another process is at work in it.
-        OutputError: a file in the folder is not samtune's to replace; or the disk refuses, and finished cells are
+        OutputError: a file would replace one that samtune did not write, or cannot be written; finished cells are
             kept.
         KeyboardInterrupt: Ctrl-C or SIGTERM before the first cell was started.
     """
@@ -75,7 +75,7 @@ def _compare(
     settings: CompareSettings, dataset: Dataset, folder: Path, run: Runner | None, overwrite: bool
 ) -> Comparison:
     """Run `compare` in a folder that this process has locked."""
-    out = _take(folder, dataset, overwrite)
+    out = _claim(folder, dataset, overwrite)
     draws = draw_test(dataset, num_test=settings.num_test, max_shots=max(settings.shots), num_seeds=settings.num_seeds)
     for note in draws.notes:
         say(note + ".")
@@ -85,13 +85,13 @@ def _compare(
     cells = settings.cells(dataset.num_classes)
     test = dataset.subset(draws.test).fingerprint()
     configs = {cell: configuration(job, cell, features["base_sha256"], test) for cell in cells}
-    records, notes = _known(store, configs)
-    num_known = len(records)
+    records, notes = _finished(store, configs)
+    num_before = len(records)
     interrupted = False
     try:
         _compute(job, store, configs, records, run, features["need_bytes"])
     except KeyboardInterrupt:
-        say("Interrupted: the finished cells are kept; the same command goes on.")
+        say("Interrupted. Finished cells are kept; run the same command again to continue.")
         interrupted = True
     records = {cell: records[cell] for cell in cells if cell in records}
     results = Results(cells, records, tuple(dataset.pairs[i].stem for i in draws.test), units_of(dataset, draws.test))
@@ -100,17 +100,17 @@ def _compare(
     averaged = [row for row in settings.trained_rows if METHODS[row].recipe.few_tta != "none"]
     if averaged:
         notes.append(
-            f"Every row sees a test image once. By default {' and '.join(averaged)} predicts the mean over flips and "
-            "turns where few images were annotated (--tta), which is not in these scores."
+            f"Every row predicts each test image once. By default, {' and '.join(averaged)} trained on few images "
+            "averages predictions over flips and turns (--tta); these scores do not include that."
         )
     out.write_csv(CSV_FILE, results.table_rows())
     advice = advise(results, groups, [f"{reason}." for reason in why])
-    new = len(records) - num_known
+    new = len(records) - num_before
     return Comparison(folder, job, results, advice, tuple(notes), interrupted, new, features, overwrite)
 
 
-def _take(folder: Path, dataset: Dataset, overwrite: bool) -> OutputFolder:
-    """Return the folder, checked for the files that will be written to it, before any work is done for them."""
+def _claim(folder: Path, dataset: Dataset, overwrite: bool) -> OutputFolder:
+    """Return the output folder after checking, before any work is done, that its files may be written."""
     if RunFolder(folder).holds_run():
         raise ConfigError(f"Expected a folder for the comparison, got the run folder {folder}; choose another --out.")
     inputs = [file for pair in dataset.pairs for file in (pair.image, pair.mask)]
@@ -120,8 +120,8 @@ def _take(folder: Path, dataset: Dataset, overwrite: bool) -> OutputFolder:
 
 
 def _prepare(job: Job, out: OutputFolder, run: Runner) -> dict[str, Any]:
-    """Compute the frozen features, and add up their number and time over calls."""
-    say("Computing the frozen features that the cells share, where they are not on disk yet.")
+    """Compute the frozen features; their number and time are summed over all calls for this folder."""
+    say("Computing the frozen features that the cells share, unless they are on disk already.")
     outcome = run(prepare, job)
     if isinstance(outcome.error, SamTuneError):
         raise outcome.error
@@ -146,8 +146,8 @@ def _read(file: Path) -> dict[str, Any]:
     return content
 
 
-def _known(store: CellStore, configs: dict[Cell, dict[str, Any]]) -> tuple[dict[Cell, dict[str, Any]], list[str]]:
-    """Return the finished cells of these settings, and a sentence on those of others."""
+def _finished(store: CellStore, configs: dict[Cell, dict[str, Any]]) -> tuple[dict[Cell, dict[str, Any]], list[str]]:
+    """Return the records of cells that are finished already, and a sentence on stored cells of other settings."""
     records = {}
     files = set()
     for cell, config in configs.items():
@@ -156,21 +156,21 @@ def _known(store: CellStore, configs: dict[Cell, dict[str, Any]]) -> tuple[dict[
         record = store.read(cell, digest)
         if record is not None and record["status"] == DONE:
             records[cell] = record
-    strangers = store.strangers(files)
+    others = store.others(files)
     notes = []
-    if strangers:
-        notes.append(_strangers_note(strangers, configs))
+    if others:
+        notes.append(_note_on_others(others, configs))
         say(notes[0])
     if records:
         say(f"{len(records)} of {len(configs)} cells are finished already and are not computed again.")
     return records, notes
 
 
-def _strangers_note(strangers: list[dict[str, Any]], configs: dict[Cell, dict[str, Any]]) -> str:
-    """Return a sentence on which settings the other cells belong to."""
+def _note_on_others(others: list[dict[str, Any]], configs: dict[Cell, dict[str, Any]]) -> str:
+    """Return a sentence on stored cells that are not part of this comparison, and on what differs."""
     differing: dict[str, str] = {}
     unrequested = 0
-    for record in strangers:
+    for record in others:
         config = configs.get(Cell(record["row"], record["shots"], record["seed"]))
         if config is None:
             unrequested += 1
@@ -181,9 +181,9 @@ def _strangers_note(strangers: list[dict[str, Any]], configs: dict[Cell, dict[st
                 shown = "other images or labels" if key in ("test", "train", "val") else f"{old!r}, now {new!r}"
                 differing.setdefault(key, f"{key}: {shown}")
     why = "; ".join(differing.values())
-    parts = [f"made with other settings ({why})"] if differing else []
-    parts += [f"not requested now ({unrequested})"] if unrequested else []
-    return f"{len(strangers)} cell(s) in this folder are {' or '.join(parts)}: they are kept, but not shown."
+    parts = [f"were made with other settings ({why})"] if differing else []
+    parts += [f"are not requested now ({unrequested})"] if unrequested else []
+    return f"{len(others)} cell(s) in this folder {' or '.join(parts)}; they are kept but not shown."
 
 
 def _compute(
@@ -220,13 +220,13 @@ def _compute(
 
 
 def ordered(cells: Sequence[Cell], need_bytes: Mapping[str, int]) -> list[Cell]:
-    """Return the cells in the order of computation: as given, but in the last draw those with most memory come first.
+    """Return the cells in the order of computation: as given, but in the last draw those that need most memory first.
 
-    They take longest, and a long cell at the end leaves all cores but one idle.
+    Those take longest, and a long cell at the end would leave all cores but one idle.
 
     Args:
         cells: draw by draw.
-        need_bytes: memory of each row.
+        need_bytes: row -> memory of a cell in bytes.
     """
     last = max((cell.seed for cell in cells), default=0)
     before = [cell for cell in cells if cell.seed < last]
@@ -239,7 +239,7 @@ def _division(
     need_bytes: Mapping[str, int],
     num_cells: int,
 ) -> Callable[[Sequence[Cell]], Division]:
-    """Return how the machine is divided, from the memory measured so far; each new division is reported."""
+    """Return a function that divides the machine by the memory measured so far and reports each new division."""
     free_bytes, on_cpu = available_bytes(torch.device("cpu")), choose_device(settings.device).type == "cpu"
     reported: list[Division] = []
 
@@ -266,7 +266,7 @@ def _need(row: str, records: Mapping[Cell, dict[str, Any]], need_bytes: Mapping[
 
 
 def _cell_notes(records: dict[Cell, dict[str, Any]]) -> list[str]:
-    """Return notes on cells that are not comparable, and on trainings that went wrong."""
+    """Return sentences on cells that are not comparable, and on trainings that collapsed or diverged."""
     notes = []
     for key, name in (("versions", "versions"), ("commit", "commits"), ("machine", "machines")):
         different = {str(_without_division(record.get(key))) for record in records.values()}
@@ -277,11 +277,13 @@ def _cell_notes(records: dict[Cell, dict[str, Any]]) -> list[str]:
         for record in records.values()
     }
     if len(divisions) > 1:
-        notes.append(f"The cells ran {'; or '.join(sorted(divisions))}: their times are not comparable.")
+        notes.append(
+            f"The cells ran in different ways ({'; '.join(sorted(divisions))}): their times are not comparable."
+        )
     for cell, record in records.items():
         notes += [f"{cell.name}: {note}" for note in record.get("notes", []) if note.startswith("Collapse")]
         if record.get("stopped") == "diverged":
-            notes.append(f"{cell.name}: the training diverged; its numbers are those of the best step before.")
+            notes.append(f"{cell.name}: the training diverged; its scores are those of the best step before.")
     return notes
 
 

@@ -44,21 +44,20 @@ class CompareSettings:
     """The settings of a comparison.
 
     Attributes:
-        methods: keys of `samtune.methods.METHODS`; baselines among them are ignored, since they are always compared.
+        methods: keys of `samtune.methods.METHODS`; baselines among them have no effect, since they are always compared.
         shots: numbers of labelled images, training and validation together.
         num_seeds: number of draws of images, seeds 0, 1, ...
         base: hub id, folder, .pth file or `nano`.
         side: image size in pixels; None for the base's own.
-        updates: optimiser steps of each training: one budget for all, about what most methods' own recipes take on few
-            images; cheap methods may gain from more.
+        updates: optimiser steps of each training, the same for all rows and fewer than most recipes use.
         val: share of the labelled images that is used for validation.
-        num_test: test images; None for half of the images, at most 200.
+        num_test: number of test images; None for half of the images, at most 200.
         device: "cpu", "cuda", or None for CUDA where available.
-        jobs: cells that run at once; None for as many as the CPU has cores and the memory room for, and one where
-            they share an accelerator. It is not part of a cell's configuration: only times and the order of sums depend
-            on it.
+        jobs: number of cells that run at once; None for as many as there are cores and memory for, and for one where
+            cells share an accelerator. Not part of a cell's configuration, since only times and the order of sums
+            depend on it.
         method_fields: method -> hyper-parameters that differ from its defaults.
-        more: further fields of `TrainSettings`, the same for each training.
+        more: further fields of `TrainSettings`, the same for every training.
 
     Raises:
         ConfigError: a value is out of range, or a name is unknown; all problems are reported together.
@@ -78,7 +77,7 @@ class CompareSettings:
     more: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        """Check every field, and build every method and every training's settings once."""
+        """Check every field by building every method and the settings of every training once."""
         wrong = []
         if not self.shots or min(self.shots) < 1 or len(set(self.shots)) != len(self.shots):
             wrong.append(f"expected different `shots` >= 1, got {list(self.shots)}")
@@ -92,30 +91,30 @@ class CompareSettings:
             wrong.append("expected at least one method to compare, got none")
         taken = sorted(set(self.more) & set(OWN))
         if taken:
-            wrong.append(f"expected {', '.join(taken)} left to the comparison, which sets it for each training")
+            wrong.append(f"expected --set without {', '.join(taken)}, which the comparison sets itself")
         unknown = sorted(set(self.more) - {f.name for f in fields(TrainSettings)})
         if unknown:
-            wrong.append(f"expected settings of training as --set, got {', '.join(unknown)}")
-        strangers = sorted(set(self.method_fields) - (set(self.rows) - {STOCK, COLOUR, UNET}))
-        if strangers:
-            wrong.append(f"got hyper-parameters of {', '.join(strangers)}, which is not a method of this comparison")
+            wrong.append(f"expected names of training settings in --set, got {', '.join(unknown)}")
+        others = sorted(set(self.method_fields) - (set(self.rows) - {STOCK, COLOUR, UNET}))
+        if others:
+            wrong.append(f"expected hyper-parameters of the compared methods only, got some of {', '.join(others)}")
         if wrong:
             sentence = "; ".join(wrong)
             raise ConfigError(f"{sentence[0].upper()}{sentence[1:]}.")
         for row in (*self.methods, *self.method_fields):
-            if row not in BASELINES or row in METHODS:  # an unknown name is refused with the nearest one
+            if row not in BASELINES or row in METHODS:  # raises for an unknown name, and suggests the nearest one
                 make_method(row, **self.method_fields.get(row, {}))
         for row in self.trained_rows:
             self.training(Cell(row, self.shots[0], 0))
 
     @property
     def rows(self) -> tuple[str, ...]:
-        """Rows, the baselines first."""
+        """Keys of all rows, the baselines first."""
         return tuple(dict.fromkeys((*BASELINES, *self.methods)))
 
     @property
     def trained_rows(self) -> tuple[str, ...]:
-        """Rows that are methods of samtune, including the probe."""
+        """Keys of the rows that are methods of samtune, including the probe."""
         return tuple(row for row in self.rows if row in METHODS)
 
     @property
@@ -153,7 +152,7 @@ class CompareSettings:
                 seed=cell.seed,
                 updates=None if fitted else self.updates,
                 device=self.device,
-                tta="none",  # each row sees an image once
+                tta="none",  # every row predicts an image once
                 **self.more,
             )
         except TypeError as error:

@@ -1,4 +1,4 @@
-"""Concurrent cells: how many run at once, with how many threads each, in which processes."""
+"""Concurrent cells: how many run at once, and with how many threads each."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ class Division:
 
     Attributes:
         jobs: number of cells at a time.
-        threads: threads of torch in each.
-        why: reason why there are no more; "" where cores or cells are the limit.
+        threads: torch threads of each.
+        why: why there are no more cells at a time; "" where cores or cells are the limit.
     """
 
     jobs: int
@@ -53,7 +53,7 @@ class Finished:
     Attributes:
         cell: the cell.
         outcome: its outcome.
-        time_s: wall time.
+        time_s: wall time in seconds.
         division: division it was started with.
     """
 
@@ -78,10 +78,10 @@ def divide(jobs: int | None, *, num_cells: int, need_bytes: int, free_bytes: int
 
     Args:
         jobs: number set by the user; None to decide here.
-        num_cells: number of missing cells, the upper bound.
-        need_bytes: memory that a cell may take.
-        free_bytes: available memory; None where unknown.
-        on_cpu: whether cells compute on the CPU; else they share one accelerator.
+        num_cells: number of cells still to compute, the upper bound.
+        need_bytes: memory that a cell may take, in bytes.
+        free_bytes: available memory in bytes; None where unknown.
+        on_cpu: whether cells compute on the CPU; otherwise they share one accelerator.
     """
     cores, own = usable_cores(), torch.get_num_threads()
     most = max(1, cores // own) if OMP in os.environ else cores
@@ -102,10 +102,10 @@ def divide(jobs: int | None, *, num_cells: int, need_bytes: int, free_bytes: int
 
 
 def one_by_one(run: Callable[..., Outcome], work: Work, cells: Sequence[Cell]) -> Generator[Finished, None, None]:
-    """Yield each cell after the other.
+    """Run the cells one after another, and yield each as it ends.
 
     Args:
-        run: calls a function.
+        run: calls a function with its arguments and returns the outcome.
         work: cell -> function and its arguments.
         cells: in order.
     """
@@ -118,9 +118,9 @@ def one_by_one(run: Callable[..., Outcome], work: Work, cells: Sequence[Cell]) -
 def in_processes(
     work: Work, cells: Sequence[Cell], division: Callable[[Sequence[Cell]], Division]
 ) -> Generator[Finished, None, None]:
-    """Yield cells that run at the same time, each in a process of its own, in the order in which they end.
+    """Run several cells at a time, each in a process of its own, and yield them in the order in which they end.
 
-    When the iterator is closed, or anything is raised here (Ctrl-C too), the running processes are killed.
+    The running processes are killed when the generator is closed or raises, on Ctrl-C too.
 
     Args:
         work: cell -> function and its arguments, which can be pickled.

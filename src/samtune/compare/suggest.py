@@ -1,4 +1,4 @@
-"""Selection of unlabelled images to label next: the specialists of the draws disagree on them, without near-repeats."""
+"""Images to label next: those on which the specialists of different draws disagree, without near-repeats."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Candidate:
 
     Attributes:
         file: path of the image.
-        disagreement: between the specialists, 0..1.
+        disagreement: disagreement of the specialists, 0..1.
         embedding: float32 (C,), mean of its features, of unit length.
     """
 
@@ -55,7 +55,7 @@ class Suggestion:
 
     Attributes:
         file: path of the image.
-        disagreement: between the specialists, 0..1.
+        disagreement: disagreement of the specialists, 0..1.
         novelty: distance to the nearest image suggested before it, in units of the median distance, at most 1.
     """
 
@@ -71,7 +71,7 @@ class Suggestions:
     Attributes:
         images: the best first.
         num_candidates: number of images that were scored.
-        notes: what was left out, and why there are fewer than requested.
+        notes: clauses on images that were left out, and on why there are fewer than requested.
     """
 
     images: tuple[Suggestion, ...]
@@ -82,7 +82,7 @@ class Suggestions:
         """Write one line for each image: rank, file, disagreement, novelty.
 
         Raises:
-            OutputError: the file is not samtune's to replace, or the disk refuses.
+            OutputError: the file would replace one that samtune did not write, or cannot be written.
         """
         rows = [
             (rank, item.file, round(item.disagreement, 4), round(item.novelty, 4))
@@ -99,20 +99,20 @@ def suggest(committee: Committee, dataset: Dataset, folder: Path, num: int) -> S
         committee: the specialists of one method at one number of images.
         dataset: the annotated images; copies and near-copies of them are left out.
         folder: unlabelled images, searched with its sub-folders.
-        num: how many images.
+        num: number of images to select.
 
     Raises:
-        DataError: the folder does not exist or has no image that is not annotated yet.
+        DataError: the folder does not exist, or holds no readable image that is not annotated yet.
     """
     files, notes = unlabelled(folder, dataset)
     candidates = []
-    for file in track(files, "Looking where the specialists disagree", len(files)):
+    for file in track(files, "Measuring disagreement", len(files)):
         try:
             image = read_image(file)
         except DataError as error:
-            notes.append(f"Not read: {error}")
+            notes.append(f"Skipped: {error}")
             continue
-        candidates.append(committee.look(file, image))
+        candidates.append(committee.candidate(file, image))
     if not candidates:
         raise DataError(f"Expected at least one readable image in {folder} that is not annotated yet, got none.")
     selected = pick(candidates, num)
@@ -143,16 +143,16 @@ def unlabelled(folder: Path, dataset: Dataset) -> tuple[list[Path], list[str]]:
             kept.append(file)
     if len(kept) < len(files):
         notes.append(
-            f"{len(files) - len(kept)} image(s) are annotated already, or nearly equal to one that is: left out"
+            f"{len(files) - len(kept)} image(s) were left out: they, or near-copies of them, are annotated already"
         )
     return kept, notes
 
 
 class Committee:
-    """The specialists of several seeds on one base in memory; their learned tensors are loaded in turn.
+    """Specialists of several seeds that share one base in memory; their learned tensors are put into it in turn.
 
     Args:
-        runs: run folders, all of one method.
+        runs: at least two run folders, all of one method.
         base: where to load the base from.
         device: as for `load_predictor`.
 
@@ -162,9 +162,7 @@ class Committee:
 
     def __init__(self, runs: Sequence[Path], base: str, device: str | None) -> None:
         if len(runs) < 2:
-            raise ConfigError(
-                f"Expected at least two draws for --suggest, which compares them, got {len(runs)}; use more seeds."
-            )
+            raise ConfigError(f"Expected at least two draws for --suggest, got {len(runs)}; use --seeds 2 or more.")
         target = choose_device(device)
         self.learned: list[dict[str, Tensor]] = []
         for run in runs:
@@ -175,15 +173,15 @@ class Committee:
         self.shares_encoder = not touches_encoder(self.model)
 
     @torch.inference_mode()
-    def look(self, file: Path, image: NDArray[np.uint8]) -> Candidate:
-        """Return an image with the disagreement of the specialists, averaged over pairs."""
+    def candidate(self, file: Path, image: NDArray[np.uint8]) -> Candidate:
+        """Return an image with the disagreement of the specialists, averaged over their pairs."""
         maps, embedding = self.maps(image)
         pairs = [disagreement(a, b) for a, b in combinations(maps, 2)]
         return Candidate(file, float(np.mean(pairs)), embedding)
 
     @torch.inference_mode()
     def maps(self, image: NDArray[np.uint8]) -> tuple[list[NDArray[np.uint8]], NDArray[np.float32]]:
-        """Return the specialists' label maps at the decoder's resolution without padding, and the mean feature."""
+        """Return label maps, uint8 (h, w) at the decoder's resolution without padding, and the mean feature (C,)."""
         inputs = prepare([image], self.model.spec)
         features = None
         maps = []
@@ -217,25 +215,25 @@ def disagreement(first: NDArray[np.uint8], second: NDArray[np.uint8]) -> float:
 
 
 def pick(candidates: Sequence[Candidate], num: int) -> list[Suggestion]:
-    """Select images one by one by the largest disagreement times novelty, until nothing new is left.
+    """Select images one by one by the largest disagreement times novelty, until no novel image is left.
 
     Args:
         candidates: at least one.
-        num: how many images.
+        num: largest number of images to select.
     """
     embeddings = np.stack([candidate.embedding for candidate in candidates])
     scores = np.array([candidate.disagreement for candidate in candidates])
     typical = _typical_distance(embeddings)
     novelty = np.ones(len(candidates))
-    free = np.ones(len(candidates), bool)
+    remaining = np.ones(len(candidates), bool)
     selected: list[Suggestion] = []
-    while len(selected) < num and free.any():
-        worth = np.where(free, (scores + 1e-6) * novelty, -1.0)  # without disagreement, novelty decides
+    while len(selected) < num and remaining.any():
+        worth = np.where(remaining, (scores + 1e-6) * novelty, -1.0)  # without disagreement, novelty decides
         best = int(worth.argmax())
         if worth[best] <= 1e-12:
             break
         selected.append(Suggestion(candidates[best].file, float(scores[best]), float(novelty[best])))
-        free[best] = False
+        remaining[best] = False
         distance = np.clip(1 - embeddings @ embeddings[best], 0, None)
         distance[distance < 1e-6] = 0
         novelty = np.minimum(novelty, np.minimum(1, distance / typical))

@@ -1,4 +1,4 @@
-"""Records of the pages, collected from runs and comparisons; `samtune.report` renders them."""
+"""Records of the HTML pages, collected from runs and comparisons; `samtune.report` renders them."""
 
 from samtune.pages.comparison import comparison_page, write_comparison_page
 from samtune.pages.examples import choose_examples

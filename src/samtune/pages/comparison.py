@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from samtune.compare import Advice, Committee, Comparison, Outcome, Suggestions
 
 MAX_PICTURES = 24
-"""Suggestions that are shown as pictures; the CSV has all."""
+"""Number of suggestions that are shown with a picture; the CSV lists all."""
 
 
 def write_comparison_page(
@@ -42,17 +42,17 @@ def write_comparison_page(
     """Write the page and its figures into the comparison's folder.
 
     Args:
-        comparison: its results.
+        comparison: the comparison.
         title: heading of the page.
         suggestions: images to label next.
-        committee: predicts what is drawn on these; None for no pictures.
-        run: runs the function that predicts the examples, by default in a process of its own.
+        committee: specialists whose predictions are drawn on these; None for no pictures.
+        run: calls the function that predicts the examples, by default in a process of its own.
 
     Returns:
         The records of the page, and the path of the page.
 
     Raises:
-        OutputError: a file is not samtune's to replace, or the disk refuses.
+        OutputError: a file would replace one that samtune did not write, or cannot be written.
     """
     page = comparison_page(comparison, title=title, suggestions=suggestions, committee=committee, run=run)
     return page, write_comparison(comparison.folder, page, overwrite=comparison.overwrite)
@@ -119,27 +119,26 @@ def compared_rows(comparison: Comparison) -> list[ComparedRow]:
 
 
 def against_best(advice: Advice, row: str) -> str:
-    """Return the difference of a row from the best one, with its interval."""
+    """Return the difference of a row from the best one, with its interval and verdict; "" where it is unknown."""
     if row == advice.best:
-        return "highest"
+        return "best"
     ahead = advice.against_best.get(row)
     return "" if ahead is None else f"{-ahead}, {(-ahead).verdict}"
 
 
 def suggestion_sentences(suggestions: Suggestions | None, advice: Advice) -> tuple[str, ...]:
-    """Return how the suggestions were selected."""
+    """Return sentences on how the suggestions were selected."""
     if suggestions is None:
         return ()
     first = (
-        f"Of {suggestions.num_candidates:,} unlabelled images these {len(suggestions.images)} are where the "
-        f"specialists of {advice.keep} from different draws disagree most, without near-repeats; {SUGGESTIONS_FILE} "
-        "has all of them."
+        f"Of {suggestions.num_candidates:,} unlabelled images, the specialists of {advice.keep} from different draws "
+        f"disagree most on these {len(suggestions.images)}, near-repeats left out; {SUGGESTIONS_FILE} lists them all."
     )
     return (first, *(f"{note}." for note in suggestions.notes))
 
 
 def short_commit(commit: str) -> str:
-    """Return the first twelve letters, and the "+" of a changed checkout."""
+    """Return the first twelve characters of a commit, and the "+" of a changed checkout."""
     return commit[:12] + ("+" if commit.endswith("+") else "")
 
 
@@ -147,18 +146,18 @@ def _facts(comparison: Comparison) -> dict[str, str | int | float | bool | None]
     settings, results, features = comparison.job.settings, comparison.results, comparison.features
     done = [record for record in results.records.values() if record["status"] == "done"]
     machine = done[0]["machine"] if done else {}
-    where = machine.get("gpu") or f"{machine.get('processor', '')}, {machine.get('threads', '')} thread(s) a cell"
+    hardware = machine.get("gpu") or f"{machine.get('processor', '')}, {machine.get('threads', '')} thread(s) per cell"
     if machine.get("cells_at_once", 1) > 1:
-        where += f", {machine['cells_at_once']} cells at once"
+        hardware += f", {machine['cells_at_once']} cells at a time"
     return {
         "Base model": settings.base,
         "Classes": ", ".join(comparison.job.dataset.class_names),
         "Test images": len(results.stems),
         "Draws (seeds)": settings.num_seeds,
-        "Updates of a training": settings.updates,
+        "Updates per training": settings.updates,
         "Cells": f"{len(done)} of {len(results.cells)}",
         "Frozen features": f"{features.get('num_encoded', 0):,} views, {duration(features.get('seconds', 0.0))}",
-        "Machine": where,
+        "Machine": hardware,
         "Computed": max((record["finished"] for record in done), default="")[:16].replace("T", " ") or None,
         "samtune": done[0]["versions"]["samtune"] if done else None,
         "Commit": next((short_commit(record["commit"]) for record in done if record["commit"]), None),
@@ -166,14 +165,15 @@ def _facts(comparison: Comparison) -> dict[str, str | int | float | bool | None]
 
 
 def _fit(advice: Advice) -> CurveFit | None:
-    law = advice.forecast
-    if law is None:
+    curve = advice.forecast
+    if curve is None:
         return None
-    return CurveFit((*law.num_images, law.target), (*law.fitted, law.predicted), law.gain, law.low, law.high)
+    num_images, iou = (*curve.num_images, curve.target), (*curve.fitted, curve.predicted)
+    return CurveFit(num_images, iou, curve.gain, curve.low, curve.high)
 
 
 def _suggested(suggestions: Suggestions | None, committee: Committee | None) -> list[Suggested]:
-    """Return the suggestions, filled with what most specialists predict."""
+    """Return the suggestions; the first `MAX_PICTURES` have a picture of what most specialists predict."""
     suggested = []
     for rank, item in enumerate(suggestions.images if suggestions else (), start=1):
         picture = None
@@ -184,7 +184,7 @@ def _suggested(suggestions: Suggestions | None, committee: Committee | None) -> 
 
 
 def _picture(image: NDArray[np.uint8], committee: Committee) -> NDArray[np.uint8]:
-    """Return uint8 (H, W, 3) RGB: the image with each pixel's most common label filled."""
+    """Return the image, uint8 (H, W, 3) RGB, with each pixel's most common predicted label drawn on it."""
     maps, _ = committee.maps(image)
     votes = np.stack([np.stack([labels == k for labels in maps]).sum(0) for k in range(int(np.max(maps)) + 1)])
     common = votes.argmax(0).astype(np.uint8)
@@ -202,14 +202,14 @@ def _examples(comparison: Comparison, run: Callable[..., Outcome]) -> list[Examp
     seed = next(seed for seed, record in done.items() if record["metrics"]["iou_per_image"] == middle)
     folder = comparison.runs(advice.keep, advice.shots)[sorted(done).index(seed)]
     if not folder.is_dir():
-        say(f"No examples are shown: {folder} is gone.")
+        say(f"The page shows no examples: {folder} no longer exists.")
         return []
     iou = done[seed]["per_image"]
     index_of = {job.dataset.pairs[i].stem: i for i in job.test}
     shown = choose_examples(iou, 3)
     outcome = run(label_maps, job, folder, [index_of[name] for name, _ in shown])
     if outcome.error is not None:
-        say(f"No examples are shown: {outcome.error}")
+        say(f"The page shows no examples: {outcome.error}")
         return []
     return [
         Example(

@@ -1,4 +1,4 @@
-"""Which images a page shows."""
+"""Choice of the images that a page shows."""
 
 from __future__ import annotations
 
@@ -14,14 +14,15 @@ if TYPE_CHECKING:
 def choose_examples(iou_by_image: Mapping[str, float], num: int = 3) -> tuple[tuple[str, Standing], ...]:
     """Return the images to show: the `num` best, the `num` around the median and the `num` worst, each once.
 
-    With fewer than 3 `num` images all are shown, and each stands for the third of the ranking it is in.
+    With fewer than 3 * `num` images all are shown, each under the third of the ranking that it is in.
 
     Args:
         iou_by_image: image name -> IoU.
-        num: how many of each.
+        num: number of images of each standing.
 
     Returns:
-        (image name, standing): the best from the top, the middle, then the worst from the bottom up; ties by name.
+        (image name, standing) pairs: the best first, then the median ones, then the worst, lowest IoU first. Ties are
+        in the order of the names.
     """
     ranked = sorted(iou_by_image, key=lambda name: (-iou_by_image[name], name))
     third = min(num, math.ceil(len(ranked) / 3))

@@ -15,6 +15,7 @@ from samtune.report import Example, HistoryRow, ReportPage, RunFacts, write_repo
 from samtune.run_folder import RunFolder, specialist_folder
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from pathlib import Path
 
     from samtune.data import Dataset
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from samtune.training import TrainResult
 
 MAX_VALIDATION = 40
-"""Validation images that the page after training scores at most."""
+"""Largest number of validation images that are scored for the page after training."""
 
 
 def write_evaluation_page(
@@ -41,13 +42,13 @@ def write_evaluation_page(
         run: the run folder.
         evaluation: the scores.
         dataset: what was scored; the examples' images are read from it.
-        where: what the images are, as the end of "measured on the N images in ...".
+        where: what the images are, as the end of "Measured on the N images in ...".
         base: where to load the base from.
         device: as for `load_predictor`.
-        overwrite: replace a page that samtune did not write, too.
+        overwrite: also replace a page that samtune did not write.
 
     Raises:
-        OutputError: the file is not samtune's to replace, or the disk refuses.
+        OutputError: the page would replace a file that samtune did not write, or cannot be written.
     """
     page = evaluation_page(run, evaluation, dataset, where=where, base=base, device=device)
     return write_report(run, page, overwrite=overwrite)
@@ -75,7 +76,7 @@ def evaluation_page(
         regression_sentence=sentence,
         history=_history(run),
         data=_data(dataset),
-        notes=tuple(dict.fromkeys((*evaluation.notes, *dataset.notes))),
+        notes=_sentences((*evaluation.notes, *dataset.notes)),
         examples=_examples(run, evaluation, dataset, base, device),
         skipped=evaluation.skipped,
     )
@@ -84,16 +85,16 @@ def evaluation_page(
 def write_training_page(
     result: TrainResult, dataset: Dataset, *, base: str | Path | None = None, device: str | None = None
 ) -> Path:
-    """Write the page of a run after training: scores on the validation images, or facts and history alone.
+    """Write the page of a run after training: scores on the validation images, or only facts and history without any.
 
     Args:
-        result: of the training.
+        result: result of the training.
         dataset: holds the validation images.
         base: where to load the base from.
         device: as for `load_predictor`.
 
     Raises:
-        OutputError: the file is not samtune's to replace, or the disk refuses.
+        OutputError: the page would replace a file that samtune did not write, or cannot be written.
     """
     validation = _validation_part(result.run, dataset)
     if validation is None:
@@ -103,17 +104,17 @@ def write_training_page(
             rows={},
             history=_history(result.run),
             data=_data(dataset),
-            notes=result.notes,
+            notes=_sentences(result.notes),
         )
         return write_report(result.run, page)
     say("Scoring the validation images for the report.")
-    # Each image once, as for the score that chose the step, and without waiting for all its views.
+    # Without averaging over views, like the score that selected the step, and faster.
     evaluation = evaluate(result.run, validation, base=base, device=device, tta="none", tell=False)
     averaged = read_card(specialist_folder(result.run)).tta
     if averaged != "none":
-        note = f"These scores see each image once; when it predicts, the specialist averages over {IN_WORDS[averaged]}."
+        note = f"Scored on one view of each image; predictions of this specialist average over {IN_WORDS[averaged]}."
         evaluation = replace(evaluation, notes=(*evaluation.notes, note))
-    where = "the validation part, which chose the step: they flatter"
+    where = "the validation part, which also selected the step, so these scores are optimistic"
     return write_evaluation_page(result.run, evaluation, validation, where=where, base=base, device=device)
 
 
@@ -129,11 +130,11 @@ def _facts(run: Path) -> RunFacts:
     folder = RunFolder(run)
     metrics: dict[str, Any] = folder.read_metrics() if folder.metrics.is_file() else {}
     more: dict[str, str | int | float | bool | None] = {
-        "training images": card.num_images,
-        "validation images": metrics.get("num_val"),
-        "updates": metrics.get("steps"),
-        "stopped": metrics.get("stopped"),
-        "image size": card.side,
+        "Training images": card.num_images,
+        "Validation images": metrics.get("num_val"),
+        "Updates": metrics.get("steps"),
+        "Stopped": metrics.get("stopped"),
+        "Image size": f"{card.side} px",
         "samtune": card.samtune_version,
     }
     more |= {f"{card.method}.{key}": str(value) for key, value in card.fields.items()}
@@ -157,13 +158,18 @@ def _data(dataset: Dataset) -> dict[str, str | int | float | bool | None]:
     description = dataset.describe()
     sizes = description["sizes_hw"]
     facts: dict[str, str | int | float | bool | None] = {
-        "images": description["num"],
-        "classes": ", ".join(description["class_names"]),
-        "masks": description["encoding"],
-        "images without any object": description["num_empty"],
-        "most common size": " x ".join(map(str, sizes[0][:2])) if sizes else None,
+        "Images": description["num"],
+        "Classes": ", ".join(description["class_names"]),
+        "Images without any object": description["num_empty"],
+        "Most common size": " x ".join(map(str, sizes[0][:2])) if sizes else None,
     }
-    return facts | {f"share of {name}": share for name, share in description["foreground_share"].items()}
+    shares = description["foreground_share"].items()
+    return facts | {f"Share of {name}": f"{100 * share:.3g} %" for name, share in shares}
+
+
+def _sentences(notes: Iterable[str]) -> tuple[str, ...]:
+    """Return each note once, with a full stop where it has none."""
+    return tuple(dict.fromkeys(note if note.endswith((".", "!", "?")) else f"{note}." for note in notes))
 
 
 def _examples(

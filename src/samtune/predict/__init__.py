@@ -1,4 +1,4 @@
-"""Any image in, a mask at its original size out; folders of them; and the scores against annotations."""
+"""Prediction of masks at the images' original size, for arrays and folders, and scores against annotations."""
 
 from samtune.predict.evaluation import Evaluation
 from samtune.predict.folder import Written, predict_folder

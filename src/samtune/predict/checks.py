@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def check_scale(protocol: EvaluationProtocol, at: int | None, spacing: float | None) -> None:
-    """Check a size and a spacing.
+    """Check the size to score at, and the spacing of pixels.
 
     Raises:
         ConfigError: a value is out of range or would have no effect.
@@ -27,34 +27,34 @@ def check_scale(protocol: EvaluationProtocol, at: int | None, spacing: float | N
         raise ConfigError(f"Expected --spacing > 0, the side of a pixel, got {spacing}.")
     if "contour" not in protocol.groups or at is not None:
         raise ConfigError(
-            "Expected the protocol microscopy and no --at with --spacing, which is for distances at the images' own "
-            f"size, got {protocol.name}{'' if at is None else f' with --at {at}'}; leave --spacing out."
+            "Expected the protocol microscopy and no --at with --spacing, which is for distances at the images' "
+            f"original size, got {protocol.name}{'' if at is None else f' with --at {at}'}; leave --spacing out."
         )
 
 
 def undefined_notes(more: Row) -> list[str]:
-    """Return a sentence for each measure that left images out, or that images without foreground fix at 0.
+    """Return a sentence for each measure that is undefined on some images, or 0 by definition.
 
     Args:
-        more: further values of the protocol over the set.
+        more: key -> value over all images, of the protocol's further measures.
     """
-    said = {
-        "num_without_foreground": "images have no foreground: weighted F and F are 0 there by definition",
-        "ber_num_undefined": "images lack shadow or other pixels: they are not in the mean BER per image",
-        "hd95_num_undefined": "images have the class in the mask or the prediction only: they are not in the mean HD95",
-        "seg_num_undefined": "images have no object: they are not in the mean SEG",
+    reasons = {
+        "num_without_foreground": "images have no foreground, where weighted F and F are 0 by definition",
+        "ber_num_undefined": "images lack shadow or other pixels and are left out of the mean BER per image",
+        "hd95_num_undefined": "images have the class in mask or prediction only and are left out of the mean HD95",
+        "seg_num_undefined": "images have no object and are left out of the mean SEG",
     }
-    return [f"{int(more[key] or 0)} {words} (specialist)." for key, words in said.items() if more.get(key)]
+    return [f"{int(more[key] or 0)} {reason} (specialist)." for key, reason in reasons.items() if more.get(key)]
 
 
 def compare_classes(card: AdapterCard, dataset: Dataset, path: str) -> list[str]:
     """Check that the masks have as many classes as the specialist.
 
     Returns:
-        A sentence where only the names differ.
+        A sentence where the names of the classes differ, else nothing.
 
     Raises:
-        DataError: the numbers differ.
+        DataError: the numbers of classes differ.
     """
     mine, theirs = list(card.class_names), list(dataset.class_names)
     if len(mine) != len(theirs):
@@ -65,4 +65,4 @@ def compare_classes(card: AdapterCard, dataset: Dataset, path: str) -> list[str]
     if mine == theirs:
         return []
     pairs = ", ".join(f"{a} = {b}" for a, b in zip(mine, theirs, strict=True))
-    return [f"The classes are named differently and were taken in this order (specialist = masks): {pairs}."]
+    return [f"The classes have different names and were matched by their order (specialist = masks): {pairs}."]

@@ -1,4 +1,4 @@
-"""Scores of a specialist and its baselines on annotated images, as a record."""
+"""Record of the scores of a specialist and its baselines on annotated images."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from samtune.types import Averaging
 
 PER_IMAGE = "scores of each image"
-"""Kind of the CSV in the list of what samtune wrote to a folder; see `outputs`."""
+"""Kind of the CSV in the list of files that samtune wrote to a folder; see `outputs`."""
 
 
 @dataclass(frozen=True)
@@ -26,17 +26,17 @@ class Evaluation:
 
     Attributes:
         num_images: number of scored images.
-        protocol: key of `metrics.PROTOCOLS`: which measures, averaged over what.
-        class_names: K names, as the specialist has them.
-        rows: row -> scores of the set, for each row that could be measured; keys as in `metrics.rows`.
+        protocol: key of `metrics.PROTOCOLS`.
+        class_names: K names, those of the specialist.
+        rows: row -> scores over all images, for each row that could be scored; keys as in `metrics.rows`.
         per_image: row -> scores of each image, in the order of the data set.
         skipped: {"file": ..., "why": ...} of each image that could not be read.
-        notes: what a reader must know to trust the numbers, one sentence each.
+        notes: caveats on the scores, one sentence each.
         tta: views of an image that every row was averaged over; see `segment`.
-        resolution: size at which predictions and masks were compared, in words.
-        measures: row -> further values of the protocol over the set; None where a value is undefined.
-        values: row -> image name -> all values of the image.
-        regressions: images on which a baseline scores better than the specialist, the worst first.
+        resolution: size at which predictions and masks were compared: "native", or "squashed to S x S".
+        measures: row -> key -> value over all images, of the protocol's further measures; None where undefined.
+        values: row -> image name -> key -> value of the image; None where undefined.
+        regressions: images on which a baseline scores better than the specialist, the largest loss first.
     """
 
     num_images: int
@@ -54,11 +54,11 @@ class Evaluation:
 
     @property
     def headline(self) -> dict[str, str]:
-        """Keys that the protocol shows first, each with a description."""
+        """Description of each key that the protocol shows first."""
         return {key: EXPLAINED[key] for key in find_protocol(self.protocol).headline}
 
     def value(self, row: str, key: str) -> float | None:
-        """Return a value of a row by its key; None where it is undefined."""
+        """Return a value of a row over all images by its key; None where it is undefined or unknown."""
         value: float | None = getattr(self.rows[row], key, None)
         return self.measures[row].get(key) if value is None and row in self.measures else value
 
@@ -69,19 +69,19 @@ class Evaluation:
 
     @property
     def verdict(self) -> tuple[str, ...]:
-        """Sentences on whether tuning paid, by the IoU."""
+        """Sentences on whether tuning paid, judged by IoU."""
         return run_verdict({name: scores.to_dict() for name, scores in self.rows.items()}, self.iou_by_image)
 
     @property
     def worse_images(self) -> tuple[str, tuple[Regression, ...]]:
-        """Sentence on how many images a baseline scores better on, and the regression of each, the worst first."""
+        """Sentence on how many images a baseline scores better on, and the worst of them, at most `MAX_LISTED`."""
         worst = worst_by_image(self.regressions)
         baselines = [row for row in self.rows if row != SPECIALIST]
         sentence = regression_sentence(len(worst), self.num_images, kept="The specialist", baselines=baselines)
         return sentence, worst[:MAX_LISTED]
 
     def to_json(self) -> dict[str, Any]:
-        """Return plain JSON values; `per_class` is the specialist's, each row has its own too."""
+        """Return JSON values; `per_class` repeats that of the specialist's row."""
         rows = {name: scores.to_dict() | self.measures.get(name, {}) for name, scores in self.rows.items()}
         return {
             "num_images": self.num_images,
@@ -104,7 +104,7 @@ class Evaluation:
 
         Raises:
             OutputError: the file exists and was not written by samtune or was changed since, unless `overwrite`; or
-                the disk refuses.
+                it cannot be written.
         """
         file = Path(file)
         lines: dict[str, dict[str, Any]] = {}

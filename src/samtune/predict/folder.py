@@ -1,11 +1,11 @@
-"""Folders of images to folders of masks.
+"""Prediction of folders of images, written as folders of masks.
 
     OUT/stem.png           the mask, with the values of the masks of training (`data.MaskValues`): 8 or 16 bit grey, or
                            RGB where they were colours; stem.tif for values beyond 16 bit
     OUT/stem_prob.png      16 bit, probability x 65535; several classes: stem_prob_1.png ... stem_prob_K.png
     OUT/stem_overlay.jpg   the segmentation drawn on the image
 
-Sub-folders of an input folder are kept. Inputs that would share a name keep their ending in it (`a.jpg.png`).
+Sub-folders of an input folder are kept. Inputs whose outputs would share a name keep their extension (`a.jpg.png`).
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ class Written:
     Attributes:
         files: written masks, in the order of the inputs.
         skipped: {"file": ..., "why": ...} of each input that could not be read.
-        notes: how ambiguous names were resolved, and what reading the images changed.
+        notes: sentences on names that were ambiguous, and on what reading changed in the images.
     """
 
     files: tuple[Path, ...]
@@ -57,7 +57,7 @@ class Written:
 
 @dataclass(frozen=True)
 class _Kinds:
-    """Kinds of files that are written for an image."""
+    """Kinds of files to write for each image."""
 
     values: MaskValues
     probabilities: bool
@@ -93,21 +93,21 @@ def predict_folder(
 ) -> Written:
     """Segment files, folders and patterns, and write a mask for each image.
 
-    The next images are read, and the last ones' files are written, while a batch is computed. Unreadable images are
-    skipped and reported at the end. Files of an earlier prediction are replaced; other files only with `overwrite`;
-    inputs and links never.
+    While a batch is computed, the next images are read and the previous files are written. Unreadable images are
+    skipped and reported at the end. Files of an earlier prediction are replaced, other files only with `overwrite`,
+    and inputs and links never.
 
     Args:
         predictor: the specialist.
         inputs: files, folders, patterns; see `find_images`.
         out: created if missing; not a folder that contains inputs.
-        probabilities: write the probabilities too, 16-bit PNG.
-        overlays: write the segmentation drawn on the image too, JPEG.
+        probabilities: also write the probabilities, as 16-bit PNG.
+        overlays: also write the segmentation drawn on the image, as JPEG.
         overwrite: replace files in `out` that no earlier prediction wrote.
 
     Raises:
         ConfigError: `out` contains inputs.
-        OutputError: a file in `out` may not be replaced, checked before anything is computed; or the disk refuses.
+        OutputError: a file in `out` may not be replaced, checked before anything is computed; or cannot be written.
         DataError: an input does not exist, or there is no image at all.
     """
     out = Path(out)
@@ -146,12 +146,11 @@ def predict_folder(
 def name_outputs(sources: Sequence[Source], kinds: _Kinds) -> tuple[dict[Source, str], tuple[str, ...]]:
     """Choose a stem for each source so that no two files that will be written share a name.
 
-    A source starts with its path below the input folder without ending; while any of its files shares a name
-    with another's (upper and lower case count as the same), it keeps its ending, then also its folder's name,
-    then gets a number.
+    The stem is the path below the input folder without extension. While any of a source's files shares a name with
+    another's (ignoring case), its stem keeps the extension, then also gets the folder's name, then a number.
 
     Returns:
-        The stems with "/" between folders, and a sentence if any differ from the first choice.
+        The stems, with "/" between folders, and a sentence if any stem had to be changed.
     """
     levels = dict.fromkeys(sources, 0)
     while True:
@@ -167,7 +166,7 @@ def name_outputs(sources: Sequence[Source], kinds: _Kinds) -> tuple[dict[Source,
         return stems, ()
     example = changed[0]
     return stems, (
-        f"{len(changed)} inputs would share a name with another's output, so theirs is longer "
+        f"Outputs of {len(changed)} inputs would share a name with another, so they get longer names "
         f"({example.inner} becomes {kinds.mask_name(stems[example])}).",
     )
 
@@ -183,7 +182,7 @@ def _stem(source: Source, level: int) -> str:
 
 
 def _outside(inputs: Sequence[str | Path], out: Path) -> Path | None:
-    """`out`, whose files are no inputs, unless it is itself an input (which is refused later)."""
+    """Return `out`, whose files are not inputs; None where `out` itself is an input, which `_check_out` refuses."""
     resolved = out.resolve()
     return None if any(as_path(given).resolve() == resolved for given in inputs) else resolved
 
@@ -196,15 +195,14 @@ def _check_out(sources: Sequence[Source], out: Path) -> None:
             roots = list(source.file.resolve().parents[: len(source.inner.parts)])
         if resolved in roots:
             raise ConfigError(
-                f"Expected a folder for masks alone as --out, got {out}, which holds the input {source.file}; choose "
-                "another --out."
+                f"Expected a folder without inputs as --out, got {out}, which holds {source.file}; choose another."
             )
     if out.exists() and not out.is_dir():
-        raise ConfigError(f"Expected a folder as --out, got the file {out}; choose another.")
+        raise ConfigError(f"Expected a folder as --out, got the file {out}; choose another --out.")
 
 
 def _write(out: OutputFolder, stem: str, image: np.ndarray, prediction: Prediction, kinds: _Kinds) -> Path:
-    """Write the files of one image; returns the mask's."""
+    """Write the files of one image, and return the path of its mask."""
     file = _save(out, kinds.mask_name(stem), kinds.values.apply(prediction.labels))
     for name, plane in zip(kinds.probability_names(stem), prediction.probabilities, strict=False):
         _save(out, name, np.rint(plane * PROBABILITY_TOP).astype(np.uint16))
@@ -214,7 +212,7 @@ def _write(out: OutputFolder, stem: str, image: np.ndarray, prediction: Predicti
 
 
 def _save(out: OutputFolder, name: str, pixels: np.ndarray) -> Path:
-    """Encode grey or RGB pixels by the ending and write; the name may hold any characters."""
+    """Encode grey or RGB pixels, uint32 as TIFF and others by the extension of the name, and write them."""
     if pixels.dtype == np.uint32:
         content = io.BytesIO()
         tifffile.imwrite(content, pixels, compression="deflate")

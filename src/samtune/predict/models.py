@@ -1,7 +1,7 @@
-"""The models that an evaluation compares: a specialist, and two baselines that need no training of their own.
+"""Models that an evaluation compares: a specialist, and two baselines that need no training during evaluation.
 
 specialist   the adapted model
-stock_sam    the base without method and without prompts (one class only: it knows no classes)
+stock_sam    the base without method and without prompts (for one class only, since it predicts one mask)
 probe        logistic regression on the frozen features, fitted at training time and kept in the run
 """
 
@@ -41,10 +41,10 @@ class ComparedModels:
         decoders: row -> decoder, on the features of `model`.
         stock_decoders: row -> decoder, on the features of `stock`.
         threshold: threshold of the specialist; the baselines use 0.5.
-        notes: why a row is missing.
+        notes: sentences on missing rows and on how images are prepared.
         tta: views of an image that each row is averaged over.
-        at: side of the square that predictions are resized to; None for each image's size.
-        protocol_threshold: threshold of the protocol for all rows; None for those above.
+        at: side in pixels of the square that predictions are resized to; None for each image's original size.
+        protocol_threshold: threshold of the protocol for all rows; None for `threshold` and 0.5.
     """
 
     model: Base
@@ -63,7 +63,7 @@ class ComparedModels:
         return (*self.decoders, *self.stock_decoders)
 
     def predict(self, images: list[np.ndarray]) -> list[dict[str, tuple[np.ndarray, np.ndarray | None]]]:
-        """Return for each image: row -> uint8 (H, W) label map, and with one class its probability, float32 (H, W)."""
+        """Return for each image: row -> label map, uint8 (H, W), and with one class its probability, float32 (H, W)."""
         predicted = [
             self._decide(planes) for planes in segment(self.model, self.decoders, images, at=self.at, tta=self.tta)
         ]
@@ -84,7 +84,7 @@ class ComparedModels:
 
 
 def load_models(path: str | Path, base: str | Path | None, device: str | None) -> ComparedModels:
-    """Load a specialist and the baselines that can be had.
+    """Load a specialist and the baselines that are available.
 
     Args:
         path: a run folder or its specialist's folder.
@@ -111,21 +111,21 @@ def load_models(path: str | Path, base: str | Path | None, device: str | None) -
     notes = []
     if card.square:
         notes.append(
-            "The specialist was trained on images squashed to a square, so all rows see them so; scores are of masks "
-            "brought back to each image's own size."
+            "The specialist was trained on images squashed to a square, so every row predicts on squashed images; "
+            "its masks are mapped back to each image."
         )
     if len(card.class_names) == 1:
         baselines[STOCK] = stock.decode
     else:
         notes.append(
-            "There is no row for stock SAM: without prompts it gives one mask, and there are "
+            "There is no row for stock SAM: without prompts it predicts one mask, and there are "
             f"{len(card.class_names)} classes."
         )
     run = run_of(path)
     if run is not None and run.probe.is_file():
         baselines[PROBE] = Probe.load(run.probe).logits
     else:
-        notes.append(f"There is no row for the probe: no {PROBE_FILE} of a run lies beside {path}.")
+        notes.append(f"There is no row for the probe: {path} is not in a run folder with a {PROBE_FILE}.")
     decoders: dict[str, Callable[[Features], Tensor]] = {SPECIALIST: model.decode}
     if shares_encoder:
         return ComparedModels(model, None, decoders | baselines, {}, card.threshold, tuple(notes))

@@ -1,4 +1,4 @@
-"""Finding image files, reading them ahead of the computation, and writing results behind it."""
+"""Search for image files, reading ahead of the computation, and writing behind it."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ Done = TypeVar("Done")
 
 
 TRIM_EVERY = 4
-"""Number of batches after which freed memory is returned to the system; see `read_ahead`."""
+"""Number of batches after which `read_ahead` returns freed memory to the system."""
 
 
 @dataclass(frozen=True)
@@ -34,9 +34,9 @@ class Source:
     """One image to predict.
 
     Attributes:
-        file: its path.
-        inner: its path below the input folder, or its name where the file itself is the input.
-        root: name of the input folder, "" for a file.
+        file: path of the image.
+        inner: path below the input folder, or the file's name where the file itself is the input.
+        root: name of the input folder; "" where the file itself is the input.
     """
 
     file: Path
@@ -45,15 +45,15 @@ class Source:
 
 
 def find_images(inputs: Sequence[str | Path], *, without: Path | None = None) -> list[Source]:
-    """Return the image files of inputs, each once, in the order given.
+    """Return the image files of the inputs, each once, in the order given.
 
     Args:
-        inputs: files, folders (searched with their sub-folders, only known image endings) and patterns such
-            as `scans/*.png`.
-        without: a folder whose files are skipped where an input contains it.
+        inputs: files, folders (searched with their sub-folders for known image extensions) and patterns such as
+            `scans/*.png`.
+        without: folder whose files are skipped where an input folder contains it; None for none.
 
     Raises:
-        DataError: an input does not exist or matches nothing, or a folder has no image; all are named.
+        DataError: an input does not exist or matches nothing, or a folder holds no image; all such are listed.
     """
     unique: dict[Path, Source] = {}
     wrong = []
@@ -74,7 +74,7 @@ def find_images(inputs: Sequence[str | Path], *, without: Path | None = None) ->
 
 
 def _expand(given: str | Path) -> list[Source] | str:
-    """Return the sources of one input, or what is wrong with it."""
+    """Return the sources of one input, or a clause on what is wrong with it."""
     path = as_path(given)
     if path.is_dir():
         files, notes = list_images(path)
@@ -98,14 +98,14 @@ def _expand(given: str | Path) -> list[Source] | str:
 def read_ahead(
     items: Sequence[Item], read: Callable[[Item], Read], batch_size: int
 ) -> Iterator[list[tuple[Item, Read | DataError]]]:
-    """Yield batches of items, the next one read in a thread while the present one is used.
+    """Yield batches of (item, result), reading the next batch in a thread while the current one is used.
 
-    Memory does not grow with their number: every few batches, freed memory is returned to the system.
+    Memory does not grow with the number of items: every few batches, freed memory is returned to the system.
 
     Args:
-        items: to read.
-        read: reads one item; its DataError is yielded in place of the result.
-        batch_size: items in a batch; the last may be smaller.
+        items: items to read.
+        read: reads one item; a DataError is yielded in place of the result.
+        batch_size: number of items in a batch; the last batch may be smaller.
     """
 
     def read_batch(batch: Sequence[Item]) -> list[tuple[Item, Read | DataError]]:
@@ -126,15 +126,15 @@ def read_ahead(
 
 
 def write_behind(tasks: Iterable[Callable[[], Done]], most: int) -> Iterator[Done]:
-    """Run tasks in a thread while the next ones are being made.
+    """Run tasks in a thread while the next ones are created.
 
     Args:
-        tasks: created one by one, in this thread.
-        most: how many may be pending, >= 1; creating the next one then waits, so that memory does not grow with
-            their number.
+        tasks: created one by one, in the calling thread.
+        most: largest number of pending tasks, >= 1; creation waits beyond it, so that memory does not grow with the
+            number of tasks.
 
     Yields:
-        Their results, in order. An error of a task is raised here in place of its result, and cancels the rest.
+        The results, in order. An error of a task is raised in place of its result, and cancels the rest.
     """
     waiting: deque[Future[Done]] = deque()
     pool = ThreadPoolExecutor(1, "samtune-writing")

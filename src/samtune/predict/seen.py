@@ -1,4 +1,4 @@
-"""Images that a run trained or validated on: scores on them flatter."""
+"""Images that a run trained or validated on, on which scores are optimistic."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ def find_seen(path: str | Path, *, unseen: bool, notes: list[str]) -> frozenset[
     Args:
         path: a run folder or its specialist's folder.
         unseen: whether these images are to be left out.
-        notes: a sentence is added where they are not known.
+        notes: list that gets a sentence where the images are not known.
 
     Raises:
-        ConfigError: `unseen`, but they are not known.
+        ConfigError: `unseen` is set, but the images are not known.
         DataError: the record of the split is damaged.
     """
     run = run_of(path)
@@ -28,26 +28,26 @@ def find_seen(path: str | Path, *, unseen: bool, notes: list[str]) -> frozenset[
         return run.seen_ids()
     if unseen:
         raise ConfigError(
-            f"Expected a run folder for --unseen, whose {SPLIT_FILE} lists the images it saw, got {path} "
-            "without one; pass the run folder."
+            f"Expected a run folder with a {SPLIT_FILE} for --unseen, which lists the images that training used, got "
+            f"{path} without one; pass the run folder."
         )
-    notes.append(f"Whether training saw these images is not known: no {SPLIT_FILE} of a run lies beside {path}.")
+    notes.append(f"Whether training used these images is not known: {path} is not in a run folder with a {SPLIT_FILE}.")
     return frozenset()
 
 
 def seen_notes(num_seen: int, num_images: int, *, unseen: bool) -> list[str]:
-    """Return a sentence on images that were seen in training, if any.
+    """Return a sentence on images that training used, if there are any.
 
     Args:
-        num_seen: number of seen images.
+        num_seen: number of images that the run trained or validated on.
         num_images: number of scored images.
-        unseen: whether the seen images were left out.
+        unseen: whether these images were left out.
     """
     if not num_seen:
         return []
     if unseen:
         return [f"{num_seen} images that the run trained or validated on were left out."]
     return [
-        f"WARNING: {num_seen} of these {num_images} images were trained or validated on, so the scores "
-        "flatter; --unseen leaves them out."
+        f"WARNING: the run trained or validated on {num_seen} of these {num_images} images, so the scores are "
+        "optimistic; --unseen leaves them out."
     ]

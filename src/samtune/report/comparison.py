@@ -1,4 +1,4 @@
-"""The page of a comparison: records in, one HTML file and its figures out."""
+"""Page of a comparison: records in, one HTML file and its figures out."""
 
 from __future__ import annotations
 
@@ -27,19 +27,19 @@ if TYPE_CHECKING:
 
 
 def write_comparison(folder: Path, page: ComparisonPage, *, overwrite: bool = False) -> Path:
-    """Write the page, and its figures as files of their own.
+    """Write the page of a comparison, and its figures as SVG files too.
 
     Args:
         folder: folder of the comparison.
-        page: content.
-        overwrite: replace files that samtune did not write, too.
+        page: content of the page.
+        overwrite: also replace files that samtune did not write.
 
     Returns:
-        The page.
+        The path of the page.
 
     Raises:
-        ShapeError: an example's label maps do not have its image's size.
-        OutputError: a file is not samtune's to replace, or the disk refuses.
+        ShapeError: an example's label maps differ in size from its image.
+        OutputError: a file would replace one that samtune did not write, or cannot be written.
     """
     with mpl.rc_context(STYLE):
         drawn: dict[str, Figure | None] = {
@@ -67,7 +67,7 @@ def write_comparison(folder: Path, page: ComparisonPage, *, overwrite: bool = Fa
 
 
 def _table_row(row: ComparedRow, shots: tuple[int, ...]) -> dict[str, Any]:
-    """Return one line of the table: a score per number of images."""
+    """Return one line of the table: {"row", "cells"}, one cell per number of images."""
     if not row.num_images:
         cells = [{"mean": row.level, "std": None, "num": None} for _ in shots]
     else:
@@ -83,6 +83,7 @@ def _table_row(row: ComparedRow, shots: tuple[int, ...]) -> dict[str, Any]:
 
 
 def _picture(item: Suggested) -> dict[str, Any]:
+    """Return a suggestion for the template, with its picture as a data URI where it has one."""
     if item.image is None:
         return {"item": item, "uri": None}
     image = shown(item.image)

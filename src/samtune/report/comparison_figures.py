@@ -1,6 +1,6 @@
-"""Figures of a comparison: quality against images, against trained numbers, and what a training costs.
+"""Figures of a comparison: IoU against labelled images, IoU against trained parameters, and training costs.
 
-Rows differ in colour (of Okabe and Ito, distinguishable with any common colour blindness), in marker, and by the name
+Rows differ in colour (Okabe and Ito's palette, made for common kinds of colour blindness), in marker, and in the name
 beside them; no figure relies on colour alone.
 """
 
@@ -26,26 +26,26 @@ if TYPE_CHECKING:
     from samtune.report.records import ComparedRow, CurveFit
 
 COLOURS = ("#e58a00", "#0e86cc", "#009e73", "#c8609a", "#8a7a00", "#d55e00", "#3fa9dc")
-"""Of Okabe and Ito, darkened or lightened until readable on white and on near-black."""
+"""Okabe and Ito's palette, darkened or lightened until readable on white and on near-black."""
 
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
 BASELINE_COLOUR = "#808080"
 
 
 def quality_by_images(rows: Sequence[ComparedRow], fit: CurveFit | None) -> Figure | None:
-    """Mean IoU against the number of labelled images, a dot for each draw; None with one number of images.
+    """Draw mean IoU against the number of labelled images, with a dot for each draw; None with one number of images.
 
     Args:
-        rows: all; one that learns nothing is a level line.
-        fit: the law of the kept row, drawn dashed as far as it is asked.
+        rows: all rows; one that is not trained is drawn as a horizontal line.
+        fit: fitted curve of the kept row, drawn dashed up to its target; None for no curve.
     """
-    numbers = sorted({n for row in rows for n, scores in zip(row.num_images, row.scores, strict=True) if scores})
-    if len(numbers) < 2:
+    counts = sorted({n for row in rows for n, scores in zip(row.num_images, row.scores, strict=True) if scores})
+    if len(counts) < 2:
         return None
     figure, axes = axes_of(4.6, 3.4)
     ends: list[tuple[float, str, str]] = []
     for index, row in enumerate(rows):
-        colour, marker = look(rows, index)
+        colour, marker = style_of(rows, index)
         points = [(n, scores) for n, scores in zip(row.num_images, row.scores, strict=True) if scores]
         if not row.num_images and row.level is not None:
             axes.axhline(row.level, color=colour, linewidth=1, linestyle=(0, (1, 2)))
@@ -66,15 +66,15 @@ def quality_by_images(rows: Sequence[ComparedRow], fit: CurveFit | None) -> Figu
         axes.plot(
             [fit.num_images[-1]] * 2, [last - fit.gain + fit.low, last - fit.gain + fit.high], color=INK, linewidth=1
         )
-        numbers = [*numbers, fit.num_images[-1]]
-    _log_images(axes, numbers)
+        counts = [*counts, fit.num_images[-1]]
+    _log_images(axes, counts)
     axes.set_ylabel("IoU per image")
     _names_at_the_right(axes, ends)
     return figure
 
 
 def quality_by_trained(rows: Sequence[ComparedRow]) -> Figure | None:
-    """Mean IoU at the largest number of images against the number of trained numbers; None with fewer than two rows."""
+    """Draw mean IoU at the most labelled images against trained parameters; None with fewer than two rows."""
     drawn = [
         (index, row, row.scores[-1])
         for index, row in enumerate(rows)
@@ -85,21 +85,21 @@ def quality_by_trained(rows: Sequence[ComparedRow]) -> Figure | None:
     figure, axes = axes_of(4.6, 3.2)
     ends = []
     for index, row, scores in drawn:
-        colour, marker = look(rows, index)
+        colour, marker = style_of(rows, index)
         mean, trained = float(np.mean(scores)), row.trainable or 0
         axes.plot([trained] * 2, [min(scores), max(scores)], color=colour, linewidth=1.2)
         axes.plot([trained], [mean], marker, color=colour, markersize=6)
-        ends.append((mean, f"{row.label}, {short(trained)}", colour))
+        ends.append((mean, row.label, colour))
     for index, row in enumerate(rows):
         if not row.num_images and row.level is not None:
-            colour, _ = look(rows, index)
+            colour, _ = style_of(rows, index)
             axes.axhline(row.level, color=colour, linewidth=1, linestyle=(0, (1, 2)))
-            ends.append((row.level, f"{row.label}, 0", colour))
+            ends.append((row.level, row.label, colour))
     axes.set_xscale("log")
     axes.xaxis.set_major_locator(LogLocator(numticks=7))
     axes.xaxis.set_minor_locator(NullLocator())
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: short(value)))
-    axes.set_xlabel("trained numbers")
+    axes.set_xlabel("trained parameters")
     axes.set_ylabel("IoU per image")
     axes.grid(axis="y", color=INK, alpha=0.12, linewidth=0.6)
     _names_at_the_right(axes, ends)
@@ -107,13 +107,13 @@ def quality_by_trained(rows: Sequence[ComparedRow]) -> Figure | None:
 
 
 def costs(rows: Sequence[ComparedRow]) -> Figure | None:
-    """Seconds of a training and peak memory of its process, a pair of bars for each row; None without any."""
+    """Draw the time and peak memory of a training, two bars for each row; None without a trained row."""
     drawn = [(index, row) for index, row in enumerate(rows) if row.time_s is not None and row.num_images]
     if not drawn:
         return None
     figure, left, right = _two_axes(4.6, 0.75 + 0.26 * len(drawn))
     for y, (index, row) in enumerate(drawn):
-        colour, _ = look(rows, index)
+        colour, _ = style_of(rows, index)
         time_s, memory = row.time_s or 0.0, row.memory_bytes
         left.barh(y, time_s, height=0.6, color=colour)
         left.annotate(duration(time_s), (time_s, y), (3, 0), textcoords="offset points", va="center", fontsize=8)
@@ -122,7 +122,7 @@ def costs(rows: Sequence[ComparedRow]) -> Figure | None:
             right.annotate(size(memory), (memory / 1e9, y), (3, 0), textcoords="offset points", va="center", fontsize=8)
     left.set_yticks(range(len(drawn)), [row.label for _, row in drawn])
     right.set_yticks([])
-    for axes, title in ((left, "time of a training"), (right, "peak memory of its process")):
+    for axes, title in ((left, "training time"), (right, "peak memory")):
         axes.set_ylim(len(drawn) - 0.5, -0.5)
         axes.set_title(title, loc="left", fontsize=9)
         axes.set_xticks([])
@@ -132,8 +132,8 @@ def costs(rows: Sequence[ComparedRow]) -> Figure | None:
     return figure
 
 
-def look(rows: Sequence[ComparedRow], index: int) -> tuple[str, str]:
-    """Colour and marker of a row: methods by their order, baselines grey with markers of their own."""
+def style_of(rows: Sequence[ComparedRow], index: int) -> tuple[str, str]:
+    """Return the colour and marker of a row: methods in their order, baselines grey with markers of their own."""
     before = sum(row.is_baseline == rows[index].is_baseline for row in rows[:index])
     if rows[index].is_baseline:
         return BASELINE_COLOUR, MARKERS[::-1][before % len(MARKERS)]
@@ -141,7 +141,7 @@ def look(rows: Sequence[ComparedRow], index: int) -> tuple[str, str]:
 
 
 def inline(figure: Figure | None, name: str) -> Markup | None:
-    """A figure as `<svg>` for the page."""
+    """Return a figure as an `<svg>` element for the page."""
     if figure is None:
         return None
     with mpl.rc_context(STYLE):
@@ -149,7 +149,7 @@ def inline(figure: Figure | None, name: str) -> Markup | None:
 
 
 def svg(figure: Figure) -> str:
-    """A figure as the text of an SVG file of its own, dark on white, for papers and slides."""
+    """Return a figure as the text of an SVG file, dark on white, for papers and slides."""
     buffer = io.StringIO()
     with mpl.rc_context(STYLE):
         figure.patch.set_visible(True)
@@ -160,7 +160,7 @@ def svg(figure: Figure) -> str:
 
 
 def short(value: float) -> str:
-    """A count in few letters: 257, 2.0k, 3.5M, 1.2G."""
+    """Abbreviate a count: 257, 2.0k, 3.5M, 1.2G."""
     for factor, letter in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
         if value >= factor:
             scaled = value / factor
@@ -171,7 +171,7 @@ def short(value: float) -> str:
 
 
 def spread(values: Sequence[float], gap: float) -> list[float]:
-    """Move values apart until neighbours are `gap` away, as little as a single pass up and down can."""
+    """Return values moved apart until neighbours are at least `gap` apart, in at most 50 passes."""
     order = sorted(range(len(values)), key=lambda i: values[i])
     placed = [values[i] for i in order]
     for _ in range(50):
@@ -187,7 +187,7 @@ def spread(values: Sequence[float], gap: float) -> list[float]:
 
 
 def _names_at_the_right(axes: Axes, ends: Sequence[tuple[float, str, str]]) -> None:
-    """Each row's name beside the plot at the height where its line ends, moved apart where they would overlap."""
+    """Write each row's name beside the plot at the height of its last value, moved apart where they would overlap."""
     low, high = axes.get_ylim()
     heights = spread([(value - low) / (high - low) for value, _, _ in ends], 0.058)
     for height, (value, label, colour) in zip(heights, ends, strict=True):

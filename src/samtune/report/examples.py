@@ -17,19 +17,21 @@ if TYPE_CHECKING:
     from samtune.report.records import Example
 
 MIN_SIDE, MAX_SIDE = 768, 1024
-"""Bounds of the longer side of an embedded example, in pixels; contours are drawn at that size."""
+"""Bounds of the longer side of an embedded image, in pixels; contours are drawn at that size."""
 
 JPEG_QUALITY = 85
 
 
 def embedded(example: Example) -> dict[str, Any]:
-    """Return an example for the template: its two pictures as data URIs, and their size.
+    """Return an example for the template: the plain and the drawn image as data URIs, and their size in pixels.
 
     Raises:
-        ShapeError: a label map does not have the image's size.
+        ShapeError: a label map differs in size from the image.
     """
     height, width = example.image.shape[:2]
-    drawable = overlay(example.image, example.predicted, example.target)  # refuses what does not fit
+    drawable = overlay(
+        example.image, example.predicted, example.target
+    )  # also checks the sizes, before resizing could hide a mismatch
     longest = max(height, width)
     scale = min(max(longest, MIN_SIDE), MAX_SIDE) / longest
     if scale != 1:
@@ -57,7 +59,7 @@ def embedded(example: Example) -> dict[str, Any]:
 
 
 def shown(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Return an image scaled down to the size that is embedded; smaller ones stay as they are."""
+    """Return an image scaled down to at most `MAX_SIDE` pixels; a smaller one unchanged."""
     height, width = image.shape[:2]
     scale = MAX_SIDE / max(height, width)
     if scale >= 1:
@@ -69,7 +71,7 @@ def shown(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 
 def data_uri(image: NDArray[np.uint8]) -> str:
-    """Return an image as a data URI: JPEG, base64."""
+    """Return an image, uint8 (H, W, 3) RGB, as the data URI of a JPEG."""
     done, coded = cv2.imencode(".jpg", cv2.cvtColor(image, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
     assert done
     return "data:image/jpeg;base64," + base64.b64encode(coded.tobytes()).decode("ascii")

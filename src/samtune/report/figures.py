@@ -1,4 +1,4 @@
-"""Figures of the page as inline SVG: text stays text, and everything neutral takes the page's own colour.
+"""Figures of a page as inline SVG: text stays text, and everything neutral takes the page's text colour.
 
 Drawn with matplotlib's object interface, never pyplot, so that no global state and no display is touched.
 """
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 INK = "#010203"
-"""A colour nothing else has; becomes `currentColor`, so that one figure is readable on light and on dark."""
+"""Colour that is replaced by `currentColor`, so that a figure is readable on light and on dark."""
 
 BLUE, ORANGE = "#0e86cc", "#e58a00"
 """Readable on white and on near-black."""
@@ -53,9 +53,9 @@ def curve(steps: Sequence[float], values: Sequence[float], label: str, colour: s
 
     Args:
         steps: optimiser steps, ascending.
-        values: as many values; those that are not finite leave a gap.
-        label: what the values are, written over the axes.
-        colour: of the line.
+        values: one value per step; those that are not finite leave a gap.
+        label: name of the quantity, written above the axes.
+        colour: colour of the line.
     """
     with mpl.rc_context(STYLE):
         figure, axes = axes_of(4.6, 2.5)
@@ -70,7 +70,7 @@ def curve(steps: Sequence[float], values: Sequence[float], label: str, colour: s
 
 
 def strips(per_image: Mapping[str, Mapping[str, float]]) -> Markup:
-    """Draw one dot for each image on a line from IoU 0 to 1, a strip for each row, with the mean as a bar.
+    """Draw a strip for each row, with a dot for each image at its IoU, 0 to 1, and a vertical line at the mean.
 
     Args:
         per_image: row name -> image name -> IoU; the first row is drawn at the top.
@@ -87,7 +87,7 @@ def strips(per_image: Mapping[str, Mapping[str, float]]) -> Markup:
         axes.set_yticks(range(len(per_image)), [_drawable(row_name(name).label) for name in per_image])
         axes.set_ylim(len(per_image) - 0.45, -0.55)
         axes.set_xlim(0, 1)
-        axes.set_xlabel("IoU of an image")
+        axes.set_xlabel("IoU per image")
         axes.tick_params(axis="y", length=0)
         axes.spines["left"].set_visible(False)
         axes.grid(axis="x", color=INK, alpha=0.12, linewidth=0.6)
@@ -96,12 +96,12 @@ def strips(per_image: Mapping[str, Mapping[str, float]]) -> Markup:
 
 
 def _drawable(text: str) -> str:
-    """Return the text without lone surrogates, which file names that are not Unicode carry."""
+    """Return the text without lone surrogates, which come from file names that are not valid Unicode."""
     return text.encode("utf-8", "replace").decode("utf-8")
 
 
 def axes_of(width_in: float, height_in: float) -> tuple[Figure, Axes]:
-    """Return a figure of this size in inches and its one pair of axes, both without background."""
+    """Return a figure of this size in inches with one set of axes, both without background."""
     figure = Figure(figsize=(width_in, height_in))
     axes = figure.subplots()
     figure.patch.set_visible(False)
@@ -110,7 +110,7 @@ def axes_of(width_in: float, height_in: float) -> tuple[Figure, Axes]:
 
 
 def to_svg(figure: Figure, name: str) -> Markup:
-    """Return the figure as an `<svg>` for HTML: no prolog, no namespaces, ids that no other figure has."""
+    """Return the figure as an `<svg>` element for HTML: no prolog, no namespaces, ids prefixed by the name."""
     buffer = io.StringIO()
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Glyph")  # the browser draws the text, with its own fonts

@@ -1,4 +1,4 @@
-"""The page of a run: records in, one HTML file out that needs nothing beside it."""
+"""Page of a run: records in, one self-contained HTML file out."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ if TYPE_CHECKING:
 
 
 MAX_HISTORY_ROWS = 200
-"""Rows of the table; of a longer history it shows every n-th, those with a validation score, and the last."""
+"""Largest number of rows of the table; a longer history is thinned, but keeps validation scores and the last row."""
 
 
 def check_report(run: Path, *, overwrite: bool = False) -> None:
-    """Check that the page of a run may be written, before its content is computed.
+    """Check that the page of a run may be written, before computing its content.
 
     Raises:
         OutputError: the file exists and was not written by samtune, or was changed since.
@@ -41,16 +41,16 @@ def write_report(path: Path, page: ReportPage, *, overwrite: bool = False) -> Pa
     """Write the page as one HTML file with its style, figures and images inside.
 
     Args:
-        path: the file to write (replaced where samtune wrote it), or a folder that gets a `report.html`.
-        page: content.
-        overwrite: replace a file that samtune did not write, too.
+        path: the file to write, replaced where samtune wrote it, or a folder to write `report.html` to.
+        page: content of the page.
+        overwrite: also replace a file that samtune did not write.
 
     Returns:
         The file that was written.
 
     Raises:
-        ShapeError: an example's label maps do not have its image's size.
-        OutputError: the file is not samtune's to replace, or the disk refuses.
+        ShapeError: an example's label maps differ in size from its image.
+        OutputError: the page would replace a file that samtune did not write, or cannot be written.
     """
     file = path / REPORT_FILE if path.is_dir() else path
     html = render(
@@ -68,7 +68,7 @@ def write_report(path: Path, page: ReportPage, *, overwrite: bool = False) -> Pa
 
 
 def _main_row(page: ReportPage) -> Mapping[str, Any] | None:
-    """Return the specialist's scores, or the first row's where there is none of that name."""
+    """Return the specialist's scores; without a specialist, those of the first row; None without rows."""
     return page.rows.get(SPECIALIST) or next(iter(page.rows.values()), None)
 
 

@@ -26,7 +26,7 @@ class Example:
         target: uint8 (H, W) annotated label map.
         predicted: uint8 (H, W) predicted label map.
         iou: IoU of the image, 0..1.
-        standing: which of best, median and worst it stands for.
+        standing: part of the ranking by IoU that it is shown for.
     """
 
     name: str
@@ -79,14 +79,14 @@ class ReportPage:
         title: heading of the page.
         facts: what was trained.
         rows: row -> scores as `metrics.Scores.to_dict()` gives them.
-        measured_on: which images the rows were measured on, as the end of a sentence: "the 60 images in test/".
+        measured_on: images that the rows were measured on, within a sentence: "the 60 images in test/".
         summary: sentences for the top, the most important first.
         per_image: row -> image name -> IoU, for the dots.
         regressions: images on which a baseline scores better than the specialist, the worst first.
-        regression_sentence: on how many; "" leaves the list out.
+        regression_sentence: sentence on how many there are; "" leaves the list out.
         history: training history, by step.
         data: facts about the data as label -> value: numbers of images, mask encoding, sizes.
-        notes: what was inferred or noticed about data and run, one sentence each.
+        notes: caveats on data and run, one sentence each.
         examples: images to show, in this order.
         skipped: files that could not be used, each {"file": ..., "why": ...}.
     """
@@ -112,17 +112,17 @@ class ComparedRow:
 
     Attributes:
         label: name in tables and figures.
-        what: a few words on what it is.
-        is_baseline: whether it is there to compare with.
-        num_images: numbers of labelled images, rising; empty for a row that learns nothing.
-        scores: for each of them the mean IoU of each draw; empty where no draw finished.
-        trainable: number of trained parameters; None where nothing finished.
-        time_s: mean seconds of a training at the largest number of images.
+        what: description in a few words.
+        is_baseline: whether it is a baseline.
+        num_images: numbers of labelled images, rising; empty for a row that is not trained.
+        scores: for each number of images, the mean IoU of each draw; empty where no draw finished.
+        trainable: number of trained parameters; None where no draw finished.
+        time_s: mean time of a training at the largest number of images, in seconds.
         memory_bytes: largest peak memory of a training's process.
-        against_best: its difference from the best row, in a few words.
+        against_best: its difference from the best row, in words.
         num_failed: number of failed cells.
-        is_kept: whether it is the one to keep.
-        level: mean IoU of a row that learns nothing.
+        is_kept: whether it is the method to keep.
+        level: mean IoU of a row that is not trained; None for others.
     """
 
     label: str
@@ -145,10 +145,10 @@ class CurveFit:
 
     Attributes:
         num_images: measured numbers of images, and the target last.
-        iou: IoU of the fitted law at each.
-        gain: its last step.
-        low: lower end of the interval of the last step.
-        high: upper end.
+        iou: IoU of the curve at each.
+        gain: its increase from the last measured number to the target.
+        low: lower end of the gain's interval.
+        high: upper end of the gain's interval.
     """
 
     num_images: tuple[float, ...]
@@ -186,7 +186,7 @@ class Suggested:
     Attributes:
         rank: from 1.
         file: name of the file.
-        disagreement: between the draws' specialists, 0..1.
+        disagreement: disagreement of the draws' specialists, 0..1.
         novelty: distance to the images suggested before it, 0..1.
         image: uint8 (H, W, 3) RGB with the specialists' predictions drawn on it; None for no picture.
     """
@@ -209,17 +209,17 @@ class ComparisonPage:
         shots: requested numbers of labelled images, rising.
         rows: methods and baselines in the order of the table.
         groups: the kept method on each group of images.
-        group_sentences: what they show, and why there are no more.
+        group_sentences: sentences on the groups, and on groups that could not be formed.
         regressions: test images on which a baseline scores better than the kept method, the worst first.
-        regression_sentence: on how many; "" leaves the list out.
-        curve_sentences: whether labelling more is likely to pay.
-        fit: fitted curve of the kept row.
-        kept: name of the kept row, "" without one.
+        regression_sentence: sentence on how many there are; "" leaves the list out.
+        curve_sentences: sentences on whether labelling more is likely to pay.
+        fit: fitted curve of the kept method; None without one.
+        kept: name of the kept method; "" without one.
         suggestions: images to label next.
-        suggestion_sentences: how they were selected.
+        suggestion_sentences: sentences on how they were selected.
         examples: test images with the kept method's prediction.
         failures: {"cell": ..., "why": ...} of each failed cell.
-        notes: what a reader must know, one sentence each.
+        notes: caveats, one sentence each.
     """
 
     title: str
@@ -238,4 +238,4 @@ class ComparisonPage:
     suggestion_sentences: Sequence[str] = ()
     examples: Sequence[Example] = ()
     failures: Sequence[Mapping[str, str]] = ()
-    notes: Sequence[str] = field(default_factory=tuple)
+    notes: Sequence[str] = ()

@@ -1,4 +1,4 @@
-"""Templates of this folder to one HTML file; what is filled in is text, never markup."""
+"""Rendering of the templates in this folder to HTML; every value is escaped as text."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from samtune.metrics.rows import row_name
 
 
 def render(template: str, **values: Any) -> str:
-    """Fill a template; a value that it names and does not get is an error.
+    """Return a filled template.
 
     Args:
         template: file name in this folder.
-        values: by the names that the template uses.
+        values: values by the names that the template uses; a missing one is an error.
     """
     environment = jinja2.Environment(
         loader=jinja2.FunctionLoader(_source),

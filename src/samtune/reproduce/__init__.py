@@ -1,9 +1,9 @@
-"""The tables of the papers, cell by cell: what was published, what data it needs, and our own number beside it."""
+"""Reproduction of the papers' tables, cell by cell: the published number, the data it needs, and our own number."""
 
 from samtune.reproduce.columns import COLUMNS, METHODS_OF, Column
 from samtune.reproduce.plan import Cell, Plan, make_plan
 from samtune.reproduce.published import PAPERS, Published, read_published
-from samtune.reproduce.runner import RunChoices, run_plan
+from samtune.reproduce.runner import RunSettings, run_plan
 
 __all__ = [
     "COLUMNS",
@@ -13,7 +13,7 @@ __all__ = [
     "Column",
     "Plan",
     "Published",
-    "RunChoices",
+    "RunSettings",
     "make_plan",
     "read_published",
     "run_plan",

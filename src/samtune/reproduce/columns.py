@@ -1,4 +1,4 @@
-"""Columns of the papers' tables: data and measure of each, and our method for each row."""
+"""Columns of the papers' tables, with the data and measure of each, and our method for each row."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from samtune.data.public_sets import LAYOUTS
 
 @dataclass(frozen=True)
 class Column:
-    """One column.
+    """One column of a paper's table.
 
     Attributes:
         name: key in `published.csv`.
         train: layout and part of the training data, such as "istd/train".
         test: layout and part of the test data.
         protocol: protocol of `samtune evaluate`.
-        measure: key of the result.
+        measure: key of the value in the evaluation's result.
         scale: factor from our value to the unit of the paper.
-        folder: only test images below a folder of this name; None for all.
-        at: side in pixels of the square that the paper's code compares at; None for native size.
+        folder: name of the folder whose test images are scored; None for all test images.
+        at: side in pixels of the square that the paper's code scores at; None for each image's original size.
         shots: number of training images, validation included; None for all.
     """
 
@@ -35,7 +35,7 @@ class Column:
 
     @property
     def needs(self) -> tuple[str, ...]:
-        """Layouts, with part, that the column needs."""
+        """Layouts, with part, of the data that the column needs."""
         return tuple(dict.fromkeys((self.train, self.test)))
 
 
@@ -111,25 +111,25 @@ METHODS_OF = {
     "ts-sam": {"TS-SAM": "ts_sam", "SAM-Adapter": "sam_adapter"},
     "ptsam": {"PTSAM": "ptsam", "PTSAM with encoder prompts": "ptsam_encoder"},
 }  # fmt: skip
-"""Paper -> row -> our method; rows that are missing here (other systems) are shown, not run."""
+"""Paper -> row -> our method; other rows (other systems) are listed but not run."""
 
 BASES = {"conv-lora": "facebook/sam-vit-huge", "ts-sam": "facebook/sam-vit-huge", "ptsam": "facebook/sam-vit-base"}
-"""Paper -> base (for TS-SAM and PTSAM, whose text was not available, our choice)."""
+"""Paper -> base; our choice for TS-SAM and PTSAM, whose text was not available."""
 
 CAVEATS = {
     "conv-lora": (
-        "The authors' validation splits are not known: a tenth of the training images is kept for that.",
-        "The leaf test part is the valid part of the public download: how the authors cut it is not known.",
-        "Published mIoU of Trans10K-v2: without background in SAM's rows, with it in TransLab's and Trans2Seg's.",
+        "The authors' validation splits are not known; a tenth of the training images is used for validation.",
+        "The leaf test part is the `valid` part of the public download; the authors' own division is not known.",
+        "The published mIoU of Trans10K-v2 excludes the background in SAM's rows, not in TransLab's and Trans2Seg's.",
     ),
     "ts-sam": (
-        "The numbers of TS-SAM's own tables were not at hand: its cells are empty.",
-        "The public code chooses its checkpoint on a test set; here a tenth of the training images is kept for that.",
-        "That SOD models are trained on DUTS-TR is the field's rule; TS-SAM's own split could not be checked.",
+        "The numbers of TS-SAM's own tables were not available, so its cells are empty.",
+        "The public code selects its checkpoint on a test set; here a tenth of the training images is used for that.",
+        "Training SOD models on DUTS-TR is common practice; TS-SAM's own split could not be checked.",
     ),
     "ptsam": (
-        "PTSAM's tables, its measure and its splits were not at hand: IoU and Dice per image at native size are ours.",
-        "Where a set names no test part, all images but those of the run are scored.",
+        "PTSAM's tables, measure and splits were not available; IoU and Dice per image at original size are ours.",
+        "Where a set names no test part, all images that the run did not use are scored.",
     ),
 }
-"""What a reader must know before comparing."""
+"""Paper -> caveats on comparing our numbers with the published ones."""

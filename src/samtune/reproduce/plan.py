@@ -20,10 +20,10 @@ class Cell:
     """One cell of the table.
 
     Attributes:
-        published: number in the paper.
+        published: the published number.
         column: data and measure.
-        method: our method; None for a row that we do not run.
-        missing: missing data, as "layout/part in FOLDER".
+        method: key of our method; None for a row that is not run.
+        missing: data that is not there, each as "layout/part in FOLDER".
     """
 
     published: Published
@@ -45,8 +45,8 @@ class Plan:
         paper: key of `PAPERS`.
         data: folder with one folder per layout.
         base: base to tune.
-        cells: in the order of the paper.
-        caveats: what a reader must know before comparing.
+        cells: cells in the order of the paper.
+        caveats: caveats on comparing our numbers with the published ones, one sentence each.
     """
 
     paper: str
@@ -67,7 +67,7 @@ class Plan:
         )
 
     def to_json(self) -> dict[str, Any]:
-        """Return plain JSON values, one row per cell."""
+        """Return the plan as JSON values, with one entry per cell."""
         return {
             "paper": self.paper,
             "base": self.base,
@@ -104,17 +104,17 @@ def make_plan(paper: str, data: Path, *, base: str | None = None, methods: Seque
         paper: key of `PAPERS`.
         data: folder with one folder per layout, named as `samtune data list` names it.
         base: base to tune; None for that of the paper.
-        methods: run only these of our methods; () for all of the paper.
+        methods: keys of the methods to run; () for all of the paper.
 
     Raises:
-        ConfigError: the paper, or a method, is unknown.
+        ConfigError: the paper is unknown, or a method is not in its tables.
     """
     cells = read_published(paper)
     rows = METHODS_OF[paper]
     unknown = set(methods) - set(rows.values())
     if unknown:
-        offered = ", ".join(rows.values())
-        raise ConfigError(f"Expected methods of the table as --methods ({offered}), got {', '.join(sorted(unknown))}.")
+        known = ", ".join(rows.values())
+        raise ConfigError(f"Expected --methods among those of the table ({known}), got {', '.join(sorted(unknown))}.")
     planned = []
     present: dict[str, bool] = {}
     for published in cells:

@@ -28,10 +28,10 @@ class Published:
         paper: key of `PAPERS`.
         method: name in the paper.
         column: key of `columns.COLUMNS`.
-        value: in the unit of the paper; None where not available or not given.
-        spread: over the paper's runs, in the same unit; None where not given.
+        value: number in the unit of the paper; None where not available or not given.
+        spread: spread over the paper's runs, in the same unit; None where not given.
         source: where the number is printed; "" without a value.
-        note: what a reader must know of it.
+        note: caveat on the number, or "".
     """
 
     paper: str

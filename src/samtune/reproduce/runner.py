@@ -1,4 +1,4 @@
-"""Training and scoring of the cells that can be computed; finished steps are kept, and a failed cell stops nothing.
+"""Training and scoring of the cells that can be computed; finished runs and scores are reused, failed ones reported.
 
 OUT/runs/METHOD-TRAIN-sSEED/          a run folder as `samtune train` leaves it
 OUT/scores/METHOD-TEST-sSEED.json     all values of one evaluation, or its error
@@ -37,12 +37,12 @@ VALIDATION = 0.1
 
 
 @dataclass(frozen=True)
-class RunChoices:
+class RunSettings:
     """Settings of a reproduction.
 
     Attributes:
-        seeds: number of seeds, from 0.
-        device: as for training.
+        seeds: number of seeds; they count from 0.
+        device: "cpu", "cuda", or None for CUDA where available.
         settings: fields of `TrainSettings` that override those of the paper.
     """
 
@@ -51,16 +51,18 @@ class RunChoices:
     settings: dict[str, Any] = field(default_factory=dict)
 
 
-def paper_settings(method: str, column: Column, base: str, seed: int, choices: RunChoices) -> TrainSettings:
+def paper_settings(method: str, column: Column, base: str, seed: int, choices: RunSettings) -> TrainSettings:
     """Return the settings of one training: the paper's recipe with the user's overrides.
 
     Raises:
-        ConfigError: a setting is unknown, out of range, or one that the table decides.
+        ConfigError: a setting is unknown, out of range, or fixed by the table.
     """
-    open_to_user = {f.name for f in fields(TrainSettings)} - {"method", "base", "seed"}
-    wrong = [name for name in choices.settings if name not in open_to_user]
+    allowed = {f.name for f in fields(TrainSettings)} - {"method", "base", "seed"}
+    wrong = [name for name in choices.settings if name not in allowed]
     if wrong:
-        raise ConfigError(f"Expected settings that the table leaves open as --set, got {', '.join(wrong)}.")
+        raise ConfigError(
+            f"Expected training settings other than method, base and seed in --set, got {', '.join(wrong)}."
+        )
     values: dict[str, Any] = {
         "method": method, "base": base, "seed": seed, "shots": column.shots, "device": choices.device,
         "val": 0.25 if column.shots else VALIDATION, "recipe": "paper",
@@ -68,7 +70,7 @@ def paper_settings(method: str, column: Column, base: str, seed: int, choices: R
     return TrainSettings(**(values | choices.settings))
 
 
-def run_plan(plan: Plan, folder: Path, choices: RunChoices, *, overwrite: bool = False) -> dict[str, Any]:
+def run_plan(plan: Plan, folder: Path, choices: RunSettings, *, overwrite: bool = False) -> dict[str, Any]:
     """Compute every cell that can be computed, and write the table with the published numbers as CSV.
 
     Finished runs and scores in `folder` are reused, and a run that was cut off is resumed.
@@ -76,16 +78,16 @@ def run_plan(plan: Plan, folder: Path, choices: RunChoices, *, overwrite: bool =
     Args:
         plan: cells to compute.
         folder: folder of the reproduction; created if missing.
-        choices: seeds, device, settings.
-        overwrite: replace files in the folder that samtune did not write, too.
+        choices: seeds, device and settings.
+        overwrite: also replace files in the folder that samtune did not write.
 
     Returns:
-        `plan.to_json()` with `ours` (mean over seeds in the paper's unit, None without a score), `ours_std_error`
-        (None with fewer than two seeds), `num_seeds` and `errors` in each cell.
+        `plan.to_json()` with these keys in each cell: `ours`, mean over seeds in the paper's unit, None without a
+        score; `ours_std_error`, its standard error, None with fewer than two seeds; `num_seeds`; `errors`.
 
     Raises:
         ConfigError: the folder holds a run.
-        OutputError: a file in the folder is not samtune's to replace, or the disk refuses.
+        OutputError: a file would replace one that samtune did not write, or cannot be written.
     """
     if RunFolder(folder).holds_run():
         raise ConfigError(f"Expected a folder for runs and scores, got the run folder {folder}; choose another --out.")
@@ -93,7 +95,7 @@ def run_plan(plan: Plan, folder: Path, choices: RunChoices, *, overwrite: bool =
         return _run_plan(plan, OutputFolder(folder, "reproduction", overwrite=overwrite), choices)
 
 
-def _run_plan(plan: Plan, out: OutputFolder, choices: RunChoices) -> dict[str, Any]:
+def _run_plan(plan: Plan, out: OutputFolder, choices: RunSettings) -> dict[str, Any]:
     """Run `run_plan` in a folder that this process has locked."""
     out.claim([CSV_FILE])
     scores: dict[tuple[str, str, str | None, int], dict[str, Any]] = {}
@@ -106,16 +108,16 @@ def _run_plan(plan: Plan, out: OutputFolder, choices: RunChoices) -> dict[str, A
                 scores[key] = _score(cell, plan, out, seed, choices)
     content = plan.to_json()
     for cell, row in zip(plan.cells, content["cells"], strict=True):
-        row |= _beside(cell, scores, choices.seeds)
+        row |= _our_number(cell, scores, choices.seeds)
     header = list(content["cells"][0])
     out.write_csv(CSV_FILE, [header, *([row.get(key, "") for key in header] for row in content["cells"])])
     return content
 
 
-def _beside(
+def _our_number(
     cell: Cell, scores: dict[tuple[str, str, str | None, int], dict[str, Any]], num_seeds: int
 ) -> dict[str, Any]:
-    """Return our number for a cell, in the unit of the paper."""
+    """Return our number for a cell in the unit of the paper, its standard error, and errors; see `run_plan`."""
     keys = [(cell.method or "", cell.column.test, cell.column.folder, seed) for seed in range(num_seeds)]
     stored = [scores[key] for key in keys if key in scores]
     raw = [score["values"].get(cell.column.measure) for score in stored if "values" in score]
@@ -129,7 +131,7 @@ def _beside(
     }
 
 
-def _score(cell: Cell, plan: Plan, out: OutputFolder, seed: int, choices: RunChoices) -> dict[str, Any]:
+def _score(cell: Cell, plan: Plan, out: OutputFolder, seed: int, choices: RunSettings) -> dict[str, Any]:
     """Train and evaluate what a cell needs, or read its stored score."""
     column, method = cell.column, str(cell.method)
     test = "-".join(word for word in (column.test.replace("/", "-"), column.folder) if word)
@@ -138,18 +140,18 @@ def _score(cell: Cell, plan: Plan, out: OutputFolder, seed: int, choices: RunCho
     settings = paper_settings(method, column, plan.base, seed, choices)
     record = {"samtune": __version__, "settings": _plain(settings), "protocol": column.protocol, "at": column.at}
     if file.is_file():
-        kept = _read(file)
-        if "values" in kept and kept.get("settings") == record["settings"]:
-            return kept
+        stored = _read(file)
+        if "values" in stored and stored.get("settings") == record["settings"]:
+            return stored
     out.claim([name])
     say(f"{method} trained on {column.train}, scored on {test}, seed {seed}.")
     try:
         run = _train(settings, column, plan, out.path / "runs" / f"{method}-{column.train.replace('/', '-')}-s{seed}")
         dataset = _test_set(column, plan.data)
-        own = column.train == column.test
+        overlapping = column.train == column.test
         evaluation = evaluate(
-            run, dataset, base=plan.base, unseen=own, protocol=column.protocol, at=column.at, device=choices.device,
-            tell=False,
+            run, dataset, base=plan.base, unseen=overlapping, protocol=column.protocol, at=column.at,
+            device=choices.device, tell=False,
         )  # fmt: skip
         values = evaluation.to_json()["rows"][SPECIALIST]
         score: dict[str, Any] = record | {
@@ -159,7 +161,7 @@ def _score(cell: Cell, plan: Plan, out: OutputFolder, seed: int, choices: RunCho
         }
     except OutputError:  # the next cells would fail on the same disk
         raise
-    except Exception as error:  # a failed cell does not stop the rest; the table reports it
+    except Exception as error:  # the table reports it, and the other cells go on
         say(f"Failed: {error}")
         score = record | {"error": f"{type(error).__name__}: {error}"}
     out.write_text(name, json.dumps(score, indent=2) + "\n")
@@ -167,7 +169,7 @@ def _score(cell: Cell, plan: Plan, out: OutputFolder, seed: int, choices: RunCho
 
 
 def _read(file: Path) -> dict[str, Any]:
-    """Return a stored score; empty where the file is damaged, so that it is computed again."""
+    """Return a stored score; {} where the file is damaged, so that it is computed again."""
     try:
         content = json.loads(file.read_text(encoding="utf-8"))
     except ValueError:
@@ -176,7 +178,7 @@ def _read(file: Path) -> dict[str, Any]:
 
 
 def _train(settings: TrainSettings, column: Column, plan: Plan, run: Path) -> Path:
-    """Train a run, or resume it; a finished one is left as it is."""
+    """Train or resume a run unless it is finished, and return its folder."""
     images = _location(column.train, plan.data)
     started = RunFolder(run).config.is_file()
     dataset = open_dataset(images)
@@ -185,7 +187,7 @@ def _train(settings: TrainSettings, column: Column, plan: Plan, run: Path) -> Pa
         if started and finished_result(run) is not None:
             return run
         if train(settings, dataset, run, resume=started).stopped == "interrupted":
-            raise KeyboardInterrupt  # the run is kept, and not scored
+            raise KeyboardInterrupt  # the run is kept but not scored
     return run
 
 
@@ -193,7 +195,7 @@ def _test_set(column: Column, data: Path) -> Dataset:
     """Return the test images of a column.
 
     Raises:
-        DataError: there are none below the column's folder.
+        DataError: the column's folder holds no image.
     """
     dataset = open_dataset(_location(column.test, data))
     if column.folder is None:
