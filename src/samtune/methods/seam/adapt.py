@@ -67,11 +67,11 @@ def adapt(base: AnyBase, method: Method, *, num_classes: int = 1, seed: int = 0)
     if not 1 <= num_classes <= 254:
         raise MethodError(f"Expected 1 to 254 classes without the background, got {num_classes}.")
     base.requires_grad_(False)
-    parameters = tuple(base.parameters())
+    parameters, device = tuple(base.parameters()), base.device
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         method.attach(base, num_classes=num_classes)
-    base.to(base.device)  # what was drawn lies on the CPU
+    base.to(device)  # new parameters are drawn on the CPU
     trained = frozenset(id(parameter) for parameter in parameters if parameter.requires_grad)
     base_tensors = frozenset(map(id, parameters))
     base.__dict__["_adaptation"] = Adaptation(method, num_classes, base_tensors, parameters, trained)
