@@ -74,7 +74,7 @@ def test_what_cannot_be_is_refused(base: Path, data: Path, tmp_path: Path) -> No
     image, mask = np.zeros((8, 8, 3), np.uint8), np.zeros((8, 8), bool)
     with pytest.raises(ShapeError, match="one mask per image"):
         Specialist.fit([image], [mask, mask])
-    with pytest.raises(ShapeError, match="Expected mask 0 as bool"):
+    with pytest.raises(ShapeError, match="Expected mask 0 as a bool"):
         Specialist.fit([image], [mask[:4]])
     with pytest.raises(ShapeError, match=r"values 0\.\.255"):
         Specialist.fit([image], [mask.astype(int) - 1])

@@ -94,7 +94,7 @@ def test_a_rising_curve_pays_and_a_flat_one_does_not() -> None:
     assert rising.forecast is not None
     assert 0.02 < rising.forecast.gain < 0.1
     flat = advise(made(FLOORS | {"small": 0.6}, shots=(4, 8, 16), slope=0.0, noise=0.003), (), ())
-    assert flat.curve_sentences[0].startswith("Labelling more is not likely to pay")
+    assert flat.curve_sentences[0].startswith("Labelling more is unlikely to pay")
     loud = advise(made(FLOORS | {"small": 0.6}, shots=(4, 8, 16), slope=0.02, noise=0.1), (), ())
     assert loud.curve_sentences[0].startswith("Whether labelling more pays is not clear from these cells")
 

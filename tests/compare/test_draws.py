@@ -47,7 +47,7 @@ def test_groups_and_copies_stay_on_one_side(tmp_path: Path) -> None:
     names = {dataset.pairs[i].stem for i in test}
     assert len(names & {"12", "17"}) in (0, 2)
     assert any("copies" in note for note in draws.notes)
-    with pytest.raises(DataError, match="groups or copies too large"):
+    with pytest.raises(DataError, match="got 6 in the smallest"):
         draw_test(opened(tmp_path / "one", 6, groups=["a"] * 6), num_test=None, max_shots=4, num_seeds=1)
 
 

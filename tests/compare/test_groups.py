@@ -26,7 +26,7 @@ def test_groups_by_size_and_by_manifest(tmp_path: Path) -> None:
     groups, why = image_groups(alone, range(4))
     assert groups == ()
     assert why[0] == "The data set names no groups of images"
-    assert "no groups by size" in why[1]
+    assert "No groups by object size" in why[1]
     assert units_of(alone, range(4)) is None
     patients = opened(tmp_path / "c", 10, groups=[f"p{i // 2}" for i in range(10)])
     _, why = image_groups(patients, range(10))

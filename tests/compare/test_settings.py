@@ -24,9 +24,9 @@ def test_settings_that_cannot_be_compared_are_refused(base: Path) -> None:
         ({"methods": ("ptsm",)}, "did you mean 'ptsam'"),
         ({"methods": ()}, "at least one method"),
         ({"more": {"seed": 1}}, "--set without seed"),
-        ({"more": {"viws": 1}}, "settings of training"),
-        ({"method_fields": {"lora": {"rank": 2}}}, "not a method of this comparison"),
-        ({"method_fields": {"unet": {"rank": 2}}}, "not a method of this comparison"),
+        ({"more": {"viws": 1}}, "names of training settings"),
+        ({"method_fields": {"lora": {"rank": 2}}}, "hyper-parameters of the compared methods only"),
+        ({"method_fields": {"unet": {"rank": 2}}}, "hyper-parameters of the compared methods only"),
         ({"method_fields": {"ptsam": {"rank": 2}}}, "rank"),
     ):
         with pytest.raises(ConfigError, match=words):

@@ -73,7 +73,7 @@ def test_seen_images_are_known_by_content(run: Path, samples: Path, tmp_path: Pa
     dataset = open_dataset(tmp_path / "images", tmp_path / "masks")
     told = evaluate(run, dataset, device="cpu")
     assert told.num_images == 5
-    assert any("3 of these 5 images were trained or validated on" in note for note in told.notes)
+    assert any("trained or validated on 3 of these 5 images" in note for note in told.notes)
     left = evaluate(run, dataset, unseen=True, device="cpu")
     assert left.num_images == 2
     seen = [i for i in range(5) if dataset.pairs[i].stem not in left.iou_by_image["specialist"]]
@@ -102,7 +102,7 @@ def test_a_specialist_alone_has_no_probe_and_knows_nothing_seen(specialist: Path
     dataset = open_dataset(samples / "images", samples / "masks")
     found = evaluate(specialist, dataset, device="cpu")
     assert list(found.rows) == ["specialist", "stock_sam"]
-    assert any("no split.json" in note for note in found.notes)
+    assert any("with a split.json" in note for note in found.notes)
     assert any("cell = foreground" in note for note in found.notes)
     with pytest.raises(ConfigError, match="Expected a run folder for --unseen"):
         evaluate(specialist, dataset, unseen=True, device="cpu")

@@ -135,7 +135,7 @@ def _summary(
     spread = f", ± {kept.std:.3f} between draws" if len(kept.scores) > 1 else ""
     draws = "1 draw" if len(kept.scores) == 1 else f"{len(kept.scores)} draws"
     first = (
-        f"Keep {keep}. With {shots} labelled images it reaches a mean IoU per image of {kept.mean:.3f} on {num_images} "
+        f"Keep {keep}. With {shots} labelled images it reaches an IoU of {kept.mean:.3f} per image on {num_images} "
         f"kept out of training (mean of {draws} of labelled images{spread})"
     )
     if keep == best:

@@ -28,8 +28,8 @@ def find_seen(path: str | Path, *, unseen: bool, notes: list[str]) -> frozenset[
         return run.seen_ids()
     if unseen:
         raise ConfigError(
-            f"Expected a run folder with a {SPLIT_FILE} for --unseen, which lists the images that training used, got "
-            f"{path} without one; pass the run folder."
+            f"Expected a run folder for --unseen, whose {SPLIT_FILE} lists the images that training used, got {path} "
+            "without that file; pass the run folder."
         )
     notes.append(f"Whether training used these images is not known: {path} is not in a run folder with a {SPLIT_FILE}.")
     return frozenset()
