@@ -78,8 +78,8 @@ CONFIGS: list[tuple[str | None, str, Any, str]] = [
     (VISION, "attention_dropout", 2, "Expected 0 <= `attention_dropout` <= 0.9, got 2.0"),
     (VISION, "window_size", -1, "Expected 0 <= `window_size` <= 1024, got -1"),
     (VISION, "window_size", 1024, "of another shape"),
-    (VISION, "global_attn_indexes", [10**9], "Expected `global_attn_indexes` to number different blocks"),
-    (VISION, "global_attn_indexes", [0, 0], "Expected `global_attn_indexes` to number different blocks"),
+    (VISION, "global_attn_indexes", [10**9], "Expected `global_attn_indexes` to be indices of different blocks"),
+    (VISION, "global_attn_indexes", [0, 0], "Expected `global_attn_indexes` to be indices of different blocks"),
     (VISION, "global_attn_indexes", "1", "Expected `global_attn_indexes` to be a list, got '1'"),
     (VISION, "global_attn_indexes", [0.5], "Expected `global_attn_indexes` to be a whole number, got [0.5]"),
     (VISION, "hidden_act", "os.system", "Expected `hidden_act` to be one of gelu, "),
@@ -230,7 +230,7 @@ PICKLES: list[tuple[Any, str]] = [
     (Call(os.system, "true"), "it names 'posix system'"),
     (Call(bytearray, 2**40), "it names '__builtin__ bytearray'"),
     (Call(eval, "1"), "it names '__builtin__ eval'"),
-    (Call(OrderedDict), "no keys of an original checkpoint"),
+    (Call(OrderedDict), "Expected an original checkpoint of sam1"),
     ([1, 2], "plain state dict of tensors"),
 ]
 
@@ -285,7 +285,7 @@ def wide(state: dict[str, Tensor]) -> None:
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        (expanded, "to lie in"),
+        (expanded, "to fit in"),
         (quantised, "it names 'torch CharStorage'"),
         (flat, "got 3 (vision_config)"),
         (wide, "Expected 8 <= `output_channels`"),

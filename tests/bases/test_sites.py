@@ -116,7 +116,7 @@ def test_put_stands_at_the_role_and_a_second_is_refused(role: str) -> None:
     assert block.at(role) is module
     assert not torch.allclose(embedding(base), embedding(tiny_sam()), atol=1e-3)
     assert seen == [(2, 6, 6, 48 if role == "mlp_out" else 32)]
-    with pytest.raises(MethodError, match="Doubled stands there already"):
+    with pytest.raises(MethodError, match="to be free, got Doubled"):
         block.put(role, nn.Identity())
 
 
@@ -142,7 +142,7 @@ def test_put_outside_the_blocks_is_heard_and_a_second_is_refused(role: str) -> N
     assert encoder.at(role) is module
     assert not torch.allclose(embedding(base), embedding(tiny_sam()), atol=1e-3)
     assert seen == [{"patch": (2, 3, 96, 96), "neck_conv1": (2, 32, 6, 6)}.get(role, (2, 16, 6, 6))]
-    with pytest.raises(MethodError, match="Changed stands there already"):
+    with pytest.raises(MethodError, match="to be free, got Changed"):
         encoder.put(role, nn.Identity())
     with pytest.raises(MethodError, match=", ".join(ImageEncoder.role_paths)):
         encoder.at("qkv")

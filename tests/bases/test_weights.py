@@ -214,13 +214,13 @@ def test_an_incomplete_original_is_refused(checkpoint: Path, key: str) -> None:
 
 def test_a_wrapped_original_is_refused(checkpoint: Path) -> None:
     torch.save({"model": torch.load(checkpoint, weights_only=True)}, checkpoint)
-    refused(checkpoint, "must be unwrapped first")
+    refused(checkpoint, "unwrap a fine-tuned or wrapped state dict first")
 
 
 def test_another_architecture_is_refused(folder: Path) -> None:
     config = json.loads((folder / "config.json").read_text())
     (folder / "config.json").write_text(json.dumps(config | {"model_type": "sam2"}))
-    refused(folder, "model_type 'sam'", "got 'sam2'", "not supported yet")
+    refused(folder, "model_type 'sam'", "got 'sam2'", "not supported")
 
 
 @pytest.mark.parametrize(

@@ -9,9 +9,9 @@ from samtune.bases import keep_frozen_low
 from samtune.bases.kernels.grid_bias import biased_attention
 from samtune.bases.sam1.model import Sam1
 from samtune.methods.conv_lora import ConvLoRALinear
-from tests.bases.test_grid_bias import GRIDS as BIASED
-from tests.bases.test_grid_bias import inputs
-from tests.bases.test_grid_bias import run as attend
+from tests.bases.kernels.test_grid_bias import GRIDS as BIASED
+from tests.bases.kernels.test_grid_bias import inputs
+from tests.bases.kernels.test_grid_bias import run as attend
 from tests.methods.test_conv_lora import GRIDS, layer_of
 from tests.tiny import tiny_library, tiny_sam
 

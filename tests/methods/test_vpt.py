@@ -149,6 +149,6 @@ def test_refusals_leave_nothing_behind() -> None:
         model = tiny_sam()
         model.vision_encoder.prompts = EncoderPrompts(2, 32, None)
         keys = set(model.state_dict())
-        with pytest.raises(MethodError, match=r"Expected nothing at .*prompts"):
+        with pytest.raises(MethodError, match=r"Expected the site '.*prompts' to be free"):
             adapt(model, make_method("vpt", deep=deep))
         assert set(model.state_dict()) == keys

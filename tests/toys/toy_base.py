@@ -97,7 +97,7 @@ class ToyDecoder(Decoder):
         """Return nothing: cells are read as they are."""
         return ()
 
-    def unread(self) -> tuple[nn.Module, ...]:
+    def unused(self) -> tuple[nn.Module, ...]:
         """Return the map of the model's own token."""
         return (self.hyper,)
 

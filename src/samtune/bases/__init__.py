@@ -1,12 +1,21 @@
-"""Bases: Segment Anything models behind one protocol, with sites where a method may stand, and their loader."""
+"""Bases: Segment Anything models behind one protocol, with sites for the modules of methods, and their loader.
+
+base.py        the protocol `Base` and its parts `Encoder`, `Block`, `Decoder`
+sites.py       where a method can attach modules
+recording.py   losses and other outputs of a forward pass beside its logits
+precision.py   float32 or bfloat16 encoders
+families.py    table of the families; `sam1/` is the first
+loading.py     a name -> a base; `weights.py` and `checkpoints.py` read the files
+kernels/       fast exact forward passes, each with the plain computation that it must equal
+"""
 
 from samtune.bases.autocast import autocast_to
 from samtune.bases.base import MAX_IMAGE_SIZE, Base, Block, Decoder, Encoder, PromptedMasks, cell_centres
 from samtune.bases.families import FAMILIES, Family, published, register_family
-from samtune.bases.kernels.upscaling import LOGITS_A_CELL, FineImage, masks_of
+from samtune.bases.kernels.upscaling import LOGITS_PER_CELL, FineImage, masks_of
 from samtune.bases.loading import EMBEDDED, build, is_local, licence_of, load_base
 from samtune.bases.precision import choose_precision, compute_in, keep_frozen_low
-from samtune.bases.recording import BringsLoss, Outputs, current_outputs, recording
+from samtune.bases.recording import Outputs, Supervised, current_outputs, recording
 from samtune.bases.sites import (
     Call,
     ClassHeads,
@@ -24,11 +33,10 @@ from samtune.bases.weights import aligned, digest
 __all__ = [
     "EMBEDDED",
     "FAMILIES",
-    "LOGITS_A_CELL",
+    "LOGITS_PER_CELL",
     "MAX_IMAGE_SIZE",
     "Base",
     "Block",
-    "BringsLoss",
     "Call",
     "ClassHeads",
     "Decoder",
@@ -44,6 +52,7 @@ __all__ = [
     "Roles",
     "Side",
     "Sites",
+    "Supervised",
     "aligned",
     "autocast_to",
     "build",

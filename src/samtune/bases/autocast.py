@@ -1,4 +1,4 @@
-"""Contexts in which products are computed in another type, or in their own."""
+"""Contexts that switch autocast on or off for a device."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ if TYPE_CHECKING:
 
 
 def autocast_to(dtype: torch.dtype | None, device: torch.device) -> torch.autocast:
-    """Return a context in which products on a device are computed in a type; None leaves them as they are."""
+    """Return a context with autocast to `dtype` on a device; with autocast off for None."""
     return torch.autocast(device.type, dtype=dtype or torch.bfloat16, enabled=dtype is not None)
 
 
-def unrounded(tensor: Tensor) -> AbstractContextManager[None]:
-    """Return a context in which products on the tensor's device keep their own type, whatever autocast is around it."""
+def without_autocast(tensor: Tensor) -> AbstractContextManager[None]:
+    """Return a context with autocast off on the tensor's device, also inside a context that switched it on."""
     kind = tensor.device.type
     if not torch.amp.is_autocast_available(kind):  # the meta device, which computes nothing
         return nullcontext()

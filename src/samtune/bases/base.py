@@ -1,8 +1,8 @@
-"""The `Base` protocol: all that methods, training and prediction may use of a Segment Anything model.
+"""The `Base` protocol: everything that methods, training and prediction use of a Segment Anything model.
 
 A family (`sam1/`, ...) subclasses `Base`, `Encoder`, `Block` and `Decoder` over the modules of transformers. Nothing
-outside `samtune.bases` names a module of transformers, or a member that is not declared here. Where a method may stand
-is described in `sites.py`.
+outside `samtune.bases` names a module of transformers, or a member that is not declared here. `sites.py` describes
+where a method can attach modules.
 """
 
 from __future__ import annotations
@@ -32,11 +32,11 @@ _BLOCK_SITES = ("before", "after_attn", "after_mlp", "prompts")
 
 
 class PromptedMasks(NamedTuple):
-    """Masks that answer a user's prompts.
+    """Masks for a user's prompts.
 
     Attributes:
-        logits: (B, P, M, h, w) of P prompts an image, M = 1 or 3 masks a prompt.
-        predicted_iou: (B, P, M) as the model estimates it.
+        logits: (B, P, M, h, w) for P prompts per image and M = 1 or 3 masks per prompt.
+        predicted_iou: (B, P, M), the model's own estimate of each mask's IoU.
     """
 
     logits: Tensor
@@ -44,19 +44,21 @@ class PromptedMasks(NamedTuple):
 
 
 class Block(Roles):
-    """One block of an encoder: modules that may be replaced, by role, and four sites.
+    """One block of an encoder: modules that can be replaced, by role, and four sites (None if empty).
+
+    Methods use the sites through `sites`, which checks that they are free.
 
     Attributes:
         window_size: rows and columns of a window of its attention; 0 for attention over the whole grid.
-        in_channels: C of the tokens that enter.
-        channels: C of the tokens that leave, and of those at `after_attn` and `after_mlp`.
-        before: site ahead of the block, None where it is empty; `sites` is the way to it, and to the next three.
+        in_channels: C of its input tokens.
+        channels: C of its output tokens, and of those at `after_attn` and `after_mlp`.
+        before: site ahead of the block.
         after_attn: site between attention and residual.
         after_mlp: site between MLP and residual.
-        prompts: site for extra keys and values of its attention.
+        prompts: site of extra keys and values of its attention.
     """
 
-    called = "an encoder block"
+    noun = "an encoder block"
     window_size: int
     in_channels: int
     channels: int
@@ -79,14 +81,17 @@ class Block(Roles):
 class Encoder(Roles, ABC):
     """An image encoder: pixels (B, 3, S, S) -> `Features`; its own roles are the modules outside its blocks.
 
+    Methods use the two sites through `Base.sites`.
+
     Attributes:
-        patch: pixels along a side of one token of the first block.
-        recompute: in training keep only the tokens between blocks, and compute a block again when its gradient is due.
-        side: site beside the encoder; `Base.sites` is the way to it, and to the next.
-        prompts: site at the input.
+        patch: rows and columns of a patch in pixels; the first block has one token per patch.
+        recompute: gradient checkpointing: in training keep only the tokens between blocks, and run a block again in the
+            backward pass.
+        side: site of a network beside the encoder.
+        prompts: site of prompts at the input.
     """
 
-    called = "the encoder outside its blocks"
+    noun = "the encoder outside its blocks"
     patch: int
     recompute: bool
     side: nn.Module | None
@@ -105,7 +110,7 @@ class Encoder(Roles, ABC):
 
     @property
     def channels(self) -> int:
-        """C of the tokens, where it is the same from the first block to the last.
+        """C of the tokens, if it is the same in all blocks.
 
         Raises:
             MethodError: the blocks have different widths.
@@ -113,8 +118,8 @@ class Encoder(Roles, ABC):
         widths = sorted({width for block in self.blocks for width in (block.in_channels, block.channels)})
         if len(widths) != 1:
             raise MethodError(
-                f"Expected an encoder whose blocks have one width, got widths of {', '.join(map(str, widths))}; use a "
-                "method that adapts each block by itself."
+                f"Expected the same number of channels in all blocks, got {', '.join(map(str, widths))}; use a method "
+                "that adapts each block separately."
             )
         return widths[0]
 
@@ -122,9 +127,11 @@ class Encoder(Roles, ABC):
 class Decoder(nn.Module, ABC):
     """A mask decoder: tokens that attend to the image's features, and a mask from each mask token.
 
+    Methods use the two sites through `Base.sites`.
+
     Attributes:
         channels: C of its tokens and of `Features.embedding`.
-        prompts: site of learned prompt tokens; `Base.sites` is the way to it, and to the next.
+        prompts: site of learned prompt tokens.
         classes: site of class heads.
     """
 
@@ -140,7 +147,7 @@ class Decoder(nn.Module, ABC):
     @property
     @abstractmethod
     def num_mask_tokens(self) -> int:
-        """Number of the model's own mask tokens: 0 gives the single mask, the others the multi-mask output."""
+        """Number of the model's own mask tokens: token 0 gives the single mask, the others the multi-mask output."""
 
     @abstractmethod
     def mask_token(self, index: int) -> Tensor:
@@ -148,15 +155,15 @@ class Decoder(nn.Module, ABC):
 
     @abstractmethod
     def hypernetwork(self, index: int) -> nn.Module:
-        """Return the network that makes mask weights of a mask token's output: (.., C) -> (.., C / 8)."""
+        """Return the network from a mask token's output to its mask weights: (..., C) -> (..., C / 8)."""
 
     @abstractmethod
     def shared(self) -> tuple[nn.Module, ...]:
         """Return the modules that every mask depends on: the transformer, the upscaling, tokens that all masks see."""
 
     @abstractmethod
-    def unread(self) -> tuple[nn.Module, ...]:
-        """Return the modules that class heads leave without a part in the logits: hyper-networks, quality head."""
+    def unused(self) -> tuple[nn.Module, ...]:
+        """Return the modules that have no effect on the logits of class heads: hyper-networks, IoU head."""
 
     @abstractmethod
     def masks(
@@ -165,10 +172,10 @@ class Decoder(nn.Module, ABC):
         """Decode prompt tokens with the model's own mask tokens.
 
         Args:
-            features: of B images, the embedding for "no mask prompt" already added to `embedding`.
+            features: of B images, with the embedding for "no mask prompt" already added to `embedding`.
             positions: (1, C, H, W) positional encoding of the embedding's grid.
             sparse: (B, P, N, C) prompt tokens, or None for no tokens and P = 1.
-            indices: which of the mask tokens become masks.
+            indices: mask tokens to compute masks of.
 
         Returns:
             Logits (B, P, len(indices), h, w) and the predicted IoU (B, P, len(indices)).
@@ -176,20 +183,20 @@ class Decoder(nn.Module, ABC):
 
 
 class Base(nn.Module, ABC):
-    """A Segment Anything model that methods adapt: pixels -> features -> logits. It knows no method.
+    """A Segment Anything model that methods adapt: pixels -> features -> logits.
 
     Args:
-        spec: how an image becomes the input, at the image size of the checkpoint.
-        name: the name it was loaded by; kept in every adapter.
-        sha256: hex digest of the weights (`weights.digest`), or "" where there are none.
-        image_size: pixels; None for the size of the checkpoint.
+        spec: how images are prepared, at the image size of the checkpoint.
+        name: the name it was loaded by; stored in every adapter.
+        sha256: hex digest of the weights (`weights.digest`), "" for a base without weights.
+        image_size: in pixels; None for the size of the checkpoint.
 
     Attributes:
-        spec: how an image becomes the input.
+        spec: how images are prepared, at the image size in use.
         name: as above.
         sha256: as above.
-        encoder_dtype: in which the encoder computes; float32 unless set (`precision.py`).
-        head: site in the mask decoder's place; `sites` is the way to it.
+        encoder_dtype: dtype that the encoder computes in; float32 unless set (`precision.py`).
+        head: site of a decoder that replaces the mask decoder; methods use it through `sites`.
 
     Raises:
         ConfigError: the image size is not a positive multiple of the patch, or larger than `MAX_IMAGE_SIZE`.
@@ -232,11 +239,11 @@ class Base(nn.Module, ABC):
     @property
     @abstractmethod
     def no_mask_embedding(self) -> nn.Parameter:
-        """The embedding (1, C) for "no mask prompt", which is added to every cell of the image's."""
+        """The embedding (1, C) for "no mask prompt", which is added to every cell of the image's embedding."""
 
     @abstractmethod
     def constants(self) -> tuple[nn.Parameter, ...]:
-        """Return the parameters that are no weights: drawn once by the authors, never trained."""
+        """Return the parameters that were never trained: random numbers that the authors drew once."""
 
     @abstractmethod
     def point_embeddings(self) -> tuple[Tensor, Tensor]:
@@ -244,30 +251,30 @@ class Base(nn.Module, ABC):
 
     @abstractmethod
     def encode_points(self, points_xy: Tensor) -> Tensor:
-        """Return the positional encoding (.., C) of points (.., 2): x then y, as shares of the image's size in 0..1."""
+        """Return the positional encoding (..., C) of points (..., 2): x then y, relative to the image size, in 0..1."""
 
     @abstractmethod
     def decode_masks(self, features: Features) -> Tensor:
-        """Decode as `decode` does with the mask decoder, whether or not a head stands in its place."""
+        """Decode as `decode` does without a head: always with the mask decoder."""
 
     @abstractmethod
     def decode_prompts(self, features: Features) -> Tensor:
-        """Return the masks of each set of learned prompts, before class logits are made of them.
+        """Return the mask logits of each set of learned prompts, before they become class logits.
 
         Returns:
             (B, P, h, w) of P sets.
 
         Raises:
-            MethodError: no learned prompts stand at `decoder_prompts`.
+            MethodError: the site `decoder_prompts` is empty.
         """
 
     @abstractmethod
     def prompt(self, features: Features, prompt: Prompt, *, multimask: bool = False) -> PromptedMasks:
-        """Segment by a user's prompts, as the stock model does.
+        """Segment with a user's prompts, as the stock model does.
 
         Args:
             features: of B images.
-            prompt: P prompts an image, in pixels of the input.
+            prompt: P prompts per image, in pixels of the input.
             multimask: return the three masks of the multi-mask output instead of the single one.
         """
 
@@ -289,7 +296,7 @@ class Base(nn.Module, ABC):
 
     @property
     def width(self) -> int:
-        """The largest number of channels of a block."""
+        """The largest number of output channels of a block."""
         return max(block.channels for block in self.blocks)
 
     @property
@@ -299,12 +306,12 @@ class Base(nn.Module, ABC):
 
     @property
     def encoder_id(self) -> str:
-        """Identity of the frozen encoder for caches of features: the weights' digest and the type it computes in."""
+        """Identity of the frozen encoder for caches of features: the digest of the weights, and `encoder_dtype`."""
         return self.sha256 if self.encoder_dtype == torch.float32 else f"{self.sha256} {self.encoder_dtype}"
 
     @property
     def feature_shapes(self) -> dict[str, tuple[int, ...]]:
-        """Shape of each tensor of one image's features, without the batch, as `encode` gives them of the base alone."""
+        """Shape of each tensor of one image's features, without the batch axis, for the base without a method."""
         grid = self.spec.image_size // self.spec.patch
         return {"embedding": (self.decoder.channels, grid, grid)}
 
@@ -312,10 +319,10 @@ class Base(nn.Module, ABC):
         """Encode a batch of prepared images.
 
         Args:
-            pixels: (B, 3, S, S) float, normalised and fitted (`samtune.data.to_input`); S any multiple of the patch.
+            pixels: (B, 3, S, S) float32 as `samtune.data.to_input` prepares them; S any multiple of the patch.
 
         Returns:
-            The features, embedding (B, C, S / patch, S / patch); float32 whatever `encoder_dtype` is.
+            The features in float32, with an embedding (B, C, S / patch, S / patch).
 
         Raises:
             ShapeError: `pixels` has another shape, or S is not a multiple of the patch.
@@ -327,18 +334,18 @@ class Base(nn.Module, ABC):
         return features.map(Tensor.float)
 
     def decode(self, features: Features) -> Tensor:
-        """Turn features into logits without any user prompt.
+        """Compute logits without a user's prompts.
 
         Returns:
-            (B, K, h, w): the head's, where one stands; else the mask decoder's with the learned prompts or
-            class heads that stand there (K classes); else the model's own unprompted mask (K = 1). With the mask
-            decoder h and w are four times the embedding's grid.
+            (B, K, h, w): of the head if there is one; else of the mask decoder with its learned prompts or class heads
+            (K classes), or without any (K = 1, the model's own unprompted mask). With the mask decoder, h and w are
+            four times the embedding's grid.
         """
         return self.decode_masks(features) if self.head is None else self.head(features, self)
 
 
 def cell_centres(embedding: Tensor) -> Tensor:
-    """Return the centres of the cells of (B, C, H, W) as x, y in 0..1: (H, W, 2) float32."""
+    """Return the centres of the cells of a map (B, C, H, W): (H, W, 2) float32, x then y, in 0..1."""
     height, width = embedding.shape[-2:]
     rows = (torch.arange(height, device=embedding.device, dtype=torch.float32) + 0.5) / height
     columns = (torch.arange(width, device=embedding.device, dtype=torch.float32) + 0.5) / width

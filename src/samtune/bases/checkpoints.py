@@ -1,4 +1,4 @@
-"""Checkpoints as `torch.save` writes them, read without running anything that is pickled in them."""
+"""Reader of checkpoints that `torch.save` wrote; runs no pickled code."""
 
 from __future__ import annotations
 
@@ -19,23 +19,23 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 MAX_PICKLE_BYTES = 16 * 2**20
-"""The largest table of contents that is read; that of SAM ViT-H has some 100 kB."""
+"""Size limit of a checkpoint's table of contents (`data.pkl`); that of SAM ViT-H has some 100 kB."""
 
 _GLOBALS = re.compile(
     r"torch\._utils _rebuild_(tensor_v2|parameter)|collections OrderedDict|torch (Float|Half|BFloat16|Double)Storage"
 )
-"""All that the table of contents of a plain state dict names."""
+"""The globals that the table of contents of a plain state dict may name."""
 
 
 def read_checkpoint(path: Path) -> dict[str, Tensor]:
-    """Read a state dict, memory-mapped; nothing pickled is run.
+    """Read a state dict, memory-mapped.
 
     Args:
-        path: a `.pth` file as `torch.save` writes it since 1.6.
+        path: a `.pth` file as `torch.save` writes it since torch 1.6.
 
     Raises:
-        WeightsError: it is no regular file, cannot be read safely, is no plain state dict, or its tensors claim more
-            memory than the file has.
+        WeightsError: it is not a regular file, cannot be read safely, is not a plain state dict, or a tensor is larger
+            than the file.
     """
     name = one_line(str(path))
     size = check_regular(path, WeightsError)
@@ -44,10 +44,11 @@ def read_checkpoint(path: Path) -> dict[str, Tensor]:
         state = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
     except (ImportError, NameError):  # a fault of the installation
         raise
-    except Exception as error:  # damaged bytes raise ten kinds in torch's unpickler, AttributeError among them
+    except Exception as error:  # for damaged bytes torch's unpickler raises many kinds, AttributeError among them
+        reason = one_line(str(error)) if isinstance(error, _UnsafeError) else type(error).__name__
         raise WeightsError(
-            f"{name} is not an original SAM checkpoint (a plain state dict) that can be read safely "
-            f"({one_line(str(error)) if isinstance(error, _UnsafeError) else type(error).__name__}); download it again."
+            f"Expected an original SAM checkpoint (a plain state dict) that can be read safely in {name}, got another "
+            f"file ({reason}); download it again."
         ) from error
     if not isinstance(state, dict):
         raise WeightsError(f"Expected a plain state dict of tensors in {name}, got {type(state).__name__}.")
@@ -55,7 +56,7 @@ def read_checkpoint(path: Path) -> dict[str, Tensor]:
     if strangers:
         raise WeightsError(
             f"Expected a plain state dict of tensors in {name}, got something else under "
-            f"{one_line(', '.join(strangers[:3]))}; a fine-tuned or wrapped state dict must be unwrapped first."
+            f"{one_line(', '.join(strangers[:3]))}; unwrap a fine-tuned or wrapped state dict first."
         )
     for key, tensor in state.items():
         _check_tensor(key, tensor, size, name)
@@ -67,7 +68,7 @@ class _UnsafeError(Exception):
 
 
 def _check_archive(path: Path, size: int) -> None:
-    """Refuse archives that unpack to more than they are, and pickles that name anything but tensors."""
+    """Raise `_UnsafeError` for an archive that would unpack to more than its size, or a pickle with other globals."""
     with zipfile.ZipFile(path) as archive:
         entries = archive.infolist()
         if any(entry.compress_type != zipfile.ZIP_STORED for entry in entries):
@@ -81,20 +82,21 @@ def _check_archive(path: Path, size: int) -> None:
             if opcode.name in ("STACK_GLOBAL", "INST", "OBJ", "NEWOBJ", "NEWOBJ_EX", "EXT1", "EXT2", "EXT4") or (
                 opcode.name == "GLOBAL" and not _GLOBALS.fullmatch(str(argument))
             ):
-                raise _UnsafeError(f"it names {shown(argument)}, and a state dict names tensors only")
+                raise _UnsafeError(f"it names {shown(argument)}, which is not part of a state dict")
 
 
 def _check_tensor(key: Any, tensor: Tensor, size: int, name: str) -> None:
-    """Refuse everything but a dense tensor of floats that lies in the file."""
+    """Raise `WeightsError` for anything but a dense tensor of floats that is no larger than the file."""
     if not isinstance(key, str):
         raise WeightsError(f"Expected names of tensors in {name}, got {shown(key)}.")
     dense = tensor.layout == torch.strided and tensor.device.type == "cpu"
     if not dense or tensor.dtype not in (torch.float16, torch.bfloat16, torch.float32, torch.float64):
         raise WeightsError(
-            f"Expected {one_line(key)} in {name} to be a dense tensor of float16, bfloat16, float32 or float64, got "
-            f"{tensor.dtype}, {tensor.layout}, on {tensor.device}."
+            f"Expected a dense tensor of float16, bfloat16, float32 or float64 as {one_line(key)} in {name}, got "
+            f"{tensor.dtype}, {tensor.layout}, on {tensor.device}; download it again."
         )
     if tensor.numel() * tensor.element_size() > size:
         raise WeightsError(
-            f"Expected {one_line(key)} to lie in {name} of {size:,} bytes, got the shape {tuple(tensor.shape)}."
+            f"Expected {one_line(key)} to fit in the {size:,} bytes of {name}, got the shape {tuple(tensor.shape)}; "
+            "download it again."
         )

@@ -1,4 +1,4 @@
-"""The families of bases: one folder and one row of `FAMILIES` each; everything else reads the table.
+"""Table of the families of bases: one folder and one row of `FAMILIES` each.
 
 To add a family, write a class with the members of `Family` in its own folder and put an instance of it into the table,
 or call `register_family` from outside the package.
@@ -20,17 +20,17 @@ if TYPE_CHECKING:
 
 
 class Family(Protocol):
-    """One kind of Segment Anything model: how its checkpoints are read and what becomes of them.
+    """One kind of Segment Anything model: reads its checkpoints and builds its bases.
 
-    An *architecture* is whatever the family builds a model from, as a configuration object of transformers; nobody but
-    the family looks into it.
+    An *architecture* is the object that a family builds a model from, such as a configuration of transformers; only the
+    family itself reads it.
 
     Attributes:
         name: key of the table, such as "sam1".
         model_type: `model_type` in the config.json of its checkpoints.
-        sizes: hub id -> the fields of config.json that make its architecture, for the checkpoints that are published
-            under `licence`. They are built without a network, and fetched without asking.
-        licence: of these checkpoints, as a hub identifier such as "apache-2.0".
+        sizes: hub id -> the fields of its config.json, for the published checkpoints. Their shapes are known without a
+            network, and a specialist may make samtune download them.
+        licence: of the published checkpoints, as a hub identifier such as "apache-2.0".
         aliases: name of a tensor -> name of the tensor that it repeats; a checkpoint may hold either or both.
     """
 
@@ -44,8 +44,8 @@ class Family(Protocol):
         """Return the architecture of a checkpoint.
 
         Args:
-            config: content of its config.json, which may come from anybody.
-            where: the checkpoint, for messages.
+            config: content of its config.json, which is not trusted.
+            where: names the checkpoint in messages.
 
         Raises:
             WeightsError: a value has the wrong type, is out of range, or contradicts another.
@@ -60,10 +60,10 @@ class Family(Protocol):
         """Return the base over transformers' model.
 
         Args:
-            library: as `empty` made it, with or without weights.
+            library: model as `empty` returns it, with or without weights.
             name: as the user gave it.
-            sha256: digest of the weights, "" where there are none.
-            image_size: pixels, None for the size of the checkpoint.
+            sha256: digest of the weights, "" without weights.
+            image_size: in pixels; None for the size of the checkpoint.
 
         Raises:
             ConfigError: the image size does not fit.
@@ -75,36 +75,36 @@ class Family(Protocol):
 
         Args:
             state: the tensors of the file, by the authors' names.
-            where: the file, for messages.
+            where: names the file in messages.
 
         Returns:
-            The tensors under transformers' names, and the architecture; None where it is no checkpoint of this family.
+            The tensors under transformers' names, and the architecture; None for a checkpoint of another family.
 
         Raises:
-            WeightsError: it is one, but incomplete or contradictory.
+            WeightsError: it is a checkpoint of this family, but incomplete or contradictory.
         """
         ...
 
 
 FAMILIES: dict[str, Family] = {family.name: family for family in (Sam1Family(),)}
-"""Families by name."""
+"""Family of each name."""
 
 
 def register_family(family: Family) -> None:
     """Add a family to the table.
 
     Raises:
-        ConfigError: its name or its `model_type` is another family's.
+        ConfigError: another family has its name or its `model_type`.
     """
     for other in FAMILIES.values():
         if other is not family and (other.name == family.name or other.model_type == family.model_type):
             raise ConfigError(
-                f"Expected a new name and model_type for the family {family.name!r} ({family.model_type!r}), got those "
+                f"Expected a new name and model_type of the family {family.name!r} ({family.model_type!r}), got those "
                 f"of {other.name!r} ({other.model_type!r}); rename it."
             )
     FAMILIES[family.name] = family
 
 
 def published() -> dict[str, Family]:
-    """Return the hub ids that samtune knows, each with its family."""
+    """Return the hub ids of the published checkpoints, each with its family."""
     return {hub_id: family for family in FAMILIES.values() for hub_id in family.sizes}

@@ -1,8 +1,8 @@
-"""The only loader of bases: a name -> a `Base`.
+"""Loader of bases: a name -> a `Base`.
 
 A name is a hub id, a local folder in transformers' format, an original checkpoint (`.pth`) or `nano`, the embedded
-base. Nothing pickled is ever run: safetensors, or `torch.load(weights_only=True)` for the original files. A missing or
-an extra tensor is an error.
+base. Weights are read from safetensors, or with `torch.load(weights_only=True)` from original checkpoints, so that no
+pickled code runs. A missing or an extra tensor is an error.
 """
 
 from __future__ import annotations
@@ -37,10 +37,10 @@ ORIGINAL_SUFFIX = ".pth"
 """Suffix of checkpoints in their authors' own format."""
 
 MAX_CONFIG_BYTES = 2**20
-"""The largest `config.json` that is read; Meta's have some 6 kB."""
+"""Size limit of a `config.json`; Meta's have some 6 kB."""
 
 HUB_ID = r"[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9][\w.-]{0,95}"
-"""A repository's name as the hub allows it: an owner and a name."""
+"""Regular expression of a hub id: an owner and a name."""
 
 
 def load_base(
@@ -55,12 +55,12 @@ def load_base(
     Args:
         name: a hub id (`facebook/sam-vit-base`, `-large`, `-huge`), a local folder in transformers' format, an original
             Meta `.pth` file, or `nano`, the embedded base.
-        image_size: pixels, a multiple of the patch; None for the size of the checkpoint.
+        image_size: in pixels, a multiple of the patch; None for the size of the checkpoint.
         device: to put it on; None for the CPU.
-        precision: in which the encoder will compute, as for `choose_precision`; None for float32.
+        precision: sets `encoder_dtype`, see `choose_precision`; None for float32.
 
     Raises:
-        WeightsError: the checkpoint is missing, damaged, or of no known family; says what to do.
+        WeightsError: the checkpoint is missing, damaged, or of an unknown family.
         ConfigError: the image size does not fit, or `precision` is unknown.
     """
     state, family, architecture = _read(name)
@@ -78,14 +78,14 @@ def load_base(
 
 
 def build(name: str | Path, image_size: int | None = None) -> Base:
-    """Build a base on the meta device: shapes and counts without weights and, for published sizes, without a network.
+    """Build a base on the meta device, without weights; published sizes need no network.
 
     Args:
         name: as for `load_base`.
         image_size: as for `load_base`.
 
     Raises:
-        WeightsError: the name is neither a published size nor `nano` nor a local folder or file.
+        WeightsError: the config or the original checkpoint is missing or damaged, or of an unknown family.
         ConfigError: the image size does not fit.
     """
     family = published().get(str(name))
@@ -100,7 +100,7 @@ def build(name: str | Path, image_size: int | None = None) -> Base:
 
 
 def is_local(name: str) -> bool:
-    """Return whether a base is on this machine: built in, a path, or in the hub's cache."""
+    """Return whether a base needs no download: the embedded one, a path, or one in the hub's cache."""
     if name == EMBEDDED or is_folder(name) or Path(name).suffix == ORIGINAL_SUFFIX:
         return True
     if not re.fullmatch(HUB_ID, name):
@@ -111,7 +111,7 @@ def is_local(name: str) -> bool:
 
 
 def licence_of(name: str) -> str | None:
-    """Return the licence of a base as a hub identifier such as "apache-2.0"; None where it is not known."""
+    """Return the licence of a base as a hub identifier such as "apache-2.0"; None if it is not known."""
     if name == EMBEDDED:
         return "apache-2.0"
     family = published().get(name)
@@ -119,7 +119,7 @@ def licence_of(name: str) -> str | None:
 
 
 def is_folder(name: str) -> bool:
-    """Return whether a name is a folder on this machine; False for names that no path can have."""
+    """Return whether a name is a local folder; False for a name that is not a valid path."""
     try:
         return bool(name) and Path(name).is_dir()
     except (OSError, ValueError):
@@ -151,7 +151,7 @@ def _read_config(folder: Path, name: str) -> tuple[Family, Any]:
     known = " or ".join(repr(family.model_type) for family in FAMILIES.values())
     raise WeightsError(
         f"Expected model_type {known} in the config.json of {one_line(name)}, got {shown(kind)}; other models are not "
-        "supported yet."
+        "supported."
     )
 
 
@@ -166,13 +166,13 @@ def _read_original(path: Path) -> tuple[dict[str, Tensor], Family, Any]:
             check_shapes(family.empty(architecture), shapes, family.aliases, str(path))
             return tensors, family, architecture
     raise WeightsError(
-        f"{one_line(str(path))} has no keys of an original checkpoint that samtune knows ({', '.join(FAMILIES)}); a "
-        "fine-tuned or wrapped state dict must be unwrapped first."
+        f"Expected an original checkpoint of {' or '.join(FAMILIES)} in {one_line(str(path))}, got other keys; unwrap "
+        "a fine-tuned or wrapped state dict first."
     )
 
 
 def _folder(name: str) -> Path:
-    """Return the folder of a base: embedded, local, or fetched from the hub (its cache first)."""
+    """Return the folder of a base: embedded, local, or from the hub."""
     if name == EMBEDDED:
         return Path(str(resources.files("samtune.bases") / "assets" / EMBEDDED))
     if is_folder(name):
@@ -186,7 +186,7 @@ def _folder(name: str) -> Path:
 
 
 def _fetch(name: str) -> Path:
-    """Return the folder of a hub id in the hub's cache, downloaded where it is not there."""
+    """Return the folder of a hub id in the hub's cache, after downloading what is missing."""
     from huggingface_hub import snapshot_download
 
     patterns = ["config.json", "*.safetensors", "*.safetensors.index.json"]
@@ -195,9 +195,9 @@ def _fetch(name: str) -> Path:
         return Path(snapshot_download(name, allow_patterns=patterns))
     except (ImportError, NameError, TypeError, AttributeError):  # a fault of the installation
         raise
-    except Exception as error:  # the hub's client raises its own, those of its HTTP library and OSError, by version
+    except Exception as error:  # by version, the hub's client raises its own errors, its HTTP library's, or OSError
         raise WeightsError(
             f"The base {name} is neither in the local cache nor reachable on the hub ({type(error).__name__}). "
-            f"Download it with `hf download {name}` on a machine with a network, copy the folder here and pass its "
-            f"path as the base; or use `{EMBEDDED}`, which is built in."
+            f"Run `hf download {name}` on a machine with a network, copy the folder here and pass its path as the "
+            f"base; or use `{EMBEDDED}`, which comes with samtune."
         ) from error

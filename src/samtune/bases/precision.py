@@ -1,9 +1,9 @@
-"""The type that an encoder computes in: bfloat16 where the device multiplies it faster than float32, else float32.
+"""Precision of an encoder: bfloat16 on devices that multiply it faster than float32, else float32.
 
-In bfloat16 the products of the blocks' linears and attention are rounded to 8 bits; the stream of tokens from block to
-block, the norms, the positions and everything that is trained stay float32, and so do the patch embedding and the neck:
-one hundredth of the work, and rounding the image itself did most of the harm. The blocks' frozen matrices are kept in
-bfloat16, which halves their memory. The mask decoder stays in float32 unless the whole model runs under autocast.
+With bfloat16 the blocks compute their linears and attention in it, and store their frozen matrices in it, which halves
+their memory. The tokens between blocks, the norms, the positions and all trained tensors stay in float32; so do the
+patch embedding and the neck, which are one hundredth of the work, while rounding the image itself caused most of the
+error. The mask decoder stays in float32 unless the whole model runs under autocast.
 """
 
 from __future__ import annotations
@@ -22,24 +22,25 @@ if TYPE_CHECKING:
     from samtune.bases.base import Base
 
 WIDE = 512
-"""Channels from which "auto" takes bfloat16: Meta's sizes have more. `nano` gains no time by it (docs/log.md)."""
+"""Least number of channels for which "auto" selects bfloat16. Meta's sizes have more; `nano` is no faster with it
+(docs/log.md)."""
 
 
 def has_fast_bf16(device: torch.device) -> bool:
-    """Return whether a device multiplies bfloat16 faster than float32; False where that is unknown."""
+    """Return whether a device multiplies bfloat16 faster than float32; False if that is unknown."""
     if device.type == "cuda":
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     return device.type == "cpu" and cpu.has_fast_bf16()
 
 
 def choose_precision(precision: Precision, device: torch.device, channels: int) -> torch.dtype:
-    """Return the type that an encoder computes in.
+    """Return the dtype that an encoder computes in.
 
     Args:
-        precision: "fp32" or "bf16" as asked for; "auto" is bfloat16 where the device is faster with it
-            (`has_fast_bf16`) and the encoder is `WIDE`, else float32.
-        device: where it runs.
-        channels: of the encoder's tokens, at its widest.
+        precision: "fp32", "bf16", or "auto": bfloat16 if the device is faster with it (`has_fast_bf16`) and the encoder
+            has `WIDE` channels or more, else float32.
+        device: of the encoder.
+        channels: the largest number of channels of its tokens.
 
     Raises:
         ConfigError: `precision` is another word.
@@ -47,17 +48,17 @@ def choose_precision(precision: Precision, device: torch.device, channels: int) 
     words = get_args(Precision)
     if precision not in words:
         raise ConfigError(f"Expected `precision` to be {', '.join(words[:-1])} or {words[-1]}, got {precision!r}.")
-    pays = has_fast_bf16(device) and channels >= WIDE
-    return torch.bfloat16 if precision == "bf16" or (precision == "auto" and pays) else torch.float32
+    is_faster = has_fast_bf16(device) and channels >= WIDE
+    return torch.bfloat16 if precision == "bf16" or (precision == "auto" and is_faster) else torch.float32
 
 
 def compute_in(base: Base, precision: Precision, device: torch.device) -> None:
-    """Set the type that the encoder computes in, and keep its frozen matrices so, in place; see `keep_frozen_low`.
+    """Set the dtype that the encoder computes in, and convert its frozen matrices, in place; see `keep_frozen_low`.
 
     Args:
-        base: adapted, and folded if it will be; or a base that stays one.
+        base: a base, or an adapted model after `fold` if it will be folded.
         precision: as for `choose_precision`.
-        device: where it will run.
+        device: that it will run on.
 
     Raises:
         ConfigError: `precision` is unknown.
@@ -67,11 +68,11 @@ def compute_in(base: Base, precision: Precision, device: torch.device) -> None:
 
 
 def keep_frozen_low(base: Base) -> None:
-    """Keep the frozen matrices of the encoder's blocks in `base.encoder_dtype`, in place, and say so.
+    """Convert the frozen matrices of the encoder's blocks to `base.encoder_dtype`, in place, and report it.
 
-    Nothing happens for float32. Only linears and convolutions of the blocks; trained tensors, the norms and the
-    positions stay as they are, and each parameter stays the same object. For a model that is adapted, and folded if it
-    will be: a rounded matrix does not come back.
+    Has no effect for float32. Converts linears and convolutions; trained tensors, the norms and the positions stay as
+    they are, and each parameter stays the same object. Call it after `adapt` and `fold`, since rounding cannot be
+    undone.
     """
     dtype = base.encoder_dtype
     if dtype == torch.float32:
@@ -82,4 +83,4 @@ def keep_frozen_low(base: Base) -> None:
                 if parameter is not None and not parameter.requires_grad:
                     parameter.data = parameter.data.to(dtype)
     name = str(dtype).removeprefix("torch.")
-    say(f"The encoder computes in {name}, which saves time and memory; with the precision fp32 it is exact.")
+    say(f"The encoder computes in {name}, which saves time and memory; precision=fp32 is exact.")

@@ -1,12 +1,12 @@
-"""What a forward pass leaves beside its logits, in a record of its own instead of on modules.
+"""Record of a forward pass: what modules compute beside its logits, kept apart from the modules.
 
     with recording() as outputs:
         logits = base.decode(base.encode(pixels))
     loss = task_loss(outputs, logits, labels, "bce_dice") + penalty(outputs)
 
-A module asks `current_outputs()` in its forward pass and adds to the record where there is one. What it computes does
-not depend on whether there is one, since a pass that is recomputed for its gradients, with no record, has to build the
-same graph. A record holds that graph, so it is dropped with the update.
+A module calls `current_outputs()` in its forward pass and appends to the record if there is one. What it computes must
+not depend on whether there is one, because a block that is recomputed in the backward pass runs without a record and
+has to build the same graph. A record holds that graph, so drop it after the update.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from __future__ import annotations
 import threading
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -23,31 +23,40 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
-class BringsLoss(Protocol):
-    """A module with a loss of its own against the labels."""
+@runtime_checkable
+class Supervised(Protocol):
+    """A module with a loss of its own against the labels, which replaces the recipe's; see `Outputs.answers`."""
 
     def supervised_loss(self, answers: Any, labels: Tensor) -> Tensor:
-        """Return the loss of what the module recorded; a scalar, the mean over images."""
+        """Compute the loss of a forward pass.
+
+        Args:
+            answers: what the module recorded.
+            labels: uint8 (B, H, W) of the same images: 0 background, 1..K, 255 ignored.
+
+        Returns:
+            A scalar, the mean over images.
+        """
         ...
 
 
 @dataclass(eq=False)
 class Outputs:
-    """The record of one forward pass, in the order of the modules.
+    """The record of one forward pass; each list is in the order in which the modules ran.
 
     Attributes:
         penalties: scalars to add to the task's loss.
-        members: of each ensemble the logits (M, B, K, h, w) of its members.
-        answers: modules that bring a loss of their own, each with what its loss is computed from.
+        members: logits (M, B, K, h, w) of the members of each ensemble.
+        answers: pairs of a module with a loss of its own, and the values that its loss is computed from.
     """
 
     penalties: list[Tensor] = field(default_factory=list)
     members: list[Tensor] = field(default_factory=list)
-    answers: list[tuple[BringsLoss, Any]] = field(default_factory=list)
+    answers: list[tuple[Supervised, Any]] = field(default_factory=list)
 
 
 class _Local(threading.local):
-    """The record of each thread; torch.compile follows it, and not a context variable."""
+    """The record of each thread. Not a context variable, which torch.compile cannot trace."""
 
     outputs: Outputs | None = None
 
@@ -56,20 +65,20 @@ _CURRENT = _Local()
 
 
 def current_outputs() -> Outputs | None:
-    """Return the record of the forward pass that is running; None where nobody records."""
+    """Return the record of the running forward pass, None outside `recording`."""
     return _CURRENT.outputs
 
 
 @contextmanager
 def recording() -> Iterator[Outputs]:
-    """Record the forward passes inside; a recording inside of another takes its own and leaves the outer one alone."""
+    """Record the forward passes in this context; a nested recording adds nothing to the outer one."""
     with _as_current(Outputs()) as outputs:
         assert outputs is not None
         yield outputs
 
 
 def replayed() -> tuple[AbstractContextManager[Any], AbstractContextManager[Any]]:
-    """Return the `context_fn` of `torch.utils.checkpoint` with which a recomputed pass adds to no record."""
+    """Return contexts for `context_fn` of `torch.utils.checkpoint`, in which a recomputed pass records nothing."""
     return nullcontext(), _as_current(None)
 
 

@@ -1,4 +1,4 @@
-"""Tensors of a checkpoint: read from safetensors, held against an architecture, digested, put into a model."""
+"""Tensors of a checkpoint: reading from safetensors, checking against an architecture, digest, loading into a model."""
 
 from __future__ import annotations
 
@@ -21,22 +21,25 @@ if TYPE_CHECKING:
 
 
 def aligned(tensor: Tensor) -> Tensor:
-    """Copy a tensor, as contiguous float32, to memory of torch's own, which starts at a multiple of 64 bytes.
+    """Copy a tensor, as contiguous float32, to memory that torch allocates, at a multiple of 64 bytes.
 
-    A tensor that is mapped from a file starts wherever the file's header ends. On some processors other vector
-    instructions run then, and results differ in the last bits by the kind of file that the weights came from.
+    A tensor that is memory-mapped starts wherever the file's header ends. On some processors this selects other vector
+    instructions, and results would depend, in the last bits, on the file format of the weights.
     """
     return torch.empty(tensor.shape, dtype=torch.float32).copy_(tensor)
 
 
 def digest(state: Mapping[str, Tensor], aliases: Iterable[str] = ()) -> str:
-    """Return the SHA-256 of a state dict's contents: names, shapes and float32 values, in order of names.
+    """Return the SHA-256 of a state dict: names, shapes and float32 values, in order of names.
 
-    The same weights give the same digest from whichever container they were read.
+    The digest does not depend on the file format of the weights.
 
     Args:
         state: tensors by name.
-        aliases: names that repeat another tensor; left out.
+        aliases: names of tensors that repeat another one, which are left out.
+
+    Returns:
+        64 hexadecimal digits.
     """
     sha = hashlib.sha256()
     for key in sorted(set(state) - set(aliases)):
@@ -54,11 +57,11 @@ def check_shapes(
     Args:
         model: on the meta device.
         shapes: of the checkpoint's tensors, by the model's names.
-        aliases: name -> the name that it repeats; either stands for both.
-        where: the checkpoint, for messages.
+        aliases: name -> the name that it repeats; a checkpoint needs one of the two.
+        where: names the checkpoint in messages.
 
     Raises:
-        WeightsError: says how many tensors are missing, unknown or of another shape, and the first of each.
+        WeightsError: tensors are missing, unknown or of another shape; the message counts them and names the first.
     """
     expected = {key: tuple(tensor.shape) for key, tensor in model.state_dict().items()}
     implied = {other for one, other in _both_ways(aliases) if one in shapes}
@@ -74,22 +77,22 @@ def check_shapes(
 
 
 def read_safetensors(folder: Path, model: nn.Module, aliases: Mapping[str, str], where: str) -> dict[str, Tensor]:
-    """Read the weights of a folder into aligned memory, once the headers of its files fit the architecture.
+    """Check the headers of a folder's weight files against the architecture, and read the tensors (`aligned`).
 
     Args:
         folder: holds model.safetensors, or its shards.
         model: the architecture, on the meta device.
         aliases: as for `check_shapes`.
-        where: the checkpoint, for messages.
+        where: names the checkpoint in messages.
 
     Raises:
-        WeightsError: there are no weights, a file is damaged, or the tensors are others than the architecture's.
+        WeightsError: there are no weights, a file is damaged, or the tensors are not those of the architecture.
     """
     files = sorted(folder.glob("model*.safetensors"))
     if not files:
         raise WeightsError(
-            f"No model.safetensors in {folder}, the folder of {where}. Pickled weights (pytorch_model.bin) are not "
-            "read; convert them with transformers' save_pretrained."
+            f"No model.safetensors in {folder}, the folder of {where}. samtune does not read pickled weights "
+            "(pytorch_model.bin); convert them with transformers' save_pretrained."
         )
     headers: dict[str, TensorHeader] = {}
     for file in files:
@@ -106,7 +109,7 @@ def read_safetensors(folder: Path, model: nn.Module, aliases: Mapping[str, str],
 
 
 def fill(model: nn.Module, state: dict[str, Tensor], aliases: Mapping[str, str]) -> None:
-    """Put tensors, whose shapes were checked, into a model on the meta device; aliases are completed in `state`."""
+    """Load tensors, whose shapes were checked, into a model on the meta device; adds missing aliases to `state`."""
     for one, other in _both_ways(aliases):
         if one in state and other not in state:
             state[other] = state[one]

@@ -14,7 +14,7 @@ from samtune.methods.seam.adapt import (
     touches_encoder,
     trainable,
 )
-from samtune.methods.seam.protocol import Foldable, Method, StartsFromData, Supervised
+from samtune.methods.seam.protocol import Foldable, Method, StartsFromData
 from samtune.methods.seam.recipes import PaperRecipe, Recipe, WithPaperRecipe
 from samtune.methods.seam.registry import METHODS, make_method, method_fields
 
@@ -26,7 +26,6 @@ __all__ = [
     "Probe",
     "Recipe",
     "StartsFromData",
-    "Supervised",
     "WithPaperRecipe",
     "adapt",
     "adaptation",

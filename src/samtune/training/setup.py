@@ -12,7 +12,7 @@ from accelerate.state import AcceleratorState, PartialState
 from accelerate.utils import DistributedType
 from torch import nn
 
-from samtune.bases import LOGITS_A_CELL, Base, keep_frozen_low, load_base
+from samtune.bases import LOGITS_PER_CELL, Base, keep_frozen_low, load_base
 from samtune.data.views.augmentation import AUGMENTATIONS
 from samtune.data.views.orientation import find_orientation
 from samtune.errors import ConfigError, SamTuneError
@@ -161,7 +161,7 @@ def _without_content(base: Base) -> Base:
 
 def cell_pixels(base: Base) -> int:
     """Return the width in input pixels of one of the logits' cells."""
-    return max(1, base.spec.patch // LOGITS_A_CELL)
+    return max(1, base.spec.patch // LOGITS_PER_CELL)
 
 
 def views_of(base: Base, plan: Plan, dataset: Dataset, train: tuple[int, ...]) -> tuple[Views, Views]:

@@ -3,10 +3,11 @@
     logits[q, k] = <q, k> / sqrt(d) + <q, R_h[row(q) - row(k)]> + <q, R_w[col(q) - col(k)]>      for image keys
     logits[q, p] = <q, p> / sqrt(d) + g                                                          for prompt keys
 
-In: the fused projection of a grid of tokens. Out: the heads' values, joined, on the same grid. Exact:
-nothing is approximated, dropped or cached. Source: segment-anything, `modeling/image_encoder.py`
-(`Attention`, `add_decomposed_rel_pos`); the prompt keys are PTSAM's encoder prompts written as a key/value
-prefix. How the position terms reach the logits without N x N numbers is `grid_bias.py`'s.
+In: the fused projection of a grid of tokens. Out: the values of all heads, joined, on the same grid. Nothing is
+approximated. `grid_bias.py` adds the position terms to the logits without N x N numbers. The prompt keys are PTSAM's
+encoder prompts, written as a prefix of keys and values.
+
+Source: segment-anything, `modeling/image_encoder.py` (`Attention`, `add_decomposed_rel_pos`).
 """
 
 from __future__ import annotations
@@ -24,11 +25,11 @@ from samtune.bases.kernels.grid_bias import GridBias, biased_attention
 
 @dataclass(frozen=True)
 class PromptKeys:
-    """Extra keys and values that every query of a block sees.
+    """Extra keys and values that every query of a block attends to.
 
     Attributes:
-        key: (n, C) keys of all heads, joined; or (B, n, C), other ones for each grid of the batch.
-        value: (n, C) values of all heads, joined; or (B, n, C).
+        key: keys of all heads, joined: (n, C), or (B, n, C) for different ones in each grid of the batch.
+        value: values of all heads, joined: (n, C) or (B, n, C).
         gate: scalar added to the logits of these keys, or None for 0.
     """
 
@@ -42,22 +43,22 @@ def relative_table(positions: Tensor, length: int) -> Tensor:
 
     Args:
         positions: (L, d) learned table, L = 2 * (trained length) - 1.
-        length: number of rows (or columns) of the grid in use; another length than the trained one is
-            interpolated linearly, as SAM does.
+        length: number of rows (or columns) of the grid in use; if it is not the trained one, the table is interpolated
+            linearly, as in SAM.
 
     Returns:
         (length, length, d), indexed [query, key].
     """
-    wanted = 2 * length - 1
-    if positions.shape[0] != wanted:
+    size = 2 * length - 1
+    if positions.shape[0] != size:
         table = positions.T[None].float()
-        positions = F.interpolate(table, size=wanted, mode="linear")[0].T.to(positions.dtype)
+        positions = F.interpolate(table, size=size, mode="linear")[0].T.to(positions.dtype)
     coordinate = torch.arange(length, device=positions.device)
     return positions[coordinate[:, None] - coordinate[None, :] + length - 1]
 
 
 def relative_terms(query: Tensor, rel_pos: tuple[Tensor, Tensor], grid_hw: tuple[int, int]) -> tuple[Tensor, Tensor]:
-    """What each query adds to its logits for each row and for each column of keys.
+    """Compute the terms that each query adds to its logits for each row and for each column of keys.
 
     Args:
         query: (B, heads, H * W, d), not scaled.
@@ -80,13 +81,13 @@ def attend(
     rel_pos: tuple[Tensor, Tensor] | None = None,
     prompts: PromptKeys | None = None,
 ) -> Tensor:
-    """Self-attention of a grid of tokens, each query seeing every token of its own grid and the prompts.
+    """Compute the self-attention of grids: each token attends to all tokens of its own grid and to the prompts.
 
     Args:
         qkv: (B, H, W, 3 C) fused projection, query then key then value.
         num_heads: must divide C.
-        rel_pos: learned tables of rows and columns, or None for none.
-        prompts: extra keys and values; the relative-position term is 0 for them.
+        rel_pos: learned tables of rows and columns, or None for no relative positions.
+        prompts: extra keys and values, without relative-position terms.
 
     Returns:
         (B, H, W, C), before the output projection.
@@ -106,8 +107,29 @@ def attend(
     return out.transpose(1, 2).reshape(batch, height, width, -1)
 
 
+def plain_attend(
+    qkv: Tensor,
+    num_heads: int,
+    rel_pos: tuple[Tensor, Tensor] | None = None,
+    prompts: PromptKeys | None = None,
+) -> Tensor:
+    """Compute the same as `attend`, by the definition, with all logits (B, heads, H * W, n + H * W) in memory."""
+    batch, height, width, _ = qkv.shape
+    query, key, value = (_heads(part, num_heads, batch) for part in qkv.flatten(1, 2).chunk(3, dim=-1))
+    logits = query @ key.transpose(-1, -2) / query.shape[-1] ** 0.5
+    if rel_pos is not None:
+        rows, columns = relative_terms(query, rel_pos, (height, width))
+        logits = logits + (rows[..., :, None] + columns[..., None, :]).flatten(-2)
+    if prompts is not None:
+        extra = query @ _heads(prompts.key, num_heads, batch).transpose(-1, -2) / query.shape[-1] ** 0.5
+        logits = torch.cat([extra if prompts.gate is None else extra + prompts.gate, logits], dim=-1)
+        value = torch.cat([_heads(prompts.value, num_heads, batch), value], dim=2)
+    out: Tensor = logits.softmax(-1) @ value
+    return out.transpose(1, 2).reshape(batch, height, width, -1)
+
+
 def attend_prompts(qkv: Tensor, prompts: Tensor, num_heads: int) -> Tensor:
-    """The attention of prompt tokens: each sees the prompts and every token of its own grid.
+    """Compute the attention of prompt tokens: each attends to the prompts and to all tokens of its own grid.
 
     Args:
         qkv: (B, H, W, 3 C) fused projection of the grids.
@@ -115,7 +137,7 @@ def attend_prompts(qkv: Tensor, prompts: Tensor, num_heads: int) -> Tensor:
         num_heads: must divide C.
 
     Returns:
-        (B, n, C), before the output projection. A prompt has no place, so its logits have no relative-position term.
+        (B, n, C), before the output projection. A prompt has no position, so its logits have no relative-position term.
     """
     batch, num_prompts, width = prompts.shape
     query, key, value = (_heads(part, num_heads, batch) for part in prompts.chunk(3, dim=-1))
@@ -129,20 +151,20 @@ def attend_prompts(qkv: Tensor, prompts: Tensor, num_heads: int) -> Tensor:
 class _Parts(torch.autograd.Function):
     """Query, key and value of a fused projection (B, N, 3, heads, d), each as a view (B, heads, N, d).
 
-    The gradient is written where the projection wants it; left to autograd, the three would be joined first and then
-    laid out anew.
+    The backward pass writes the three gradients into one tensor in the projection's layout; autograd would concatenate
+    them first and then copy them to this layout.
     """
 
     @staticmethod
     def forward(ctx: Any, fused: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Cut the projection, copying nothing."""
+        """Split the projection into views."""
         query, key, value = fused.permute(2, 0, 3, 1, 4).unbind(0)
         return query, key, value
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, *gradients: Tensor) -> Tensor:
-        """Lay the three gradients, zeros where a part was not used, side by side."""
+        """Join the three gradients; that of an unused part is zero."""
         batch, heads, tokens, depth = gradients[0].shape
         fused = gradients[0].new_empty(batch, tokens, 3, heads, depth)
         for part, gradient in enumerate(gradients):
@@ -151,25 +173,24 @@ class _Parts(torch.autograd.Function):
 
 
 def _heads(tokens: Tensor, num_heads: int, batch: int) -> Tensor:
-    """(n, C) or (batch, n, C) -> (batch, heads, n, C / heads); the former is the same for each of the batch."""
+    """Split tokens into heads: (n, C), repeated for the batch, or (batch, n, C) -> (batch, heads, n, C / heads)."""
     count, channels = tokens.shape[-2:]
     heads = tokens.reshape(*tokens.shape[:-2], count, num_heads, channels // num_heads).transpose(-3, -2)
     return heads.expand(batch, -1, -1, -1)
 
 
 def _gate_of(gate: Tensor | None, key: Tensor, num_cells: int) -> Tensor | None:
-    """The bias (1, 1, 1, P + H * W) of prompts with a gate where there are no relative positions; None without one."""
+    """Return the bias (1, 1, 1, P + H * W) of a gate without relative positions, or None without a gate."""
     if gate is None:
         return None
-    ahead = gate.to(key.dtype).expand(key.shape[2] - num_cells)
-    return torch.cat([ahead, key.new_zeros(num_cells)])[None, None, None, :]
+    prompts = gate.to(key.dtype).expand(key.shape[2] - num_cells)
+    return torch.cat([prompts, key.new_zeros(num_cells)])[None, None, None, :]
 
 
 def to_windows(tokens: Tensor, window: int) -> tuple[Tensor, tuple[int, int]]:
-    """Cut a grid into windows, padded with zeros at the bottom and right where the window does not divide it.
+    """Split a grid into windows, padded with zeros at the bottom and right if the window size does not divide it.
 
-    SAM does not mask the padding: a padded token is a zero after the norm, so its key is the projection's
-    bias.
+    As in SAM, the padding is not masked: a padded token is 0 after the norm, so its key is the bias of the projection.
 
     Args:
         tokens: (B, H, W, C).
@@ -188,7 +209,7 @@ def to_windows(tokens: Tensor, window: int) -> tuple[Tensor, tuple[int, int]]:
 
 
 def from_windows(windows: Tensor, padded_hw: tuple[int, int], grid_hw: tuple[int, int]) -> Tensor:
-    """Undo `to_windows`: (B * windows, w, w, C) -> (B, H, W, C), the padding cut away."""
+    """Undo `to_windows`: (B * windows, w, w, C) -> (B, H, W, C), without the padding."""
     window, channels = windows.shape[1], windows.shape[3]
     rows, columns = padded_hw[0] // window, padded_hw[1] // window
     grid = windows.reshape(-1, rows, columns, window, window, channels).transpose(2, 3)

@@ -1,15 +1,16 @@
 """Attention between the many cells of an image and a few tokens, without projecting the cells.
 
-A linear map of the cells can be moved to the other side of every product in which they stand:
+A linear map of the cells can be moved to the other factor of every product that it is part of:
 
     logits    <q, W x + b> = <W' q, x> + <q, b>        W' (transposed) is applied to a dozen tokens, not to 4,096 cells
     values    sum w (V x + c) = V (sum w x) + c         since the weights w add up to 1
-    output    O (sum w v) = sum w (O v)                 where the values are the tokens'
+    output    O (sum w v) = sum w (O v)                 if the values are the tokens'
 
-With h heads, T tokens, and cells of C channels projected to C', a cell then costs h T C products where it cost C C' and
-T C'; and the tensors of C' channels a cell, which the backward pass would need, never exist. The softmax is the same.
+With h heads, T tokens, and cells of C channels projected to C', a cell then costs h T C products instead of C C' and
+T C'; and the tensors of C' channels per cell, which the backward pass would need, never exist. The softmax is the same.
 
-Letters as in `two_way.py`: B images, P prompts of an image, T tokens of a prompt, N cells, C channels.
+Shapes as in `two_way.py`: B images, P prompts per image, T tokens per prompt, N cells, C channels. B' is the number of
+images whose tokens differ: B if the prompts of an image share its cells (then T' = P T), else B P (T' = T).
 """
 
 from __future__ import annotations
@@ -20,35 +21,57 @@ import torch
 from torch import Tensor
 
 FEW = 16
-"""Tokens an image may meet. For SAM's eight heads and halved channels that is where the products come out even."""
+"""Largest number of tokens per image; with SAM's eight heads and halved channels, the two ways cost the same there."""
 
 FEW_BESIDE_FROZEN = 8
-"""The same where a gradient goes back to the image through frozen maps: projected, it then costs no products for the
-maps' own gradient, while here the tokens' gradient takes as many. docs/log.md has the figures."""
+"""The same if a gradient passes through frozen maps to the image: projected cells then need no products for the
+gradient of the maps, while here the gradient of the tokens takes as many. docs/log.md has the measurements."""
 
 
 def are_few(tokens: Tensor, image: Tensor, attention: Any) -> bool:
-    """Whether not projecting the image pays; on a GPU it did not, where more but smaller steps cost more than products.
+    """Return whether it is faster not to project the image. On a GPU it was not: more but smaller steps took longer.
 
     Args:
-        tokens: (B, P, T, C) that meet it.
+        tokens: (B, P, T, C) that attend to the image, or that it attends to.
         image: (B, P or 1, N, C).
-        attention: transformers' `SamAttention`, which stands for the others of its layer.
+        attention: transformers' `SamAttention`; tells whether the linears of its layer are trained.
     """
     if image.device.type == "cuda":
         return False
     beside_frozen = torch.is_grad_enabled() and image.requires_grad and not attention.k_proj.weight.requires_grad
-    return _meeting(tokens, image) <= (FEW_BESIDE_FROZEN if beside_frozen else FEW)
+    return _tokens_per_image(tokens, image) <= (FEW_BESIDE_FROZEN if beside_frozen else FEW)
 
 
-def tokens_to_image(attention: Any, queries: Tensor, image: Tensor, placed: Tensor) -> Tensor:
-    """Let tokens look at the cells.
+def plain_attention(attention: Any, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+    """Compute multi-head attention by its definition; the twin of `tokens_to_image` and `image_to_tokens`.
 
     Args:
-        attention: transformers' `SamAttention`, its linears plain ones.
-        queries: (B, P, T, C), with their positions.
-        image: (B, P or 1, N, C), the values.
-        placed: the same with the cells' positions, the keys.
+        attention: transformers' `SamAttention`.
+        query: (B, P or 1, queries, C), not projected, as the next two.
+        key: (B, P or 1, keys, C).
+        value: (B, P or 1, keys, C).
+
+    Returns:
+        (B, P, queries, C).
+    """
+    heads = attention.num_attention_heads
+    query, key, value = (
+        projection(part).unflatten(-1, (heads, -1)).transpose(2, 3)
+        for projection, part in ((attention.q_proj, query), (attention.k_proj, key), (attention.v_proj, value))
+    )
+    weights = torch.softmax(query @ key.transpose(-1, -2) / query.shape[-1] ** 0.5, dim=-1)
+    out: Tensor = attention.out_proj((weights @ value).transpose(2, 3).flatten(3))
+    return out
+
+
+def tokens_to_image(attention: Any, queries: Tensor, image: Tensor, keys: Tensor) -> Tensor:
+    """Compute the attention of tokens to the cells of an image.
+
+    Args:
+        attention: transformers' `SamAttention`, whose linears are plain ones.
+        queries: (B, P, T, C) tokens with their positions.
+        image: (B, P or 1, N, C) cells, the values.
+        keys: (B, P or 1, N, C) cells with their positions.
 
     Returns:
         (B, P, T, C).
@@ -56,19 +79,19 @@ def tokens_to_image(attention: Any, queries: Tensor, image: Tensor, placed: Tens
     heads = attention.num_attention_heads
     key, value = attention.k_proj, attention.v_proj
     own = heads_of(attention.q_proj(_gather(queries, image)), heads)
-    weights = torch.softmax(_logits(own, key, placed), dim=-1)
-    seen = weights.flatten(1, 2) @ image.flatten(0, 1)  # (B', heads * T', C)
-    seen = torch.einsum("bhtc,hdc->bthd", seen.view(*weights.shape[:3], -1), _by_head(value.weight, heads))
-    out: Tensor = attention.out_proj(seen.flatten(2) + value.bias).view_as(queries)
+    weights = torch.softmax(_logits(own, key, keys), dim=-1)
+    mean = weights.flatten(1, 2) @ image.flatten(0, 1)  # (B', heads * T', C)
+    mean = torch.einsum("bhtc,hdc->bthd", mean.view(*weights.shape[:3], -1), _by_head(value.weight, heads))
+    out: Tensor = attention.out_proj(mean.flatten(2) + value.bias).view_as(queries)
     return out
 
 
-def image_to_tokens(attention: Any, placed: Tensor, keys: Tensor, values: Tensor) -> Tensor:
-    """Let cells look at the tokens.
+def image_to_tokens(attention: Any, queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
+    """Compute the attention of the cells of an image to tokens.
 
     Args:
-        attention: transformers' `SamAttention`, its linears plain ones.
-        placed: (B, P or 1, N, C) cells with their positions, the queries.
+        attention: transformers' `SamAttention`, whose linears are plain ones.
+        queries: (B, P or 1, N, C) cells with their positions.
         keys: (B, P, T, C) tokens with their positions.
         values: (B, P, T, C) tokens.
 
@@ -77,20 +100,20 @@ def image_to_tokens(attention: Any, placed: Tensor, keys: Tensor, values: Tensor
     """
     heads, out = attention.num_attention_heads, attention.out_proj
     images, prompts, _, channels = keys.shape
-    shared = placed.shape[1] == 1 < prompts
-    key = heads_of(attention.k_proj(_gather(keys, placed)), heads)
-    weights = _logits(key, attention.q_proj, placed)  # (B', heads, T', N)
-    if shared:  # each prompt's cells look at its own tokens
+    is_shared = queries.shape[1] == 1 < prompts
+    key = heads_of(attention.k_proj(_gather(keys, queries)), heads)
+    weights = _logits(key, attention.q_proj, queries)  # (B', heads, T', N)
+    if is_shared:  # each prompt has a softmax over its own tokens
         weights = weights.view(images, heads, prompts, -1, weights.shape[-1]).transpose(1, 2).flatten(0, 1)
     weights = torch.softmax(weights, dim=2).flatten(1, 2)  # (B * P, heads * T, N)
     value = heads_of(attention.v_proj(values.flatten(0, 1)), heads)
-    answers = torch.einsum("bhtd,chd->bhtc", value, out.weight.view(channels, heads, -1)).flatten(1, 2)
-    seen: Tensor = weights.transpose(1, 2) @ answers + out.bias
-    return seen.view(images, prompts, -1, channels)
+    projected = torch.einsum("bhtd,chd->bhtc", value, out.weight.view(channels, heads, -1)).flatten(1, 2)
+    mean: Tensor = weights.transpose(1, 2) @ projected + out.bias
+    return mean.view(images, prompts, -1, channels)
 
 
-def _logits(tokens: Tensor, linear: Any, placed: Tensor) -> Tensor:
-    """Scaled products of projected tokens (B', heads, T', d) with the cells that `linear` would project.
+def _logits(tokens: Tensor, linear: Any, cells: Tensor) -> Tensor:
+    """Return the scaled products of projected tokens (B', heads, T', d) with the cells that `linear` would project.
 
     Returns:
         (B', heads, T', N).
@@ -99,25 +122,25 @@ def _logits(tokens: Tensor, linear: Any, placed: Tensor) -> Tensor:
     tokens = tokens * depth**-0.5
     moved = torch.einsum("bhtd,hdc->bhtc", tokens, _by_head(linear.weight, heads)).flatten(1, 2)
     constant = torch.einsum("bhtd,hd->bht", tokens, linear.bias.view(heads, -1)).flatten(1)[..., None]
-    logits = torch.baddbmm(constant.to(moved.dtype), moved, placed.flatten(0, 1).transpose(1, 2))
+    logits = torch.baddbmm(constant.to(moved.dtype), moved, cells.flatten(0, 1).transpose(1, 2))
     return logits.view(*tokens.shape[:3], -1)
 
 
-def _meeting(tokens: Tensor, image: Tensor) -> int:
-    """How many tokens meet one image: those of all prompts where they share it."""
+def _tokens_per_image(tokens: Tensor, image: Tensor) -> int:
+    """Return the number of tokens that share an image: those of all its prompts if they share its cells."""
     return tokens.shape[2] * (tokens.shape[1] if image.shape[1] == 1 else 1)
 
 
 def _gather(tokens: Tensor, image: Tensor) -> Tensor:
-    """(B, P, T, C) -> (B', T', C): those that meet one image side by side, B' images in all."""
-    return tokens.reshape(-1, _meeting(tokens, image), tokens.shape[-1])
+    """Join the tokens that share an image: (B, P, T, C) -> (B', T', C)."""
+    return tokens.reshape(-1, _tokens_per_image(tokens, image), tokens.shape[-1])
 
 
 def heads_of(tokens: Tensor, heads: int) -> Tensor:
-    """(B', ., C') -> (B', heads, ., C' / heads), of tokens or cells."""
+    """Split tokens or cells into heads: (B', ., C') -> (B', heads, ., C' / heads)."""
     return tokens.view(*tokens.shape[:2], heads, -1).transpose(1, 2)
 
 
 def _by_head(weight: Tensor, heads: int) -> Tensor:
-    """(C', C) -> (heads, C' / heads, C)."""
+    """Split the rows of a weight into heads: (C', C) -> (heads, C' / heads, C)."""
     return weight.view(heads, -1, weight.shape[1])

@@ -1,20 +1,20 @@
-"""Attention whose logits have a bias made of a row term and a column term, without ever holding it whole.
+"""Attention whose logits have a bias of a row term and a column term, which is never stored whole.
 
     logits[q, k] = <q, k> / sqrt(d) + rows[q, row(k)] + columns[q, column(k)]      keys of the grid
     logits[q, p] = <q, p> / sqrt(d) + lead                                          keys ahead of the grid
 
-SAM's decomposed relative positions are such a bias. Added whole, it takes N x N numbers for each head (805 MB for a
-global block of ViT-B at 1024 in float32), and since it depends on the queries it needs a gradient, for which no fused
-kernel of torch's has a way. Three exact ways to the same result:
+SAM's decomposed relative positions are such a bias. Stored whole, it takes N x N numbers per head (805 MB for a global
+block of ViT-B at 1024 in float32), and since it depends on the queries it needs a gradient, which torch's fused kernels
+do not compute. There are three exact implementations:
 
-    explicit   the whole bias, handed to torch's kernel; what stock SAM does
-    folded     longer vectors, q' = [q, rows, columns] and k' = [k, one-hot(row), one-hot(column)], whose plain dot
-               product holds the bias: any fused kernel does it, at (d + H + W) / d times the arithmetic
-    tiled      the bias of a few queries at a time, in a buffer that stays in the processor's cache; the backward pass
-               computes the weights again, tile by tile, and keeps none
+    explicit   the whole bias, passed to torch's kernel; what stock SAM does
+    folded     longer vectors, q' = [q, rows, columns] and k' = [k, one-hot(row), one-hot(column)], whose dot product
+               includes the bias: works with any fused kernel, at (d + H + W) / d times the arithmetic
+    tiled      the bias of a few queries at a time, in a buffer that fits in the processor's cache; the backward pass
+               recomputes the attention weights tile by tile
 
-`biased_attention` takes `tiled` on CPUs. Elsewhere `explicit` where the whole bias is smaller than longer vectors would
-be, as in a window, and `folded` for larger grids; docs/performance.md says why, with the figures.
+`biased_attention` uses `tiled` on CPUs. On other devices it uses `explicit` if the whole bias is smaller than the
+longer vectors would be, as in a window, and `folded` for larger grids. docs/performance.md has the measurements.
 """
 
 from __future__ import annotations
@@ -34,10 +34,10 @@ if TYPE_CHECKING:
     Tile = tuple[slice, slice, slice]
 
 TILE = 2**19
-"""Logits of a tile for each thread: 2 MB in float32, which second-level caches hold or nearly hold."""
+"""Logits per tile and thread: 2 MB in float32, about the size of a second-level cache."""
 
 KERNEL_STEP = 8
-"""Fused kernels want the length of a head's vectors to be a multiple of this."""
+"""Fused kernels require the length of a head's vectors to be a multiple of this."""
 
 
 _first_tile_alone = False  # not a context variable: the backward pass may run in another thread
@@ -45,9 +45,9 @@ _first_tile_alone = False  # not a context variable: the backward pass may run i
 
 @contextmanager
 def first_tile_alone() -> Iterator[None]:
-    """Within, attention in tiles does the first of them and leaves the rest of its output undefined.
+    """Compute only the first tile of each attention in this context; the rest of its output is undefined.
 
-    For counting memory on tensors without content: no tile takes more than the first, and there may be thousands.
+    For measuring memory with tensors without content: no tile takes more than the first, and there can be thousands.
     """
     global _first_tile_alone
     before, _first_tile_alone = _first_tile_alone, True
@@ -59,11 +59,11 @@ def first_tile_alone() -> Iterator[None]:
 
 @dataclass(frozen=True)
 class GridBias:
-    """The bias of N = H * W queries over the keys of their grid and over those ahead of it.
+    """Bias of the logits of N = H * W queries, for the keys of their grid and for keys ahead of it.
 
     Attributes:
-        rows: (B, heads, N, H) what each query adds for each row of keys.
-        columns: (B, heads, N, W) the same for each column.
+        rows: (B, heads, N, H), added by each query for each row of keys.
+        columns: (B, heads, N, W), added by each query for each column of keys.
         lead: scalar added for the keys ahead of the grid, or None for 0.
     """
 
@@ -73,17 +73,17 @@ class GridBias:
 
     @property
     def num_cells(self) -> int:
-        """Keys of the grid, H * W."""
+        """Number of keys of the grid, H * W."""
         return self.rows.shape[-1] * self.columns.shape[-1]
 
 
 def biased_attention(query: Tensor, key: Tensor, value: Tensor, bias: GridBias) -> Tensor:
-    """Softmax attention with the bias of a grid, in the way that suits the device.
+    """Compute softmax attention with the bias of a grid, with the implementation that suits the device.
 
     Args:
         query: (B, heads, N, d).
-        key: (B, heads, P + H * W, d), the P keys ahead of the grid first.
-        value: like `key`.
+        key: (B, heads, P + H * W, d), first the P keys ahead of the grid.
+        value: (B, heads, P + H * W, d).
         bias: of these queries.
 
     Returns:
@@ -91,13 +91,24 @@ def biased_attention(query: Tensor, key: Tensor, value: Tensor, bias: GridBias) 
     """
     if query.device.type == "cpu":
         return tiled(query, key, value, bias)
-    # For each query and head: the bias over all keys, or longer copies of the query, its key and its value.
+    # Numbers per query and head: the bias of all keys, or longer copies of a query, a key and a value.
     longer = 3 * (query.shape[-1] + bias.rows.shape[-1] + bias.columns.shape[-1])
     return (explicit if key.shape[2] <= longer else folded)(query, key, value, bias)
 
 
+def plain_biased_attention(query: Tensor, key: Tensor, value: Tensor, bias: GridBias) -> Tensor:
+    """Compute the same as `biased_attention`, by the definition, one key after the other."""
+    width, num_lead = bias.columns.shape[-1], key.shape[2] - bias.num_cells
+    logits = query @ key.transpose(-1, -2) / query.shape[-1] ** 0.5
+    lead = query.new_zeros(()) if bias.lead is None else bias.lead
+    terms = [lead.expand(logits.shape[:3])] * num_lead
+    terms += [bias.rows[..., cell // width] + bias.columns[..., cell % width] for cell in range(bias.num_cells)]
+    out: Tensor = (logits + torch.stack(terms, dim=-1)).softmax(-1) @ value
+    return out
+
+
 def explicit(query: Tensor, key: Tensor, value: Tensor, bias: GridBias) -> Tensor:
-    """See `biased_attention`; with the whole bias (B, heads, N, P + H * W) in memory."""
+    """See `biased_attention`; keeps the whole bias (B, heads, N, P + H * W) in memory."""
     whole = (bias.rows[..., :, None] + bias.columns[..., None, :]).flatten(-2)
     num_lead = key.shape[2] - bias.num_cells
     if num_lead:
@@ -107,7 +118,7 @@ def explicit(query: Tensor, key: Tensor, value: Tensor, bias: GridBias) -> Tenso
 
 
 def folded(query: Tensor, key: Tensor, value: Tensor, bias: GridBias) -> Tensor:
-    """See `biased_attention`; with longer vectors and a plain kernel."""
+    """See `biased_attention`; lengthens queries and keys so that their dot product includes the bias."""
     batch, heads, tokens, depth = query.shape
     height, width = bias.rows.shape[-1], bias.columns.shape[-1]
     num_lead = key.shape[2] - bias.num_cells
@@ -115,19 +126,19 @@ def folded(query: Tensor, key: Tensor, value: Tensor, bias: GridBias) -> Tensor:
     longer = [query, bias.rows * depth**0.5, bias.columns * depth**0.5]
     cell = torch.arange(height * width, device=key.device)
     row, column = cell.div(width, rounding_mode="floor"), cell % width
-    places = torch.cat([_one_hot(row, height), _one_hot(column, width)], dim=1).to(key.dtype)
-    places = F.pad(places, (0, 0, num_lead, 0))
+    one_hot = torch.cat([_one_hot(row, height), _one_hot(column, width)], dim=1).to(key.dtype)
+    one_hot = F.pad(one_hot, (0, 0, num_lead, 0))
     if num_lead and bias.lead is not None:
-        ahead = (torch.arange(len(places), device=key.device) < num_lead).to(key.dtype)
+        is_lead = (torch.arange(len(one_hot), device=key.device) < num_lead).to(key.dtype)
         longer.append(query.new_full((batch, heads, tokens, 1), depth**0.5))
-        places = torch.cat([places, (ahead * bias.lead.to(key.dtype))[:, None]], dim=1)
-    missing = -(depth + places.shape[1]) % KERNEL_STEP
+        one_hot = torch.cat([one_hot, (is_lead * bias.lead.to(key.dtype))[:, None]], dim=1)
+    missing = -(depth + one_hot.shape[1]) % KERNEL_STEP
     if missing:
         longer.append(query.new_zeros(batch, heads, tokens, missing))
-        places = F.pad(places, (0, missing))
+        one_hot = F.pad(one_hot, (0, missing))
     query = torch.cat([part.to(query.dtype) for part in longer], dim=-1)
-    key = torch.cat([key, places.expand(batch, heads, -1, -1)], dim=-1)
-    value = F.pad(value, (0, places.shape[1]))  # the kernels want vectors of one length
+    key = torch.cat([key, one_hot.expand(batch, heads, -1, -1)], dim=-1)
+    value = F.pad(value, (0, one_hot.shape[1]))  # the kernels require vectors of one length
     return F.scaled_dot_product_attention(query, key, value, scale=depth**-0.5)[..., :depth]
 
 
@@ -136,7 +147,7 @@ def _one_hot(index: Tensor, length: int) -> Tensor:
 
 
 def tiled(query: Tensor, key: Tensor, value: Tensor, bias: GridBias) -> Tensor:
-    """See `biased_attention`; with the bias and, in the backward pass, the weights of one tile at a time."""
+    """See `biased_attention`; keeps the bias and, in the backward pass, the weights of one tile in memory."""
     lead = query.new_zeros(()) if bias.lead is None else bias.lead
     rows, columns = bias.rows.to(query.dtype), bias.columns.to(query.dtype)
     out: Tensor = _Tiled.apply(query, key, value, rows, columns, lead)  # type: ignore[no-untyped-call]
@@ -144,16 +155,16 @@ def tiled(query: Tensor, key: Tensor, value: Tensor, bias: GridBias) -> Tensor:
 
 
 class _Tiled(torch.autograd.Function):
-    """`tiled` and its gradient, which keeps the inputs and nothing else."""
+    """Implementation of `tiled` and of its gradient, which saves only the inputs."""
 
     @staticmethod
     def forward(
         ctx: Any, query: Tensor, key: Tensor, value: Tensor, rows: Tensor, columns: Tensor, lead: Tensor
     ) -> Tensor:
-        """Let torch's fused kernel do each tile."""
+        """Compute each tile with torch's fused kernel."""
         ctx.save_for_backward(query, key, value, rows, columns, lead)
         batch, heads, tokens, depth = query.shape
-        out = query.new_empty(batch, tokens, heads, depth).transpose(1, 2)  # joining the heads is then no copy
+        out = query.new_empty(batch, tokens, heads, depth).transpose(1, 2)  # so that joining the heads copies nothing
         buffer = query.new_empty(0)
         with torch.autocast(query.device.type, enabled=False):
             for images, some, queries in _tiles(query, key):
@@ -167,9 +178,9 @@ class _Tiled(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
-        """Compute each tile's weights again and push the gradient through them."""
-        saved = ctx.saved_tensors  # looked at once: recomputation hands them out a single time
-        # In one piece, so that the products below read slices of them without copies.
+        """Recompute the weights of each tile and propagate the gradient through them."""
+        saved = ctx.saved_tensors  # read once: under recomputation a second access raises
+        # Contiguous, so that the products below read slices of them without copies.
         query, key, value, rows, columns, lead = (tensor.contiguous() for tensor in saved)
         with torch.autocast(query.device.type, enabled=False):
             grads = _backward(query, key, value, rows, columns, lead, gradient.contiguous())
@@ -182,7 +193,7 @@ class _Tiled(torch.autograd.Function):
 def _backward(
     query: Tensor, key: Tensor, value: Tensor, rows: Tensor, columns: Tensor, lead: Tensor, gradient: Tensor
 ) -> tuple[Tensor, ...]:
-    """The gradients of all six inputs; logits and sums over tiles in float32 at least."""
+    """Return the gradients of all six inputs; logits and sums over tiles are computed in float32 at least."""
     exact = torch.promote_types(query.dtype, torch.float32)
     scale = query.shape[-1] ** -0.5
     num_lead = key.shape[2] - rows.shape[-1] * columns.shape[-1]
@@ -212,26 +223,28 @@ def _backward(
 
 
 def _tiles(query: Tensor, key: Tensor) -> Iterator[Tile]:
-    """Cut the queries into tiles of at most about `TILE` logits a thread: whole images, else heads, else queries.
+    """Split the queries into tiles of at most about `TILE` logits per thread: whole images, else heads, else queries.
 
-    A tile that holds more than one image holds all heads, and one of more than one head all queries, so that a tile
-    of a tensor in one piece is in one piece.
+    A tile of more than one image has all heads, and one of more than one head has all queries, so that a tile of a
+    contiguous tensor is contiguous.
     """
     batch, heads, tokens, _ = query.shape
-    room = TILE * torch.get_num_threads()
-    images = max(1, room // (key.shape[2] * tokens * heads))
-    some = heads if images > 1 else max(1, room // (key.shape[2] * tokens))
-    queries = tokens if some > 1 else max(1, room // key.shape[2])
-    for first in range(0, batch, images):
-        for head in range(0, heads, some):
-            for start in range(0, tokens, queries):
-                yield slice(first, first + images), slice(head, head + some), slice(start, start + queries)
+    limit = TILE * torch.get_num_threads()
+    num_images = max(1, limit // (key.shape[2] * tokens * heads))
+    num_heads = heads if num_images > 1 else max(1, limit // (key.shape[2] * tokens))
+    num_queries = tokens if num_heads > 1 else max(1, limit // key.shape[2])
+    for image in range(0, batch, num_images):
+        for head in range(0, heads, num_heads):
+            for start in range(0, tokens, num_queries):
+                yield (
+                    slice(image, image + num_images), slice(head, head + num_heads), slice(start, start + num_queries)
+                )  # fmt: skip
                 if _first_tile_alone:
                     return
 
 
 def _tile_of_bias(buffer: Tensor, rows: Tensor, columns: Tensor, lead: Tensor, num_keys: int) -> tuple[Tensor, Tensor]:
-    """Write a tile's bias (B, heads, N, keys) into the buffer, which is made larger where it does not do.
+    """Write a tile's bias (B, heads, N, keys) into the buffer, or into a new one if it is too small.
 
     Returns:
         The bias, a view of the buffer, and the buffer.
@@ -250,7 +263,7 @@ def _tile_of_bias(buffer: Tensor, rows: Tensor, columns: Tensor, lead: Tensor, n
 
 
 def _add_product(total: Tensor, left: Tensor, right: Tensor, scale: float) -> None:
-    """Add scale * left @ right (G, ., .) to `total` in place, in its type."""
+    """Add scale * left @ right, (G, ., .), to `total` in place, in its dtype."""
     if total.dtype == left.dtype:
         total.baddbmm_(left, right, alpha=scale)
     else:

@@ -1,7 +1,7 @@
-"""The configuration of a SAM 1, `config.json`: checked for types, ranges and contradictions before a model is built.
+"""Configuration of a SAM 1, `config.json`: checked for types, ranges and contradictions before a model is built.
 
-Only the fields below reach transformers, so nothing in a file from the hub chooses code to run or a way to load it:
-`auto_map`, `attn_implementation`, `torch_dtype`, `quantization_config` and all else are left out.
+Only the fields below are passed to transformers, so that a file from the hub cannot select code to run or a way to load
+weights: `auto_map`, `attn_implementation`, `torch_dtype`, `quantization_config` and all others are left out.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ WITHOUT_EFFECT = (
     "auto_map", "trust_remote_code", "attn_implementation", "_attn_implementation", "_attn_implementation_internal",
     "quantization_config",
 )  # fmt: skip
-"""Keys that ask transformers for other code or other weights; a message says that they have no effect."""
+"""Keys that would select other code or other weights in transformers; a message says that they have no effect."""
 
 Activation = Literal["gelu", "gelu_new", "gelu_pytorch_tanh", "quick_gelu", "relu", "silu", "swish"]
 _SIZE, _WIDTH, _LAYERS, _HEADS = (1, MAX_IMAGE_SIZE), (8, 16_384), (1, 256), (1, 256)
@@ -39,7 +39,7 @@ DECODER: dict[str, Any] = {
     "layer_norm_eps": float,
 }  # fmt: skip
 PARTS = {"vision_config": VISION, "prompt_encoder_config": PROMPT, "mask_decoder_config": DECODER}
-"""The fields of each part that reach transformers, and their types."""
+"""Part -> field -> type, for the fields that are passed to transformers."""
 
 RANGES: Ranges = {
     "hidden_size": _WIDTH, "output_channels": _WIDTH, "num_hidden_layers": _LAYERS, "num_attention_heads": _HEADS,
@@ -56,7 +56,7 @@ def read_config(fields: dict[str, Any], where: str) -> Any:
 
     Args:
         fields: content of the file.
-        where: it comes from, for messages.
+        where: names the file in messages.
 
     Raises:
         WeightsError: a value has the wrong type, is out of range, or contradicts another.
@@ -68,11 +68,11 @@ def read_config(fields: dict[str, Any], where: str) -> Any:
 
 
 def sam_config(parts: dict[str, Any], where: str) -> Any:
-    """Return a `SamConfig` of fields that fit; a missing field has transformers' default (ViT-B's).
+    """Return a `SamConfig`, after checking its fields; a missing field has transformers' default (ViT-B's).
 
     Args:
         parts: "vision_config", "prompt_encoder_config" and "mask_decoder_config", each a table or None.
-        where: they come from, for messages.
+        where: names their file in messages.
 
     Raises:
         WeightsError: a value has the wrong type, is out of range, or contradicts another.
@@ -92,7 +92,7 @@ def sam_config(parts: dict[str, Any], where: str) -> Any:
     if config is not None:
         problems = _contradictions(config.vision_config, config.prompt_encoder_config, config.mask_decoder_config)
     if problems:
-        raise WeightsError(f"{'; '.join(problems)} in {one_line(where)}; it is no SAM, so download it again.")
+        raise WeightsError(f"{'; '.join(problems)} in {one_line(where)}; download it again.")
     return config
 
 
@@ -101,7 +101,7 @@ def _tables(fields: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def _contradictions(vision: Any, prompt: Any, decoder: Any) -> list[str]:
-    """Return a clause for each pair of values that cannot both hold."""
+    """Return a clause for each rule between values that does not hold."""
     grid, remainder = divmod(vision.image_size, vision.patch_size)
     inner = decoder.hidden_size // decoder.attention_downsample_rate
     blocks = range(vision.num_hidden_layers)
@@ -109,7 +109,7 @@ def _contradictions(vision: Any, prompt: Any, decoder: Any) -> list[str]:
         "`image_size` to be a multiple of `patch_size`": grid and not remainder,
         "`hidden_size` to be a multiple of `num_attention_heads`": not vision.hidden_size % vision.num_attention_heads,
         "the decoder's inner width to be a multiple of its heads": inner and not inner % decoder.num_attention_heads,
-        "`global_attn_indexes` to number different blocks": len(set(vision.global_attn_indexes))
+        "`global_attn_indexes` to be indices of different blocks": len(set(vision.global_attn_indexes))
         == len(vision.global_attn_indexes)
         and all(index in blocks for index in vision.global_attn_indexes),
         "one width in prompt encoder, decoder and neck": vision.output_channels
@@ -122,4 +122,4 @@ def _contradictions(vision: Any, prompt: Any, decoder: Any) -> list[str]:
         == (vision.image_size, vision.patch_size),
         "`image_embedding_size` to be the grid of patches": prompt.image_embedding_size == grid,
     }
-    return [f"Expected {rule}, which is not so" for rule, holds in rules.items() if not holds]
+    return [f"Expected {rule}, got other values" for rule, holds in rules.items() if not holds]

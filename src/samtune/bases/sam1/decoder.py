@@ -1,10 +1,11 @@
-"""SAM's mask decoder over the library's own modules, with sites for learned prompts and class heads.
+"""SAM's mask decoder over transformers' own modules, with sites for learned prompts and class heads.
 
-In: the embedding of B images and P sets of sparse prompt tokens each. Out: one logit map per image and
-prompt set (or per class), four times the embedding's grid. Source: segment-anything,
-`modeling/mask_decoder.py`; unlike there, a batch of B images is decoded with P prompts each, row by row, and
-only the mask token asked for is turned into a mask. The order of the arithmetic is that of `two_way.py` and
-`upscaling.py`.
+In: the embedding of B images and P sets of sparse prompt tokens each. Out: one logit map per image and prompt set (or
+per class), at four times the embedding's grid. Unlike in the source, a batch of B images is decoded with P prompts
+each, and masks are computed only for the mask tokens in use. The arithmetic is that of `kernels/two_way.py` and
+`kernels/upscaling.py`.
+
+Source: segment-anything, `modeling/mask_decoder.py`.
 """
 
 from __future__ import annotations
@@ -45,7 +46,7 @@ class MaskDecoder(Decoder):
 
     @property
     def num_mask_tokens(self) -> int:
-        """SAM's own mask tokens: the single one and three of the multi-mask output."""
+        """Number of SAM's own mask tokens: one for the single mask, and usually three for the multi-mask output."""
         return self.mask_tokens.num_embeddings
 
     def mask_token(self, index: int) -> Tensor:
@@ -53,44 +54,44 @@ class MaskDecoder(Decoder):
         return self.mask_tokens.weight[index]
 
     def hypernetwork(self, index: int) -> nn.Module:
-        """Return the hyper-network of a mask token: (.., C) -> (.., C / 8)."""
+        """Return the hyper-network of a mask token: (..., C) -> (..., C / 8)."""
         return self.output_hypernetworks_mlps[index]
 
     def shared(self) -> tuple[nn.Module, ...]:
         """Return the two-way transformer, the upscaling and the IoU token, which takes part in the attention."""
         return self.transformer, self.upscale_conv1, self.upscale_conv2, self.upscale_layer_norm, self.iou_token
 
-    def unread(self) -> tuple[nn.Module, ...]:
+    def unused(self) -> tuple[nn.Module, ...]:
         """Return SAM's own hyper-networks and the IoU head."""
         return self.output_hypernetworks_mlps, self.iou_prediction_head
 
     def forward(self, features: Features, positions: Tensor) -> Tensor:
-        """Decode without a user: learned prompts, class heads, or SAM's own unprompted mask.
+        """Decode without a user's prompts: learned prompts, class heads, or SAM's own unprompted mask.
 
         Args:
-            features: SAM's no-mask embedding already added to `embedding` (B, C, H, W).
+            features: with SAM's no-mask embedding already added to `embedding` (B, C, H, W).
             positions: (1, C, H, W) positional encoding of the grid.
 
         Returns:
-            Logits (B, K, 4 H, 4 W); K = 1 where neither prompts nor class heads stand.
+            Logits (B, K, 4 H, 4 W); K = 1 without learned prompts and class heads.
         """
         if self.classes is not None:
             embedding = features.embedding
             own: Tensor = self.classes.tokens
-            if not self.classes.alone:  # SAM's other mask tokens stay in the stream: one class starts as SAM itself
+            if not self.classes.alone:  # with SAM's other mask tokens in the attention, one class starts as SAM itself
                 own = torch.cat([own, self.mask_tokens.weight[1:]])
-            # Class heads answer for all classes in one run, so the prompts of all classes stand in it together.
+            # Class heads give all classes in one pass, so the prompts of all classes are part of it.
             batch = len(embedding)
             sparse = None if self.prompts is None else self.prompts.tokens.flatten(0, -2).expand(batch, 1, -1, -1)
             out, image = self._transform(embedding, positions, own, sparse)
             tokens = out[:, 0, 1 : 1 + len(self.classes.tokens)]
             return self.classes(tokens, upscale(self, image[:, 0], _grid_of(embedding)))  # type: ignore[no-any-return]
         if self.prompts is not None:
-            return self.prompts(self.answers(features, positions))  # type: ignore[no-any-return]
+            return self.prompts(self.prompt_masks(features, positions))  # type: ignore[no-any-return]
         return self.masks(features, positions, None, (0,))[0].squeeze(2)
 
-    def answers(self, features: Features, positions: Tensor) -> Tensor:
-        """Return the mask of each set of the learned prompts, before class logits are made of them.
+    def prompt_masks(self, features: Features, positions: Tensor) -> Tensor:
+        """Return the mask logits of each set of learned prompts, before they become class logits.
 
         Args:
             features: as for `forward`.
@@ -100,7 +101,7 @@ class MaskDecoder(Decoder):
             (B, P, 4 H, 4 W) of P sets.
 
         Raises:
-            MethodError: no learned prompts stand here.
+            MethodError: there are no learned prompts.
         """
         if self.prompts is None:
             raise MethodError("Expected learned prompts in the mask decoder, got none; adapt with ptsam first.")
@@ -110,7 +111,7 @@ class MaskDecoder(Decoder):
     def masks(
         self, features: Features, positions: Tensor, sparse: Tensor | None, indices: tuple[int, ...]
     ) -> tuple[Tensor, Tensor]:
-        """Decode given prompt tokens with SAM's own mask tokens; see `Decoder.masks`."""
+        """Decode prompt tokens with SAM's own mask tokens; see `Decoder.masks`."""
         embedding = features.embedding
         out, image = self._transform(embedding, positions, self.mask_tokens.weight, sparse)
         batch, prompts = out.shape[:2]
@@ -126,7 +127,8 @@ class MaskDecoder(Decoder):
         """Run the two-way transformer.
 
         Returns:
-            The tokens (B, P, 1 + M + N, C), the IoU token first, then the mask tokens; the image (B, P, H * W, C).
+            The tokens (B, P, 1 + M + N, C), the IoU token first, then M mask tokens, then N prompt tokens; and the
+            image (B, P, H * W, C).
         """
         prompts = 1 if sparse is None else sparse.shape[1]
         own = torch.cat([self.iou_token.weight, mask_tokens])
@@ -142,5 +144,5 @@ def _rows(embedding: Tensor) -> Tensor:
 
 
 def _grid_of(embedding: Tensor) -> tuple[int, int]:
-    """Return (H, W) of (.., C, H, W)."""
+    """Return (H, W) of (..., C, H, W)."""
     return embedding.shape[-2], embedding.shape[-1]

@@ -1,8 +1,8 @@
-"""SAM's image encoder over the library's own modules, with the sites of `sites.py`.
+"""SAM's image encoder over transformers' own modules, with the sites of `sites.py`.
 
-In: pixels (B, 3, S, S), S any multiple of the patch. Out: the neck's embedding (B, C, S / patch, S / patch).
-The modules, their names and their storage are those of transformers' `SamVisionEncoder`, so that every key
-of a checkpoint stays valid; only the forward pass is ours.
+In: pixels (B, 3, S, S), S any multiple of the patch. Out: the neck's embedding (B, C, S / patch, S / patch). The
+modules, their names and their tensors are those of transformers' `SamVisionEncoder`, so that every key of a checkpoint
+stays valid; only the forward pass is ours.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from samtune.bases.autocast import unrounded
+from samtune.bases.autocast import without_autocast
 from samtune.bases.base import Block, Encoder
 from samtune.bases.kernels.attention import PromptKeys, attend, attend_prompts, from_windows, to_windows
 from samtune.bases.recording import replayed
@@ -51,7 +51,7 @@ class Attention(nn.Module):
 
         Args:
             tokens: (B * windows, H, W, C), the grids of each image one after the other; windows may be 1.
-            prompts: (B, n, C), those of each image. Each of its grids has a copy; the copies' answers are averaged.
+            prompts: (B, n, C) of each image. Each of its grids has a copy; the outputs of the copies are averaged.
 
         Returns:
             (B * windows, H, W, C) and (B, n, C).
@@ -93,10 +93,10 @@ class Sam1Block(Block):
         self.channels = self.in_channels
 
     def prompt_keys(self) -> PromptKeys | None:
-        """Return the keys and values of the block's prompts: norm1 and qkv applied to the prompt tokens.
+        """Return the keys and values of the block's prompts (norm1, then qkv), or None without prompts.
 
-        Equal to letting the prompts run through the whole block and dropping their outputs, since a prompt's
-        own query and MLP would be thrown away.
+        This equals running the whole block on the prompts too and dropping their outputs, for which their queries and
+        the MLP would be needed.
         """
         if self.prompts is None:
             return None
@@ -111,10 +111,10 @@ class Sam1Block(Block):
         return self._finish(tokens, self._attend(self.layer_norm1(tokens)))
 
     def forward_with(self, tokens: Tensor, prompts: Tensor) -> tuple[Tensor, Tensor]:
-        """Run the block with prompts that travel: they attend, pass the MLP, and go on to the next block.
+        """Run the block on tokens and prompts, whose outputs are the next block's prompts.
 
-        In a windowed block each window has its own copy of the image's prompts, and the copies' outputs are
-        averaged. The sites `before`, `after_attn` and `after_mlp` hear the grid alone.
+        In a windowed block each window has its own copy of the image's prompts, and what the copies attend to is
+        averaged. The sites `before`, `after_attn` and `after_mlp` receive the tokens of the grid alone.
 
         Args:
             tokens: (B, H, W, C).
@@ -130,7 +130,7 @@ class Sam1Block(Block):
         return self._finish(tokens, mixed), prompts + self.mlp(self.layer_norm2(prompts))
 
     def _finish(self, tokens: Tensor, mixed: Tensor) -> Tensor:
-        """Everything after the attention."""
+        """Apply everything after the attention: sites, residuals and MLP."""
         if self.after_attn is not None:
             mixed = self.after_attn(mixed)
         tokens = tokens + mixed
@@ -157,8 +157,6 @@ class Sam1Block(Block):
 
 class ImageEncoder(Encoder):
     """SAM's Vision Transformer and neck.
-
-    A block that learns nothing and that no gradient has to pass is never part of the graph, also without `recompute`.
 
     Args:
         library: transformers' `SamVisionEncoder`, whose modules and parameters are taken over.
@@ -193,14 +191,14 @@ class ImageEncoder(Encoder):
             pixels: (B, 3, S, S) normalised.
 
         Returns:
-            The embedding (B, C, S / patch, S / patch), and the tensors of the side network where one stands.
+            The embedding (B, C, S / patch, S / patch), and the tensors of the side network if there is one.
 
         Raises:
-            ShapeError: `pixels` is not of that shape or S is not a multiple of the patch.
+            ShapeError: `pixels` has another shape, or S is not a multiple of the patch.
         """
         self._check(pixels)
-        with unrounded(pixels):  # rounding the image itself does more harm than all rounding after it
-            # In one piece: every block adds to this, and a stream laid out by channels makes each norm and sum a copy.
+        with without_autocast(pixels):  # rounding the image itself causes more error than all rounding after it
+            # Contiguous with channels last: otherwise each norm and each residual of the blocks would copy.
             patches: Tensor = self.patch_embed.projection(pixels).permute(0, 2, 3, 1).contiguous()
         tokens = patches
         if self.pos_embed is not None:
@@ -218,24 +216,24 @@ class ImageEncoder(Encoder):
                 tokens, prompts = self._run(block, block.forward_with, tokens, prompts)
             if side is not None:
                 tokens, state = side(index, tokens, state, self._call)
-        with unrounded(tokens):
+        with without_autocast(tokens):
             embedding = self.neck(tokens)
         return Features(embedding) if side is None else Features(*side.end(embedding, state, self._call))
 
     def _call(self, module: nn.Module, *inputs: Tensor) -> Any:
-        """Run a module of a side network, as a block is run."""
+        """Run a module of a side network in the same way as a block."""
         return self._run(module, module, *inputs)
 
     def _run(self, block: nn.Module, forward: Any, *inputs: Tensor) -> Any:
-        """Run a block; with `recompute`, keep only its inputs where a gradient will come through it."""
-        if self.recompute and torch.is_grad_enabled() and not _counts_its_passes(block):
+        """Run a block; with `recompute`, keep only its inputs for the backward pass, if it has one."""
+        if self.recompute and torch.is_grad_enabled() and not _has_training_batch_norm(block):
             learned = any(parameter.requires_grad for parameter in block.parameters())
             if learned or any(tensor.requires_grad for tensor in inputs):
                 return checkpoint(forward, *inputs, use_reentrant=False, context_fn=replayed)
         return forward(*inputs)
 
     def _positions(self, grid_hw: tuple[int, int]) -> Tensor:
-        """Return the position embedding (1, H, W, C), interpolated where the grid is not the trained one."""
+        """Return the position embedding (1, H, W, C), interpolated if the grid has another size than in training."""
         assert self.pos_embed is not None
         if tuple(self.pos_embed.shape[1:3]) == grid_hw:
             return self.pos_embed
@@ -251,6 +249,6 @@ class ImageEncoder(Encoder):
             )
 
 
-def _counts_its_passes(module: nn.Module) -> bool:
-    """Return whether a second pass would leave a trace: BatchNorm moves its running statistics with each."""
+def _has_training_batch_norm(module: nn.Module) -> bool:
+    """Return whether a second pass would change the module: BatchNorm updates its running statistics in each."""
     return any(isinstance(part, nn.modules.batchnorm._BatchNorm) and part.training for part in module.modules())

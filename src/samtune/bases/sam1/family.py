@@ -36,7 +36,7 @@ class Sam1Family:
             "global_attn_indexes": [7, 15, 23, 31],
         }},
     })  # fmt: skip
-    """Meta's three sizes, as departures from transformers' defaults (which are ViT-B's)."""
+    """Meta's three sizes, as differences from transformers' defaults (which are ViT-B's)."""
     aliases: Mapping[str, str] = MappingProxyType({
         "prompt_encoder.shared_embedding.positional_embedding": "shared_image_embedding.positional_embedding",
     })  # fmt: skip
@@ -66,7 +66,7 @@ class Sam1Family:
             architecture = architecture_of(state)
         except (KeyError, ValueError, IndexError, ZeroDivisionError) as error:
             raise WeightsError(
-                f"{one_line(where)} lacks tensors that give the architecture of an original SAM; it is another "
-                "architecture or an incomplete file, so download it again."
+                f"Expected the tensors of an original SAM in {one_line(where)}, got others or too few to infer its "
+                "architecture; download it again."
             ) from error
         return to_library_keys(state), sam_config(architecture, where)

@@ -1,4 +1,4 @@
-"""SAM 1 as a `Base`: the modules, their names and their storage are those of transformers' `SamModel`."""
+"""SAM 1 as a `Base`, over the modules of transformers' `SamModel`, whose names and tensors it keeps."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from samtune.types import Prompt
 
 MEAN, STD = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)
-"""Of ImageNet's pixels, in units of 0..255; every SAM 1 was trained with them."""
+"""Mean and standard deviation of ImageNet's pixels per RGB channel, in 0..255; every SAM 1 was trained with them."""
 
 
 class Sam1(Base):
@@ -76,19 +76,19 @@ class Sam1(Base):
         return foreground, background
 
     def encode_points(self, points_xy: Tensor) -> Tensor:
-        """Return the positional encoding (.., C) of points (.., 2) in 0..1."""
+        """Return the positional encoding (..., C) of points (..., 2) in 0..1; see `Base.encode_points`."""
         return self.shared_image_embedding(points_xy)  # type: ignore[no-any-return]
 
     def decode_masks(self, features: Features) -> Tensor:
-        """Decode with the mask decoder, whether or not a head stands in its place; see `Base.decode_masks`."""
+        """Decode with the mask decoder; see `Base.decode_masks`."""
         return self.mask_decoder(self._without_mask(features), self._positions(features))  # type: ignore[no-any-return]
 
     def decode_prompts(self, features: Features) -> Tensor:
-        """Return the masks of each set of learned prompts; see `Base.decode_prompts`."""
-        return self.mask_decoder.answers(self._without_mask(features), self._positions(features))
+        """Return the mask logits of each set of learned prompts; see `Base.decode_prompts`."""
+        return self.mask_decoder.prompt_masks(self._without_mask(features), self._positions(features))
 
     def prompt(self, features: Features, prompt: Prompt, *, multimask: bool = False) -> PromptedMasks:
-        """Segment by a user's prompts; see `Base.prompt`."""
+        """Segment with a user's prompts; see `Base.prompt`."""
         sparse, _ = self.prompt_encoder(
             self._to_trained(prompt.points_xy, features), prompt.point_labels,
             self._to_trained(prompt.boxes_xyxy, features), None,
@@ -106,7 +106,10 @@ class Sam1(Base):
         return replace(features, embedding=features.embedding + self.no_mask_embedding[..., None, None])
 
     def _to_trained(self, coordinates: Tensor | None, features: Features) -> Tensor | None:
-        """Rescale pixels to the image size the prompt encoder divides by; it adds the half pixel itself."""
+        """Rescale coordinates in pixels to the checkpoint's image size, which the prompt encoder divides by.
+
+        Shifted by half a pixel before and back after, because the prompt encoder adds the half pixel itself.
+        """
         if coordinates is None:
             return None
         scale: float = self.prompt_encoder.input_image_size / (features.embedding.shape[-1] * self.spec.patch)

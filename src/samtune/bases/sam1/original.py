@@ -1,4 +1,4 @@
-"""Meta's original SAM checkpoints: their keys in transformers' words, and the architecture from their shapes.
+"""Meta's original SAM checkpoints: translation of their keys to transformers', and the architecture from their shapes.
 
 Source: segment-anything, `build_sam.py` and `modeling/` (names and shapes); transformers' `SamModel` (the
 other names).
@@ -42,12 +42,12 @@ _RENAMES = [
 
 
 def is_original(state: dict[str, Tensor]) -> bool:
-    """Return whether a state dict has Meta's names of SAM 1."""
+    """Return whether a state dict has Meta's keys of SAM 1."""
     return "image_encoder.patch_embed.proj.weight" in state
 
 
 def to_library_keys(state: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Rename the tensors of an original checkpoint to transformers' names; the tensors are not touched."""
+    """Return the tensors of an original checkpoint by transformers' keys; the tensors are not copied."""
     renamed = {}
     for key, tensor in state.items():
         for pattern, replacement in _RENAMES:
@@ -57,9 +57,9 @@ def to_library_keys(state: dict[str, Tensor]) -> dict[str, Tensor]:
 
 
 def architecture_of(state: dict[str, Tensor]) -> dict[str, dict[str, Any]]:
-    """Return the arguments of a `SamConfig` for an original checkpoint, read off its shapes.
+    """Return the arguments of a `SamConfig` for an original checkpoint, inferred from the shapes of its tensors.
 
-    Global blocks have relative-position tables of length 2 * grid - 1.
+    Blocks with global attention have relative-position tables of length 2 * grid - 1.
 
     Raises:
         KeyError, IndexError, ValueError, ZeroDivisionError: a tensor is missing or has an impossible shape.

@@ -27,7 +27,7 @@ class WholeDecoder(nn.Module):
         logits = base.decode_masks(features)
         if torch.is_grad_enabled():
             # Data-parallel training waits for a gradient of each trained tensor: these get one of zero.
-            for module in (*base.decoder.unread(), base.prompt_embeddings):
+            for module in (*base.decoder.unused(), base.prompt_embeddings):
                 for parameter in module.parameters():
                     if parameter.requires_grad:
                         logits = logits + 0 * parameter.sum()

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, TypeVar
 import torch
 from torch import Tensor, nn
 
+from samtune.bases import Supervised
 from samtune.errors import MethodError
 from samtune.losses import segmentation_loss
-from samtune.methods.seam.protocol import Foldable, Supervised
+from samtune.methods.seam.protocol import Foldable
 
 if TYPE_CHECKING:
     from samtune.bases import Base, Outputs

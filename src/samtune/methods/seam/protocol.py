@@ -7,7 +7,7 @@ forward pass leaves beside its logits goes into a record (`bases/recording.py`).
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, ClassVar, Protocol, runtime_checkable
 
 from torch import Tensor, nn
 
@@ -47,20 +47,6 @@ class Foldable(Protocol):
 
     def folded(self) -> nn.Module:
         """Return a plain module with the same output."""
-        ...
-
-
-@runtime_checkable
-class Supervised(Protocol):
-    """A module that brings its own loss against the labels, in place of the recipe's; see `Outputs.answers`."""
-
-    def supervised_loss(self, answers: Any, labels: Tensor) -> Tensor:
-        """Return the loss of a forward pass: a scalar, the mean over images.
-
-        Args:
-            answers: what the module recorded.
-            labels: uint8 (B, H, W) of the same images: 0 background, 1..K, 255 counts nowhere.
-        """
         ...
 
 

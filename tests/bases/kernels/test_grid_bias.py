@@ -1,4 +1,4 @@
-"""The three ways to a bias of rows and columns: equal to each other and to plain arithmetic, gradients included."""
+"""The implementations of attention with a grid bias against the plain twin, gradients included."""
 
 from __future__ import annotations
 
@@ -9,7 +9,14 @@ import torch
 from torch import Tensor
 
 from samtune.bases.kernels import grid_bias
-from samtune.bases.kernels.grid_bias import GridBias, biased_attention, explicit, folded, tiled
+from samtune.bases.kernels.grid_bias import (
+    GridBias,
+    biased_attention,
+    explicit,
+    folded,
+    plain_biased_attention,
+    tiled,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -35,16 +42,9 @@ def inputs(grid_hw: tuple[int, int], num_lead: int, *, batch: int = 3, heads: in
 
 
 def plain(tensors: list[Tensor]) -> Tensor:
-    """By the definition, cell by cell."""
+    """The plain twin, on inputs in the order of INPUTS."""
     query, key, value, rows, columns, lead = tensors
-    height, width = rows.shape[-1], columns.shape[-1]
-    num_lead = key.shape[2] - height * width
-    logits = query @ key.transpose(-1, -2) / query.shape[-1] ** 0.5
-    terms = [lead.expand(*logits.shape[:3])] * num_lead
-    terms += [rows[..., cell // width] + columns[..., cell % width] for cell in range(height * width)]
-    weights = (logits + torch.stack(terms, dim=-1)).softmax(-1)
-    out: Tensor = weights @ value
-    return out
+    return plain_biased_attention(query, key, value, GridBias(rows, columns, lead))
 
 
 def run(way: Way | None, tensors: list[Tensor], dtype: torch.dtype) -> tuple[Tensor, ...]:

@@ -1,17 +1,17 @@
-"""Attention against plain loops in float64; windows there and back."""
+"""Attention and its plain twin against loops in float64; windows there and back."""
 
 from __future__ import annotations
 
 import pytest
 import torch
 
-from samtune.bases.kernels.attention import PromptKeys, attend, from_windows, to_windows
+from samtune.bases.kernels.attention import PromptKeys, attend, from_windows, plain_attend, to_windows
 
 
 @pytest.mark.parametrize("gate", [None, 0.7])
 @pytest.mark.parametrize("prompts", [0, 2])
 @pytest.mark.parametrize("relative", [True, False])
-def test_attend_equals_plain_loops(relative: bool, prompts: int, gate: float | None) -> None:
+def test_attention_equals_loops(relative: bool, prompts: int, gate: float | None) -> None:
     generator = torch.Generator().manual_seed(0)
 
     def noise(*shape: int) -> torch.Tensor:
@@ -46,7 +46,24 @@ def test_attend_equals_plain_loops(relative: bool, prompts: int, gate: float | N
                     values.append(v)
                 weights = torch.stack(logits).softmax(0)
                 expected[b, row, column, part] = weights @ torch.stack(values)
-    assert (attend(qkv, heads, tables, extra) - expected).abs().max() <= 1e-12
+    for way in (attend, plain_attend):
+        assert (way(qkv, heads, tables, extra) - expected).abs().max() <= 1e-12, way.__name__
+
+
+def test_gradients_equal_those_of_the_plain_twin() -> None:
+    draw = torch.Generator().manual_seed(1)
+    qkv, rows, columns, key, value = (
+        torch.randn(*shape, generator=draw, dtype=torch.float64).requires_grad_()
+        for shape in ((2, 3, 4, 24), (5, 4), (7, 4), (2, 8), (2, 8))
+    )
+    gate = torch.tensor(0.3, dtype=torch.float64, requires_grad=True)
+    leaves = [qkv, rows, columns, key, value, gate]
+    weight = torch.randn(2, 3, 4, 8, generator=draw, dtype=torch.float64)
+    expected, actual = (
+        torch.autograd.grad((way(qkv, 2, (rows, columns), PromptKeys(key, value, gate)) * weight).sum(), leaves)
+        for way in (plain_attend, attend)
+    )
+    torch.testing.assert_close(actual, expected, rtol=1e-9, atol=1e-12)
 
 
 @pytest.mark.parametrize(("height", "width", "window"), [(6, 6, 4), (8, 4, 4), (3, 7, 5), (2, 2, 14)])
