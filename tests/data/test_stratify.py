@@ -168,7 +168,7 @@ def test_the_doctor_tells_of_rare_and_missing_classes(tmp_path: Path) -> None:
         save(tmp_path / "masks" / f"{number}.png", mask)
     folders = tmp_path / "images", tmp_path / "masks"
     found = {problem.kind: problem for problem in inspect(*folders).problems}
-    assert "class_2 is in one image alone (2.png)" in found["rare_class"].what
+    assert "class_2 occurs in only one image (2.png)" in found["rare_class"].what
     lines = [f"images/{i}.png,masks/{i}.png,{part}" for i, part in enumerate(("train", "train", "val"))]
     (tmp_path / "m.csv").write_text("image,mask,split\n" + "\n".join(lines))
     found = {problem.kind: problem for problem in inspect(tmp_path / "m.csv").problems}

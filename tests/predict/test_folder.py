@@ -104,8 +104,8 @@ def test_tiffs_that_are_cut_off_stop_nothing_and_what_changed_is_said(
         "cut_0.tif", "cut_200.tif", f"cut_{len(data) // 4}.tif", "cut_5000.tif", "cut_7.tif",
     ]  # fmt: skip
     assert contents(tmp_path / "out") == ["a.png", "b.png"]
-    assert any("2 image(s) have NaN" in note for note in written.notes)
-    assert any("1 image(s) have several pages" in note for note in written.notes)
+    assert any("2 images with NaN" in note for note in written.notes)
+    assert any("1 image with several pages" in note for note in written.notes)
 
 
 @pytest.mark.parametrize("inputs", [["."], ["x.png"], ["*.png"], ["sub"]])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import math
 from collections import Counter
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
@@ -12,13 +11,13 @@ import numpy as np
 
 from samtune.data.images.raw import upright
 from samtune.data.images.reading import content_id, read_image
-from samtune.data.masks import NAN, MaskValues, unpack
+from samtune.data.masks import MaskValues
 from samtune.data.options import DataOptions
 from samtune.data.survey import survey
 from samtune.errors import DataError
 from samtune.printable import one_line
 from samtune.progress import say, track
-from samtune.types import IGNORE, Pair
+from samtune.types import Pair
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -28,7 +27,7 @@ if TYPE_CHECKING:
     from samtune.types import Problem
 
 MAX_LISTED = 10
-"""Problems that a message lists; the rest is counted."""
+"""Largest number of problems that a message lists; the others are counted."""
 
 
 @dataclass(frozen=True)
@@ -37,14 +36,15 @@ class Dataset:
 
     Attributes:
         pairs: image and mask files, sorted by stem.
-        encoding: the encoding by which mask files become label maps.
+        encoding: the rule by which mask files become label maps.
         class_names: K names; label k is `class_names[k - 1]`.
         ignore_label: the value of ignored pixels in the mask files, None without one; in label maps it is always
             types.IGNORE.
         notes: what was inferred, left out or scaled, as sentences.
         label_counts: int64 (N, K + 2), for each pair the pixels of background, classes 1..K, and ignored.
         sizes_hw: rows and columns of each image, upright.
-        drawn_on: `DataOptions.drawn_on`, as stated or inferred.
+        drawn_on: "shown" or "stored" as in `DataOptions`, stated or inferred; None if no image
+            is rotated.
     """
 
     pairs: tuple[Pair, ...]
@@ -73,36 +73,7 @@ class Dataset:
     @property
     def options(self) -> DataOptions:
         """Options with which `open_dataset` reads another folder (validation, test) with the same classes."""
-        encoding = self.encoding
-        if encoding.kind == "colours":
-            names = {label: name for label, name in enumerate(self.class_names, start=1)} | {IGNORE: "ignore"}
-            colours = {names[label]: unpack(value) for value, label in encoding.table if label != 0}
-            grounds = [unpack(value) for value, label in encoding.table if label == 0 and value != 0]
-            colours |= dict(zip(("background",), grounds, strict=False))
-            voids = [unpack(value) for value, label in encoding.table if label == IGNORE]
-            colours |= dict(zip(("ignore", "void"), voids, strict=False))
-            return DataOptions(
-                class_names=self.class_names,
-                colours=colours,
-                colour_tolerance=encoding.tolerance,
-                drawn_on=self.drawn_on,
-            )
-        ids = None
-        by_label = {label: value for value, label in encoding.table}
-        if encoding.kind == "ids":
-            ids = tuple(by_label[label] for label in range(1, self.num_classes + 1))
-        background = tuple(_as_option(value) for value, label in encoding.table if label == 0)
-        if background and 0 not in dict(encoding.table):
-            background = (0, *background)
-        return DataOptions(
-            class_names=self.class_names,
-            ids=ids,
-            ignore_label=self.ignore_label,
-            instances=True if encoding.kind == "instances" else None,
-            background=background or None,
-            threshold=encoding.user_threshold,
-            drawn_on=self.drawn_on,
-        )
+        return replace(self.encoding.options(self.class_names), drawn_on=self.drawn_on)
 
     def image(self, index: int) -> np.ndarray:
         """Read image `index` as uint8 (H, W, 3) RGB, upright.
@@ -202,12 +173,12 @@ def open_dataset(
     *,
     allow_empty: bool = False,
 ) -> Dataset:
-    """Open images with masks: every mask is decoded once, of most images only the header.
+    """Open images with masks. Every mask is decoded once; of most images only the header is read.
 
     Args:
         images: a folder, a manifest, or one folder that holds both; see `find_pairs`.
         masks: the folder of masks.
-        options: what the files alone do not say.
+        options: how masks are read where the files leave it open; None for no options.
         allow_empty: accept masks without any object, for scoring, if `options` names the classes.
 
     Raises:
@@ -221,24 +192,18 @@ def open_dataset(
     encoding = result.inference.encoding
     if encoding is None:
         raise DataError(f"{images}: no mask could be read; run samtune doctor on the folder")
-    ignored = [_as_option(value) for value, label in encoding.table if label == IGNORE]
     for sentence in (encoding.sentence, *result.notes):
         say(sentence)
     return Dataset(
         pairs=result.pairs,
         encoding=encoding,
         class_names=result.inference.class_names,
-        ignore_label=ignored[0] if ignored else None,
+        ignore_label=encoding.ignore_label,
         notes=(encoding.sentence, *result.notes),
         label_counts=np.stack([encoding.count(stats) for stats in result.stats]),
         sizes_hw=tuple(header.hw for header in result.headers),
         drawn_on=result.drawn_on,
     )
-
-
-def _as_option(value: int) -> int | float:
-    """Return a value of `MaskEncoding.table` as `DataOptions` represents it."""
-    return math.nan if value == NAN else value
 
 
 def problems_text(problems: Sequence[Problem]) -> str:

@@ -1,4 +1,4 @@
-"""All problems of a folder of images and masks at once, each with its file and its remedy."""
+"""`inspect`: all problems of a data set at once, each with its file and its remedy."""
 
 from __future__ import annotations
 
@@ -27,10 +27,9 @@ if TYPE_CHECKING:
 CELL_PIXELS = 4
 """Pixels of the encoder's input along a side of one cell of the mask logits, for every SAM."""
 
-
 MAX_INVERTED, MAX_SHARE_OF_OTHERS = 0.25, 0.25
-"""Mostly foreground masks are reported as inverted if they are at most this share of all masks, and the median share of
-foreground in the others is at most this."""
+"""Largest share of mostly foreground masks among all masks, and largest median share of foreground in the other masks,
+with which the former are reported as inverted."""
 
 MIN_RIM = 0.9
 """Smallest share of foreground along the border of an inverted mask."""
@@ -38,12 +37,12 @@ MIN_RIM = 0.9
 
 @dataclass(frozen=True)
 class Findings:
-    """The result of `inspect`, or of `mend`.
+    """Problems of a data set and notes on it: the result of `inspect`, or of `mend`.
 
     Attributes:
         num_pairs: number of images with a mask (`mend`: of written pairs).
         num_classes: K; 0 if the masks cannot be read.
-        problems: problems that stop training first.
+        problems: sorted, those that stop training first.
         notes: what was inferred or changed, as sentences.
     """
 
@@ -121,36 +120,35 @@ def inspect(
 
 def _duplicates(pairs: list[Pair], exact: bool) -> list[Problem]:
     """Return a problem for a group of similar images, unless group and split already keep them together."""
-    splits = {pair.split for pair in pairs}
-    groups = {pair.group for pair in pairs}
+    splits, groups = {pair.split for pair in pairs}, {pair.group for pair in pairs}
     names = ", ".join(pair.image.name for pair in pairs[1:5]) + (", ..." if len(pairs) > 5 else "")
     same = "the same as" if exact else "nearly the same as"
     if len(splits) > 1:
         what = f"is {same} {names}, in another part of the split ({', '.join(sorted(str(s) for s in splits))})"
-        mend = "keep such images in one part, or scores will be too good"
+        mend = "keep such images in one part, or the scores will be too good"
         return [Problem("duplicate_across_split", str(pairs[0].image), what, mend, False)]
     if len(groups) == 1 and None not in groups and not exact:
         return []
-    mend = "leave out the copies" if exact else "give them one group in a manifest, so that no split parts them"
+    mend = "leave out the copies" if exact else "give them one group in a manifest, so that no split separates them"
     kind = "duplicate" if exact else "near_duplicate"
     return [Problem(kind, str(pairs[0].image), f"is {same} {names}", mend, False)]
 
 
 def _class_problems(result: Survey, encoding: MaskEncoding) -> list[Problem]:
-    """Return problems of classes that only one image has, and of classes that a named part of the split lacks."""
+    """Return problems of classes that occur in only one image, or not in a named part of the split."""
     names = result.inference.class_names
     if len(names) < 2:
         return []
     present = np.stack([encoding.count(stats)[1:-1] > 0 for stats in result.stats])
     problems = []
-    for name, there in zip(names, present.T, strict=True):
-        if there.sum() == 1:
-            only = result.pairs[int(there.argmax())].image.name
-            what = f"class {name} is in one image alone ({only}), so training or validation lacks it"
+    for name, has_class in zip(names, present.T, strict=True):
+        if has_class.sum() == 1:
+            only = result.pairs[int(has_class.argmax())].image.name
+            what = f"class {name} occurs in only one image ({only}), so training or validation lacks it"
             problems.append(Problem("rare_class", "masks", what, "draw it in more images, or merge it", False))
     for part, word in (("train", "training"), ("val", "validation")):
         inside = np.array([pair.split == part for pair in result.pairs])
-        absent = [name for name, there in zip(names, present[inside].any(axis=0).tolist(), strict=True) if not there]
+        absent = [name for name, occurs in zip(names, present[inside].any(axis=0).tolist(), strict=True) if not occurs]
         if inside.any() and absent:
             what = f"{len(absent)} of {len(names)} classes are in no {word} image: {', '.join(absent[:10])}"
             problems.append(
@@ -162,12 +160,12 @@ def _class_problems(result: Survey, encoding: MaskEncoding) -> list[Problem]:
 def _mask_problems(result: Survey, encoding: MaskEncoding, image_size: int | None) -> list[Problem]:
     """Return problems of empty, full and inverted masks, and of small objects."""
     problems = []
-    for stats in track(result.stats, "looking at objects", len(result.stats)):
+    for stats in track(result.stats, "checking objects", len(result.stats)):
         counts = encoding.count(stats)
         foreground, background = int(counts[1:-1].sum()), int(counts[0])
         if foreground == 0:
             what = "has no object" if not counts[-1] else "has no object besides ignored pixels"
-            mend = "fine if the image has none; else draw it"
+            mend = "fine if the image shows none; else draw it"
             problems.append(Problem("empty_mask", str(stats.path), what, mend, False))
         elif background == 0 and encoding.num_classes == 1:
             what = "is foreground everywhere"
@@ -186,7 +184,7 @@ def _inverted_masks(result: Survey, encoding: MaskEncoding) -> list[Problem]:
     if not mostly.any() or mostly.sum() > MAX_INVERTED * len(shares) or np.median(others) > MAX_SHARE_OF_OTHERS:
         return []
     what = "is {:.0%} foreground, and the masks of its folder are {:.0%} in the median"
-    mend = "look at it: if object and background are swapped, invert it"
+    mend = "check it, and invert it if object and background are swapped"
     return [
         Problem("inverted_mask", str(stats.path), what.format(share, np.median(others)), mend, False)
         for stats, share, is_mostly in zip(result.stats, shares, mostly, strict=True)
@@ -215,7 +213,7 @@ def _small_objects(path: Path, encoding: MaskEncoding, image_size: int) -> list[
         return []
     what = (
         f"has {small} of {total} objects ({100 * small / total:.0f} %) smaller than one cell of the model's "
-        f"output ({min_area:.1f} pixels of this image at side {image_size})"
+        f"output ({min_area:.1f} pixels of this image at an input size of {image_size})"
     )
-    mend = "cut the images into tiles or use a larger side; remove them if they are specks"
+    mend = "cut the images into tiles or use a larger input size; remove the objects if they are specks"
     return [Problem("small_objects", str(path), what, mend, False)]

@@ -1,9 +1,10 @@
-"""A repaired copy of a data set, with valid pairs only and masks as PNG of class ids; the original stays unchanged."""
+"""`mend`: a repaired copy of a data set, with only valid pairs and with masks as PNG of class ids."""
 
 from __future__ import annotations
 
 import io
 import shutil
+from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
@@ -22,6 +23,7 @@ from samtune.data.views.resizing import resize_labels
 from samtune.errors import DataError, OutputError
 from samtune.outputs import OutputFolder, name_key
 from samtune.progress import track
+from samtune.text import count
 from samtune.types import Problem
 
 if TYPE_CHECKING:
@@ -53,7 +55,7 @@ class _Copy:
         encoding: the encoding of the masks.
         stems: image -> path of its files below `images/` and `masks/`, without ending.
         seen: content id -> name of the image.
-        done: change -> number of files.
+        changes: ("image" or "mask", change) -> number of files.
         lines: image, mask, group and split of each written pair; paths are relative to `out`.
     """
 
@@ -61,12 +63,12 @@ class _Copy:
     encoding: MaskEncoding
     stems: dict[Path, str]
     seen: dict[str, str] = field(default_factory=dict)
-    done: dict[str, int] = field(default_factory=dict)
+    changes: Counter[tuple[str, str]] = field(default_factory=Counter)
     lines: list[tuple[str, str, str, str]] = field(default_factory=list)
 
-    def did(self, what: str) -> None:
-        """Count a change of one file."""
-        self.done[what] = self.done.get(what, 0) + 1
+    def count_change(self, noun: str, change: str) -> None:
+        """Count a change of one file, such as ("mask", "resized to its image")."""
+        self.changes[noun, change] += 1
 
 
 def mend(images: Path | str, masks: Path | str | None, out: Path | str, options: DataOptions | None = None) -> Findings:
@@ -75,18 +77,18 @@ def mend(images: Path | str, masks: Path | str | None, out: Path | str, options:
     `out/images` holds the images as they are, or as PNG if they have an EXIF rotation, more than 8 bit, alpha or
     several pages. `out/masks` holds single-channel PNG: 0 background, 1..K, 255 ignored. `out/pairs.csv` names groups
     and splits if there are any. Masks of another size but equal aspect are resized by the nearest pixel; masks drawn
-    before the EXIF rotation of their image are rotated. Files without partner, unreadable files, masks of another
-    aspect and exact copies of an image are left out; near-duplicates stay. Nothing is written outside `out`: paths of a
-    manifest that lead out of its folder (`../x.png`) lose these parts.
+    before the EXIF rotation of their image are rotated. Unpaired files, unreadable files, masks of another aspect and
+    exact copies of an image are left out; near-duplicates are kept. The original files stay unchanged, and nothing is
+    written outside `out`: parts of manifest paths that lead out of the folder (`../x.png`) are dropped.
 
     Args:
         images: as for `find_pairs`.
         masks: as for `find_pairs`.
         out: a new or empty folder. A copy that was interrupted by a full disk or a kill is removed and started again.
-        options: what the files alone do not say.
+        options: how masks are read where the files leave it open.
 
     Returns:
-        The number of written pairs; as problems what was left out and why; as notes what was changed.
+        The number of written pairs; the files that were left out, as problems; the changes, as notes.
 
     Raises:
         DataError: `out` holds other files or lies within the data; or the encoding or the orientation of the masks is
@@ -99,12 +101,12 @@ def mend(images: Path | str, masks: Path | str | None, out: Path | str, options:
     encoding = result.inference.encoding
     if encoding is None:
         raise DataError(problems_text(result.inference.problems or result.problems))
-    turned = [problem for problem in result.problems if problem.kind == "turned_image"]
-    if turned:
-        raise DataError(problems_text(turned))
+    ambiguous = [problem for problem in result.problems if problem.kind == "turned_image"]
+    if ambiguous:
+        raise DataError(problems_text(ambiguous))
     inputs = [file for pair in result.pairs for file in (pair.image, pair.mask)]
-    inputs += [Path(given) for given in (images, masks) if given is not None and Path(given).is_file()]
-    folder = _take(out, inputs)
+    inputs += [Path(path) for path in (images, masks) if path is not None and Path(path).is_file()]
+    folder = _empty_folder(out, inputs)
     copy = _Copy(folder, encoding, _stems_below(result.pairs))
     unclear = {problem.file for problem in result.problems if problem.kind == "stem_twice"}
     left_out = [_as_left_out(problem) for problem in result.problems if problem.kind in LEFT_OUT]
@@ -115,33 +117,38 @@ def mend(images: Path | str, masks: Path | str | None, out: Path | str, options:
         if problem is not None:
             left_out.append(problem)
     if any(group or split for _, _, group, split in copy.lines):
-        _write_manifest(copy)
+        folder.write_csv("pairs.csv", [("image", "mask", "group", "split"), *copy.lines], is_manifest=True)
     folder.remove(UNFINISHED)
-    notes = [f"{len(copy.lines)} pairs written to {out}", encoding.sentence, *result.notes]
-    notes += [f"{num} {what}" for what, num in copy.done.items()]
+    notes = [f"{count(len(copy.lines), 'pair')} written to {out}", encoding.sentence, *result.notes]
+    notes += [f"{count(num, noun)} {change}" for (noun, change), num in copy.changes.items()]
     return Findings(len(copy.lines), encoding.num_classes, tuple(left_out), tuple(notes))
 
 
 def _check_out(out: Path, sources: list[Path]) -> None:
+    """Check that the folder of the copy is new, empty or an interrupted copy, and outside the data.
+
+    Raises:
+        DataError: it is not.
+    """
     for source in sources:
         if out.resolve().is_relative_to(source.resolve()):
             raise DataError(f"{out}: lies within the data ({source}); name a folder outside it for the copy")
     try:
         folder = OutputFolder(out, KIND)
-        holds = folder.foreign() or (folder.own() if UNFINISHED not in folder.own() else [])
+        files = folder.foreign() or (folder.own() if UNFINISHED not in folder.own() else [])
     except OutputError as error:
         raise DataError(str(error)) from error
-    if holds:
+    if files:
         raise DataError(
-            f"{out}: expected a new or empty folder for the copy, got one with files such as {holds[0]}; name another"
+            f"{out}: expected a new or empty folder for the copy, got one with files such as {files[0]}; name another"
         )
 
 
-def _take(out: Path, inputs: list[Path]) -> OutputFolder:
-    """Return the folder of the copy, emptied of an interrupted one.
+def _empty_folder(out: Path, inputs: list[Path]) -> OutputFolder:
+    """Return the folder of the copy, after removing what an interrupted call wrote there.
 
     Raises:
-        DataError: it contains files of the data.
+        DataError: the folder contains files of the data.
     """
     within = [file for file in inputs if file.resolve().is_relative_to(out.resolve())]
     if within:
@@ -155,19 +162,20 @@ def _take(out: Path, inputs: list[Path]) -> OutputFolder:
 def _stems_below(pairs: Sequence[Pair]) -> dict[Path, str]:
     """Return a path for each image: its stem without parts that lead out of the folder; equal ones are numbered."""
     names: dict[Path, str] = {}
-    taken: set[str] = set()
+    keys: set[str] = set()
     for pair in pairs:
         parts = [part for part in PurePosixPath(pair.stem).parts if part not in ("/", "..")]
         base = name = "/".join(parts) or "image"
         number = 2
-        while name_key(name) in taken:
+        while name_key(name) in keys:
             name, number = f"{base}-{number}", number + 1
-        taken.add(name_key(name))
+        keys.add(name_key(name))
         names[pair.image] = name
     return names
 
 
 def _as_left_out(problem: Problem) -> Problem:
+    """Return the problem of a file that is not in the copy, which therefore no longer stops training."""
     return Problem(problem.kind, problem.file, f"was left out: {problem.what}", problem.mend, False)
 
 
@@ -186,7 +194,8 @@ def _mend_pair(pair: Pair, header: Header, copy: _Copy) -> Problem | None:
     if labels.shape != hw:
         fitted = _fit(labels, hw, header.orientation, copy)
         if fitted is None:
-            what = f"was left out: it is {labels.shape[0]} x {labels.shape[1]}, its image {hw[0]} x {hw[1]}"
+            rows, columns = labels.shape
+            what = f"was left out: it is {rows} x {columns} (rows x columns), its image {hw[0]} x {hw[1]}"
             return Problem("size_differs", str(pair.mask), what, "export the mask at its image's size", False)
         labels = fitted
     copy.seen[identity] = pair.image.name
@@ -199,7 +208,7 @@ def _mend_pair(pair: Pair, header: Header, copy: _Copy) -> Problem | None:
             shutil.copyfile(pair.image, partial)
     else:
         copy.out.write_bytes(image_name, _as_png(image))
-        copy.did("image(s) saved as upright 8-bit RGB PNG")
+        copy.count_change("image", "saved as upright 8-bit RGB PNG")
     copy.lines.append((image_name, mask_name, pair.group or "", pair.split or ""))
     return None
 
@@ -211,6 +220,7 @@ def _is_plain(header: Header) -> bool:
 
 
 def _as_png(pixels: np.ndarray) -> bytes:
+    """Return the content of a PNG file of uint8 (H, W) or (H, W, 3)."""
     stream = io.BytesIO()
     Image.fromarray(pixels).save(stream, format="png")
     return stream.getvalue()
@@ -219,15 +229,10 @@ def _as_png(pixels: np.ndarray) -> bytes:
 def _fit(labels: np.ndarray, hw: tuple[int, int], orientation: int, copy: _Copy) -> np.ndarray | None:
     """Return labels at the size of their image, None if the aspects differ."""
     if orientation >= 5 and labels.shape == (hw[1], hw[0]):
-        copy.did("mask(s) turned like their images")
+        copy.count_change("mask", "rotated by the EXIF orientation of the image")
         return upright(labels, orientation)
     vertical, horizontal = hw[0] / labels.shape[0], hw[1] / labels.shape[1]
     if abs(vertical / horizontal - 1) > MAX_ASPECT_DIFFERENCE:
         return None
-    copy.did("mask(s) resized to their images")
+    copy.count_change("mask", "resized to the size of the image")
     return resize_labels(labels, hw)
-
-
-def _write_manifest(copy: _Copy) -> None:
-    """Write `pairs.csv` with groups and splits."""
-    copy.out.write_csv("pairs.csv", [("image", "mask", "group", "split"), *copy.lines], is_manifest=True)

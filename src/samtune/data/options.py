@@ -1,4 +1,4 @@
-"""What a user states about masks; everything else is inferred from the files, and reported."""
+"""Options on how masks are read; everything that they leave open is inferred from the files, and reported."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from numbers import Integral, Real
 from typing import Any
 
 from samtune.errors import ConfigError
+from samtune.printable import shown
 
 MAX_CLASSES = 254
 """Largest number of classes: label maps are uint8, with 0 for background and 255 for ignored pixels."""
@@ -22,7 +23,7 @@ NOT_CLASSES = frozenset({"background", "ignore", "void"})
 
 @dataclass(frozen=True)
 class DataOptions:
-    """How masks are read, where the files leave it open.
+    """Options on how masks are read, for what the files leave open.
 
     Attributes:
         num_classes: K, the number of foreground classes; more in the masks is an error. With K given, the ids 1..K
@@ -125,7 +126,7 @@ def _integer(name: str, value: Any, low: int, high: int) -> int:
         integer = int(value)
         if low <= integer <= high:
             return integer
-    raise ConfigError(f"Expected an integer in {low}..{high} for `{name}`, got {_short(value)}.")
+    raise ConfigError(f"Expected an integer in {low}..{high} for `{name}`, got {shown(value)}.")
 
 
 def _value(name: str, value: Any) -> int | float:
@@ -137,7 +138,7 @@ def _value(name: str, value: Any) -> int | float:
 
 def _sequence(name: str, value: Any) -> list[Any]:
     if isinstance(value, str | bytes | Mapping | Set) or not isinstance(value, Sequence):
-        raise ConfigError(f"Expected a list for `{name}`, got {_short(value)}.")
+        raise ConfigError(f"Expected a list for `{name}`, got {shown(value)}.")
     if not value:
         raise ConfigError(f"Expected at least one entry in `{name}`, got none.")
     return list(value)
@@ -145,14 +146,14 @@ def _sequence(name: str, value: Any) -> list[Any]:
 
 def _distinct(name: str, values: Sequence[Any]) -> tuple[Any, ...]:
     if len({str(value) for value in values}) != len(values):
-        raise ConfigError(f"Expected different entries in `{name}`, got {_short(list(values))}.")
+        raise ConfigError(f"Expected different entries in `{name}`, got {shown(list(values))}.")
     return tuple(values)
 
 
 def _class_names(name: str, value: Any) -> tuple[str, ...]:
     names = _sequence(name, value)
     if any(not isinstance(each, str) or not each.strip() for each in names):
-        raise ConfigError(f"Expected names that are not empty in `{name}`, got {_short(names)}.")
+        raise ConfigError(f"Expected names that are not empty in `{name}`, got {shown(names)}.")
     if len(names) > MAX_CLASSES:
         raise ConfigError(f"Expected at most {MAX_CLASSES} `{name}`, got {len(names)}.")
     return _distinct(name, names)
@@ -160,18 +161,18 @@ def _class_names(name: str, value: Any) -> tuple[str, ...]:
 
 def _colours(name: str, value: Any) -> dict[str, tuple[int, int, int]]:
     if not isinstance(value, Mapping) or not value:
-        raise ConfigError(f"Expected a mapping of class names to (red, green, blue) for `{name}`, got {_short(value)}.")
+        raise ConfigError(f"Expected a mapping of class names to (red, green, blue) for `{name}`, got {shown(value)}.")
     colours: dict[str, tuple[int, int, int]] = {}
     for key, colour in value.items():
         if not isinstance(key, str) or not key.strip():
-            raise ConfigError(f"Expected names that are not empty in `{name}`, got {_short(key)}.")
+            raise ConfigError(f"Expected names that are not empty in `{name}`, got {shown(key)}.")
         channels = _sequence(f"{name}[{key!r}]", colour)
         if len(channels) != 3:
-            raise ConfigError(f"Expected three values in 0..255 for `{name}[{key!r}]`, got {_short(channels)}.")
+            raise ConfigError(f"Expected three values in 0..255 for `{name}[{key!r}]`, got {shown(channels)}.")
         red, green, blue = (_integer(f"{name}[{key!r}]", channel, 0, 255) for channel in channels)
         colours[key] = (red, green, blue)
     if len(set(colours.values())) != len(colours):
-        raise ConfigError(f"Expected a colour of its own for every class in `{name}`, got {_short(colours)}.")
+        raise ConfigError(f"Expected a colour of its own for every class in `{name}`, got {shown(colours)}.")
     return colours
 
 
@@ -188,13 +189,13 @@ def _background(name: str, value: Any) -> tuple[int | float, ...]:
 
 def _flag(name: str, value: Any) -> bool:
     if not isinstance(value, bool):
-        raise ConfigError(f"Expected true or false for `{name}`, got {_short(value)}.")
+        raise ConfigError(f"Expected true or false for `{name}`, got {shown(value)}.")
     return value
 
 
 def _word(name: str, value: Any, words: tuple[str, ...]) -> str:
     if value not in words:
-        raise ConfigError(f"Expected {' or '.join(words)} for `{name}`, got {_short(value)}.")
+        raise ConfigError(f"Expected {' or '.join(words)} for `{name}`, got {shown(value)}.")
     return str(value)
 
 
@@ -203,15 +204,7 @@ def _number(name: str, value: Any) -> int | float:
         return _value(name, value)
     if isinstance(value, Real) and abs(float(value)) < MAX_VALUE:
         return float(value)
-    raise ConfigError(f"Expected a finite number for `{name}`, got {_short(value)}.")
-
-
-def _short(value: Any) -> str:
-    try:
-        text = repr(value)
-    except ValueError:  # an integer of more digits than Python writes out
-        text = f"a number of {value.bit_length()} bits" if isinstance(value, int) else type(value).__name__
-    return text if len(text) <= 80 else f"{text[:77]}..."
+    raise ConfigError(f"Expected a finite number for `{name}`, got {shown(value)}.")
 
 
 _CHECKS: dict[str, Any] = {

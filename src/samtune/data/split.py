@@ -1,4 +1,4 @@
-"""Training, validation and test images: drawn by seed, in whole groups, each class in both parts where possible."""
+"""`split`: training, validation and test images, drawn by seed in whole groups, with every class where possible."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from samtune.data.stratify import Drawn, balance, class_notes
 from samtune.errors import ConfigError, DataError
+from samtune.text import count
 
 if TYPE_CHECKING:
     from samtune.data.dataset import Dataset
@@ -50,7 +51,7 @@ def split(dataset: Dataset, *, shots: int | None = None, val: float = 0.25, seed
     Args:
         dataset: the images to split.
         shots: number of images for training and validation together; None uses all. A named "val" part is not counted.
-        val: share of these images that validate, 0 <= val < 1, rounded to whole images; at least one image if val > 0
+        val: share of these images for validation, 0 <= val < 1, rounded to whole images; at least one image if val > 0
             and there are two. A single image is used for training.
         seed: of the permutation.
 
@@ -63,45 +64,61 @@ def split(dataset: Dataset, *, shots: int | None = None, val: float = 0.25, seed
     if not 0 <= val < 1:
         raise ConfigError(f"Expected `val` as a share in 0 <= val < 1, got {val}.")
     named = {part: [i for i, p in enumerate(dataset.pairs) if p.split == part] for part in ("train", "val", "test")}
-    loose = [i for i, p in enumerate(dataset.pairs) if p.split is None]
-    notes = []
-    if any(named.values()):
-        counts = ", ".join(f"{len(indices)} {part}" for part, indices in named.items() if indices)
-        notes.append(f"The data names its own split ({counts}): kept")
-        if loose:
-            notes.append(f"{len(loose)} image(s) without a named split count as train")
-        notes += _leaking_groups(dataset, named)
-    pool = sorted(named["train"] + loose)
+    unnamed = [i for i, p in enumerate(dataset.pairs) if p.split is None]
+    notes = _named_notes(dataset, named, len(unnamed))
+    pool = sorted(named["train"] + unnamed)
     if not pool:
         raise DataError(
             "Expected at least one image for training, got none: the data names no split `train`; name one."
         )
     if shots is not None and shots > len(pool):
         raise DataError(f"Expected at least {shots} images for {shots} shots, got {len(pool)}; use fewer shots.")
-    share = 0.0 if named["val"] else val
-    drawn_groups = _draw(dataset, pool, len(pool) if shots is None else shots, share, seed)
+    num_shots = len(pool) if shots is None else shots
+    parts = _draw(dataset, pool, num_shots, 0.0 if named["val"] else val, seed)
     num_exchanges = 0
-    if drawn_groups.num_images == len(pool):  # else a group was cut
-        drawn_groups, num_exchanges = balance(dataset, drawn_groups, len(pool) if shots is None else shots)
-    train, drawn, rest = (sorted(i for group in part for i in group) for part in vars(drawn_groups).values())
+    if parts.num_images == len(pool):  # else a group was cut
+        parts, num_exchanges = balance(dataset, parts, num_shots)
+    notes += _draw_notes(parts, num_exchanges, num_shots, len(pool) - parts.num_images)
+    if val > 0 and not named["val"] and not parts.val:
+        notes.append("There is no validation image: a single image or group trains, and nothing selects the checkpoint")
+    train, drawn, rest = (sorted(i for group in part for i in group) for part in vars(parts).values())
+    validation, test = named["val"] or drawn, sorted(named["test"] + rest)
+    notes += class_notes(dataset, train, validation)
+    notes.append(f"Split with seed {seed}: {len(train)} train, {len(validation)} validation, {len(test)} unused (test)")
+    return Split(tuple(train), tuple(validation), tuple(test), tuple(notes), seed)
+
+
+def _named_notes(dataset: Dataset, named: dict[str, list[int]], num_unnamed: int) -> list[str]:
+    """Return sentences on the split that the data names; none if it names none."""
+    if not any(named.values()):
+        return []
+    sizes = ", ".join(f"{len(indices)} {part}" for part, indices in named.items() if indices)
+    notes = [f"The data names its own split ({sizes}): kept"]
+    if num_unnamed:
+        notes.append(f"{count(num_unnamed, 'image')} without a named split used as train")
+    return notes + _leaking_groups(dataset, named)
+
+
+def _draw_notes(parts: Drawn, num_exchanges: int, shots: int, num_cut: int) -> list[str]:
+    """Return sentences on how the drawn parts differ from a draw of single images.
+
+    Args:
+        parts: the drawn parts.
+        num_exchanges: exchanges that `balance` made.
+        shots: requested number of images for training and validation.
+        num_cut: images of a cut group that are in no part.
+    """
+    notes = []
     if num_exchanges:
         notes.append(
-            f"Stratified: {num_exchanges} exchange(s) of images, for classes that the draw had left out of a part"
+            f"Stratified: {count(num_exchanges, 'exchange')} of images, for classes that the draw left out of a part"
         )
-    if shots is not None and len(train) + len(drawn) != shots:
-        notes.append(f"Groups are kept whole, so {len(train) + len(drawn)} of {shots} images are used")
-    lost = len(pool) - len(train) - len(drawn) - len(rest)
-    if lost:
-        notes.append(f"The first group is larger than {shots} shots: {lost} of its images are in no part")
-    if val > 0 and not named["val"] and not drawn:
-        notes.append("There is no validation image: a single image or group trains, and nothing chooses the checkpoint")
-    val_indices = named["val"] or drawn
-    test = sorted(named["test"] + rest)
-    notes += class_notes(dataset, train, val_indices)
-    notes.append(
-        f"Split with seed {seed}: {len(train)} train, {len(val_indices)} validation, {len(test)} unused (test)"
-    )
-    return Split(tuple(train), tuple(val_indices), tuple(test), tuple(notes), seed)
+    used = sum(len(group) for group in (*parts.train, *parts.val))
+    if used != shots:
+        notes.append(f"Groups are kept whole, so {used} of {shots} images are used")
+    if num_cut:
+        notes.append(f"The first group is larger than {shots} shots: {num_cut} of its images are in no part")
+    return notes
 
 
 def _draw(dataset: Dataset, pool: list[int], shots: int, val: float, seed: int) -> Drawn:
@@ -129,15 +146,15 @@ def _draw(dataset: Dataset, pool: list[int], shots: int, val: float, seed: int) 
             num_val += len(members)
         else:
             train.append(members)
-    taken = len(train) + len(validation)
-    if not taken:
-        # The first group is larger than `shots`. Its other images are in no part, because test images must be unknown.
+    num_used = len(train) + len(validation)
+    if not num_used:
+        # The first group is larger than `shots`. Its other images are in no part: tests must be of unseen groups.
         return Drawn([groups[order[0]][:shots]], [], [groups[key] for key in order[1:]])
-    if val > 0 and not validation and taken > 1:
+    if val > 0 and not validation and num_used > 1:
         smallest = min(train, key=len)
         validation = [smallest]
         train = [group for group in train if group is not smallest]
-    return Drawn(train, validation, [groups[key] for key in order[taken:]])
+    return Drawn(train, validation, [groups[key] for key in order[num_used:]])
 
 
 def _num_val(num: int, val: float) -> int:
@@ -148,23 +165,24 @@ def _num_val(num: int, val: float) -> int:
 
 
 def _leaking_groups(dataset: Dataset, named: dict[str, list[int]]) -> list[str]:
-    """Return a note if groups are in several named splits."""
+    """Return a sentence if groups have images in several parts of the named split, else nothing."""
     parts: dict[str, set[str]] = {}
     for part, indices in named.items():
         for index in indices:
             group = dataset.pairs[index].group
             if group is not None:
                 parts.setdefault(group, set()).add(part)
-    leaking = sorted(group for group, where in parts.items() if len(where) > 1)
+    leaking = sorted(group for group, names in parts.items() if len(names) > 1)
     if not leaking:
         return []
-    return [f"{len(leaking)} group(s) lie in several named splits (such as {leaking[0]}): scores may be too good"]
+    groups = count(len(leaking), "group")
+    return [f"{groups} in more than one named split (such as {leaking[0]}): scores may be too good"]
 
 
 def split_record(dataset: Dataset, parts: Split) -> dict[str, Any]:
     """Return the split in plain JSON types: seed, notes, and for each part a list of {"stem", "content_id"}.
 
-    The content_id of test images is None, so that a large unused rest is not decoded.
+    The content_id of test images is None, so that the images that the run does not use need not be decoded.
     """
     record: dict[str, Any] = {"seed": parts.seed, "notes": list(parts.notes)}
     for name, indices in (("train", parts.train), ("val", parts.val)):

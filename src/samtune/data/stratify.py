@@ -1,4 +1,4 @@
-"""Exchange of images between the parts of a split, so that training and validation have every class.
+"""Exchange of images between the parts of a split, so that training and validation have every class if possible.
 
 A complete split stays as it was drawn. Whole groups are exchanged one for one, as few as possible: first for classes
 without training images, then for classes without validation images, then for parts without an image that has no object.
@@ -23,12 +23,12 @@ Group = list[int]
 TRAIN, VAL, REST = 0, 1, 2
 
 MAX_TRIED = 100
-"""Largest number of groups with a missing class, and of groups that could be given for it, that are tried."""
+"""Largest number of groups with a missing class, and of groups to exchange for them, that are tried."""
 
 
 @dataclass(frozen=True)
 class Drawn:
-    """Groups of images in the order they were drawn.
+    """Groups of images in the order in which they were drawn.
 
     Attributes:
         train: groups of the training part.
@@ -47,8 +47,8 @@ class Drawn:
 
 
 Lack = tuple[int, int, int]
-"""Numbers of classes without training image, of classes without validation image, and of parts without an image that
-has no object; each counted only where the data could provide it. Lower tuples are better."""
+"""Numbers of classes without a training image, of classes without a validation image, and of parts without an image
+that has no object; each counted only where the data could provide one. Lower tuples are better."""
 
 
 def balance(dataset: Dataset, drawn: Drawn, max_images: int) -> tuple[Drawn, int]:
@@ -76,7 +76,13 @@ def balance(dataset: Dataset, drawn: Drawn, max_images: int) -> tuple[Drawn, int
 
 
 def _lack(counts: np.ndarray, available: np.ndarray, has_val: bool) -> Lack:
-    """Return what is missing, given the number of groups with each stratum in train and val, int64 (2, K + 1)."""
+    """Return what is missing from training and validation.
+
+    Args:
+        counts: as `_State.counts`.
+        available: as `_State.available`.
+        has_val: whether there is a validation part.
+    """
     absent = (counts[0, :-1] == 0) & (available[:-1] >= 1)
     val_absent = (counts[1, :-1] == 0) & (available[:-1] >= 2)
     used = counts[:, -1].sum()
@@ -90,7 +96,7 @@ class _State:
 
     Attributes:
         counts: int64 (2, K + 1): groups of train and of val with each class, and with an image without object.
-        available: int64 (K + 1,): such groups in all parts.
+        available: int64 (K + 1,): the same for all parts together.
         num_images: images of train and val.
         num_val: images of val.
         max_images: largest number of images of train and val.
@@ -106,17 +112,17 @@ class _State:
     def lack(self) -> Lack:
         return _lack(self.counts, self.available, self.num_val > 0)
 
-    def after(self, source: int, target: int, change: np.ndarray, grown: int) -> Lack | None:
+    def after(self, source: int, target: int, change: np.ndarray, num_gained: int) -> Lack | None:
         """Return what is missing after an exchange, None if it is not allowed.
 
         Args:
             source: the part that gives.
             target: the part that receives.
             change: int64 (K + 1,), difference of the strata of both groups.
-            grown: difference of their numbers of images.
+            num_gained: by how many images the target grows.
         """
-        num_images = self.num_images + (grown if source == REST else 0)
-        num_val = self.num_val + (grown if target == VAL else -grown if source == VAL else 0)
+        num_images = self.num_images + (num_gained if source == REST else 0)
+        num_val = self.num_val + (num_gained if target == VAL else -num_gained if source == VAL else 0)
         if num_images > self.max_images or num_val > max(self.num_val, num_images // 2):
             return None
         counts = self.counts.copy()
@@ -134,20 +140,20 @@ def _best_exchange(
     num_val = sum(map(len, parts[VAL]))
     num_images = num_val + sum(map(len, parts[TRAIN]))
     state = _State(counts, counts.sum(axis=0) + has[REST].sum(axis=0), num_images, num_val, max_images)
-    now = state.lack
+    current = state.lack
     best: tuple[Lack, int, int, int, int, int] | None = None
     for target in (TRAIN, VAL):
         missing = (counts[target] == 0) & (state.available > 0)
         for source in (1 - target, REST):
-            bringing = np.flatnonzero(has[source][:, missing].any(axis=1))[:MAX_TRIED]
-            leaving = range(len(parts[target]) - 1, -1, -1)[:MAX_TRIED]
-            for i, j in product(bringing.tolist(), leaving):
-                grown = len(parts[source][i]) - len(parts[target][j])
+            offered = np.flatnonzero(has[source][:, missing].any(axis=1))[:MAX_TRIED]
+            replaced = range(len(parts[target]) - 1, -1, -1)[:MAX_TRIED]
+            for i, j in product(offered.tolist(), replaced):
+                num_gained = len(parts[source][i]) - len(parts[target][j])
                 change = has[source][i].astype(np.int64) - has[target][j]
-                lack = state.after(source, target, change, grown)
-                if lack is None or lack >= now:
+                lack = state.after(source, target, change, num_gained)
+                if lack is None or lack >= current:
                     continue
-                candidate = (lack, abs(grown), source, target, i, -j)
+                candidate = (lack, abs(num_gained), source, target, i, -j)
                 best = candidate if best is None else min(best, candidate)
     if best is None:
         return None
@@ -156,7 +162,7 @@ def _best_exchange(
 
 
 def absent_classes(dataset: Dataset, indices: Sequence[int]) -> list[str]:
-    """Return the names of the classes that none of these images has."""
+    """Return the names of the classes that occur in none of these images."""
     pixels = dataset.label_counts[list(indices), 1:-1].sum(axis=0)
     return [name for name, num in zip(dataset.class_names, pixels.tolist(), strict=True) if not num]
 

@@ -1,4 +1,4 @@
-"""One pass over images and masks: pairs, headers, mask values, and all problems."""
+"""The survey of a data set: one pass over images and masks for pairs, headers, mask values and all problems."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from samtune.data.masks import (
 )
 from samtune.errors import DataError
 from samtune.progress import track
+from samtune.text import count
 from samtune.types import Pair, Problem
 
 if TYPE_CHECKING:
@@ -36,10 +37,9 @@ class Survey:
         headers: the header of each image.
         stats: the statistics of each mask.
         inference: the encoding of the masks.
-        problems: all of them.
-        notes: sentences on what was left out, scaled or guessed; the encoding's own sentence is not among
-            them.
-        drawn_on: "shown" or "stored", as said or inferred; see `infer_orientations`.
+        problems: everything that is wrong with the data.
+        notes: sentences on what was left out, scaled or guessed, without the sentence of the encoding.
+        drawn_on: "shown" or "stored", as stated or inferred; see `infer_orientations`.
     """
 
     pairs: tuple[Pair, ...]
@@ -57,11 +57,11 @@ def survey(images: Path | str, masks: Path | str | None, options: DataOptions, *
     Args:
         images: as for `find_pairs`.
         masks: as for `find_pairs`.
-        options: what the files alone do not say.
+        options: how masks are read where the files leave it open.
         allow_empty: accept masks without any object, if `options` names the classes.
 
     Raises:
-        DataError: as for `find_pairs`.
+        DataError: as for `find_pairs`. Problems of single files are returned, not raised.
     """
     records = find_pairs(images, masks, options)
     options = records.options
@@ -79,9 +79,9 @@ def survey(images: Path | str, masks: Path | str | None, options: DataOptions, *
             stats.append(mask)
             if mask.pages > 1 and header.pages == 1 and header.hw == mask.hw:
                 problems.append(_pages_problem(mask))
-    turns = infer_orientations(pairs, headers, stats, options)
-    problems += turns.problems
-    for pair, header, mask in zip(turns.pairs, headers, stats, strict=True):
+    orientations = infer_orientations(pairs, headers, stats, options)
+    problems += orientations.problems
+    for pair, header, mask in zip(orientations.pairs, headers, stats, strict=True):
         if header.hw != mask.hw and pair.mask_orientation == 1:
             problems.append(size_problem(header, mask))
     inference = infer_encoding(stats, options)
@@ -94,14 +94,23 @@ def survey(images: Path | str, masks: Path | str | None, options: DataOptions, *
     notes = [
         *records.notes,
         *_reading_notes(clauses, stats),
-        *turns.notes,
+        *orientations.notes,
         *inference.notes,
-        *_inverted(stats, inference),
+        *_inverted(stats, inference.encoding),
     ]
-    return Survey(turns.pairs, tuple(headers), tuple(stats), inference, tuple(problems), tuple(notes), turns.drawn_on)
+    return Survey(
+        orientations.pairs,
+        tuple(headers),
+        tuple(stats),
+        inference,
+        tuple(problems),
+        tuple(notes),
+        orientations.drawn_on,
+    )
 
 
 def _has_objects(stats: list[MaskStats], encoding: MaskEncoding) -> bool:
+    """Return whether any mask has a pixel of a class."""
     return any(encoding.count(s)[1:-1].any() for s in stats)
 
 
@@ -112,7 +121,10 @@ def unreadable(path: Path, error: DataError) -> Problem:
 
 
 def _image(path: Path, problems: list[Problem]) -> tuple[Header, list[str]] | None:
-    """Return the header of an image and what reading it changes; decoded only where the header does not suffice."""
+    """Return the header of an image and what reading it changes; None if it cannot be decoded.
+
+    Its pixels are decoded only where the header does not suffice. A failure is added to the problems.
+    """
     try:
         header = read_header(path)
         if header.samples.has_bytes and is_complete(path):
@@ -125,6 +137,7 @@ def _image(path: Path, problems: list[Problem]) -> tuple[Header, list[str]] | No
 
 
 def _mask(path: Path, problems: list[Problem]) -> MaskStats | None:
+    """Return the statistics of a mask; None if it cannot be decoded, which is added to the problems."""
     try:
         return survey_mask(path)
     except DataError as error:
@@ -152,12 +165,12 @@ def _pages_problem(mask: MaskStats) -> Problem:
     return Problem("mask_pages", str(mask.path), what, mend, True)
 
 
-def _inverted(stats: list[MaskStats], inference: InferredEncoding) -> list[str]:
-    """Return a note on masks that viewers show inverted, unless their encoding mentions it or reads what is shown."""
-    num, encoding = sum(s.inverted for s in stats), inference.encoding
-    if not num or encoding is None or encoding.reads not in ("value", "unit") or "shown inverted" in encoding.sentence:
+def _inverted(stats: list[MaskStats], encoding: MaskEncoding | None) -> list[str]:
+    """Return a note on masks that viewers show inverted, if the encoding reads their stored values."""
+    num = sum(s.inverted for s in stats)
+    if not num or encoding is None or encoding.reads not in ("value", "unit"):
         return []
-    return [f"{num} mask(s) are shown inverted; the stored values count"]
+    return [f"{num} of {count(len(stats), 'mask')} shown inverted; the stored values count"]
 
 
 def _reading_notes(clauses: list[list[str]], stats: list[MaskStats]) -> list[str]:
@@ -165,5 +178,5 @@ def _reading_notes(clauses: list[list[str]], stats: list[MaskStats]) -> list[str
     notes = count_notes(clauses)
     paged = sum(s.pages > 1 for s in stats)
     if paged:
-        notes.append(f"{paged} mask(s) have several pages: only the first is used")
+        notes.append(f"{count(paged, 'mask')} with several pages: only the first is used")
     return notes

@@ -101,7 +101,7 @@ def test_samples_are_those_in_the_file(name: str, tmp_path: Path) -> None:
 def test_bitmaps_that_store_black_as_one_are_inverted_as_images_and_said(tmp_path: Path) -> None:
     (tmp_path / "a.pgm").write_bytes(STORED["P4"][0])
     np.testing.assert_array_equal(read_image(tmp_path / "a.pgm")[..., 0], np.where(IDS > 1, 0, 255))
-    assert any("white as zero" in note for note in image_notes(decode(tmp_path / "a.pgm"), tmp_path / "a.pgm"))
+    assert any("white stored as zero" in note for note in image_notes(decode(tmp_path / "a.pgm"), tmp_path / "a.pgm"))
 
 
 def test_masks_of_mixed_depths_keep_their_ids(tmp_path: Path) -> None:

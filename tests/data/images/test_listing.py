@@ -23,7 +23,7 @@ def test_links_to_folders_are_followed_once(tmp_path: Path) -> None:
     found = find_pairs(images, masks)
     assert sorted(pair.stem for pair in found.pairs) == ["a", "b"]
     assert not [problem for problem in found.problems if problem.stops_training]
-    assert any("read already" in note for note in found.notes)
+    assert any("already listed" in note for note in found.notes)
 
 
 def test_a_folder_that_cannot_be_read_is_a_problem_that_names_it(

@@ -35,9 +35,9 @@ OTHER_FORMATS: dict[str, tuple[bytes, str]] = {
     "LFS": (b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n", "git lfs pull"),
     "text": (b"hello, world\n", "text"),
     "HTML": (b"<!DOCTYPE html><html></html>", "HTML"),
-    "noise": (bytes(range(7, 200)), "none of the formats"),
+    "noise": (bytes(range(7, 200)), "in no supported format"),
     "nothing": (b"", "empty"),
-    "PAM": (b"P7\nWIDTH 1\nHEIGHT 1\nDEPTH 1\nMAXVAL 255\nENDHDR\n\0", "none of the formats"),
+    "PAM": (b"P7\nWIDTH 1\nHEIGHT 1\nDEPTH 1\nMAXVAL 255\nENDHDR\n\0", "in no supported format"),
 }
 
 

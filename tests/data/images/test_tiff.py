@@ -89,10 +89,10 @@ KINDS: dict[str, Kind] = {
     "float, planes apart": Kind(
         np.moveaxis(FLOAT, -1, 0), {**RGB, "planarconfig": "separate", "rowsperstrip": 9}, FLOAT
     ),
-    "three bands without colours": Kind(RGB16, CONTIG, says="taken for red, green and blue"),
-    "three bands without colours, 8 bit": Kind(RGB8, CONTIG, says="taken for red, green and blue"),
+    "three bands without colours": Kind(RGB16, CONTIG, says="read as red, green and blue"),
+    "three bands without colours, 8 bit": Kind(RGB8, CONTIG, says="read as red, green and blue"),
     "three bands without colours, apart": Kind(
-        PLANES16, {**BLACK, "planarconfig": "separate"}, RGB16, says="taken for red, green and blue"
+        PLANES16, {**BLACK, "planarconfig": "separate"}, RGB16, says="read as red, green and blue"
     ),
     "four bands without colours": Kind(FOUR16, CONTIG, says="the fourth dropped"),
     "four bands without colours, apart": Kind(
@@ -118,12 +118,12 @@ KINDS: dict[str, Kind] = {
     "JPEG, tiles": Kind(RGB8, {**RGB, "compression": "jpeg", "tile": (32, 32)}, exact=False),
     "WebP": Kind(RGB8, {**RGB, "compression": "webp", "rowsperstrip": 16}),
     "JPEG 2000": Kind(RGB8, {**RGB, "compression": "jpeg2000", "rowsperstrip": 16}),
-    "Boolean": Kind(GREY8 > 127, {}, (GREY8 > 127).astype(np.uint8), "negative", "store white as zero: inverted"),
+    "Boolean": Kind(GREY8 > 127, {}, (GREY8 > 127).astype(np.uint8), "negative", "with white stored as zero: inverted"),
     "Boolean, black is zero": Kind(GREY8 > 127, BLACK, (GREY8 > 127).astype(np.uint8), "grey"),
-    "white is zero": Kind(GREY8, WHITE, shown="negative", says="store white as zero: inverted"),
-    "white is zero, 16 bit": Kind(GREY16, WHITE, shown="negative", says="store white as zero: inverted"),
+    "white is zero": Kind(GREY8, WHITE, shown="negative", says="with white stored as zero: inverted"),
+    "white is zero, 16 bit": Kind(GREY16, WHITE, shown="negative", says="with white stored as zero: inverted"),
     "white is zero, signed": Kind(GREY16.astype(np.int16), WHITE, shown="negative"),
-    "white is zero, float": Kind(FLOAT[..., 0], WHITE, shown="negative", says="store white as zero: inverted"),
+    "white is zero, float": Kind(FLOAT[..., 0], WHITE, shown="negative", says="with white stored as zero: inverted"),
     **{
         f"{bits} bit": Kind(
             np.rint(SCENE[..., 0] * (2**bits - 1)).astype(np.uint8), {**BLACK, "bitspersample": bits}, shown="grey"
@@ -354,7 +354,7 @@ def test_saturated_objects_stay_bright(tmp_path: Path) -> None:
         assert (image[pixels == 65535] == 255).all()
         notes = "; ".join(image_notes(decode(tmp_path / "a.tif"), tmp_path / "a.tif"))
         assert "missing, shown black" not in notes
-        assert ("taken for saturated" in notes) == (pixels is sharp)
+        assert ("treated as saturated" in notes) == (pixels is sharp)
     mask = np.where(LEFT, 65535, 0).astype(np.uint16)
     tifffile.imwrite(tmp_path / "a.tif", mask, photometric="minisblack")
     np.testing.assert_array_equal(read_image(tmp_path / "a.tif")[..., 0], np.where(LEFT, 255, 0))
@@ -373,7 +373,7 @@ def test_objects_on_plain_black_keep_their_background(tmp_path: Path) -> None:
 def test_an_image_of_missing_samples_alone_is_black_and_said(tmp_path: Path) -> None:
     tifffile.imwrite(tmp_path / "a.tif", np.full(HW, np.nan, np.float32), photometric="minisblack")
     assert read_image(tmp_path / "a.tif").max() == 0
-    assert any("no valid pixel" in note for note in image_notes(decode(tmp_path / "a.tif"), tmp_path / "a.tif"))
+    assert any("without a valid pixel" in note for note in image_notes(decode(tmp_path / "a.tif"), tmp_path / "a.tif"))
 
 
 def test_previews_overviews_and_masks_are_no_pages(tmp_path: Path) -> None:

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".jfif", ".tif", ".tiff", ".bmp", ".webp", ".gif", ".pgm", ".ppm"})
-"""Endings of image files, in lower case; files with other endings are left out, with a note."""
+"""Suffixes of image files, in lower case; files with other suffixes are left out, with a note."""
 
 PLUGINS: dict[str, Any] = {
     "PNG": PngImagePlugin.PngImageFile,
@@ -47,13 +47,13 @@ Pillow knows, among them PostScript by Ghostscript, and has its own limit on pix
 ORIENTATION_TAG = 0x0112
 PNG_METADATA = frozenset({b"eXIf", b"tEXt", b"zTXt", b"iTXt"})
 BYTES_PER_PIXEL = {"1": 1, "L": 1, "P": 1, "LA": 2, "I;16": 2, "RGB": 3, "RGBA": 4, "CMYK": 4, "I": 4, "F": 4}
-LEAST_BITS = {"raw": 1.0, "zip": 1 / 1100, "jpeg": 1 / 64}
-"""Least bits in the file for each pixel, by Pillow's name of the codec. A file that declares more pixels is truncated
-or forged, and is refused before memory is allocated. Deflate packs at most 1,032 bytes into one; a block of JPEG has
-8 x 8 pixels."""
+MIN_BITS = {"raw": 1.0, "zip": 1 / 1100, "jpeg": 1 / 64}
+"""Smallest number of bits in the file for each pixel, by Pillow's name of the codec. A file that declares more pixels
+is truncated or forged, and is refused before memory is allocated. Deflate packs at most 1,032 bytes into one; a block
+of JPEG has 8 x 8 pixels."""
 
 MARGIN = 100_000
-"""Pixels that a file may declare beyond `LEAST_BITS`, for small files."""
+"""Pixels that a file may declare beyond `MIN_BITS`, for small files."""
 
 CHANNELS = {"LA": 2, "RGB": 3, "RGBA": 4, "RGBX": 4, "CMYK": 4}
 
@@ -93,7 +93,7 @@ def decode(path: Path) -> Raw:
 
 
 def is_complete(path: Path) -> bool:
-    """Return whether a file ends as its format requires; a cheap test, False where only decoding could tell."""
+    """Return whether a file ends as its format requires: a quick test, False where only decoding can tell."""
     with path.open("rb") as file:
         start = file.read(12)
         file.seek(0, 2)
@@ -120,8 +120,8 @@ def _opened(file: BinaryIO, form: str, path: Path) -> ImageFile.ImageFile:
         raise DataError(f"{path}: the {form} file is damaged ({error}); copy it again or remove it") from error
     here = file.tell()
     check_image_size(path, (image.size[1], image.size[0]), BYTES_PER_PIXEL.get(image.mode, 4))
-    least = LEAST_BITS.get(image.tile[0].codec_name if image.tile else "", 0.0)
-    if image.size[0] * image.size[1] * least > 8 * file.seek(0, 2) + MARGIN:
+    min_bits = MIN_BITS.get(image.tile[0].codec_name if image.tile else "", 0.0)
+    if image.size[0] * image.size[1] * min_bits > 8 * file.seek(0, 2) + MARGIN:
         raise DataError(f"{path}: the {form} file is truncated: it holds fewer pixels than it declares; copy it again")
     file.seek(here)
     return image
@@ -229,7 +229,7 @@ def _pixels_of(image: Image.Image) -> tuple[np.ndarray, np.ndarray | None]:
 
 
 def _stored(pixels: np.ndarray, samples: Samples, mode: str) -> np.ndarray:
-    """Return the samples as stored, undoing that Pillow (`mode` is its own) inverted or scaled them."""
+    """Return the samples as stored, with Pillow's inversion and scaling undone; `mode` is Pillow's."""
     if mode == "1":
         return 1 - pixels if samples.white_is_zero else pixels
     full = 255 if samples.bits <= 8 else 65535

@@ -1,4 +1,4 @@
-"""Conversion of samples of more than 8 bit, signed or floating point to bytes, without the missing ones."""
+"""Conversion of samples that are signed, floating point or of more than 8 bit to bytes, without missing samples."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from samtune.data.images.raw import Samples
 
 LOW_PERCENTILE, HIGH_PERCENTILE = 0.5, 99.5
-"""Percentiles of all values of an image that become 0 and 255."""
+"""Percentiles of all valid samples of an image that become 0 and 255."""
 
 HUGE = 1e20
 """Floating-point values of at least this magnitude among ordinary ones mark missing samples (-3.4e38, 1e30)."""
@@ -23,7 +23,7 @@ TOPS = frozenset({32767.0, 65535.0, 2147483647.0, 4294967295.0})
 """Highest values of integer types: they mark missing samples, or saturated ones."""
 
 MIN_SHARE = 0.002
-"""Smallest share of the samples that can be missing by their value; fewer do not affect the percentiles."""
+"""Smallest share of the samples that a fill value covers; fewer samples do not affect the percentiles."""
 
 
 def to_bytes(pixels: np.ndarray, samples: Samples) -> tuple[np.ndarray, tuple[str, ...]]:
@@ -36,7 +36,7 @@ def to_bytes(pixels: np.ndarray, samples: Samples) -> tuple[np.ndarray, tuple[st
         samples: the storage of the samples.
 
     Returns:
-        uint8 of the same shape, and notes on missing samples, as clauses that continue "N image(s) ...".
+        uint8 of the same shape, and notes on missing samples, as clauses that follow "1 image" or "3 images".
     """
     missing, notes = find_missing(pixels, samples)
     valid = pixels if missing is None else pixels[~missing]
@@ -85,33 +85,33 @@ def _scaled(values: np.ndarray, low: float, high: float) -> np.ndarray:
 def find_missing(pixels: np.ndarray, samples: Samples) -> tuple[np.ndarray | None, tuple[str, ...]]:
     """Find missing samples: NaN, infinite, of the file's nodata value, or evidently of a fill value.
 
-    A fill value is evident if it is further from all other values than these spread, and covers areas without a slope
-    towards their surroundings. -9999, -32768 and magnitudes of at least 1e20 count anywhere. The type's highest value,
-    which saturation yields too, and 0 count only in areas that reach the border of the image, and 0 only if it covers
-    at most half of the image.
+    A fill value is evident if it is further from all other values than their own range, and covers areas without a
+    slope towards their surroundings. -9999, -32768 and magnitudes of at least 1e20 count anywhere. The type's highest
+    value, which saturation yields too, and 0 count only in areas that reach the border of the image, and 0 only if it
+    covers at most half of the image.
 
     Returns:
         bool of the shape of `pixels`, True for missing, None if no sample is missing; and notes, as clauses that
-        continue "N image(s) ...".
+        follow "1 image" or "3 images".
     """
     missing = np.zeros(pixels.shape, bool)
     notes: list[str] = []
     if pixels.dtype.kind == "f":
         missing |= ~np.isfinite(pixels)
         if missing.any():
-            notes.append("have NaN or infinite values: left out of the scaling and shown black")
+            notes.append("with NaN or infinite values: left out of the scaling and shown black")
     if samples.nodata is not None and np.isfinite(samples.nodata):
         hit = _equal(pixels, samples.nodata) & ~missing
         if hit.any():
             missing |= hit
             notes.append(
-                f"have pixels of the file's nodata value {samples.nodata:g}: left out of the scaling, shown black"
+                f"with pixels of the file's nodata value {samples.nodata:g}: left out of the scaling, shown black"
             )
     if pixels.dtype.kind == "f" and pixels.dtype.itemsize > 2:
         notes += _find_huge(pixels, missing)
     notes += _find_fill_values(pixels, missing)
     if missing.all():
-        notes.append("have no valid pixel: all black")
+        notes.append("without a valid pixel: shown all black")
     return (missing if missing.any() else None), tuple(notes)
 
 
@@ -132,7 +132,7 @@ def _find_huge(pixels: np.ndarray, missing: np.ndarray) -> list[str]:
     if not huge.any() or not rest.any() or float(np.abs(pixels[rest]).max()) > HUGE / 1e10:
         return []
     missing |= huge
-    return ["have values beyond 1e20 among ordinary ones: taken for missing, left out of the scaling, shown black"]
+    return ["with values beyond 1e20 among ordinary ones: treated as missing, left out of the scaling, shown black"]
 
 
 def _find_fill_values(pixels: np.ndarray, missing: np.ndarray) -> list[str]:
@@ -163,12 +163,12 @@ def _find_fill_values(pixels: np.ndarray, missing: np.ndarray) -> list[str]:
             continue
         if end is np.max and not _reaches_border(hit):
             notes.append(
-                f"have areas of the highest value {value:g}, far above all others: taken for saturated; if they are "
-                "missing pixels, give the file a nodata value"
+                f"with areas of the highest value {value:g}, far above all others: treated as saturated; if these "
+                "pixels are missing, give the file a nodata value"
             )
             continue
         missing |= hit
-        notes.append(f"have areas of {value:g}, far from all other values: taken for missing, shown black")
+        notes.append(f"with areas of {value:g}, far from all other values: treated as missing, shown black")
     return notes
 
 

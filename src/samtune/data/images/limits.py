@@ -1,6 +1,6 @@
-"""Limits on the size of an image file, checked before it is decoded.
+"""Limits on the size of image files, checked before decoding.
 
-Environment variables set them, for example `SAMTUNE_MAX_PIXELS=1000000000 samtune predict ...`.
+Environment variables change them, for example `SAMTUNE_MAX_PIXELS=1000000000 samtune predict ...`.
 """
 
 from __future__ import annotations
@@ -21,7 +21,11 @@ MAX_BYTES = ("SAMTUNE_MAX_BYTES", 2**31)
 
 
 def _limit(variable: str, default: int) -> int:
-    """Return the value of an environment variable, the default where it is unset or empty."""
+    """Return the value of an environment variable, the default where it is unset or empty.
+
+    Raises:
+        ConfigError: the value is not a whole number >= 1.
+    """
     text = os.environ.get(variable, "").strip()
     if not text:
         return default
@@ -40,10 +44,10 @@ def check_file_size(path: Path, num_bytes: int) -> None:
     Raises:
         DataError: it has more than `SAMTUNE_MAX_BYTES` bytes.
     """
-    most = _limit(*MAX_BYTES)
-    if num_bytes > most:
+    limit = _limit(*MAX_BYTES)
+    if num_bytes > limit:
         raise DataError(
-            f"{path}: the file has {num_bytes:,} bytes, more than the limit of {most:,}; cut the image into tiles, or "
+            f"{path}: the file has {num_bytes:,} bytes, more than the limit of {limit:,}; cut the image into tiles, or "
             f"raise the limit with the environment variable {MAX_BYTES[0]}"
         )
 
@@ -63,15 +67,15 @@ def check_image_size(path: Path, size_hw: tuple[int, int], bytes_per_pixel: int)
     height, width = size_hw
     if height < 1 or width < 1:
         raise DataError(f"{path}: the image has no pixels ({height} rows, {width} columns); export it again")
-    most = _limit(*MAX_PIXELS)
-    if height * width > most:
+    limit = _limit(*MAX_PIXELS)
+    if height * width > limit:
         raise DataError(
-            f"{path}: the image has {height} x {width} pixels, more than the limit of {most:,}; cut it into tiles, or "
+            f"{path}: the image has {height} x {width} pixels, more than the limit of {limit:,}; cut it into tiles, or "
             f"raise the limit with the environment variable {MAX_PIXELS[0]}"
         )
-    most, needed = _limit(*MAX_BYTES), height * width * bytes_per_pixel
-    if needed > most:
+    limit, needed = _limit(*MAX_BYTES), height * width * bytes_per_pixel
+    if needed > limit:
         raise DataError(
-            f"{path}: the image takes {needed:,} bytes once decoded, more than the limit of {most:,}; cut it into "
+            f"{path}: the image takes {needed:,} bytes once decoded, more than the limit of {limit:,}; cut it into "
             f"tiles, or raise the limit with the environment variable {MAX_BYTES[0]}"
         )

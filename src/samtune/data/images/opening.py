@@ -1,4 +1,4 @@
-"""Open image files of unknown origin; anything but a regular file of a known format is refused by its name."""
+"""Opening of image files of unknown origin: only regular files of a supported format, identified by their content."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ STARTS: tuple[tuple[bytes, str], ...] = (
     *((f"P{digit}".encode() + space, "PPM") for digit in "123456" for space in (b"\n", b" ", b"\t", b"\r", b"#")),
     (b"BM", "BMP"),
 )
-"""First bytes of the formats that are read; WebP is identified by bytes 8 to 12."""
+"""First bytes of the supported formats; WebP is identified by bytes 8 to 12."""
 
-OTHERS: tuple[tuple[bytes, str], ...] = (
+UNSUPPORTED: tuple[tuple[bytes, str], ...] = (
     (b"%!PS", "PostScript (EPS)"),
     (b"\xc5\xd0\xd3\xc6", "PostScript (EPS)"),
     (b"%PDF", "PDF"),
@@ -55,7 +55,7 @@ OTHERS: tuple[tuple[bytes, str], ...] = (
     (b"<html", "HTML"),
     (b"version https://git-lfs", "Git LFS pointer (run `git lfs pull`)"),
 )
-"""First bytes and names of formats that are not read, but occur under the name of an image."""
+"""First bytes and names of unsupported formats that occur under the name of an image."""
 
 
 class _Silence:
@@ -127,7 +127,7 @@ def open_image_file(path: Path) -> Iterator[tuple[BinaryIO, str]]:
 
 
 def _kind(mode: int) -> str:
-    """Return what a file is that is not a regular one."""
+    """Return what kind of file an irregular one is, with its article."""
     if stat.S_ISDIR(mode):
         return "a folder"
     if stat.S_ISFIFO(mode):
@@ -139,7 +139,7 @@ def _format_of(head: bytes, path: Path) -> str:
     """Return the format that the first bytes of a file identify.
 
     Raises:
-        DataError: it is not a format that is read.
+        DataError: the format is unsupported or unknown, or the file is empty.
     """
     if not head:
         raise DataError(f"{path}: the file is empty; copy it again or remove it")
@@ -148,8 +148,7 @@ def _format_of(head: bytes, path: Path) -> str:
             return name
     if head[:4] == b"RIFF" and head[8:12] == b"WEBP":
         return "WEBP"
-    readable = "PNG, JPEG, TIFF, BMP, WebP, GIF or PNM"
-    for start, name in OTHERS:
+    for start, name in UNSUPPORTED:
         if head.startswith(start):
             raise DataError(f"{path}: the file is {name}, regardless of its name; export it as PNG or TIFF")
     if head[4:8] == b"ftyp":
@@ -157,5 +156,5 @@ def _format_of(head: bytes, path: Path) -> str:
     if head[128:132] == b"DICM":
         raise DataError(f"{path}: the file is DICOM, regardless of its name; export it as PNG or TIFF")
     text = head.isascii() and all(byte >= 32 or byte in b"\t\r\n\f" for byte in head)
-    what = "is text" if text else "is in none of the formats that are read"
-    raise DataError(f"{path}: the file {what}, not an image; expected {readable}")
+    what = "is text" if text else "is in no supported format"
+    raise DataError(f"{path}: the file {what}; expected PNG, JPEG, TIFF, BMP, WebP, GIF or PNM")

@@ -13,10 +13,10 @@ class Samples:
     """The storage of the samples of a file.
 
     Attributes:
-        bits: bits per sample in the file: 1, 2, 4, 8, 12, 16, 32, ...
+        bits: bits per sample in the file, such as 1, 8, 12 or 16.
         kind: "u" unsigned, "i" signed, "f" floating point (numpy's letters).
-        top: the highest possible value of unsigned samples, shown white (black where `white_is_zero`).
-        white_is_zero: whether 0 is shown white and `top` black.
+        top: the highest possible value of unsigned samples, displayed white (black where `white_is_zero`).
+        white_is_zero: whether 0 is displayed white and `top` black.
         nodata: the value that stands for a missing sample (GDAL's tag 42113), None without one.
     """
 
@@ -45,7 +45,7 @@ class Header:
         pages: number of pages (frames), counted up to 1,000, in GIF and WebP up to 2; only the first is used.
         lossy: whether the format changes pixel values (JPEG, lossy WebP, JPEG in TIFF).
         samples: depth and range of the samples.
-        notes: further remarks on reading the file, as clauses that continue "N image(s) ...".
+        notes: further changes that reading the file makes, as clauses; see `reading.count_notes`.
     """
 
     hw: tuple[int, int]
@@ -95,8 +95,8 @@ def upright(pixels: np.ndarray, orientation: int) -> np.ndarray:
     return turned
 
 
-def shown(pixels: np.ndarray, samples: Samples) -> np.ndarray:
-    """Return stored samples of at most 8 bit as displayed: uint8, 0 black and 255 white."""
+def as_displayed(pixels: np.ndarray, samples: Samples) -> np.ndarray:
+    """Return stored samples of at most 8 bit as a viewer displays them: uint8, 0 black and 255 white."""
     if samples.top != 255:
         pixels = np.rint(pixels * np.float32(255 / samples.top)).astype(np.uint8)
     return 255 - pixels if samples.white_is_zero else pixels

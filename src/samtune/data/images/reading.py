@@ -10,8 +10,9 @@ import numpy as np
 
 from samtune.data.images.decoding import decode
 from samtune.data.images.intensity import find_missing, to_bytes
-from samtune.data.images.raw import shown
+from samtune.data.images.raw import as_displayed
 from samtune.errors import DataError, ShapeError
+from samtune.text import count
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -27,7 +28,7 @@ def read_image(path: Path) -> np.ndarray:
     band are dropped, and the first of several pages is used. Samples of up to 8 bit are scaled so that the highest
     value of their depth becomes 255. Samples of 16 and 32 bit, signed and floating point are scaled per image:
     percentile 0.5 becomes 0 and percentile 99.5 becomes 255; NaN and missing samples do not count and become 0. Images
-    that store white as zero are inverted. `read_with_notes` also returns which of these were applied.
+    that store white as zero are inverted. `read_with_notes` also returns which of these conversions were applied.
 
     Raises:
         DataError: the file is missing, damaged, not an image, too large (see `limits`), or has two channels without
@@ -37,7 +38,7 @@ def read_image(path: Path) -> np.ndarray:
 
 
 def read_with_notes(path: Path) -> tuple[np.ndarray, list[str]]:
-    """Return an image as `read_image` does, and what reading changed, as clauses that continue "N image(s) ...".
+    """Return an image as `read_image` does, and what reading changed, as clauses; see `count_notes`.
 
     Raises:
         DataError: as `read_image`.
@@ -62,7 +63,7 @@ def _picture(raw: Raw, path: Path) -> tuple[np.ndarray, tuple[str, ...]]:
     pixels, samples = _colour_channels(raw, path), raw.header.samples
     notes: tuple[str, ...] = ()
     if samples.has_bytes:
-        pixels = shown(pixels, samples)
+        pixels = as_displayed(pixels, samples)
     else:
         pixels, notes = to_bytes(pixels, samples)
     return np.ascontiguousarray(np.broadcast_to(pixels, (*pixels.shape[:2], 3))), notes
@@ -82,22 +83,22 @@ def _colour_channels(raw: Raw, path: Path) -> np.ndarray:
 
 
 def header_notes(header: Header) -> list[str]:
-    """Return what reading an image changes, as clauses that continue "N image(s) ..."."""
+    """Return what reading an image changes, as clauses; see `count_notes`."""
     notes = list(header.notes)
     if not header.samples.has_bytes:
         notes.append(
-            "have more than 8 bit, or signed values: each scaled so that its percentiles 0.5 and 99.5 become 0 and 255"
+            "with more than 8 bit, or signed values: each scaled so that its percentiles 0.5 and 99.5 become 0 and 255"
         )
     if header.samples.white_is_zero:
-        notes.append("store white as zero: inverted")
+        notes.append("with white stored as zero: inverted")
     if header.has_alpha:
-        notes.append("have an alpha channel: dropped")
+        notes.append("with an alpha channel: dropped")
     if header.orientation != 1:
-        notes.append("carry an EXIF rotation: applied")
+        notes.append("with an EXIF rotation: applied")
     if header.pages > 1:
-        notes.append("have several pages: only the first is used")
+        notes.append("with several pages: only the first is used")
     if header.mode == "CMYK":
-        notes.append("are CMYK: converted to RGB")
+        notes.append("in CMYK: converted to RGB")
     return notes
 
 
@@ -110,16 +111,20 @@ def image_notes(raw: Raw, path: Path) -> list[str]:
 
 
 def count_notes(clauses: Iterable[Sequence[str]]) -> list[str]:
-    """Return sentences such as "3 image(s) carry an EXIF rotation: applied" from the clauses of each image."""
-    counts = Counter(clause for of_image in clauses for clause in of_image)
-    return [f"{num} image(s) {clause}" for clause, num in counts.items()]
+    """Return one sentence per change, such as "3 images with an EXIF rotation: applied".
+
+    Args:
+        clauses: for each image, the clauses that complete the sentence, such as "with an EXIF rotation: applied".
+    """
+    totals = Counter(clause for of_image in clauses for clause in of_image)
+    return [f"{count(num, 'image')} {clause}" for clause, num in totals.items()]
 
 
 def content_id(image: np.ndarray) -> str:
     """Return the sha256 (hex) of the decoded pixels, their shape and type; equal for lossless copies.
 
     Args:
-        image: uint8 (H, W, 3) as of `read_image`, or any other array.
+        image: uint8 (H, W, 3) from `read_image`, or any other array.
 
     Raises:
         ShapeError: `image` is empty or has fewer than two axes.

@@ -24,11 +24,14 @@ if TYPE_CHECKING:
 for _name in ("tifffile", "imagecodecs"):
     logging.getLogger(_name).addHandler(logging.NullHandler())
 
-WHITE_IS_ZERO, BLACK_IS_ZERO, RGB, PALETTE, TRANSPARENCY, CMYK, YCBCR = range(7)
+WHITE_IS_ZERO, BLACK_IS_ZERO, RGB, PALETTE, _, CMYK, YCBCR = range(7)
+"""Values of the tag PhotometricInterpretation that are read; 4 is a transparency mask."""
+
 PHOTOMETRICS = {
     8: "CIELab", 9: "ICCLab", 10: "ITULab", 32803: "a raw colour filter array", 32844: "LogL", 32845: "LogLuv",
     34892: "linear raw", 51177: "a depth map",
 }  # fmt: skip
+"""Values that are not read, with their names."""
 
 JPEG = frozenset({6, 7})
 JPEG_2000 = frozenset({33003, 33004, 33005, 34712})
@@ -48,12 +51,18 @@ MAX_SEGMENTS = 250_000
 """Largest number of strips or tiles of a page."""
 
 REDUCED, MASK = 1, 4
-"""Bits of the tag NewSubfileType: a smaller version of another page, a transparency mask of another page."""
+"""Bits of the tag NewSubfileType: a smaller version, or a transparency mask, of another page."""
 
 
 @dataclass(frozen=True)
 class _Page:
-    """A page of a kind that is read, with its size within the limits."""
+    """A page of a supported kind and a size within the limits.
+
+    Attributes:
+        page: tifffile's page.
+        photometric: 0..6, as above.
+        header: the properties that the page declares.
+    """
 
     page: Any
     photometric: int
@@ -64,7 +73,7 @@ def read_tiff_header(file: BinaryIO, path: Path) -> Header:
     """Return the properties that a TIFF file declares for its first page.
 
     Raises:
-        DataError: the file is of a kind that is not read, or too large.
+        DataError: the file is of an unsupported kind, or too large.
         Exception: any error that tifffile raises for a damaged file.
     """
     with tifffile.TiffFile(file, name=path.name) as tiff:
@@ -75,14 +84,14 @@ def decode_tiff(file: BinaryIO, path: Path) -> Raw:
     """Decode the first page of a TIFF file.
 
     Raises:
-        DataError: the file is of a kind that is not read, too large or truncated.
+        DataError: the file is of an unsupported kind, too large or truncated.
         Exception: any error that tifffile raises for a damaged file.
     """
     with tifffile.TiffFile(file, name=path.name) as tiff:
         checked = _checked(tiff, file, path)
         page, header = checked.page, checked.header
         _check_segments(page, path)
-        # (planes, depth, H, W, channels); of a volume the first slice is used.
+        # The axes are (planes, depth, H, W, channels); of a volume the first slice is used.
         pixels = page.asarray(squeeze=False, maxworkers=1)[:, 0]
         palette = _palette(page, path) if header.mode == "P" else None
     pixels = np.moveaxis(pixels[..., 0], 0, -1) if pixels.shape[0] > 1 else pixels[0]
@@ -119,7 +128,7 @@ def _checked(tiff: tifffile.TiffFile, file: BinaryIO, path: Path) -> _Page:
     orientation = orientation if orientation in range(1, 9) else 1
     mode, notes = _mode(page, photometric)
     if page is not tiff.pages[0]:
-        notes = (*notes, "begin with a preview: skipped")
+        notes = (*notes, "with a preview before the image: skipped")
     lossy = compression in JPEG | {WEBP, 33003, 33004, 33005}
     header = Header(
         hw[::-1] if orientation >= 5 else hw, orientation, mode, channels,
@@ -138,7 +147,7 @@ def _full_page(tiff: tifffile.TiffFile) -> Any:
 
 
 def _check_kind(page: Any, path: Path) -> None:
-    """Check that the type of the samples and the compression of a page are read.
+    """Check that the sample type and the compression of a page are supported.
 
     Raises:
         DataError: they are not.
@@ -172,18 +181,18 @@ def _mode(page: Any, photometric: int) -> tuple[str, tuple[str, ...]]:
         # GDAL writes RGB images that lack a band like this.
         return ("bandsA" if alpha else "bands"), ()
     if photometric == CMYK:
-        return "CMYK", (() if channels == 4 else ("have channels beyond cyan, magenta, yellow and black: dropped",))
+        return "CMYK", (() if channels == 4 else ("with channels beyond cyan, magenta, yellow and black: dropped",))
     if rest == colours:
         return {(1, False): "L", (1, True): "LA", (3, False): "RGB", (3, True): "RGBA"}[rest, alpha], ()
     if colours == 3 and rest == 4 and not alpha:
-        return "bands", ("have a fourth band beside red, green and blue: dropped",)
+        return "bands", ("with a fourth band beside red, green and blue: dropped",)
     if rest == 3:
         return ("bandsA" if alpha else "bands"), (
-            "have three bands whose colours the file does not name: taken for red, green and blue",
+            "with three bands whose colours the file does not name: read as red, green and blue",
         )
     if rest == 4:
         return ("bandsA" if alpha else "bands"), (
-            "have four bands whose colours the file does not name: the first three taken for red, green and blue, the "
+            "with four bands whose colours the file does not name: the first three read as red, green and blue, the "
             "fourth dropped",
         )
     return ("bandsA" if alpha else "bands"), ()
@@ -289,13 +298,13 @@ def _truncated(path: Path) -> DataError:
 
 def _check_codestreams(page: Any, used: list[tuple[int, int]], path: Path) -> None:
     """Check the size of strips or tiles that are JPEG, JPEG 2000 or WebP images of their own."""
-    most = (page.tilelength, page.tilewidth) if page.is_tiled else (page.rowsperstrip, page.imagewidth)
+    limit_hw = (page.tilelength, page.tilewidth) if page.is_tiled else (page.rowsperstrip, page.imagewidth)
     handle = page.parent.filehandle
     for offset, count in used:
         handle.seek(offset)
         hw = _codestream_hw(handle.read(min(count, 65_536)))
         # The last strip may be as high as the others, rounded up to whole blocks.
-        if hw is not None and (hw[0] > ceil(most[0] / 32) * 32 or hw[1] > most[1]):
+        if hw is not None and (hw[0] > ceil(limit_hw[0] / 32) * 32 or hw[1] > limit_hw[1]):
             raise DataError(f"{path}: the TIFF is damaged: a part of it is larger than the image; export it again")
 
 
@@ -330,7 +339,11 @@ def _codestream_hw(data: bytes) -> tuple[int, int] | None:
 
 
 def _palette(page: Any, path: Path) -> np.ndarray:
-    """Return the palette as uint8 (N, 3) RGB."""
+    """Return the palette as uint8 (N, 3) RGB.
+
+    Raises:
+        DataError: the page has no palette.
+    """
     colours = page.colormap
     if not isinstance(colours, np.ndarray) or colours.ndim != 2 or page.dtype.kind not in "bu":
         raise DataError(f"{path}: the TIFF has palette indices but no palette; save it as RGB or grey")

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from samtune.data.images.raw import shown
+from samtune.data.images.raw import as_displayed
 
 if TYPE_CHECKING:
     from samtune.data.images.raw import Raw
@@ -83,7 +83,7 @@ def packed_colours(raw: Raw) -> np.ndarray:
     if raw.palette is not None:
         indexed: np.ndarray = pack(raw.palette)[pixels]
         return indexed
-    pixels = shown(pixels, raw.header.samples)
+    pixels = as_displayed(pixels, raw.header.samples)
     if pixels.ndim == 2:
         pixels = pixels[..., None]
     rgb = np.broadcast_to(pixels[..., :1], (*pixels.shape[:2], 3)) if pixels.shape[2] <= 2 else pixels[..., :3]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -18,6 +19,7 @@ from samtune.data.masks.channels import (
     round_floats,
     unpack,
 )
+from samtune.data.options import DataOptions
 from samtune.errors import DataError
 from samtune.types import IGNORE
 
@@ -64,6 +66,11 @@ class MaskEncoding:
             return None
         # Half a step above the integer, so that rounding does not bring it below.
         return (self.threshold + 0.5) / 255 if self.reads == "unit" else self.threshold
+
+    @property
+    def ignore_label(self) -> int | float | None:
+        """The value of ignored pixels in the mask files, NaN included; the lowest of several, None without one."""
+        return next((_as_option(value) for value, label in self.table if label == IGNORE), None)
 
     def read(self, path: Path) -> np.ndarray:
         """Return a mask file as a label map, uint8 (H, W): 0, 1..K, types.IGNORE.
@@ -148,6 +155,38 @@ class MaskEncoding:
         np.add.at(sums, labels, counts)
         return sums
 
+    def options(self, class_names: tuple[str, ...]) -> DataOptions:
+        """Return the options with which masks of another folder are read by this encoding.
+
+        Args:
+            class_names: K names; label k is `class_names[k - 1]`.
+        """
+        if self.kind == "colours":
+            return DataOptions(
+                class_names=class_names, colours=self._colour_map(class_names), colour_tolerance=self.tolerance
+            )
+        values = {label: value for value, label in self.table}
+        background = tuple(_as_option(value) for value, label in self.table if label == 0)
+        if background and 0 not in dict(self.table):
+            background = (0, *background)
+        return DataOptions(
+            class_names=class_names,
+            ids=tuple(values[label] for label in range(1, self.num_classes + 1)) if self.kind == "ids" else None,
+            ignore_label=self.ignore_label,
+            instances=True if self.kind == "instances" else None,
+            background=background or None,
+            threshold=self.user_threshold,
+        )
+
+    def _colour_map(self, class_names: tuple[str, ...]) -> dict[str, tuple[int, int, int]]:
+        """Return `DataOptions.colours`: class name, "background", "ignore" or "void" -> (red, green, blue)."""
+        names = {label: name for label, name in enumerate(class_names, start=1)} | {IGNORE: "ignore"}
+        colours = {names[label]: unpack(value) for value, label in self.table if label != 0}
+        backgrounds = [unpack(value) for value, label in self.table if label == 0 and value != 0]
+        ignored = [unpack(value) for value, label in self.table if label == IGNORE]
+        colours |= dict(zip(("background",), backgrounds, strict=False))
+        return colours | dict(zip(("ignore", "void"), ignored, strict=False))
+
     def _label_near(self, values: np.ndarray, labels: np.ndarray) -> None:
         """Give colours within the tolerance the label of the nearest colour of the table, in place."""
         colours = np.array([unpack(value) for value, _ in self.table])
@@ -192,3 +231,8 @@ class MaskEncoding:
                 f"{source}: expected a single channel like the other masks of its folder, got colours; save one channel"
             )
         return as_integers(round_floats(grey), self.reads) if grey.dtype.kind == "f" else grey
+
+
+def _as_option(value: int) -> int | float:
+    """Return a value of `MaskEncoding.table` as `DataOptions` represents it."""
+    return math.nan if value == NAN else value

@@ -97,7 +97,7 @@ CASES: dict[str, tuple[Writer, DataOptions, np.ndarray, str]] = {
     "palette of VOC": (palettes(VOC, with_border(HALF), E), DataOptions(), with_border(HALF), "ignore label"),
     "palette 0/1": (palettes(VOC, D, E), DataOptions(), D, "0/1"),
     "ImageJ's inverting table": (palettes([(255 - i,) * 3 for i in range(256)], D * np.uint8(255)), DataOptions(), D,
-                                 "1 of 1 are shown inverted; the stored values count"),
+                                 "1 of 1 mask shown inverted; the stored values count"),
     "inverting table, ids": (palettes([(255 - i,) * 3 for i in range(256)], HALF), DataOptions(), HALF,
                              "shown inverted"),
     "inverting table, ids and 255": (palettes([(255 - i,) * 3 for i in range(256)], with_border(HALF)), DataOptions(),

@@ -65,11 +65,6 @@ class Channel:
         """Return the first mask that has any of the values."""
         return next(s for s, own in zip(self.stats, self.value_sets, strict=True) if own & values)
 
-    def inverted_clause(self) -> str:
-        """Return the end of a sentence about masks that are displayed inverted, or ""."""
-        num = sum(s.inverted for s in self.stats)
-        return f" ({num} of {len(self.stats)} are shown inverted; the stored values count)" if num else ""
-
     def table(self, labels: dict[int, int]) -> tuple[tuple[int, int], ...]:
         """Return a `MaskEncoding.table` of value -> label, with background and ignore label added."""
         table = {**{value: 0 for value in self.background if value != 0}, **labels}

@@ -131,10 +131,10 @@ def _sentence(channel: Channel, ids: tuple[int, ...]) -> str:
     verb = "are" if len(backgrounds) > 1 else "is"
     background = f"{used} {verb} background" if used else "no pixel is background"
     if ids == (1,):
-        return f"Masks are {used or 0}/1: 1 is foreground, {background}{channel.inverted_clause()}"
+        return f"Masks are {used or 0}/1: 1 is foreground, {background}"
     if ids == tuple(range(1, len(ids) + 1)):
         background = background if channel.options.background else "0 is background"
-        return f"Masks are class ids: {background}, 1..{len(ids)} are the classes{channel.inverted_clause()}"
+        return f"Masks are class ids: {background}, 1..{len(ids)} are the classes"
     shown = ", ".join(f"{value} -> {label}" for label, value in enumerate(ids[:12], start=1))
     more = ", ..." if len(ids) > 12 else ""
     clause = f" ({background})" if channel.options.background else ""

@@ -132,7 +132,7 @@ def _infer_binary(channel: Channel) -> InferredEncoding | None:
     top = 65535 if channel.wide and 65535 in values else 255
     if values <= {0, top}:
         form = "Palette masks" if channel.stats[0].form == "palette" else "Masks"
-        sentence = f"{form} are 0/{top}: {top} is foreground, 0 is background{channel.inverted_clause()}"
+        sentence = f"{form} are 0/{top}: {top} is foreground, 0 is background"
         return channel.one_class({top: 1}, None, sentence)
     if values <= {0, 1, 255} and 255 in values:
         mixed = _infer_zero_one_255(channel)
