@@ -27,7 +27,7 @@ from samtune.averaging import ProbabilityMean
 from samtune.bases import load_base
 from samtune.bases.sam1.model import Sam1
 from samtune.data import to_input
-from samtune.data.views.symmetries import SYMMETRIES, turned, turned_back
+from samtune.data.views.symmetries import SYMMETRIES, apply_symmetry, undo_symmetry
 from samtune.methods import touches_encoder
 from samtune.segment import decide, to_original
 from samtune.training import TrainSettings, train
@@ -106,7 +106,7 @@ class Turned:
             for symmetry in SYMMETRIES[averaging]:
                 features, geometry = self._at(index, symmetry)
                 with torch.inference_mode():
-                    mean.add(turned_back(to_original(base.decode(features)[0], geometry), symmetry))
+                    mean.add(undo_symmetry(to_original(base.decode(features)[0], geometry), symmetry))
             yield index, decide(mean.logits()).numpy()
 
     def _at(self, index: int, symmetry: int) -> tuple[Features, Geometry]:
@@ -114,7 +114,7 @@ class Turned:
             return self.frozen.features[index]
         if (index, symmetry) not in self._features:
             base = self.frozen.base
-            pixels, geometry = to_input(turned(self.frozen.dataset.image(index), symmetry), base.spec)
+            pixels, geometry = to_input(apply_symmetry(self.frozen.dataset.image(index), symmetry), base.spec)
             with torch.inference_mode():
                 self._features[index, symmetry] = (base.encode(pixels[None]), geometry)
         return self._features[index, symmetry]

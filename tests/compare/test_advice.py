@@ -59,9 +59,9 @@ def test_floors_that_are_not_beaten_are_said() -> None:
     advice = advise(made(FLOORS | {"unet": 0.7, "blurred_colour": 0.6, "small": 0.6}), (), ())
     text = " ".join(advice.summary)
     assert "The U-Net from scratch (0.700) is" in text
-    assert "is better; small minus it is −0.100" in text
+    assert "is better; small differs from it by −0.100" in text
     assert "SAM's weights are no help here" in text
-    assert "it is not shown that a network is needed" in text
+    assert "there is no evidence that a network is needed" in text
     probe = advise(made(FLOORS | {"probe": 0.7, "small": 0.6}), (), ())
     assert probe.keep == "probe"  # it is a method of samtune, and may be the one to keep
 

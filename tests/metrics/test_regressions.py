@@ -36,4 +36,4 @@ def test_an_image_is_listed_once_with_its_best_baseline() -> None:
     ],
 )
 def test_how_many_images_got_worse(num_worse: int, baselines: tuple[str, ...], sentence: str) -> None:
-    assert regression_sentence(num_worse, 30, kept="ptsam", baselines=baselines) == sentence
+    assert regression_sentence(num_worse, 30, model="ptsam", baselines=baselines) == sentence

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from samtune.metrics.differences import Difference
-from samtune.metrics.verdict import Floor, floor_sentences, outcome_of, run_verdict
+from samtune.metrics.verdict import Baseline, baseline_sentences, outcome_of, run_verdict
 
 
 def row(iou: float | None, std: float = 0.1, num: int = 40) -> dict[str, Any]:
@@ -49,11 +49,11 @@ def test_the_probe_is_a_floor() -> None:
     assert above[0] == "The specialist reaches an IoU of 0.800 per image on 40 images."
     assert above[1] == "It is above the probe (0.600)."
     below = run_verdict({"specialist": row(0.6), "probe": row(0.72)})
-    assert below[1].startswith("The probe (0.720) is better; the specialist minus it is −0.120 (95 %: ")
-    assert "the frozen features alone say more than was learned" in below[1]
+    assert below[1].startswith("The probe (0.720) is better; the specialist differs from it by −0.120 (95 %: ")
+    assert "the frozen features alone do better than the trained model" in below[1]
     assert below[2].startswith("Train longer")
     same = run_verdict({"specialist": row(0.6), "probe": row(0.62)})
-    assert "it is not shown that anything is learned beyond the frozen features" in same[1]
+    assert "there is no evidence that training learned anything beyond the frozen features" in same[1]
 
 
 def test_few_images_are_named_as_few() -> None:
@@ -87,8 +87,8 @@ def test_the_interval_decides_unless_the_difference_is_too_small_to_matter(
 
 def test_floors_are_listed_together_where_they_are_beaten() -> None:
     gain, loss = Difference(0.2, 0.1, 0.3, 3, 40), Difference(-0.2, -0.3, -0.1, 3, 40)
-    floors = [Floor("probe", 0.3, gain), Floor("unet", 0.7, loss), Floor("blurred_colour", 0.25, gain)]
-    first, second = floor_sentences("ptsam", floors)
+    baselines = [Baseline("probe", 0.3, gain), Baseline("unet", 0.7, loss), Baseline("blurred_colour", 0.25, gain)]
+    first, second = baseline_sentences("ptsam", baselines)
     assert first == "It is above the probe (0.300) and blurred colour (0.250)."
-    assert second.startswith("The U-Net from scratch (0.700) is better; ptsam minus it is −0.200")
+    assert second.startswith("The U-Net from scratch (0.700) is better; ptsam differs from it by −0.200")
     assert second.endswith("SAM's weights are no help here.")

@@ -15,7 +15,7 @@ import torch
 from samtune.adapters import read_card, saving_to
 from samtune.adapters.card import CONFIG_FILE, write_card
 from samtune.data import open_dataset
-from samtune.data.views.symmetries import turned, turned_back
+from samtune.data.views.symmetries import apply_symmetry, undo_symmetry
 from samtune.errors import ConfigError, ShapeError
 from samtune.predict import Predictor, evaluate, load_predictor
 from tests.predict.conftest import write_specialist
@@ -36,10 +36,10 @@ def test_a_turned_image_gets_the_turned_mask(base: Path, tmp_path: Path, method:
             one.model.get_parameter("head.weight").copy_(torch.linspace(-1, 1, 16)[None])
     straight = predictor.images(images())
     for symmetry in (1, 4, 6):
-        found = predictor.images([turned(image, symmetry) for image in images()])
+        found = predictor.images([apply_symmetry(image, symmetry) for image in images()])
         for expected, other, image in zip(straight, found, images(), strict=True):
             assert expected.probabilities.shape == (1, *image.shape[:2])
-            back = turned_back(torch.from_numpy(other.probabilities), symmetry)
+            back = undo_symmetry(torch.from_numpy(other.probabilities), symmetry)
             np.testing.assert_allclose(back.numpy(), expected.probabilities, atol=2e-4)
     once = plain.images(images())
     assert max(np.abs(a.probabilities - b.probabilities).max() for a, b in zip(straight, once, strict=True)) > 1e-3

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from samtune.data import to_input
-from samtune.data.views.symmetries import turned, turned_back
+from samtune.data.views.symmetries import apply_symmetry, undo_symmetry
 from samtune.errors import ShapeError
 from samtune.losses import probabilities
 from samtune.methods import adapt, make_method
@@ -76,8 +76,8 @@ def test_it_is_the_mean_of_the_probabilities_of_the_views(tta: Averaging, symmet
     image = images()[0]
     expected = torch.zeros(2, 80, 112)
     for symmetry in symmetries:
-        (planes,) = segment(model, {"x": model.decode}, [turned(image, symmetry)])
-        expected += turned_back(probabilities(planes["x"][None])[0], symmetry) / len(symmetries)
+        (planes,) = segment(model, {"x": model.decode}, [apply_symmetry(image, symmetry)])
+        expected += undo_symmetry(probabilities(planes["x"][None])[0], symmetry) / len(symmetries)
     (found,) = segment(model, {"x": model.decode}, [image], tta=tta)
     assert torch.allclose(probabilities(found["x"][None])[0], expected, atol=1e-5)
 

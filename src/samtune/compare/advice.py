@@ -12,9 +12,9 @@ from samtune.metrics.regressions import MAX_LISTED, find_regressions, regression
 from samtune.metrics.rows import BASELINES, COLOUR, PROBE, STOCK, UNET
 from samtune.metrics.verdict import (
     OPENINGS,
-    Floor,
+    Baseline,
+    baseline_sentences,
     few_images_sentences,
-    floor_sentences,
     outcome_of,
     tuning_sentence,
 )
@@ -176,12 +176,12 @@ def _against_stock(results: Results, keep: str, shots: int) -> list[str]:
 
 def _against_baselines(results: Results, keep: str, shots: int) -> list[str]:
     """Return whether the kept method beats the baselines without SAM and the probe on its frozen features."""
-    floors = []
+    baselines = []
     for row in (PROBE, COLOUR, UNET):
         difference = results.compare(keep, row, shots) if row != keep and results.done(row, shots) else None
         if difference is not None:
-            floors.append(Floor(row, results.summary(row, shots).mean, difference))
-    return floor_sentences(keep, floors)
+            baselines.append(Baseline(row, results.summary(row, shots).mean, difference))
+    return baseline_sentences(keep, baselines)
 
 
 def _caveats(results: Results, keep: str, shots: int) -> list[str]:
@@ -309,7 +309,7 @@ def _regressions(results: Results, keep: str, shots: int) -> tuple[tuple[Regress
         regressions += find_regressions(values, protocol, keep)
     worst = worst_by_image(regressions)
     sentence = regression_sentence(
-        len(worst), len(results.stems), kept=f"With {shots} labelled images, {keep}", baselines=baselines,
+        len(worst), len(results.stems), model=f"With {shots} labelled images, {keep}", baselines=baselines,
         images="test image", averaged="means over draws",
     )  # fmt: skip
     return worst[:MAX_LISTED], sentence

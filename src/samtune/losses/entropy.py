@@ -1,4 +1,4 @@
-"""Cross-entropies: plain, balanced, of shadow detection, over several classes, and focal."""
+"""Cross-entropy losses: binary, balanced, for shadow detection, over several classes, and focal."""
 
 from __future__ import annotations
 
@@ -52,13 +52,13 @@ def balanced_bce(logits: Tensor, labels: Tensor) -> Tensor:
 
 
 def shadow_bce(logits: Tensor, labels: Tensor) -> Tensor:
-    """The balanced cross-entropy of shadow detection, as published: `s (1 - s) (mean fg + mean bg)`.
+    """Balanced cross-entropy of shadow detection, as published: `s (1 - s) (mean fg + mean bg)`.
 
-    s is the share of foreground among an image's counted pixels, `mean fg` and `mean bg` the mean losses of its
-    two kinds of pixels: positives weigh as many negatives there are, over all pixels, and the reverse. It is
-    `2 s (1 - s)` times `balanced_bce`, so that an image with hardly any foreground has hardly any weight, and one
-    with none has none; `balanced_bce` weighs all images the same. Published per batch; here per image, as all
-    losses of this package.
+    s is the share of foreground among an image's counted pixels; `mean fg` and `mean bg` are the mean losses of its
+    foreground and background pixels. A foreground pixel is weighted by the share of background, and the reverse. This
+    is `2 s (1 - s)` times `balanced_bce`, so that an image with little foreground has little weight, and one without
+    any has none; `balanced_bce` weighs all images the same. Published per batch; per image here, like all losses of
+    this package.
 
     Args:
         logits: (B, 1, H, W).
@@ -83,7 +83,7 @@ def shadow_bce(logits: Tensor, labels: Tensor) -> Tensor:
 def cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
     """Cross-entropy over K classes and the background: mean over an image's counted pixels, then over images.
 
-    For K = 1 the same number as `bce`.
+    For K = 1 it equals `bce`.
 
     Args:
         logits: (B, K, H, W); the background's logit is the constant 0.
@@ -102,13 +102,13 @@ def cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
 def focal(logits: Tensor, labels: Tensor, gamma: float = 2.0) -> Tensor:
     """Focal loss: cross-entropy of each pixel times `(1 - p) ** gamma`, p the probability of its true label.
 
-    Mean over an image's counted pixels, then over images. No class weight alpha. `gamma` 0 is
+    Mean over an image's counted pixels, then over images. There is no class weight alpha. With `gamma` 0 it is
     `cross_entropy`.
 
     Args:
         logits: (B, K, H, W); the background's logit is the constant 0.
         labels: (B, H, W).
-        gamma: how strongly easy pixels are played down; 0, or at least 1 (below 1 the gradient has a pole).
+        gamma: how strongly easy pixels are down-weighted; 0, or at least 1 (below 1 the gradient has a pole).
 
     Returns:
         A scalar, at least 0.

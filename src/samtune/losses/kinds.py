@@ -1,4 +1,4 @@
-"""The losses by name, sums of losses among them, and `segmentation_loss`, which resizes logits first."""
+"""Losses by name, including sums of losses, and `segmentation_loss`, which resizes the logits first."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ LossKind = Literal[
     "bce_dice", "ce_dice", "focal_dice", "balanced_bce_dice", "ce_iou", "balanced_bce", "shadow_bce", "structure",
     "structure_published", "bce", "cross_entropy", "soft_dice", "soft_iou", "focal",
 ]  # fmt: skip
-"""Losses that a recipe or a setting may name."""
+"""Names of losses in recipes and settings."""
 
 ONE_CLASS = ("bce", "bce_dice", "balanced_bce_dice", "balanced_bce", "shadow_bce", "structure", "structure_published")
-"""Losses for one class only; for one class `ce_dice` equals `bce_dice`."""
+"""Losses that are defined for one class only; for one class `ce_dice` equals `bce_dice`."""
 
 FOCAL_WEIGHT = 20.0
 """Weight of the focal loss against Dice in `focal_dice`. Source: Segment Anything, appendix A (20 : 1)."""
@@ -33,22 +33,22 @@ def bce_dice(logits: Tensor, labels: Tensor) -> Tensor:
 
 
 def balanced_bce_dice(logits: Tensor, labels: Tensor) -> Tensor:
-    """Return `(bce + balanced_bce) / 2 + soft_dice`, for one thin or rare class; arguments as in `bce`."""
+    """Return `(bce + balanced_bce) / 2 + soft_dice`, for one thin or rare class; arguments and errors as in `bce`."""
     return (bce(logits, labels) + balanced_bce(logits, labels)) / 2 + soft_dice(logits, labels)
 
 
 def ce_dice(logits: Tensor, labels: Tensor) -> Tensor:
-    """Return `cross_entropy + soft_dice`, the usual loss of several classes; arguments as there."""
+    """Return `cross_entropy + soft_dice`, the usual loss of several classes; arguments as in `cross_entropy`."""
     return cross_entropy(logits, labels) + soft_dice(logits, labels)
 
 
 def ce_iou(logits: Tensor, labels: Tensor) -> Tensor:
-    """Return `cross_entropy + soft_iou`, for one class BCE + IoU as SAM-Adapter and TS-SAM use; arguments as there."""
+    """Return `cross_entropy + soft_iou`, for one class SAM-Adapter's and TS-SAM's loss; arguments as in `ce_dice`."""
     return cross_entropy(logits, labels) + soft_iou(logits, labels)
 
 
 def focal_dice(logits: Tensor, labels: Tensor) -> Tensor:
-    """Return `20 focal + soft_dice`, the weights SAM itself was trained with; arguments as in `focal`."""
+    """Return `20 focal + soft_dice`, weighted as in the training of SAM; arguments as in `cross_entropy`."""
     return FOCAL_WEIGHT * focal(logits, labels) + soft_dice(logits, labels)
 
 
@@ -84,7 +84,7 @@ def segmentation_loss(logits: Tensor, labels: Tensor, kind: LossKind = "bce_dice
         A scalar, at least 0: the mean over images.
 
     Raises:
-        ConfigError: the kind does not exist, or is for one class and K is larger.
+        ConfigError: there is no such loss, or it is defined for one class only and K is larger.
         ShapeError: logits and labels do not belong together.
     """
     if kind not in _LOSSES:

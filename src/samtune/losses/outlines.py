@@ -9,15 +9,15 @@ from samtune.losses.overlap import weighted_iou
 from samtune.losses.pixels import mean_over, pixelwise_bce, probabilities
 
 NEIGHBOURHOOD = 31
-"""Side of the square around a pixel whose mean the weight is taken from, in pixels."""
+"""Side in pixels of the square around a pixel over which the target is averaged for the weight."""
 
 
 def structure(logits: Tensor, labels: Tensor) -> Tensor:
-    """Structure loss: cross-entropy and IoU in which pixels near an outline weigh up to six times as much.
+    """Structure loss: cross-entropy and IoU in which pixels near an outline are weighted up to six times.
 
     `w = 1 + 5 |mean of t in the 31 x 31 square around a pixel - t|`; per image
     `sum(w bce) / sum(w) + 1 - (sum(w p t) + 1) / (sum(w (p + t - p t)) + 1)`; then the mean over images. The mean
-    of the square is over its counted pixels inside the image.
+    over the square is over its counted pixels inside the image.
 
     Args:
         logits: (B, 1, H, W).
@@ -44,8 +44,8 @@ def structure_published(logits: Tensor, labels: Tensor) -> Tensor:
     """Structure loss as PraNet's public code and its descendants compute it.
 
     There the cross-entropy is averaged before it is weighted (the string passed to torch's old `reduce` argument
-    counts as true), so it is plain `bce`; only the IoU term is weighted. The mean of the square counts pixels outside
-    the image as background; so are ignored pixels here.
+    counts as true), so it is plain `bce`; only the IoU term is weighted. The mean over the square counts pixels outside
+    the image as background; this implementation counts ignored pixels as background too.
 
     Args:
         logits: (B, 1, H, W).

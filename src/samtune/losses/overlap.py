@@ -14,8 +14,8 @@ SMOOTH = 1.0
 def soft_dice(logits: Tensor, labels: Tensor) -> Tensor:
     """Dice loss of the probabilities: one value per image and class, mean over classes, then over images.
 
-    `1 - (2 sum(p t) + 1) / (sum(p) + sum(t) + 1)` with sums over an image's counted pixels. A class that is
-    not in the image costs nothing where its probability is 0 everywhere.
+    `1 - (2 sum(p t) + 1) / (sum(p) + sum(t) + 1)` with sums over an image's counted pixels. For a class
+    that is not in the image the loss is 0 where its probability is 0 everywhere.
 
     Args:
         logits: (B, K, H, W); the background's logit is the constant 0.
@@ -37,8 +37,9 @@ def soft_dice(logits: Tensor, labels: Tensor) -> Tensor:
 def soft_iou(logits: Tensor, labels: Tensor) -> Tensor:
     """IoU loss of the probabilities: one value per image and class, mean over classes, then over images.
 
-    `1 - (sum(p t) + 1) / (sum(p) + sum(t) - sum(p t) + 1)` with sums over an image's counted pixels. SAM-Adapter
-    and TS-SAM leave the ones out; with them an image that has neither costs nothing instead of being 0 / 0.
+    `1 - (sum(p t) + 1) / (sum(p) + sum(t) - sum(p t) + 1)` with sums over an image's counted pixels. The code
+    of SAM-Adapter and TS-SAM omits the ones; with them, an image without prediction and target has a loss of 0
+    instead of 0 / 0.
 
     Args:
         logits: (B, K, H, W); the background's logit is the constant 0.
@@ -55,7 +56,7 @@ def soft_iou(logits: Tensor, labels: Tensor) -> Tensor:
 
 
 def weighted_iou(predicted: Tensor, target: Tensor, weight: Tensor) -> Tensor:
-    """Return the IoU loss over the last two axes; `weight` is that of each pixel, 0 where it does not count."""
+    """Return the IoU loss over the last two axes; `weight` is the weight of each pixel, 0 where it does not count."""
     weighted = predicted * weight
     both = (weighted * target).sum(dim=(-2, -1))
     either = weighted.sum(dim=(-2, -1)) + (target * weight).sum(dim=(-2, -1)) - both

@@ -1,4 +1,4 @@
-"""Per-pixel losses of logits, and how labels, logits and the background belong together."""
+"""Per-pixel losses of logits, and the shapes of labels, logits and background that they share."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def probabilities(logits: Tensor) -> Tensor:
         logits: (B, K, H, W).
 
     Returns:
-        (B, K, H, W) float32 (float64 stays float64), each in 0..1; what they lack to 1 is the background's.
+        (B, K, H, W) float32 (float64 stays float64), each in 0..1; the remainder to 1 is the background's.
 
     Raises:
         ShapeError: the logits are not four-dimensional.
@@ -50,23 +50,28 @@ def labels_at(labels: Tensor, size_hw: tuple[int, int]) -> Tensor:
 
 
 def pixelwise_bce(logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Return the loss of each pixel, where the foreground is, and where a pixel counts; each (B, H, W)."""
+    """Return the loss of each pixel, where the foreground is, and where a pixel counts; each (B, H, W).
+
+    Raises:
+        ConfigError: K is not 1.
+        ShapeError: logits and labels do not belong together.
+    """
     check_shapes(logits, labels)
     if logits.shape[1] != 1:
         raise ConfigError(
             f"Expected one class for binary cross-entropy, got {logits.shape[1]}; choose the loss 'ce_dice'."
         )
     target = labels == 1
-    one = full_precision(logits)[:, 0]
-    losses = F.binary_cross_entropy_with_logits(one, target.to(one.dtype), reduction="none")
+    foreground = full_precision(logits)[:, 0]
+    losses = F.binary_cross_entropy_with_logits(foreground, target.to(foreground.dtype), reduction="none")
     return losses, target, labels != IGNORE
 
 
 def pixelwise_cross_entropy(logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
     """Return the loss of each pixel (0 where ignored) and where a pixel counts; each (B, H, W)."""
     check_shapes(logits, labels)
-    every = with_background(full_precision(logits))
-    losses = F.cross_entropy(every, labels.long(), ignore_index=IGNORE, reduction="none")
+    all_logits = with_background(full_precision(logits))
+    losses = F.cross_entropy(all_logits, labels.long(), ignore_index=IGNORE, reduction="none")
     return losses, labels != IGNORE
 
 

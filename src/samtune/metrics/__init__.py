@@ -1,4 +1,4 @@
-"""Scores of label maps, foreground maps, outlines and objects; every one streams. Plain numpy and OpenCV, no torch."""
+"""Scores of label maps, foreground maps, outlines and objects, accumulated image by image with NumPy and OpenCV."""
 
 from samtune.metrics.counts import Counts, confusion, count, dice, iou, precision, recall
 from samtune.metrics.differences import Difference, difference

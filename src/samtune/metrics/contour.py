@@ -47,7 +47,7 @@ def boundary_f_measure(
 
     Precision is the share of predicted outline pixels within the tolerance of the target's outline, recall the share of
     the target's within the tolerance of the predicted one. Edges of the image count as outline where a mask touches
-    them, unlike in DAVIS; see the head of this file. Two empty masks score 1, one empty mask 0.
+    them, unlike in DAVIS; see the top of this file. Two empty masks score 1, one empty mask 0.
 
     Args:
         predicted: bool (H, W).
@@ -59,7 +59,7 @@ def boundary_f_measure(
         return float(predicted.any() == target.any())
     reach = default_tolerance(target.shape) * min(spacing_yx) if tolerance is None else tolerance
     to_target, to_predicted = outline_distances(predicted, target, spacing_yx)
-    # Distances are roots of sums of squares: a hair of slack keeps those equal to the tolerance inside.
+    # Distances are square roots, so a little slack keeps those that equal the tolerance within it.
     slack = reach * (1 + 1e-9)
     precision, recall = float((to_target <= slack).mean()), float((to_predicted <= slack).mean())
     return 2 * precision * recall / (precision + recall) if precision + recall else 0.0
@@ -69,7 +69,7 @@ def hausdorff95(predicted: Mask, target: Mask, spacing_yx: tuple[float, float] =
     """Return the 95th-percentile Hausdorff distance of two outlines, in the unit of the spacing (pixels by default).
 
     The percentile (linear between ranks) is taken of the distances from each outline to the other; the result is the
-    larger of the two, as in MONAI. Two empty masks are 0 apart; to one empty mask there is no distance: None.
+    larger of the two, as in MONAI. For two empty masks it is 0; for one empty mask it is not defined: None.
 
     Source: Huttenlocher et al., TPAMI 1993, with the percentile that medical challenges use.
     """
@@ -82,7 +82,7 @@ def hausdorff95(predicted: Mask, target: Mask, spacing_yx: tuple[float, float] =
 def outline_distances(
     predicted: Mask, target: Mask, spacing_yx: tuple[float, float] = (1.0, 1.0)
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return how far each outline pixel of one mask is from the nearest outline pixel of the other.
+    """Return the distance of each outline pixel of one mask from the nearest outline pixel of the other.
 
     Args:
         predicted: bool (H, W), at least one pixel.
@@ -96,5 +96,5 @@ def outline_distances(
     # A tree of the few outline pixels is some twenty times as fast as a distance transform of the whole image.
     from scipy.spatial import KDTree  # slow to import
 
-    ours, theirs = (np.argwhere(outline(mask)) * spacing_yx for mask in (predicted, target))
-    return KDTree(theirs).query(ours)[0], KDTree(ours).query(theirs)[0]
+    predicted_yx, target_yx = (np.argwhere(outline(mask)) * spacing_yx for mask in (predicted, target))
+    return KDTree(target_yx).query(predicted_yx)[0], KDTree(predicted_yx).query(target_yx)[0]

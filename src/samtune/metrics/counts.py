@@ -1,11 +1,10 @@
 """True positives, false positives and false negatives per class, and the scores that follow from them.
 
-Count once, then name the reduction: the same three numbers give a score per image (the counts of one image)
-or a pooled score (the counts of all images added up).
+The same three numbers give a score per image (from the counts of one image) or a pooled score (from the sum of the
+counts of all images).
 
-The empty case, for every score here: a class that is neither in the target nor in the prediction scores 1
-(nothing was there and nothing was claimed). Precision where nothing was predicted although something was
-there is 0; recall where nothing was there although something was predicted is 0.
+The empty case of every score: a class that is neither in the target nor in the prediction scores 1. Precision is 0
+where the class is in the target alone, and recall is 0 where it is in the prediction alone.
 """
 
 from __future__ import annotations
@@ -41,7 +40,7 @@ class Counts:
 
     @property
     def present(self) -> NDArray[np.bool_]:
-        """(K,) bool: the class has at least one pixel in the target or in the prediction."""
+        """Whether each class has a pixel in the target or in the prediction, (K,) bool."""
         return (self.tp + self.fp + self.fn) > 0
 
 

@@ -1,4 +1,4 @@
-"""Differences between two rows with intervals: over seeds and test images at once, both crossed.
+"""Differences between two rows, with confidence intervals over seeds and test images as crossed factors.
 
 The analysis, its assumptions and what it leaves out are in docs/design/compare.md.
 """
@@ -20,19 +20,19 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 LEVEL = 0.95
-"""Coverage of the interval of a difference, each by itself."""
+"""Coverage of the interval of a single difference, 0..1."""
 
 
 @dataclass(frozen=True)
 class Difference:
-    """Mean difference of two rows with its interval.
+    """Mean difference of two rows, with its confidence interval.
 
     Attributes:
         mean: over seeds and images, first row minus second.
         low: lower end of the interval; -inf where the spread is unknown.
         high: upper end; inf where the spread is unknown.
-        num_seeds: seeds that both rows have.
-        num_units: images, or groups of images, that count as independent.
+        num_seeds: number of seeds that both rows have.
+        num_units: number of images, or groups of images, that count as independent.
     """
 
     mean: float
@@ -43,13 +43,13 @@ class Difference:
 
     @property
     def verdict(self) -> str:
-        """Return better, worse or not distinguishable."""
+        """The first row is "better", "worse" or "not distinguishable" from the second."""
         if self.low > 0:
             return "better"
         return "worse" if self.high < 0 else "not distinguishable"
 
     def __neg__(self) -> Difference:
-        """Return second row minus first."""
+        """Return the second row minus the first."""
         return Difference(-self.mean, -self.high, -self.low, self.num_seeds, self.num_units)
 
     def __str__(self) -> str:
@@ -69,10 +69,10 @@ def difference(
     Args:
         first: (S, I) score of each image with each seed.
         second: (S, I) scores of the other row.
-        units: for each of I images the number of the unit it belongs to; None where each image is its own.
+        units: for each of the I images, the number of the unit that it belongs to; None where each image is a unit.
 
     Returns:
-        The mean over seeds and images with its interval, which is the whole line for a single unit.
+        The mean over seeds and images with its interval, which is -inf..inf for a single unit.
     """
     table = unit_table(np.asarray(first, np.float64) - np.asarray(second, np.float64), units)
     num_seeds, num_units = table.shape

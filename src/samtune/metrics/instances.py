@@ -1,4 +1,4 @@
-"""Scores of object maps: integer maps where 0 is background and every other value one object.
+"""Scores of object maps: integer maps in which 0 is background and every other value is one object.
 
 - *segmentation accuracy* at t: TP / (TP + FP + FN) over objects, a pair of IoU >= t being a TP. Cellpose, StarDist
   and the 2018 Data Science Bowl call it AP.
@@ -29,7 +29,7 @@ THRESHOLDS = tuple(round(0.5 + 0.05 * step, 2) for step in range(10))
 """0.50, 0.55, ..., 0.95."""
 
 _SLACK = 1e-9
-"""A quotient of whole numbers may fall short of a threshold that it equals by a rounding error."""
+"""Tolerance for rounding: a quotient of whole numbers may fall short of a threshold that it equals."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,7 +50,7 @@ class Overlaps:
 
     @property
     def iou(self) -> NDArray[np.float64]:
-        """(P, T) intersection over union."""
+        """Intersection over union of each pair of objects, (P, T) in 0..1."""
         union = self.predicted_sizes[:, None] + self.target_sizes[None] - self.shared
         quotient: NDArray[np.float64] = self.shared / np.maximum(union, 1)
         return quotient
@@ -69,38 +69,38 @@ def overlaps(predicted: NDArray[np.integer], target: NDArray[np.integer]) -> Ove
         )
     if predicted.size and (predicted.min() < 0 or target.min() < 0):
         raise ShapeError("Expected ids of objects >= 0, got negative ones.")
-    our_ids, ours = np.unique(predicted, return_inverse=True)
-    their_ids, theirs = np.unique(target, return_inverse=True)
-    num = len(their_ids)
-    table = np.bincount(ours.reshape(-1) * num + theirs.reshape(-1), minlength=len(our_ids) * num)
-    table = table.reshape(len(our_ids), num)
-    kept_ours, kept_theirs = our_ids != 0, their_ids != 0
+    predicted_ids, rows = np.unique(predicted, return_inverse=True)
+    target_ids, columns = np.unique(target, return_inverse=True)
+    num = len(target_ids)
+    table = np.bincount(rows.reshape(-1) * num + columns.reshape(-1), minlength=len(predicted_ids) * num)
+    table = table.reshape(len(predicted_ids), num)
+    is_predicted, is_target = predicted_ids != 0, target_ids != 0
     return Overlaps(
-        shared=table[np.ix_(kept_ours, kept_theirs)].astype(np.int64),
-        predicted_sizes=table.sum(axis=1)[kept_ours].astype(np.int64),
-        target_sizes=table.sum(axis=0)[kept_theirs].astype(np.int64),
-        predicted_ids=our_ids[kept_ours].astype(np.int64),
+        shared=table[np.ix_(is_predicted, is_target)].astype(np.int64),
+        predicted_sizes=table.sum(axis=1)[is_predicted].astype(np.int64),
+        target_sizes=table.sum(axis=0)[is_target].astype(np.int64),
+        predicted_ids=predicted_ids[is_predicted].astype(np.int64),
     )
 
 
 def num_matched(iou: NDArray[np.float64], threshold: float) -> int:
-    """Return how many pairs of objects have this IoU or more, each object in one pair at most.
+    """Return the number of pairs of objects with at least this IoU, each object in at most one pair.
 
     Args:
         iou: (P, T) of maps whose objects do not overlap.
         threshold: 0.5 or more, so that an object can only be in two such pairs if both are exactly 0.5; one counts.
     """
     good = iou >= threshold - _SLACK
-    # Who has two partners is exactly as large as both together, so the pairs form stars, and each star gives one match:
-    # as many as there are nodes less edges.
+    # An object with two partners is exactly as large as both together, so the pairs form stars. A star gives one match,
+    # which is its number of nodes minus its number of edges.
     return int(good.any(axis=0).sum() + good.any(axis=1).sum() - good.sum())
 
 
 def segmentation_accuracy(matches: Overlaps, threshold: float) -> float:
-    """TP / (TP + FP + FN) over the objects of one image; 1 where neither map has an object."""
-    num_ours, num_theirs = matches.shared.shape
+    """Return TP / (TP + FP + FN) over the objects of one image, 0..1; 1 where neither map has an object."""
+    num_predicted, num_target = matches.shared.shape
     matched = num_matched(matches.iou, threshold)
-    total = num_ours + num_theirs - matched
+    total = num_predicted + num_target - matched
     return matched / total if total else 1.0
 
 
@@ -110,7 +110,7 @@ def mean_segmentation_accuracy(matches: Overlaps) -> float:
 
 
 def seg(matches: Overlaps) -> float | None:
-    """SEG of one image; None where the target has no object (SEG says nothing of false objects)."""
+    """Return SEG of one image, 0..1; None where the target has no object, since SEG does not count false objects."""
     if not len(matches.target_sizes):
         return None
     covers = 2 * matches.shared > matches.target_sizes[None]
@@ -121,8 +121,8 @@ def seg(matches: Overlaps) -> float | None:
 class AveragePrecision:
     """Average precision over a set of images; keeps ten flags and a score for each predicted object.
 
-    It is COCO's but for the ties: objects of equal score enter the ranking together, so that the order of the images
-    does not matter; without scores that is all of them, and AP is the precision times the share of recalls that were
+    It is COCO's except for ties: objects of equal score enter the ranking together, so that the order of the images
+    does not matter. Without scores all objects are tied, and AP is the precision times the share of recall levels
     reached. No object is left out, however many an image has.
     """
 
@@ -134,11 +134,11 @@ class AveragePrecision:
         self._hits: list[NDArray[np.bool_]] = []
 
     def add(self, matches: Overlaps, scores: Sequence[float] | NDArray[np.float64] | None = None) -> None:
-        """Take one image.
+        """Add one image.
 
         Args:
             matches: overlaps of its objects.
-            scores: (P,) confidence of each predicted object by rising id; None for 1 each.
+            scores: (P,) confidence of each predicted object, by rising id; None for 1 each.
 
         Raises:
             ShapeError: there is not one finite score for each object.
@@ -154,7 +154,7 @@ class AveragePrecision:
         self._hits.append(np.stack([_greedy(iou, threshold) for threshold in THRESHOLDS]))
 
     def at(self, threshold_index: int) -> float:
-        """AP at one of `THRESHOLDS`; without any target object 1 if nothing was predicted, else 0."""
+        """Return AP at one of `THRESHOLDS`, 0..1; without any target object 1 if nothing was predicted, else 0."""
         scores = np.concatenate([np.zeros(0), *self._scores])
         if not self.num_target:
             return float(not len(scores))
@@ -164,17 +164,22 @@ class AveragePrecision:
         reached = np.cumsum(hits)[ends]
         precision = np.maximum.accumulate((reached / (ends + 1))[::-1])[::-1]
         recall = reached / self.num_target
-        places = np.searchsorted(recall, np.linspace(0, 1, 101) - _SLACK, side="left")
-        return float(np.append(precision, 0.0)[places].mean())
+        indices = np.searchsorted(recall, np.linspace(0, 1, 101) - _SLACK, side="left")
+        return float(np.append(precision, 0.0)[indices].mean())
 
     def result(self) -> dict[str, float]:
-        """`ap50`, `ap75` and `ap50_95`, the mean over `THRESHOLDS`."""
+        """Return `ap50`, `ap75` and `ap50_95`, the mean over `THRESHOLDS`; each in 0..1."""
         values = [self.at(index) for index in range(len(THRESHOLDS))]
         return {"ap50": values[0], "ap75": values[5], "ap50_95": float(np.mean(values))}
 
 
 def _greedy(iou: NDArray[np.float64], threshold: float) -> NDArray[np.bool_]:
-    """(P,) bool: by rank, each object takes the free target object of highest IoU, if that reaches the threshold."""
+    """Return which predicted objects, (P,) bool, find a target when each in turn takes the free one of highest IoU.
+
+    Args:
+        iou: (P, T), predicted objects by falling score.
+        threshold: lowest IoU of a match.
+    """
     hits = np.zeros(iou.shape[0], bool)
     free = np.ones(iou.shape[1], bool)
     for index in np.flatnonzero((iou >= threshold - _SLACK).any(axis=1)):

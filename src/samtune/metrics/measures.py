@@ -1,4 +1,4 @@
-"""Accumulators of scores over a set of images: each takes one image at a time and keeps numbers, never a map.
+"""Accumulators of scores over a set of images: each adds one image at a time and keeps numbers, never a map.
 
 Each has `add(case)`, which returns the scores of that image for a table (None where a score is not defined, see the
 class), and `result()`, which returns the scores of the set. Keys say what was averaged: `..._per_image` is a mean over
@@ -35,7 +35,7 @@ Row = dict[str, float | None]
 
 @dataclass(frozen=True, eq=False)
 class Case:
-    """One image to be scored.
+    """One image to score.
 
     Attributes:
         name: the image's name, unique in a set.
@@ -54,7 +54,7 @@ class Case:
 
 
 class Measure(Protocol):
-    """Accumulator of scores, one image at a time."""
+    """Accumulator of scores that adds one image at a time."""
 
     def add(self, case: Case) -> Row:
         """Add an image and return its scores."""
@@ -66,7 +66,7 @@ class Measure(Protocol):
 class SaliencyScores:
     """S-measure, E-measure, F-measure, weighted F and MAE of foreground maps, one class.
 
-    E and F come as maximum and mean of the curve that is the mean of the images' curves, and adaptive. Ignored pixels
+    E and F are given as maximum and mean of the mean curve over images, and at the adaptive threshold. Ignored pixels
     count as background that the map has right. Images without foreground are scored as the reference code does (see
     `saliency`) and counted in `num_without_foreground`.
     """
@@ -85,10 +85,11 @@ class SaliencyScores:
             ShapeError: the case has no foreground map.
         """
         if case.foreground is None:
-            raise ShapeError("Expected a map of the probability of one class, got none; the protocol scores such maps.")
+            raise ShapeError(
+                "Expected `foreground`, the probability map of the one class, which this protocol scores; got None."
+            )
         target = case.target == 1
-        given = np.where(case.target == IGNORE, 0.0, case.foreground)
-        foreground = saliency.stretch(given)
+        foreground = saliency.stretch(np.where(case.target == IGNORE, 0.0, case.foreground))
         e_curve = saliency.e_measure_curve(foreground, target)
         f_curve = saliency.f_measure_curve(foreground, target)
         precision, recall = saliency.weighted_precision_recall(foreground, target)
@@ -120,9 +121,9 @@ class SaliencyScores:
 class BalancedErrorScores:
     """Balanced error rate of one class in percent, 0..100, less is better: the mean of two errors.
 
-    The shadow error is the share of the class's pixels that were missed, the non-shadow error the share of the others
-    that were called it. Per image an error is not defined where its kind of pixel does not occur, and BER not where
-    either is not: such images are left out of that mean and counted. Pooled likewise over all pixels.
+    The shadow error is the share of the class's pixels that were missed; the non-shadow error is the share of the other
+    pixels that were predicted as the class. In an image without pixels of the one kind, that error is not defined, and
+    neither is BER: the image is left out of these means and counted. Pooled scores are over the pixels of all images.
     Source: Vicente et al., ECCV 2016 (SBU).
     """
 
@@ -151,8 +152,8 @@ class ClassScores:
     """Pooled scores over all classes: mIoU with and without background, pixel accuracy, IoU of each class.
 
     Means are over the classes that occur in the target or the prediction of any image (`num_classes_present`, without
-    background); the IoU of one that does not is None. Where no class occurs at all, or no pixel counts, scores are 1.
-    Ignored pixels count nowhere.
+    background); the IoU of a class that does not occur is None. Where no class occurs at all, or no pixel counts,
+    scores are 1. Ignored pixels count nowhere.
     """
 
     def __init__(self, class_names: tuple[str, ...]) -> None:
@@ -190,8 +191,8 @@ class ClassScores:
 class ContourScores:
     """Boundary F and 95th-percentile Hausdorff distance, per image; each the mean over the classes present in it.
 
-    Boundary F of an image where nothing is and nothing is predicted is 1. The Hausdorff distance is then 0; where a
-    class is in only one of both it is not defined, and the image is left out of that mean (`hd95_num_undefined`).
+    In an image without objects in target and prediction, boundary F is 1 and the Hausdorff distance 0. Where a class is
+    in only one of the two, the distance is not defined, and the image is left out of its mean (`hd95_num_undefined`).
     Ignored pixels count as background in both.
     """
 
@@ -214,12 +215,12 @@ class ContourScores:
         target = np.where(case.target == IGNORE, 0, case.target)
         labels = [k for k in range(1, self.num_classes + 1) if (predicted == k).any() or (target == k).any()]
         pairs = [(predicted == k, target == k) for k in labels] or [(predicted == 1, target == 1)]
-        fs = [boundary_f_measure(ours, theirs, self.tolerance, self.spacing_yx) for ours, theirs in pairs]
-        apart = [hausdorff95(ours, theirs, self.spacing_yx) for ours, theirs in pairs]
-        known = [value for value in apart if value is not None]
+        fs = [boundary_f_measure(*pair, self.tolerance, self.spacing_yx) for pair in pairs]
+        distances = [hausdorff95(*pair, self.spacing_yx) for pair in pairs]
+        defined = [value for value in distances if value is not None]
         values: Row = {
             "boundary_f": float(np.mean(fs)),
-            "hd95": float(np.mean(known)) if len(known) == len(apart) else None,
+            "hd95": float(np.mean(defined)) if len(defined) == len(distances) else None,
         }
         self._boundary_f.add(values["boundary_f"])
         self._hd95.add(values["hd95"])
@@ -239,7 +240,7 @@ class ContourScores:
 class InstanceScores:
     """Scores of objects, one class: predicted objects are the 8-connected areas of the prediction.
 
-    A score of an object, for the ranking of AP, is the mean probability in it where there is a foreground map. Ignored
+    AP ranks objects by the mean probability within them, or treats them alike without a foreground map. Ignored
     pixels belong to no object. An image without objects in target and prediction scores 1; SEG is not defined where
     the target has none (`seg_num_undefined`). SEG and segmentation accuracy are means over images, AP is over the
     objects of all images.
@@ -253,13 +254,12 @@ class InstanceScores:
 
     def add(self, case: Case) -> Row:
         """Add an image of one class and return its scores."""
-        ours = areas((case.predicted == 1) & (case.target != IGNORE))
-        theirs = areas(case.target == 1) if case.target_objects is None else case.target_objects.astype(np.int64)
-        theirs = np.where(case.target == IGNORE, 0, theirs)
-        matches = overlaps(ours, theirs)
+        predicted = areas((case.predicted == 1) & (case.target != IGNORE))
+        target = areas(case.target == 1) if case.target_objects is None else case.target_objects.astype(np.int64)
+        matches = overlaps(predicted, np.where(case.target == IGNORE, 0, target))
         scores = None
         if case.foreground is not None:
-            sums = np.bincount(ours.reshape(-1), weights=case.foreground.astype(np.float64).reshape(-1))
+            sums = np.bincount(predicted.reshape(-1), weights=case.foreground.astype(np.float64).reshape(-1))
             scores = sums[matches.predicted_ids] / matches.predicted_sizes
         self._ap.add(matches, scores)
         self._num_predicted += len(matches.predicted_sizes)
@@ -302,16 +302,19 @@ def _balanced(table: NDArray[np.int64]) -> Row:
 
 
 def _ious(table: NDArray[np.int64]) -> list[float | None]:
+    """Return the IoU of background and classes from counts [target, predicted]; None where a class does not occur."""
     hits = np.diagonal(table)
     union = table.sum(axis=0) + table.sum(axis=1) - hits
     return [float(hit / total) if total else None for hit, total in zip(hits.tolist(), union.tolist(), strict=True)]
 
 
 def _accuracy(table: NDArray[np.int64]) -> float:
+    """Return the share of pixels with the right label; 1 without any pixel."""
     total = int(table.sum())
     return float(np.trace(table) / total) if total else 1.0
 
 
 def _mean(values: list[float | None]) -> float:
-    known = [value for value in values if value is not None]
-    return float(np.mean(known)) if known else 1.0
+    """Return the mean of the values that are not None; 1 without any."""
+    defined = [value for value in values if value is not None]
+    return float(np.mean(defined)) if defined else 1.0

@@ -1,4 +1,4 @@
-"""Evaluation protocols: the scores that each field reports, what they are averaged over, and at which threshold.
+"""Evaluation protocols: the scores that each field of research reports, their averaging and their thresholds.
 
 A protocol never changes the resolution: scores are at native size unless the caller scales (`--at`).
 """
@@ -35,10 +35,10 @@ class EvaluationProtocol:
         headline: keys of the scores to show first; `EXPLAINED` describes each.
         groups: accumulators besides foreground overlap: "saliency", "balanced_error", "classes", "contour",
             "instances".
-        judge: key of the score by which two rows are compared image by image.
+        judge: key of the per-image score by which two rows are compared image by image.
         less_is_better: whether that score is an error.
-        threshold: probability above which a pixel is the class; None for the specialist's own.
-        one_class: whether the protocol is for one class only.
+        threshold: probability above which a pixel belongs to the class, 0..1; None for that of the specialist.
+        one_class: whether the protocol is defined for one class only.
     """
 
     name: str
@@ -83,7 +83,7 @@ EXPLAINED = {
     "seg_per_image": "SEG (Cell Tracking Challenge) of each image, mean over images with objects",
     "ap50_95": "AP of objects over IoU 0.5 to 0.95, all images at once, as COCO's but ties enter together",
 }
-"""Key in a result -> what it is: the measure, its beta, and over what it is averaged."""
+"""Key in a result -> description: the measure, its beta, and what it is averaged over."""
 
 _OVERLAP = ("iou_per_image", "dice_per_image", "iou_pooled", "dice_pooled")
 
@@ -161,7 +161,7 @@ PROTOCOLS = {
 
 
 def find_protocol(name: str) -> EvaluationProtocol:
-    """Return the protocol of this name.
+    """Return the protocol with this name.
 
     Raises:
         ConfigError: no protocol has this name; suggests the nearest one.
@@ -173,7 +173,7 @@ def find_protocol(name: str) -> EvaluationProtocol:
 
 
 class ProtocolScores:
-    """Accumulator of all scores of a protocol, image by image.
+    """Accumulator of all scores of a protocol that adds one image at a time.
 
     Attributes:
         protocol: the protocol.

@@ -1,4 +1,4 @@
-"""Images on which tuning hurt: a baseline scores better than the tuned model."""
+"""Regressions: images on which a baseline scores better than the tuned model."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     Values = Mapping[str, Mapping[str, Mapping[str, float | None]]]
 
 MAX_LISTED = 10
-"""Images that are listed for people."""
+"""Largest number of images that are listed for people."""
 
 
 @dataclass(frozen=True)
@@ -26,10 +26,10 @@ class Regression:
     Attributes:
         name: of the image.
         baseline: row of the baseline.
-        measure: key of the value that both are judged by.
-        specialist: value of the tuned model.
-        value: value of the baseline.
-        loss: by how much the tuned model is worse, > 0 whether more or less is better.
+        measure: key of the score by which both are compared.
+        specialist: score of the tuned model.
+        value: score of the baseline.
+        loss: by how much the tuned model is worse; > 0 whether more or less is better.
     """
 
     name: str
@@ -41,13 +41,13 @@ class Regression:
 
 
 def find_regressions(values: Values, protocol: EvaluationProtocol, specialist: str) -> tuple[Regression, ...]:
-    """Return the images on which a baseline scores better, by the measure that the protocol judges images with.
+    """Return the images on which a baseline scores better, by the protocol's `judge` measure.
 
-    Images where the measure is undefined for either row are not judged.
+    Images where the measure is undefined for either row are left out.
 
     Args:
         values: row -> image name -> key -> value.
-        protocol: gives the key, and whether less is better.
+        protocol: defines the measure, and whether less is better.
         specialist: row of the tuned model.
 
     Returns:
@@ -55,13 +55,13 @@ def find_regressions(values: Values, protocol: EvaluationProtocol, specialist: s
     """
     regressions = []
     for baseline, images in values.items():
-        for name, theirs in images.items() if baseline != specialist else ():
-            ours, other = values[specialist][name].get(protocol.judge), theirs.get(protocol.judge)
-            if ours is None or other is None:
+        for name, scores in images.items() if baseline != specialist else ():
+            own, other = values[specialist][name].get(protocol.judge), scores.get(protocol.judge)
+            if own is None or other is None:
                 continue
-            loss = ours - other if protocol.less_is_better else other - ours
+            loss = own - other if protocol.less_is_better else other - own
             if loss > 0:
-                regressions.append(Regression(name, baseline, protocol.judge, ours, other, loss))
+                regressions.append(Regression(name, baseline, protocol.judge, own, other, loss))
     return _sorted(regressions)
 
 
@@ -69,21 +69,21 @@ def worst_by_image(regressions: Iterable[Regression]) -> tuple[Regression, ...]:
     """Return one regression per image, that of its best baseline; the largest loss first."""
     by_image: dict[str, Regression] = {}
     for regression in regressions:
-        known = by_image.get(regression.name)
-        if known is None or regression.loss > known.loss:
+        largest = by_image.get(regression.name)
+        if largest is None or regression.loss > largest.loss:
             by_image[regression.name] = regression
     return _sorted(by_image.values())
 
 
 def regression_sentence(
-    num_worse: int, num_images: int, *, kept: str, baselines: Sequence[str], images: str = "image", averaged: str = ""
+    num_worse: int, num_images: int, *, model: str, baselines: Sequence[str], images: str = "image", averaged: str = ""
 ) -> str:
-    """Return a sentence on how many images got worse; "" without baselines. A list follows where some did.
+    """Return a sentence on how many images got worse; "" without baselines. It ends in a colon if a list is to follow.
 
     Args:
         num_worse: images on which some baseline scores better.
         num_images: images that were scored.
-        kept: name of the tuned model within a sentence.
+        model: name of the tuned model, to begin the sentence with.
         baselines: rows it is compared with.
         images: singular noun for the images, such as "test image".
         averaged: what values are means over, such as "means over draws".
@@ -92,10 +92,10 @@ def regression_sentence(
         return ""
     than = " or ".join(row_name(row).phrase for row in baselines)
     if not num_worse:
-        return f"{kept} is worse than {than} on none of the {images}s."
+        return f"{model} is worse than {than} on none of the {images}s."
     among = f" ({averaged})" if averaged else ""
     listed = f"; the {MAX_LISTED} worst" if num_worse > MAX_LISTED else ""
-    return f"{kept} is worse than {than} on {num_worse:,} of {count(num_images, images)}{among}{listed}:"
+    return f"{model} is worse than {than} on {num_worse:,} of {count(num_images, images)}{among}{listed}:"
 
 
 def _sorted(regressions: Iterable[Regression]) -> tuple[Regression, ...]:

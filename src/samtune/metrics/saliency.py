@@ -98,7 +98,7 @@ def adaptive_f_measure(foreground: Map, target: Mask, beta_squared: float = 0.3)
 
 
 def weighted_precision_recall(foreground: Map, target: Mask) -> tuple[float, float]:
-    """Return precision and recall in which errors weigh by where they are, and adjacent ones count together.
+    """Return precision and recall in which errors are weighted by their position, and adjacent errors count together.
 
     Without foreground in the target both are 0.
     Source: Margolin et al., CVPR 2014.
@@ -108,7 +108,7 @@ def weighted_precision_recall(foreground: Map, target: Mask) -> tuple[float, flo
     if not target.any():
         return 0.0, 0.0
     error = np.abs(foreground - target)
-    # Of equally near pixels the leftmost counts, then the topmost: which one it is changes the result.
+    # Of equally near pixels the leftmost counts, then the topmost; the choice changes the result.
     away, (rows, cols) = distance_transform_edt(~target, return_indices=True)
     spread = np.where(target, error, error[rows, cols])
     smooth = cv2.filter2D(spread, cv2.CV_64F, _GAUSSIAN, borderType=cv2.BORDER_CONSTANT)
@@ -130,6 +130,7 @@ def weighted_f_measure(precision: float, recall: float, beta_squared: float = 1.
 
 
 def _object_similarity(values: Map) -> float:
+    """Return the object-aware similarity of the map's values within an object; it falls with their deviation."""
     mean = float(values.mean())
     deviation = float(values.std(ddof=1)) if values.size > 1 else 0.0
     return 2 * mean / (mean**2 + 1 + deviation + EPS)

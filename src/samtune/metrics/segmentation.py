@@ -1,10 +1,9 @@
-"""Scores of a whole set of images, one image at a time in memory.
+"""Overlap scores of a set of images, with one image in memory at a time.
 
-Two readings of the same counts, because papers and users mean either:
+Two averages of the same counts, because papers use both:
 
-- *per image*: score each image, then average over images. Each image weighs the same, however little there is
-  in it.
-- *pooled*: add up the pixels of all images, then score. Each pixel weighs the same; the "dataset IoU" or
+- *per image*: score each image, then average over images. Each image weighs the same, however small its objects.
+- *pooled*: add up the pixels of all images, then score. Each pixel weighs the same; also called "dataset IoU" or
   "mIoU".
 
 With K > 1 classes both are first averaged over classes: an image's score is the mean over the classes present
@@ -22,14 +21,18 @@ import numpy as np
 
 from samtune.errors import DataError, ShapeError
 from samtune.metrics.counts import Counts, count, dice, iou, precision, recall
+from samtune.metrics.summary import Mean
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Iterable, Sequence
 
     from numpy.typing import NDArray
 
 NUM_WORST = 10
-"""How many of the worst images `Scores.worst` names."""
+"""Number of images in `Scores.worst`."""
+
+SCORES = {"iou": iou, "dice": dice, "precision": precision, "recall": recall}
+"""Name -> function of `Counts` that returns the score of each class."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,9 +78,9 @@ class Scores:
     Attributes:
         num_images: images counted.
         iou_per_image: mean over images of the image's IoU.
-        iou_per_image_std: population standard deviation of the same over images (divided by n, not n - 1).
+        iou_per_image_std: its population standard deviation over images (divided by n, not n - 1).
         dice_per_image: mean over images of the image's Dice.
-        dice_per_image_std: population standard deviation of the same over images.
+        dice_per_image_std: its population standard deviation.
         precision_per_image: mean over images of the image's precision.
         precision_per_image_std: its population standard deviation.
         recall_per_image: mean over images of the image's recall.
@@ -89,8 +92,8 @@ class Scores:
         worst: the ten images of lowest IoU as (name, IoU), worst first, ties by name.
         per_class: per class name: `num_images` (images with the class in target or prediction),
             `iou_per_image` and `dice_per_image` (mean over exactly those images, NaN where there are none),
-            `iou_pooled`, `dice_pooled`, `precision_pooled`, `recall_pooled` (over all images; a class that is
-            nowhere scores 1).
+            `iou_pooled`, `dice_pooled`, `precision_pooled`, `recall_pooled` (over all images; 1 for a class that
+            occurs in none).
     """
 
     num_images: int
@@ -122,7 +125,7 @@ class Scores:
 
 
 class SegmentationScores:
-    """Scores of many images, fed one by one; keeps three counts per class and image, never a label map.
+    """Accumulator of overlap scores; keeps three counts per class and image, never a label map.
 
     The result does not depend on the order of the images. Several accumulators (one per process) are joined
     by `merge`.
@@ -135,7 +138,7 @@ class SegmentationScores:
             class_names: the K foreground classes, in the order of their labels 1..K.
 
         Raises:
-            ShapeError: there is no class, or a name comes twice.
+            ShapeError: there is no class, or a name occurs twice.
         """
         if not class_names or len(set(class_names)) != len(class_names):
             raise ShapeError(f"Expected one or more different `class_names`, got {list(class_names)}.")
@@ -156,7 +159,7 @@ class SegmentationScores:
         """
         counts = count(predicted, target, len(self.class_names))
         present = counts.present
-        values = (_mean_of_present(score(counts), present) for score in (iou, dice, precision, recall))
+        values = (_mean_of_present(score(counts), present) for score in SCORES.values())
         row = ImageScore(name, counts, *values)
         self._insert(row)
         return row
@@ -168,30 +171,19 @@ class SegmentationScores:
     def result(self) -> Scores:
         """Return the scores of all images so far; NaN everywhere and `num_images` 0 before the first."""
         rows = self.rows()
-        ious, dices = [row.iou for row in rows], [row.dice for row in rows]
-        precisions, recalls = [row.precision for row in rows], [row.recall for row in rows]
         pooled = sum((row.counts for row in rows), start=_zero(len(self.class_names)))
-
-        def over_classes(score: Callable[[Counts], NDArray[np.float64]]) -> float:
-            return _mean_of_present(score(pooled), pooled.present) if rows else math.nan
-
+        values: dict[str, float] = {}
+        for name, score in SCORES.items():
+            per_image = Mean([getattr(row, name) for row in rows])
+            values[f"{name}_per_image"] = _or_nan(per_image.mean)
+            values[f"{name}_per_image_std"] = _or_nan(per_image.std)
+            values[f"{name}_pooled"] = _mean_of_present(score(pooled), pooled.present) if rows else math.nan
         worst = sorted((row.iou, row.name) for row in rows)[:NUM_WORST]
         return Scores(
             num_images=len(rows),
-            iou_per_image=_mean(ious),
-            iou_per_image_std=_std(ious),
-            dice_per_image=_mean(dices),
-            dice_per_image_std=_std(dices),
-            precision_per_image=_mean(precisions),
-            precision_per_image_std=_std(precisions),
-            recall_per_image=_mean(recalls),
-            recall_per_image_std=_std(recalls),
-            iou_pooled=over_classes(iou),
-            dice_pooled=over_classes(dice),
-            precision_pooled=over_classes(precision),
-            recall_pooled=over_classes(recall),
             worst=tuple((name, value) for value, name in worst),
             per_class=self._per_class(pooled),
+            **values,
         )
 
     def _insert(self, row: ImageScore) -> None:
@@ -201,19 +193,14 @@ class SegmentationScores:
 
     def _per_class(self, pooled: Counts) -> dict[str, dict[str, float]]:
         rows = self.rows()
-        scores = {
-            "iou_pooled": iou(pooled),
-            "dice_pooled": dice(pooled),
-            "precision_pooled": precision(pooled),
-            "recall_pooled": recall(pooled),
-        }
+        scores = {f"{name}_pooled": score(pooled) for name, score in SCORES.items()}
         table: dict[str, dict[str, float]] = {}
         for index, class_name in enumerate(self.class_names):
             having = [row.counts for row in rows if row.counts.present[index]]
             table[class_name] = {
                 "num_images": len(having),
-                "iou_per_image": _mean([float(iou(counts)[index]) for counts in having]),
-                "dice_per_image": _mean([float(dice(counts)[index]) for counts in having]),
+                "iou_per_image": _or_nan(Mean([float(iou(counts)[index]) for counts in having]).mean),
+                "dice_per_image": _or_nan(Mean([float(dice(counts)[index]) for counts in having]).mean),
             } | {key: float(values[index]) if rows else math.nan for key, values in scores.items()}
         return table
 
@@ -251,13 +238,8 @@ def _mean_of_present(values: NDArray[np.float64], present: NDArray[np.bool_]) ->
     return float(values[present].mean()) if present.any() else 1.0
 
 
-def _mean(values: list[float]) -> float:
-    return math.fsum(values) / len(values) if values else math.nan
-
-
-def _std(values: list[float]) -> float:
-    centre = _mean(values)
-    return math.sqrt(_mean([(value - centre) ** 2 for value in values])) if values else math.nan
+def _or_nan(value: float | None) -> float:
+    return math.nan if value is None else value
 
 
 def _json(value: float) -> float | None:

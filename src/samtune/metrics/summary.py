@@ -1,4 +1,4 @@
-"""Mean and standard deviation of values that arrive one by one."""
+"""Mean and standard deviation of values that are added one by one."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 @dataclass
 class Mean:
-    """Running mean and standard deviation of scores; the order in which values arrive does not matter.
+    """Mean and standard deviation of scores, whatever their order; the values are kept.
 
     Attributes:
         values: the values so far.
@@ -30,9 +30,6 @@ class Mean:
             self.values.append(value)
         else:
             raise ValueError(f"Expected a finite value or None, got {value}.")
-
-    def __add__(self, other: Mean) -> Mean:
-        return Mean(self.values + other.values, self.num_undefined + other.num_undefined)
 
     @property
     def num(self) -> int:

@@ -1,6 +1,6 @@
-"""Whether tuning paid: decided from a difference and its interval, and said in words.
+"""Verdict on whether tuning paid: decided from a difference with its interval, and put into sentences.
 
-Terminal, JSON and pages of a run and of a comparison all take their sentences from here.
+The terminal, JSON and the pages of runs and comparisons all take their sentences from here.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ if TYPE_CHECKING:
     PerImage = Mapping[str, Mapping[str, float]]
 
 SAME = 0.005
-"""IoUs closer than this count as equal."""
+"""Largest difference of two IoUs that count as equal."""
 
 FEW_IMAGES = 10
-"""Below this many scored images a caveat is added."""
+"""With fewer scored images than this, a caveat is added."""
 
 Outcome = Literal["paid", "did not pay", "changed nothing", "uncertain"]
 
@@ -35,24 +35,24 @@ OPENINGS: dict[Outcome, str] = {
     "uncertain": "Tuning may or may not have paid",
 }
 
-FLOOR_BETTER = {
-    PROBE: "the frozen features alone say more than was learned",
+IF_BETTER = {
+    PROBE: "the frozen features alone do better than the trained model",
     COLOUR: "colour alone is enough, and no network is needed",
     UNET: "SAM's weights are no help here",
 }
-"""Baseline -> what follows where it is better."""
+"""Baseline -> conclusion where it is better."""
 
-FLOOR_SAME = {
-    PROBE: "it is not shown that anything is learned beyond the frozen features",
-    COLOUR: "it is not shown that a network is needed",
-    UNET: "it is not shown that SAM's weights help",
+IF_SAME = {
+    PROBE: "there is no evidence that training learned anything beyond the frozen features",
+    COLOUR: "there is no evidence that a network is needed",
+    UNET: "there is no evidence that SAM's weights help",
 }
-"""Baseline -> what follows where the two are not distinguishable."""
+"""Baseline -> conclusion where the two are not distinguishable."""
 
 
 @dataclass(frozen=True)
-class Floor:
-    """A baseline that the tuned model should beat.
+class Baseline:
+    """Scores of a baseline that the tuned model should beat.
 
     Attributes:
         row: key of the baseline.
@@ -76,59 +76,60 @@ def outcome_of(gain: Difference) -> Outcome:
     return {"better": "paid", "worse": "did not pay"}.get(gain.verdict, "uncertain")  # type: ignore[return-value]
 
 
-def tuning_sentence(kept: str, iou: float, stock_iou: float, gain: Difference, num_images: int) -> str:
-    """Return whether tuning paid, with the numbers.
+def tuning_sentence(model: str, iou: float, stock_iou: float, gain: Difference, num_images: int) -> str:
+    """Return a sentence on whether tuning paid, with the numbers.
 
     Args:
-        kept: name of the tuned model within a sentence.
+        model: name of the tuned model within a sentence.
         iou: its mean IoU per image.
         stock_iou: that of stock SAM.
-        gain: the first minus the second.
+        gain: `iou` minus `stock_iou`, with its interval.
         num_images: images that were scored.
     """
     outcome = outcome_of(gain)
     advice = " Keep stock SAM." if outcome == "did not pay" else ""
     return (
-        f"{OPENINGS[outcome]}: {kept} reaches an IoU of {iou:.3f} per image, against {stock_iou:.3f} for "
+        f"{OPENINGS[outcome]}: {model} reaches an IoU of {iou:.3f} per image, against {stock_iou:.3f} for "
         f"{row_name(STOCK).phrase}, on {count(num_images, 'image')}; the difference is {gain}.{advice}"
     )
 
 
-def floor_sentences(kept: str, floors: Sequence[Floor]) -> list[str]:
-    """Return which baselines the tuned model beats, and what it means where it does not.
+def baseline_sentences(model: str, baselines: Sequence[Baseline]) -> list[str]:
+    """Return sentences on the baselines that the tuned model beats, and on the conclusion where it does not.
 
     Args:
-        kept: name of the tuned model within a sentence.
-        floors: the baselines.
+        model: name of the tuned model within a sentence.
+        baselines: the baselines.
     """
-    beaten = [f"{row_name(floor.row).phrase} ({floor.iou:.3f})" for floor in floors if _is_beaten(floor)]
+    beaten = [f"{row_name(each.row).phrase} ({each.iou:.3f})" for each in baselines if _is_beaten(each)]
     sentences = [f"It is above {listing(beaten)}."] if beaten else []
-    for floor in floors:
-        if _is_beaten(floor):
+    for baseline in baselines:
+        if _is_beaten(baseline):
             continue
-        name, better = row_name(floor.row).phrase, floor.difference.verdict == "worse"
+        name, better = row_name(baseline.row).phrase, baseline.difference.verdict == "worse"
         how = "is better" if better else "is not distinguishable from it"
-        meaning = (FLOOR_BETTER if better else FLOOR_SAME)[floor.row]
+        meaning = (IF_BETTER if better else IF_SAME)[baseline.row]
         sentences.append(
-            f"{name[0].upper()}{name[1:]} ({floor.iou:.3f}) {how}; {kept} minus it is {floor.difference}: {meaning}."
+            f"{name[0].upper()}{name[1:]} ({baseline.iou:.3f}) {how}; {model} differs from it by "
+            f"{baseline.difference}: {meaning}."
         )
     return sentences
 
 
 def few_images_sentences(num_images: int) -> list[str]:
-    """Return a caveat where few images were scored, else nothing."""
+    """Return a caveat where fewer than `FEW_IMAGES` images were scored, else nothing."""
     if num_images >= FEW_IMAGES:
         return []
     return [f"The scores are of only {count(num_images, 'image')}: expect other images to differ."]
 
 
 def run_verdict(rows: Mapping[str, Row], per_image: PerImage | None = None) -> tuple[str, ...]:
-    """Return sentences on whether tuning paid in one run: the specialist against stock SAM and the probe.
+    """Return sentences on whether tuning paid in one run, by the specialist against stock SAM and the probe.
 
     Args:
         rows: row -> scores as `Scores.to_dict()` gives them.
         per_image: row -> image name -> IoU. Rows that share images are compared image by image; others by their
-            standard deviations, as if their images were different ones.
+            standard deviations, as if the rows had been scored on different images.
 
     Returns:
         The most important sentence first; empty without a scored specialist.
@@ -136,24 +137,24 @@ def run_verdict(rows: Mapping[str, Row], per_image: PerImage | None = None) -> t
     scored = {row: values for row, values in rows.items() if values.get("iou_per_image") is not None}
     if SPECIALIST not in scored:
         return ()
-    mine, kept = scored[SPECIALIST], row_name(SPECIALIST).phrase
-    iou, num_images = mine["iou_per_image"], mine["num_images"]
+    own, model = scored[SPECIALIST], row_name(SPECIALIST).phrase
+    iou, num_images = own["iou_per_image"], own["num_images"]
     if STOCK in scored:
         gain = _difference(scored, per_image or {}, STOCK)
-        sentences = [tuning_sentence(kept, iou, scored[STOCK]["iou_per_image"], gain, num_images)]
+        sentences = [tuning_sentence(model, iou, scored[STOCK]["iou_per_image"], gain, num_images)]
         sentences += _images_won(per_image or {})
     else:
         sentences = [f"The specialist reaches an IoU of {iou:.3f} per image on {count(num_images, 'image')}."]
     if PROBE in scored:
-        floor = Floor(PROBE, scored[PROBE]["iou_per_image"], _difference(scored, per_image or {}, PROBE))
-        sentences += floor_sentences(kept, [floor])
-        if not _is_beaten(floor):
+        probe = Baseline(PROBE, scored[PROBE]["iou_per_image"], _difference(scored, per_image or {}, PROBE))
+        sentences += baseline_sentences(model, [probe])
+        if not _is_beaten(probe):
             sentences.append("Train longer, try another method, or check the annotation.")
     return (*sentences, *few_images_sentences(num_images))
 
 
-def _is_beaten(floor: Floor) -> bool:
-    return floor.difference.verdict == "better"
+def _is_beaten(baseline: Baseline) -> bool:
+    return baseline.difference.verdict == "better"
 
 
 def _difference(rows: Mapping[str, Row], per_image: PerImage, baseline: str) -> Difference:
@@ -171,6 +172,7 @@ def _difference(rows: Mapping[str, Row], per_image: PerImage, baseline: str) -> 
 
 
 def _images_won(per_image: PerImage) -> list[str]:
+    """Return a sentence on how many images the specialist is better and worse on than stock SAM; none without pairs."""
     pairs = _pairs(per_image, STOCK)
     if not pairs:
         return []

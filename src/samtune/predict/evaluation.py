@@ -77,7 +77,7 @@ class Evaluation:
         """Sentence on how many images a baseline scores better on, and the worst of them, at most `MAX_LISTED`."""
         worst = worst_by_image(self.regressions)
         baselines = [row for row in self.rows if row != SPECIALIST]
-        sentence = regression_sentence(len(worst), self.num_images, kept="The specialist", baselines=baselines)
+        sentence = regression_sentence(len(worst), self.num_images, model="The specialist", baselines=baselines)
         return sentence, worst[:MAX_LISTED]
 
     def to_json(self) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from samtune.averaging import ProbabilityMean
 from samtune.data import to_input
-from samtune.data.views.symmetries import SYMMETRIES, turned, turned_back
+from samtune.data.views.symmetries import SYMMETRIES, apply_symmetry, undo_symmetry
 from samtune.data.views.transforms import check_image
 from samtune.segment.restore import to_original
 from samtune.types import Features
@@ -143,10 +143,10 @@ def segment(
         check_image(image)
     means = [{name: ProbabilityMean() for name in decoders} for _ in images]
     for symmetry in SYMMETRIES[tta]:
-        views = [turned(image, symmetry) for image in images]
+        views = [apply_symmetry(image, symmetry) for image in images]
         for mean, logits in zip(means, _segment_views(encoder, decoders, views, at), strict=True):
             for name, planes in logits.items():
-                mean[name].add(turned_back(planes, symmetry))
+                mean[name].add(undo_symmetry(planes, symmetry))
     for mean in means:
         yield {name: each.logits() for name, each in mean.items()}
 

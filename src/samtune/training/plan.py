@@ -220,7 +220,7 @@ def _augmentation(settings: TrainSettings, recipe: Recipe, facts: Facts) -> tupl
         raise ValueError("These settings need `Facts.orientation`; see `needs_orientation`.")
     if facts.orientation.upright:
         return "flip", (
-            f"The masks tell up from down (by chance once in {1 / facts.orientation.chance:,.0f}), so views are "
+            f"The masks tell up from down (by chance once in {1 / facts.orientation.p_value:,.0f}), so views are "
             "mirrored left-right alone; augmentation=varied turns, cuts and relights them too.",
         )
     return "varied", (

@@ -73,9 +73,9 @@ def test_the_gap_and_the_chance_are_those_of_the_definition() -> None:
         gaps.append(straight - turned)
     found = orientation_of(maps)
     assert found.num_images == 9
-    assert found.gap == pytest.approx(np.mean(gaps), abs=1e-5)
+    assert found.mean_difference == pytest.approx(np.mean(gaps), abs=1e-5)
     signed = [sum(s * g for s, g in zip(signs, gaps, strict=True)) for signs in itertools.product((-1, 1), repeat=9)]
-    assert found.chance == pytest.approx(np.mean([value >= sum(gaps) - 1e-9 for value in signed]))
+    assert found.p_value == pytest.approx(np.mean([value >= sum(gaps) - 1e-9 for value in signed]))
 
 
 def test_few_images_many_images_and_nothing_to_compare() -> None:
@@ -83,9 +83,9 @@ def test_few_images_many_images_and_nothing_to_compare() -> None:
     assert orientation_of(planes(scenes(7))).upright
     many = orientation_of(planes(scenes(40)))
     assert many.upright
-    assert many.chance == pytest.approx(1e-4)  # of the drawn signs only those that were seen
+    assert many.p_value == pytest.approx(1e-4)  # of the drawn signs only those that were seen
     empty = orientation_of(planes([np.zeros((20, 30), np.uint8)] * 9, 1))
-    assert (empty.num_images, empty.gap, empty.chance, empty.upright) == (0, 0.0, 1.0, False)
+    assert (empty.num_images, empty.mean_difference, empty.p_value, empty.upright) == (0, 0.0, 1.0, False)
     alone = orientation_of(planes(scenes(1)))
     assert not alone.upright
 

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from samtune.types import Geometry, ImageSpec
 
 CROP_TRIES = 5
-"""Crops that are drawn until one shows a class."""
+"""Largest number of crops that are drawn to find one that shows a class; then the whole image is used."""
 
 
 @dataclass(frozen=True)
@@ -39,16 +39,16 @@ class Augmentation:
     Attributes:
         flip: mirror left-right with probability 1/2; with `rotate90` this gives all eight symmetries of the square.
         rotate90: rotate by 0, 90, 180 or 270 degrees with equal probability.
-        scale_min: crop a window of the image's aspect, whose sides are a share drawn from scale_min..1 of the image's,
-            and resize it like an image; 0 < scale_min <= 1.
+        scale_min: crop a window of the image's aspect and resize it like an image; its sides are those of the image
+            times a factor drawn from scale_min..1; 0 < scale_min <= 1.
         keep_foreground: draw the window again (up to 5 times) if it shows no class although the image does.
-        brightness: a number from -brightness..brightness is added, where white is 1; 0..1.
-        contrast: the difference from the mean is multiplied by a factor from 1 - contrast..1 + contrast; 0..1.
-        gamma: the exponent is drawn from 1 / (1 + gamma)..1 + gamma; 0..4.
-        hue: rotated by -hue..hue of the colour circle; 0..0.5.
-        saturation: multiplied by a factor from 1 - saturation..1 + saturation; 0..1.
-        mirror_odd: mirror left-right every view of odd index and no other. It draws no random number: with this part
-            alone there are only the views 0 and 1, and of evenly drawn views half are mirrored.
+        brightness: add a number from -brightness..brightness, where white is 1; 0..1.
+        contrast: multiply the difference from the mean by a factor from 1 - contrast..1 + contrast; 0..1.
+        gamma: raise to a power from 1 / (1 + gamma)..1 + gamma; 0..4.
+        hue: rotate by -hue..hue of the colour circle; 0..0.5.
+        saturation: multiply by a factor from 1 - saturation..1 + saturation; 0..1.
+        mirror_odd: mirror every view of odd index left-right, and no other. No random number is drawn: with this part
+            alone there are only two different views, and half of evenly drawn indices are mirrored.
 
     Raises:
         ConfigError: a field is out of its range.
@@ -83,12 +83,12 @@ AUGMENTATIONS = {
         flip=False, rotate90=False, scale_min=1, brightness=0, contrast=0, gamma=0, hue=0, saturation=0, mirror_odd=True
     ),
 }
-"""Named strengths: samtune's own, the same without rotation for scenes with an up and a down, and a left-right flip of
-every second view."""
+"""Name -> strengths: samtune's own, the same without rotation for upright scenes, and a left-right flip of every second
+view."""
 
 
 class _Draws:
-    """A sequence of uniform random numbers from a generator of its own."""
+    """Uniform random numbers from a generator of its own, seeded by (seed, index)."""
 
     def __init__(self, seed: int, index: int) -> None:
         self.generator = torch.Generator().manual_seed((seed * 1_000_003 + index * 7919 + 12345) % (2**63))
@@ -114,10 +114,10 @@ def view(
     Args:
         image: uint8 (H, W, 3) RGB.
         labels: uint8 (H, W).
-        spec: side, mean and std of the encoder.
+        spec: input size, mean and std of the encoder.
         augmentation: strengths; None for the defaults.
-        seed: of the sequence of views. Use another seed for each image, or all share their flips and brightness.
-        index: number of the view; 0 is the image as it is.
+        seed: of the sequence of views. Images with the same seed share their flips and brightness.
+        index: number of the view; 0 is the image without augmentation.
 
     Returns:
         pixels float32 (3, side, side), normalised, zero in the padding; labels uint8 (side, side), types.IGNORE in the

@@ -1,4 +1,4 @@
-"""Test whether masks tell up from down: rotated views harm the training on upright scenes and help on others.
+"""Test whether masks tell up from down, because rotated views harm training on upright scenes and help on others.
 
     a_i  shares of the classes and the background of image i on a 24 x 24 grid, each centred on its mean
     m_i  mean of the a_j of all other images, as they are and mirrored left-right
@@ -7,8 +7,8 @@
 g_i is positive if the classes of an image lie where those of the other images do, and no longer do so upside down. A
 data set is upright if the mean of g_i is at least .05 with a p-value of at most .01: if up and down were equivalent,
 each g_i would be as likely to have the other sign (sign-flip test, Fisher 1935; exact for up to 13 images, else 10,000
-draws). At least seven images are needed. Only labels are tested, because other content of an image, such as a caption
-in a corner, does not tell how its objects stand.
+draws). At least seven images are needed. Only labels are tested: other content of an image, such as a caption in a
+corner, does not show which way up its objects are.
 
 Results on real data sets: `docs/design/orientation.md`.
 """
@@ -32,16 +32,16 @@ if TYPE_CHECKING:
 GRID = 24
 """Rows and columns to which a label map is reduced."""
 
-LEAST_GAP = 0.05
-"""Smallest mean of g_i; an orientation below it is too weak to matter, however significant."""
+MIN_DIFFERENCE = 0.05
+"""Smallest mean of g_i that counts as upright; a weaker orientation does not matter, however significant."""
 
-LARGEST_CHANCE = 0.01
+MAX_P_VALUE = 0.01
 """Largest p-value: the probability of so large a mean without any orientation."""
 
-MOST_IMAGES = 200
-"""Largest number of images that are read; they are spaced evenly."""
+MAX_IMAGES = 200
+"""Largest number of images that are read, evenly spaced."""
 
-EXACT = 13
+MAX_EXACT = 13
 """Largest number of images for which all combinations of signs are enumerated."""
 
 
@@ -50,29 +50,29 @@ class Orientation:
     """The result of the test.
 
     Attributes:
-        num_images: number of images with a g_i; images without anything to compare are left out.
-        gap: mean of g_i, -2..2; 0 without images.
-        chance: probability of so large a gap if up and down were equivalent, 0..1; 1 without images.
+        num_images: number of images with a g_i; images whose classes do not vary over the grid have none.
+        mean_difference: mean of g_i, -2..2; 0 without images.
+        p_value: probability of so large a mean if up and down were equivalent, 0..1; 1 without images.
     """
 
     num_images: int
-    gap: float
-    chance: float
+    mean_difference: float
+    p_value: float
 
     @property
     def upright(self) -> bool:
         """Whether the masks tell up from down."""
-        return self.gap >= LEAST_GAP and self.chance <= LARGEST_CHANCE
+        return self.mean_difference >= MIN_DIFFERENCE and self.p_value <= MAX_P_VALUE
 
 
 def find_orientation(dataset: Dataset, indices: Sequence[int]) -> Orientation:
-    """Test the masks of some images; reads at most `MOST_IMAGES` of them.
+    """Test the masks of some images; reads at most `MAX_IMAGES` of them.
 
     Args:
         dataset: images and masks.
         indices: the images to test, in any order.
     """
-    step = -(-len(indices) // MOST_IMAGES) or 1
+    step = -(-len(indices) // MAX_IMAGES) or 1
     planes = [class_planes(dataset.labels(index), len(dataset.class_names)) for index in sorted(indices)[::step]]
     return orientation_of(np.stack(planes)) if planes else Orientation(0, 0.0, 1.0)
 
@@ -97,23 +97,23 @@ def orientation_of(planes: NDArray[np.float32]) -> Orientation:
     Args:
         planes: (N, K + 1, 24, 24), from `class_planes`.
     """
-    gaps = gaps_of(planes)
-    if not len(gaps):
+    differences = differences_of(planes)
+    if not len(differences):
         return Orientation(0, 0.0, 1.0)
-    return Orientation(len(gaps), float(gaps.mean()), _chance(gaps))
+    return Orientation(len(differences), float(differences.mean()), _p_value(differences))
 
 
-def gaps_of(planes: NDArray[np.float32]) -> NDArray[np.float64]:
+def differences_of(planes: NDArray[np.float32]) -> NDArray[np.float64]:
     """Return g_i of each image that can be compared: (N, K + 1, 24, 24) -> (M,), M <= N, each in -2..2."""
-    both_ways = (planes + planes[..., ::-1]) / 2
-    total = both_ways.sum(0)
-    gaps = []
-    for own, counted in zip(planes, both_ways, strict=True):
-        image, others = _centred(own), _centred(total - counted)
-        size = float(np.sqrt((image**2).sum() * (others**2).sum()))
-        if size > 0:
-            gaps.append(float((image * others).sum() - (image[:, ::-1] * others).sum()) / size)
-    return np.array(gaps)
+    symmetrised = (planes + planes[..., ::-1]) / 2
+    total = symmetrised.sum(0)
+    differences = []
+    for own, in_total in zip(planes, symmetrised, strict=True):
+        image, others = _centred(own), _centred(total - in_total)
+        norm = float(np.sqrt((image**2).sum() * (others**2).sum()))
+        if norm > 0:
+            differences.append(float((image * others).sum() - (image[:, ::-1] * others).sum()) / norm)
+    return np.array(differences)
 
 
 def _centred(planes: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -122,11 +122,11 @@ def _centred(planes: NDArray[np.float32]) -> NDArray[np.float32]:
     return centred
 
 
-def _chance(gaps: NDArray[np.float64]) -> float:
+def _p_value(differences: NDArray[np.float64]) -> float:
     """Return the share of the combinations of signs under which the mean is at least as large."""
-    if len(gaps) <= EXACT:
-        signs = np.array(list(product((-1, 1), repeat=len(gaps))))
+    if len(differences) <= MAX_EXACT:
+        signs = np.array(list(product((-1, 1), repeat=len(differences))))
     else:
-        signs = np.random.default_rng(0).choice((-1, 1), (10_000, len(gaps)))
+        signs = np.random.default_rng(0).choice((-1, 1), (10_000, len(differences)))
         signs[0] = 1  # the observed combination is one of them
-    return float((signs @ gaps >= gaps.sum() - 1e-9).mean())
+    return float((signs @ differences >= differences.sum() - 1e-9).mean())

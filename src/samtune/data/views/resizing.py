@@ -7,7 +7,7 @@ import numpy as np
 
 
 def resize_image(image: np.ndarray, resized_hw: tuple[int, int]) -> np.ndarray:
-    """Resize uint8 (H, W, 3) to `resized_hw`: by area when it shrinks, bilinear when it grows."""
+    """Resize uint8 (H, W, 3) to `resized_hw`: by area where it shrinks, else bilinearly."""
     if image.shape[:2] == resized_hw:
         return image
     shrinks = resized_hw[0] * resized_hw[1] < image.shape[0] * image.shape[1]

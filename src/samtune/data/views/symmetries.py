@@ -12,7 +12,7 @@ from torch import Tensor
 from samtune.types import Averaging
 
 SYMMETRIES: dict[Averaging, tuple[int, ...]] = {"none": (0,), "mirror": (0, 4), "d4": tuple(range(8))}
-"""The symmetries that are averaged; an image is encoded once for each."""
+"""Symmetries that are averaged; an image is encoded once for each."""
 
 IN_WORDS: dict[Averaging, str] = {
     "none": "the image as it is",
@@ -22,13 +22,13 @@ IN_WORDS: dict[Averaging, str] = {
 """Descriptions of what is averaged, to end a sentence."""
 
 
-def turned(image: np.ndarray, symmetry: int) -> np.ndarray:
-    """Return an image (H, W, ..) under a symmetry: (H, W, ..), or (W, H, ..) where its number is odd."""
+def apply_symmetry(image: np.ndarray, symmetry: int) -> np.ndarray:
+    """Return an image (H, W, ..) under a symmetry: (H, W, ..), or (W, H, ..) for a symmetry of odd number."""
     image = image[:, ::-1] if symmetry >= 4 else image
     return np.ascontiguousarray(np.rot90(image, symmetry % 4))
 
 
-def turned_back(planes: Tensor, symmetry: int) -> Tensor:
-    """Return planes (.., H', W') of an image under a symmetry in the frame of the image itself."""
+def undo_symmetry(planes: Tensor, symmetry: int) -> Tensor:
+    """Return planes (.., H', W') predicted from an image under a symmetry, in the frame of the image: (.., H, W)."""
     planes = torch.rot90(planes, -(symmetry % 4), (-2, -1))
     return planes.flip(-1) if symmetry >= 4 else planes

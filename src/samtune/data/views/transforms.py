@@ -1,6 +1,6 @@
-"""From images and label maps to the encoder's input: resized, normalised, and zero-padded to a square.
+"""Conversion of images and label maps to the encoder's input: resized, normalised, and zero-padded to a square.
 
-With `ImageSpec.square` both sides are resized to the square, so that nothing is padded and shapes are squashed.
+With `ImageSpec.fit` "squash" both sides are resized to the square, so that nothing is padded and shapes are squashed.
 Pixel centres are aligned (the value at column x stands for x + 0.5) for images and label maps, so that they stay
 registered at any scale.
 """
@@ -31,7 +31,7 @@ def geometry_of(original_hw: tuple[int, int], spec: ImageSpec) -> Geometry:
 
 
 def normalise(pixels: torch.Tensor, spec: ImageSpec) -> torch.Tensor:
-    """float32 (3, h, w) of 0..255: `spec.mean` subtracted, divided by `spec.std`, per channel."""
+    """Return float32 (3, h, w) of 0..255 minus `spec.mean` and divided by `spec.std`, per channel."""
     mean = torch.tensor(spec.mean, dtype=torch.float32).view(3, 1, 1)
     std = torch.tensor(spec.std, dtype=torch.float32).view(3, 1, 1)
     return (pixels - mean) / std
@@ -49,7 +49,7 @@ def to_input(image: np.ndarray, spec: ImageSpec) -> tuple[torch.Tensor, Geometry
 
     Args:
         image: uint8 (H, W, 3) RGB.
-        spec: side, mean and std of the encoder.
+        spec: input size, mean and std of the encoder.
 
     Returns:
         float32 (3, side, side), normalised, with exact zeros in the padding; and where the image lies in it.
