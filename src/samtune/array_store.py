@@ -1,10 +1,10 @@
 """A cache of arrays on disk: one memory-mapped file per key.
 
 Files are spread over 256 sub-folders by the first two letters of their keys. A key is a digest of everything that the
-array depends on, so an entry never goes stale. A checksum follows the array in each file, where NumPy does not read; an
-entry whose checksum does not fit counts as missing. Files are written atomically, and processes and threads may share a
-store. The folder is `$SAMTUNE_CACHE`, by default `~/.cache/samtune`; it may be deleted at any time, even while programs
-use it.
+array depends on, so an entry never goes stale. A checksum follows the array in each file, where NumPy ignores it; an
+entry whose checksum does not match counts as missing. Files are written atomically, and processes and threads may share
+a store. The folder is `$SAMTUNE_CACHE`, by default `~/.cache/samtune`; it may be deleted at any time, even while
+programs use it.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _TRAILER = struct.Struct("<8sQI")
-"""Name of the format, length of the array's file content, its CRC-32."""
+"""Name of the format, length of the array in NumPy's format in bytes, and its CRC-32."""
 
 _NAME = b"samtune1"
 
@@ -64,18 +64,18 @@ class ArrayStore:
         return self.folder / key[:2] / f"{key}.npy"
 
     def has(self, key: str) -> bool:
-        """Return whether the array exists in full length; the checksum is verified when it is read."""
+        """Return whether the entry exists with its full length; its checksum is verified when it is read."""
         try:
             with self.file(key).open("rb") as stream:
-                size = stream.seek(0, io.SEEK_END)
-                stream.seek(max(0, size - _TRAILER.size))
+                length = stream.seek(0, io.SEEK_END)
+                stream.seek(max(0, length - _TRAILER.size))
                 end = stream.read()
         except OSError:
             return False
-        return len(end) == _TRAILER.size and _TRAILER.unpack(end)[:2] == (_NAME, size - _TRAILER.size)
+        return len(end) == _TRAILER.size and _TRAILER.unpack(end)[:2] == (_NAME, length - _TRAILER.size)
 
     def read(self, key: str) -> np.ndarray:
-        """Read the array of a key into memory and verify its checksum.
+        """Read the array of a key into memory, after verifying its checksum.
 
         Raises:
             MissingEntry: the entry is missing or damaged.
@@ -88,7 +88,7 @@ class ArrayStore:
             raise MissingEntry(key) from error
 
     def get(self, key: str) -> np.ndarray:
-        """Return the array of a key, read-only and memory-mapped, after its checksum was verified.
+        """Return the array of a key, read-only and memory-mapped, after verifying its checksum.
 
         Raises:
             MissingEntry: the entry is missing or damaged.
@@ -101,7 +101,11 @@ class ArrayStore:
             raise MissingEntry(key) from error
 
     def put(self, key: str, array: np.ndarray) -> None:
-        """Write an array; an existing entry of this key is replaced."""
+        """Write an array, replacing an existing entry of this key.
+
+        Raises:
+            OutputError: the disk is full, read-only, or fails otherwise.
+        """
         stream = io.BytesIO()
         np.save(stream, array, allow_pickle=False)
         content = stream.getbuffer()
@@ -119,15 +123,15 @@ class ArrayStore:
                     raise
 
     def free_bytes(self) -> int:
-        """Return the free bytes of the disk that holds the store."""
+        """Return the free bytes on the disk of the store."""
         existing = next(parent for parent in (self.folder, *self.folder.parents) if parent.exists())
         return shutil.disk_usage(existing).free
 
     def make_room(self, num_bytes: int) -> None:
-        """Check that `num_bytes` fit on the disk, after removing the partial files of killed processes.
+        """Remove the partial files of killed processes, and check that `num_bytes` fit on the disk.
 
         Raises:
-            DataError: too little space is free; names both sizes and how to move the store.
+            DataError: too little space is free.
         """
         for folder in self.folder.glob("[0-9a-f][0-9a-f]"):
             remove_partials(folder)
@@ -143,7 +147,7 @@ def _verify(content: bytes) -> None:
     """Verify the checksum of a file's content.
 
     Raises:
-        ValueError: it does not fit.
+        ValueError: it does not match.
     """
     payload, end = memoryview(content)[: -_TRAILER.size], content[-_TRAILER.size :]
     if len(end) != _TRAILER.size or _TRAILER.unpack(end) != (_NAME, len(payload), zlib.crc32(payload)):

@@ -1,9 +1,9 @@
-"""The mean of several predictions of one image, in probabilities: of an ensemble's members, of test-time views.
+"""Mean of several predictions of one image in probabilities, for the members of an ensemble or test-time views.
 
     p = mean over m of softmax([0, x_m]),   logit of class k of the mean = log p_k - log p_0
 
-Probabilities are averaged, not logits: each prediction counts the same, however confident it is, so that one that is
-far off cannot outvote the others. (Of the logits +30, -5, -5, -5, -5 the mean is +2, that of the probabilities -1.4.)
+Probabilities are averaged rather than logits, so that one overconfident prediction cannot outvote the others: of the
+logits +30, -5, -5, -5, -5 the mean is +2, but that of the probabilities corresponds to -1.4.
 Source: Stone, "The opinion pool", Ann. Math. Stat. 32, 1961; for ensembles of networks Lakshminarayanan et al.,
 NeurIPS 2017, arXiv 1612.01474.
 """
@@ -32,7 +32,7 @@ class ProbabilityMean:
         self._total = log_probabilities if self._total is None else torch.logaddexp(self._total, log_probabilities)
 
     def logits(self) -> Tensor:
-        """Return the logits of the mean: (.., K, H, W) float32 (float64 stays), the background's again 0.
+        """Return the logits of the mean: (.., K, H, W) float32 (float64 stays float64), with 0 for the background.
 
         Raises:
             ValueError: nothing was added.

@@ -1,12 +1,13 @@
-"""The folder of a comparison: names of its files, spelled here and nowhere else.
+"""The folder of a comparison: the names of its files, defined only here.
 
-DIR/  cells/            one JSON per cell
-runs/             run folders of the methods' cells
-features.json     number of encoded views and their time, added up over calls
-compare.csv       one line per cell
-suggestions.csv   images to label next
-report.html       the page
-figures/          the page's figures as SVG
+DIR/
+  cells/           one JSON file per cell
+  runs/            run folders of the methods' cells
+  features.json    number of encoded views and their time, added up over calls
+  compare.csv      one line per cell
+  suggestions.csv  images to label next
+  report.html      the page
+  figures/         the page's figures as SVG
 """
 
 from __future__ import annotations
@@ -23,10 +24,10 @@ SUGGESTIONS_FILE = "suggestions.csv"
 
 QUALITY_BY_IMAGES, QUALITY_BY_TRAINED, COSTS = "quality_by_images", "quality_by_trained", "costs"
 FIGURES = (QUALITY_BY_IMAGES, QUALITY_BY_TRAINED, COSTS)
-"""Names of the page's figures."""
+"""Names of the figures of the page."""
 
 KIND = "comparison"
-"""Kind of the files in the list of what samtune wrote to the folder; see `outputs`."""
+"""Kind of the files in the list of outputs of the folder; see `outputs`."""
 
 
 def figure_file(name: str) -> str:
@@ -35,7 +36,7 @@ def figure_file(name: str) -> str:
 
 
 PAGE_FILES = (REPORT_FILE, *map(figure_file, FIGURES))
-"""Everything that writing the page may write, relative to the folder."""
+"""Files of the page and its figures, relative to the folder."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +44,7 @@ class ComparisonFolder:
     """Paths of a comparison.
 
     Attributes:
-        path: of the folder, which need not exist.
+        path: the folder, which need not exist.
     """
 
     path: Path

@@ -30,7 +30,7 @@ from samtune.progress import say
 from samtune.run_folder import CONFIG_FILE, LOCK_FILE, RunFolder
 from samtune.text import did_you_mean
 from samtune.training.settings import TrainSettings
-from samtune.values import settle
+from samtune.values import convert_fields
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ class RunConfig:
 
     def __post_init__(self) -> None:
         """Check that names of folders are text."""
-        wrong = settle(self, {})
+        wrong = convert_fields(self, {})
         if wrong:
             raise ConfigError("; ".join(wrong) + ".")
 

@@ -1,7 +1,7 @@
 """The exceptions of samtune.
 
-Every failure that a user can mend is a `SamTuneError`. Its text is one sentence: what is wrong, where, and what to do.
-The command line prints that sentence and exits with code 2.
+Every failure that a user can fix is a `SamTuneError`. Its text says what is wrong, where, and what to do. The command
+line prints it and exits with code 2.
 
     SamTuneError
     ├── ConfigError      a setting: unknown, out of range, without effect, in conflict with another
@@ -30,11 +30,11 @@ class WeightsError(SamTuneError):
 
 
 class MethodError(SamTuneError):
-    """A method cannot be attached to this model: attached twice, or a site or role is missing."""
+    """A method cannot be attached to this model: it is attached already, or a site or role is missing."""
 
 
 class OutputError(SamTuneError):
-    """A file cannot be written: the disk is full or refuses, or a file that samtune did not write is in the way."""
+    """A file or folder cannot be written: an error of the disk, or a file that samtune must not replace."""
 
 
 class ShapeError(SamTuneError):

@@ -1,7 +1,7 @@
-"""Atomic writing of files: written under another name, and renamed once they are complete.
+"""Atomic writing of files: each is written under another name, and renamed once it is complete.
 
-A reader sees the old content or the new, also after a kill; any error leaves the old. Errors of the disk (no space, no
-permission, read-only) become one `OutputError`, whichever library was writing.
+A reader sees the old content or the new, even after a kill; any error leaves the old. Errors of the disk (no space, no
+permission, read-only) become an `OutputError`, whichever library was writing.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ if TYPE_CHECKING:
 _UMASK = os.umask(0)
 os.umask(_UMASK)
 MODE = 0o666 & ~_UMASK
-"""Permissions of a new file. Some libraries write files that only their owner may read, whatever the umask says; a
-group that shares a folder could then not load what one member trained."""
+"""Permissions of a new file. Some libraries create files that only their owner may read, whatever the umask, so that
+others could not load a specialist from a shared folder."""
 
 PARTIAL_PREFIX, PARTIAL_SUFFIX = ".samtune-", ".partial"
 """Prefix and suffix of the name of a file that is being written; no other program uses them."""
@@ -52,12 +52,13 @@ REASONS = {
     errno.EIO: "the disk reports an error",
     errno.ELOOP: "it is a symbolic link",
 }
-"""Error numbers of the system in words for a user."""
+"""Error number of the system -> reason for the user."""
 
 TRIES = 100
-"""How often to make a folder again that another process removes at the same time."""
+"""Attempts to make a folder that another process removes at the same time."""
 
-NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+"""Error numbers that free space would solve."""
 
 
 def cache_folder() -> Path:
@@ -68,16 +69,15 @@ def cache_folder() -> Path:
 
 @contextmanager
 def whole(file: Path, *, shared: bool = False) -> Iterator[Path]:
-    """Give a path to write to, in the file's own folder, which replaces the file at the end of the block.
+    """Yield a path to write to, in the folder of the file, which replaces the file at the end of the block.
 
     Args:
         file: the file to write; its folder exists.
         shared: whether the file is one of many that may be written again at any time, such as an entry of a cache. It
-            is not forced to the disk, and what a killed process left of it is not removed.
+            is not flushed to the disk, and partial files that killed processes left are not removed.
 
     Yields:
-        The path of an empty file, whose name no other process or thread has. If the block raises, it is removed and
-        the file stays as it was.
+        The path of an empty file with a unique name. If the block raises, it is removed and the file stays as it was.
 
     Raises:
         OutputError: the disk is full, read-only, or fails otherwise.
@@ -104,9 +104,9 @@ def write_text(file: Path, text: str, *, shared: bool = False, bytes_as_names: b
 
     Args:
         file: the file to write; its folder exists.
-        text: the content; it may contain file names that are no UTF-8 (`os.fsdecode`).
+        text: the content; it may contain file names that are not UTF-8 (`os.fsdecode`).
         shared: as for `whole`.
-        bytes_as_names: write such names as their bytes, for a file that is read back; else as escapes for people.
+        bytes_as_names: write such names as their bytes, for a file that is read back; else as readable escapes.
     """
     with whole(file, shared=shared) as partial:
         partial.write_text(text, encoding="utf-8", errors="surrogateescape" if bytes_as_names else "backslashreplace")
@@ -118,7 +118,7 @@ def write_json(file: Path, content: dict[str, Any], *, shared: bool = False) -> 
 
 
 def make_folder(folder: Path) -> None:
-    """Make a folder and its parents, where they do not exist.
+    """Make a folder and its parents if they do not exist.
 
     Raises:
         OutputError: the disk fails, or a part of the path is a file.
@@ -135,31 +135,31 @@ def make_folder(folder: Path) -> None:
 
 
 def remove_partials(folder: Path, name: str = "") -> None:
-    """Remove partial files that killed processes left of a file in a folder; without a name, of every file in it."""
-    start = _partial_stem(name) if name else PARTIAL_PREFIX
+    """Remove the partial files of killed processes from a folder: those of one file, or of all files without a name."""
+    prefix = _partial_stem(name) if name else PARTIAL_PREFIX
     with suppress(OSError):
-        left = [Path(entry) for entry in os.scandir(folder) if is_partial(entry.name) and entry.name.startswith(start)]
-        for partial in left:
+        partials = [Path(each) for each in os.scandir(folder) if is_partial(each.name) and each.name.startswith(prefix)]
+        for partial in partials:
             if _is_abandoned(partial):
                 partial.unlink(missing_ok=True)
 
 
 def is_partial(name: str) -> bool:
-    """Return whether a name is that of a file that is being written, or was when its process was killed."""
+    """Return whether a file name is that of a partial file."""
     return name.startswith(PARTIAL_PREFIX) and name.endswith(PARTIAL_SUFFIX)
 
 
 @contextmanager
 def reported(folder: Path, name: str = "") -> Iterator[None]:
-    """Turn errors of the disk within the block into one `OutputError`.
+    """Convert errors of the disk within the block to `OutputError`.
 
     Args:
         folder: the folder that is written to.
         name: the file that is written, for the message.
 
     Raises:
-        OutputError: an error of the system, of numpy, safetensors or torch in writing below `folder`. Errors that
-            name a file elsewhere, such as one that is read, stay as they are.
+        OutputError: an error of the system, numpy, safetensors or torch in writing below `folder`. Errors about a file
+            elsewhere, such as one that is read, are not converted.
     """
     try:
         yield
@@ -173,15 +173,16 @@ def reported(folder: Path, name: str = "") -> Iterator[None]:
 
 
 def write_failure(error: Exception, folder: Path, name: str = "") -> str | None:
-    """Return the message for an error in writing to a folder; None where the error is about something else."""
+    """Return the message for an error in writing to a folder; None for an error of another kind."""
     number = _errno(error, folder)
     if number is None:
         return None
-    if not number and _free_bytes(folder) < 1_000_000:
+    free = _free_bytes(folder)
+    if not number and (free is None or free < 1_000_000):
         number = errno.ENOSPC
     text = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
     reason = REASONS.get(number, " ".join(text.split()))
-    if number == errno.ENOSPC and (free := _free_bytes(folder)) >= 0:
+    if number == errno.ENOSPC and free is not None:
         reason += f" ({size(free)} free)"
     what = f"`{name}` in {folder}" if name else f"{folder}"
     return f"Cannot write {what}: {reason}; {_advice(number, folder)}, then repeat the command."
@@ -203,28 +204,29 @@ def _errno(error: Exception, folder: Path) -> int | None:
 
 
 def _is_related(named: Path, folder: Path) -> bool:
-    """Return whether one path lies in the other."""
+    """Return whether one of the paths lies within the other."""
     first, second = Path(os.path.abspath(named)), Path(os.path.abspath(folder))
     return first.is_relative_to(second) or second.is_relative_to(first)
 
 
 def _advice(number: int, folder: Path) -> str:
+    """Return what a user can do about an error in writing to a folder."""
     of_cache = Path(os.path.abspath(folder)).is_relative_to(os.path.abspath(cache_folder()))
     if number == errno.ENAMETOOLONG:
         return "shorten the names of the inputs or of the folder"
     other = "set SAMTUNE_CACHE to a folder on another disk" if of_cache else "choose a folder on another disk"
-    if number in NO_ROOM:
+    if number in NO_SPACE:
         return f"free some space, or {other}"
     return "set SAMTUNE_CACHE to a folder that can be written to" if of_cache else "choose another folder"
 
 
-def _free_bytes(folder: Path) -> int:
-    """Return the free bytes on the disk of a folder, -1 where they are not known."""
+def _free_bytes(folder: Path) -> int | None:
+    """Return the free bytes on the disk of a folder; None if they are unknown."""
     try:
         existing = next(parent for parent in (folder, *folder.absolute().parents) if parent.is_dir())
         return shutil.disk_usage(existing).free
     except (OSError, StopIteration):
-        return -1
+        return None
 
 
 def _to_disk(file: Path) -> None:
@@ -237,17 +239,18 @@ def _to_disk(file: Path) -> None:
 
 
 def _partial_stem(name: str) -> str:
-    """Return the first part of a partial file's name, of fixed length: the file's own may be as long as is allowed."""
+    """Return the first part of a partial file's name: a hash, since the file's own name may have the largest length."""
     return f"{PARTIAL_PREFIX}{hashlib.sha256(os.fsencode(name)).hexdigest()[:16]}"
 
 
 @cache
 def _host() -> str:
+    """Return a short identifier of this machine."""
     return hashlib.sha256(socket.gethostname().encode()).hexdigest()[:8]
 
 
 def _is_abandoned(partial: Path) -> bool:
-    """Return whether the process that was writing a partial file is gone."""
+    """Return whether the process that was writing a partial file has ended; by age for another machine."""
     if time.time() - partial.lstat().st_mtime > ABANDONED_S:
         return True
     host, pid = [*partial.name.split("-"), "", "", ""][2:4]

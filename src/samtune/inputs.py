@@ -1,7 +1,7 @@
-"""Reading of small files that somebody else may have written: only regular ones, up to a size, into plain values.
+"""Reading of small files of unknown origin: only regular files up to a size limit, into plain values.
 
-A named pipe blocks the reader, a device never ends, deep nesting overflows the stack: each is refused before it is
-opened or parsed.
+A named pipe would block the reader, a device never ends, and deep nesting overflows the stack; each raises an error
+instead.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from samtune.errors import SamTuneError
 
 MAX_TEXT_BYTES = 64 * 2**20
-"""Size of the largest text file that is read: about that of a manifest of a million lines."""
+"""Size of the largest text file that is read: about a manifest of a million lines."""
 
 _KINDS = (
     (stat.S_ISDIR, "a folder"),
@@ -35,7 +35,8 @@ def as_path(path: str | Path, error: type[SamTuneError] = DataError) -> Path:
     """Return a path that a user gave, after checking that a file can have it.
 
     Raises:
-        SamTuneError: as `error`; it holds NUL or what file names cannot encode, is too long, or its links go round.
+        SamTuneError: as `error`; the path contains NUL or characters that file names cannot encode, is too long, or
+            its links form a loop.
     """
     try:
         os.stat(path)
@@ -58,7 +59,7 @@ def check_regular(file: Path, error: type[SamTuneError] = DataError) -> int:
         The size of the file in bytes.
 
     Raises:
-        SamTuneError: as `error`; nothing is there, or a folder, a pipe, a device or a socket is.
+        SamTuneError: as `error`; there is no such file, or it is a folder, a pipe, a device or a socket.
     """
     name = one_line(str(file))
     try:
@@ -81,11 +82,11 @@ def read_text(
         file: a regular file.
         error: the exception class to raise.
         limit: largest size in bytes.
-        bytes_as_names: keep bytes that are no UTF-8 as Python does in file names (`os.fsdecode`), for a file that
-            names such files.
+        bytes_as_names: keep bytes that are not UTF-8 as Python does in file names (`os.fsdecode`), for a file that
+            lists file names.
 
     Raises:
-        SamTuneError: as `error`; it is no regular file, too large, unreadable, not UTF-8, or holds NUL characters.
+        SamTuneError: as `error`; it is no regular file, too large, unreadable, not UTF-8, or contains NUL characters.
     """
     name, size = one_line(str(file)), check_regular(file, error)
     if size > limit:
@@ -117,11 +118,11 @@ def read_json(file: Path, error: type[SamTuneError], *, limit: int = MAX_TEXT_BY
         limit: largest size in bytes.
 
     Raises:
-        SamTuneError: as `error`; it cannot be read, is no JSON, names a key twice, or holds no object.
+        SamTuneError: as `error`; it cannot be read, is not JSON, repeats a key, or contains no object.
     """
     name = one_line(str(file))
     try:
-        values = json.loads(read_text(file, error, limit=limit), object_pairs_hook=_without_doubles)
+        values = json.loads(read_text(file, error, limit=limit), object_pairs_hook=_unique_keys)
     except RecursionError as reason:
         raise error(f"Expected JSON in {name}, found brackets nested too deep; copy or download it again.") from reason
     except ValueError as reason:  # also integers of more than 4,300 digits
@@ -132,8 +133,13 @@ def read_json(file: Path, error: type[SamTuneError], *, limit: int = MAX_TEXT_BY
     return values
 
 
-def _without_doubles(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Return the items of a JSON object as a dictionary.
+
+    Raises:
+        ValueError: a key occurs twice, of which Python would drop one.
+    """
     values = dict(pairs)
     if len(values) != len(pairs):
-        raise ValueError("a key is there twice")
+        raise ValueError("a key occurs twice")
     return values

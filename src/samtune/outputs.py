@@ -1,11 +1,11 @@
-"""Output folders: a list of the files that samtune wrote there, which it may therefore replace.
+"""Output folders, each with a list of the files that samtune wrote there and may therefore replace.
 
     OUT/.samtune-outputs.jsonl    {"file": "a/x.png", "kind": "predictions", "bytes": 812, "sha256": ...} for each file
 
-A file may be replaced if the list has it with its present content, written for the same purpose. Everything else in the
-folder is foreign, including a file of samtune's that was edited since: it is kept unless `overwrite` is set. Inputs of
-the same command, links, and paths outside the folder are never written to. A line is written before its file, so a
-killed process leaves nothing that the next one takes for foreign.
+A file may be replaced if it is listed with its present content and the same kind. Every other file in the folder is
+foreign, including an output that was edited since, and is kept unless `overwrite` is set. Inputs of the same command,
+links, and paths outside the folder are never written to. A line is written before its file, so that what a killed
+process leaves is never foreign to the next one.
 """
 
 from __future__ import annotations
@@ -32,11 +32,11 @@ LIST_FILE = ".samtune-outputs.jsonl"
 HEADER = {"samtune": "outputs", "format": 1}
 
 NAMED = 5
-"""Number of files that an error names."""
+"""Largest number of files that an error names."""
 
 INPUT, LINK, OUTSIDE, NO_FILE, TWICE, FOREIGN = "input", "link", "outside", "no file", "twice", "foreign"
 
-WHY = {
+REASONS = {
     INPUT: "also read by this command",
     LINK: "a symbolic link or below one",
     OUTSIDE: "outside that folder",
@@ -44,19 +44,19 @@ WHY = {
     TWICE: "the name of two outputs",
     FOREIGN: "not written there by samtune, or changed since",
 }
-"""Reasons not to write a file; only the last can be overruled."""
+"""Reasons not to write a file; `overwrite` overrides only the last."""
 
 GENERATOR = b'<meta name="generator" content="samtune">'
-"""Mark of samtune's pages, which tells them from others in folders without a list."""
+"""Mark of samtune's pages, which identifies them in folders without a list."""
 
 FORMULA = ("=", "+", "-", "@", "\t", "\r")
-"""First characters of a cell that spreadsheets compute; a file name may begin so, and could fetch or run something."""
+"""First characters of a cell that spreadsheets evaluate; a file name that begins so could fetch or run something."""
 
 Signature = tuple[int, int, int, int]
 
 
 def without_formula(cell: object) -> object:
-    """Return a cell that every spreadsheet shows as it is: text like a formula with an apostrophe in front."""
+    """Return a cell that no spreadsheet evaluates: text that looks like a formula gets a leading apostrophe."""
     if not isinstance(cell, str) or not cell.startswith(FORMULA):
         return cell
     try:
@@ -67,16 +67,16 @@ def without_formula(cell: object) -> object:
 
 
 class OutputFolder:
-    """Folder to write files to, each completely or not at all, none over a foreign one.
+    """Folder for outputs, each written completely or not at all, and never over a foreign file.
 
     Args:
-        path: the folder; made at the first write.
-        kind: purpose of the files, such as "predictions": files of another kind are foreign too.
+        path: the folder, which is created at the first write.
+        kind: purpose of the files, such as "predictions"; files of another kind are foreign too.
         inputs: files that are never written to.
         overwrite: whether foreign files may be replaced.
 
     Raises:
-        OutputError: `path` is no folder, or its list is not samtune's.
+        OutputError: `path` is not a folder, or its list is not one of samtune's.
     """
 
     def __init__(self, path: Path, kind: str, *, inputs: Iterable[Path] = (), overwrite: bool = False) -> None:
@@ -96,7 +96,7 @@ class OutputFolder:
             names: paths below the folder, with "/" between folders, each once.
 
         Raises:
-            OutputError: some may not be written; names them by reason.
+            OutputError: some must not be written; the message names them by reason.
         """
         names = list(names)
         folders = {name_key(parent.as_posix()) for name in names for parent in PurePosixPath(name).parents}
@@ -112,14 +112,14 @@ class OutputFolder:
 
     @contextmanager
     def whole(self, name: str, *, shared: bool = True) -> Iterator[Path]:
-        """Give a path to write to, which replaces the file at the end of the block.
+        """Yield a path to write to, which replaces the file at the end of the block.
 
         Args:
-            name: path below the folder; claimed here if it was not before.
-            shared: as for `files.whole`; False forces the file to the disk.
+            name: path below the folder; claimed here if it was not claimed before.
+            shared: as for `files.whole`; False flushes the file to the disk.
 
         Raises:
-            OutputError: the file may not be written, or the disk fails.
+            OutputError: the file must not be written, or the disk fails.
         """
         if name not in self._checked or self._checked[name] != _signature(self.path / name):
             self.claim([name])
@@ -139,23 +139,23 @@ class OutputFolder:
         return self.path / name
 
     def write_text(self, name: str, text: str) -> Path:
-        """Write a text file, UTF-8, and return its path; what is not Unicode (odd file names) is written as escapes."""
+        """Write a UTF-8 text file and return its path; lone surrogates of file names are written as escapes."""
         return self.write_bytes(name, text.encode("utf-8", errors="backslashreplace"))
 
     def write_csv(self, name: str, rows: Iterable[Sequence[object]], *, is_manifest: bool = False) -> Path:
-        """Write rows as CSV, UTF-8, and return the file's path; see `whole`.
+        """Write rows as UTF-8 CSV and return the path of the file; see `whole`.
 
         Args:
             name: path below the folder.
-            rows: the first names the columns. Text that a spreadsheet would run as a formula gets an apostrophe.
-            is_manifest: whether samtune reads the file back, so that names stay as they are.
+            rows: rows of cells, the column names first. Text that a spreadsheet would evaluate gets an apostrophe.
+            is_manifest: whether samtune reads the file back, so that names must stay unchanged.
         """
         text = io.StringIO(newline="")
         csv.writer(text).writerows(rows if is_manifest else (map(without_formula, row) for row in rows))
         return self.write_text(name, text.getvalue())
 
     def remove(self, name: str) -> None:
-        """Remove a file that samtune wrote; keep a foreign one."""
+        """Remove a file of this folder's kind; a foreign file stays."""
         file = self.path / name
         if self._is_own(name):
             with reported(self.path, name):
@@ -163,22 +163,22 @@ class OutputFolder:
             self._checked.pop(name, None)
 
     def foreign(self) -> list[str]:
-        """Return the files in the folder that samtune did not write for this purpose, including links and the like."""
-        names_of_others = []
+        """Return the foreign files in the folder, links included, sorted."""
+        foreign = []
         for folder, folders, files in os.walk(self.path):
             inside = Path(folder).relative_to(self.path)
             names = [name for name in folders if Path(folder, name).is_symlink()] + files
             for name in (inside / name for name in names):
                 if name.name != LIST_FILE and not is_partial(name.name) and not self._is_own(name.as_posix()):
-                    names_of_others.append(name.as_posix())
-        return sorted(names_of_others)
+                    foreign.append(name.as_posix())
+        return sorted(foreign)
 
     def own(self) -> list[str]:
-        """Return the files in the folder that are as samtune wrote them for this purpose."""
+        """Return the files in the folder that samtune wrote with this kind and that are unchanged, sorted."""
         return sorted(name for name in self._written if is_inside(name) and self._is_own(name))
 
     def clear(self) -> None:
-        """Remove what samtune wrote for this purpose, and folders that are then empty.
+        """Remove all files that samtune wrote with this kind, and folders that are then empty.
 
         Raises:
             OutputError: the disk fails.
@@ -198,7 +198,7 @@ class OutputFolder:
                     parent.rmdir()
 
     def _refusal(self, name: str) -> str | None:
-        """Return why a file may not be written; None where it may."""
+        """Return the reason why a file must not be written, a key of `REASONS`; None if it may be written."""
         if not is_inside(name):
             return OUTSIDE
         file = self.path / name
@@ -224,7 +224,7 @@ class OutputFolder:
         return None
 
     def _is_own(self, name: str) -> bool:
-        """Return whether a file has the content that samtune wrote for this purpose."""
+        """Return whether a file has the content that samtune wrote with this kind."""
         file = self.path / name
         listed = self._written.get(name)
         with suppress(OSError):
@@ -240,7 +240,7 @@ class OutputFolder:
         return False
 
     def _refused_parent(self, file: Path) -> str | None:
-        """Return why nothing is written below a folder between this one and the file: it is a link, or a file."""
+        """Return `LINK` or `NO_FILE` if a folder between this one and the file is a link or a file, else None."""
         for parent in file.parents:
             if parent == self.path:
                 break
@@ -261,11 +261,12 @@ class OutputFolder:
         self._written.setdefault(name, set()).add(entry)
 
     def _sentence(self, refused: dict[str, list[str]]) -> str:
+        """Return the error message for files that must not be written, given their names by reason."""
         parts = []
         for why, names in refused.items():
             shown = ", ".join(f"`{name}`" for name in names[:NAMED])
             rest = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
-            parts.append(f"{shown}{rest} ({WHY[why]})")
+            parts.append(f"{shown}{rest} ({REASONS[why]})")
         num = sum(map(len, refused.values()))
         advice = "choose another folder"
         if list(refused) == [FOREIGN]:
@@ -280,12 +281,12 @@ def is_inside(name: str) -> bool:
 
 
 def name_key(name: str) -> str:
-    """Return a key that is equal for names that some file system takes for the same, by case or composition."""
+    """Return a key that is equal for names that differ only in case or Unicode composition, as on some file systems."""
     return unicodedata.normalize("NFC", unicodedata.normalize("NFD", name).casefold())
 
 
 def _identities(inputs: Iterable[Path]) -> tuple[set[tuple[int, int]], set[str]]:
-    """Return the input files' identities on the disk, and keys of their paths, as given and with links followed."""
+    """Return device and inode of each input file, and the keys of its path and of the path with links resolved."""
     ids, keys = set(), set()
     for file in inputs:
         with suppress(OSError):
@@ -314,7 +315,7 @@ def _digest(file: Path) -> str:
 
 
 def _read_list(file: Path) -> dict[str, set[tuple[str, int, str]]]:
-    """Return name -> (kind, bytes, sha256) of every content that samtune has written there.
+    """Return name -> {(kind, bytes, sha256)} of every content that samtune wrote there; empty without a list.
 
     Raises:
         OutputError: the file is a link, or not samtune's list.
@@ -339,9 +340,9 @@ def _read_list(file: Path) -> dict[str, set[tuple[str, int, str]]]:
 
 
 def _append(file: Path, line: str) -> None:
-    """Add a line to a list, at once, so that several processes may write to one folder.
+    """Append a line to a list in one write, so that several processes may share a folder.
 
-    A list that shares its content with another folder's (hard links of a backup) is copied first.
+    A list with several hard links, such as of a backup, is copied first.
     """
     if not file.exists() or file.stat().st_nlink > 1:
         before = file.read_bytes() if file.exists() else json.dumps(HEADER).encode() + b"\n"
@@ -354,7 +355,7 @@ def _append(file: Path, line: str) -> None:
         cut_off = size and os.read(number, 1) != b"\n"
         content = (b"\n" if cut_off else b"") + line.encode() + b"\n"
         if os.write(number, content) < len(content):
-            os.fsync(number)  # tells why: mostly that the disk is full
+            os.fsync(number)  # raises the reason, usually that the disk is full
             raise OSError(0, "the line was cut off")
     finally:
         os.close(number)

@@ -1,6 +1,6 @@
-"""Segmentations drawn on their image.
+"""Overlays: segmentations drawn on their image.
 
-The colours are those of Okabe and Ito, distinguishable with any common colour blindness.
+The colours are close to those of Okabe and Ito, which are distinguishable with any common colour blindness.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ CLASS_COLOURS = (
     (0, 114, 178),
     (213, 94, 0),
 )
-"""RGB of classes 1, 2, ...; from the eighth class on they repeat."""
+"""RGB of classes 1, 2, ..., repeated from the eighth class on."""
 
 FILL = 0.35
 """Opacity of the fill inside a contour, 0..1."""
@@ -49,12 +49,12 @@ def overlay(
 
     Without `truth` each class is filled and outlined in its own colour (`CLASS_COLOURS`). With `truth`
     nothing is filled: the annotation is a wide blue contour and the prediction a narrow orange one on top,
-    whatever the class, so that both are seen where they agree; pixels that `truth` ignores (255) are
+    whatever the class, so that both are visible where they agree; pixels that `truth` ignores (255) are
     darkened.
 
     Args:
         image: uint8 (H, W, 3) RGB; not changed.
-        labels: uint8 (H, W) predicted label map; 0 and 255 are left as they are.
+        labels: uint8 (H, W) predicted label map; nothing is drawn for 0 and 255.
         truth: uint8 (H, W) annotated label map.
 
     Returns:

@@ -14,9 +14,9 @@ Loaded = TypeVar("Loaded")
 
 
 class Prefetcher(Generic[Loaded]):
-    """Iterate over the results of `load(step)`, with the next step loaded in a thread; one step ahead, never more.
+    """Loader that prepares the data of the next step in a thread; never more than one step ahead.
 
-    A context manager: on exit the thread has ended. Nothing is loaded before the first call of `take`.
+    It is a context manager that waits for the thread on exit. Nothing is loaded before the first call of `take`.
 
     Args:
         load: returns the data of a step. It runs in a thread, so it must not change shared state.

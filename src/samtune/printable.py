@@ -1,7 +1,7 @@
-"""Safe display of text that other people wrote: file names, class names, and values of settings.
+"""Safe display of text from outside: file names, class names, and values of settings.
 
-A file name may hold a newline, an escape sequence that moves a terminal's cursor, or bytes that are no UTF-8 (lone
-surrogates in Python). Shown unchanged, they forge lines of a log, or cannot be encoded.
+A file name may contain a newline, an escape sequence that moves a terminal's cursor, or bytes that are not UTF-8 (lone
+surrogates in Python). Printed unchanged, these can forge lines of a log, or cannot be encoded.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ _UNSAFE = re.compile(
 )
 _UNSAFE_IN_A_LINE = re.compile(f"{_UNSAFE.pattern}|[\t\n]")
 MAX_SHOWN = 80
-"""Number of characters of a value that a message shows."""
+"""Largest number of characters of a value in a message."""
 
 
 def printable(text: str) -> str:
@@ -36,7 +36,7 @@ def json_printable(text: str) -> str:
 
 
 def is_name(text: str) -> bool:
-    """Return whether a file could have this name: no NUL, and surrogates only for bytes that are no UTF-8."""
+    """Return whether a file could have this name: no NUL, and surrogates only for bytes that are not UTF-8."""
     return "\0" not in text and not any("\ud800" <= c <= "\udfff" and not "\udc80" <= c <= "\udcff" for c in text)
 
 
@@ -46,7 +46,7 @@ def is_unicode(text: str) -> bool:
 
 
 def shown(value: Any, limit: int = MAX_SHOWN) -> str:
-    """Return a value of any kind in at most `limit` characters, for messages that refuse it.
+    """Return a value of any type in at most `limit` characters, for error messages.
 
     Never fails and stays fast, whatever the value: numbers of thousands of digits, deep nesting, objects whose `repr`
     raises.

@@ -1,4 +1,4 @@
-"""Progress of long work: loops report to one `Progress`, which a terminal, a page or a notebook renders in its way.
+"""Progress of long work: loops report to one `Progress`, which renders it in a terminal, a page or a notebook.
 
 The default draws a bar on stderr if that is a terminal, and writes sentences to the log "samtune", which the command
 line shows on stderr.
@@ -22,10 +22,10 @@ logger = logging.getLogger("samtune")
 
 
 class Progress(Protocol):
-    """Renderer of progress. Calls of loops nest: `advanced` and `finished` belong to the last loop that `started`."""
+    """Renderer of progress. Loops may nest: `advanced` and `finished` refer to the innermost loop that has started."""
 
     def started(self, description: str, total: int | None) -> None:
-        """Begin a loop: what is done, in a few words, and the number of items where it is known."""
+        """Begin a loop with a description of a few words, and the number of items where it is known."""
 
     def advanced(self) -> None:
         """Count one more item of the loop as done."""
@@ -38,7 +38,7 @@ class Progress(Protocol):
 
 
 class TerminalProgress:
-    """Bars on stderr if that is a terminal, sentences as log records."""
+    """Renderer with bars on stderr if that is a terminal, and sentences as log records."""
 
     def __init__(self) -> None:
         self._bars: list[Any] = []
@@ -87,7 +87,7 @@ def track(items: Iterable[T], description: str, total: int | None = None) -> Ite
 
     Args:
         items: items to go through.
-        description: what is done to them, in a few words.
+        description: what the loop does, in a few words.
         total: number of items; None takes the length of `items` where it has one.
     """
     progress = _current

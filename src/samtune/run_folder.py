@@ -1,13 +1,14 @@
-"""The run folder: names and formats of its files, spelled here and nowhere else.
+"""The run folder: the names and formats of its files, defined only here.
 
-RUN/  config.toml         settings of the run, every default filled in
-split.json          images it trained and validated on
-history.jsonl       one JSON object per update
-metrics.json        scores, counts, seconds
-probe.safetensors   logistic regression on the frozen features
-specialist/         the adapter
-last/               checkpoint to resume from; removed when the run is finished
-report.html         the page
+RUN/
+  config.toml        settings of the run, every default filled in
+  split.json         images that it trained and validated on
+  history.jsonl      one JSON object per update
+  metrics.json       scores, counts, seconds
+  probe.safetensors  logistic regression on the frozen features
+  specialist/        the adapter
+  last/              checkpoint to resume from; removed when the run is finished
+  report.html        the page
 """
 
 from __future__ import annotations
@@ -38,21 +39,21 @@ OWN = {
     "": (CONFIG_FILE, SPLIT_FILE, HISTORY_FILE, METRICS_FILE, PROBE_FILE, LIST_FILE, LOCK_FILE),
     LAST_FOLDER: (STATE_FILE, LIST_FILE),
 }
-"""Folder of a run -> the files in it that training owns by name."""
+"""Sub-folder of a run ("" for the run itself) -> files that belong to the run by name."""
 
 REPORT_KIND, SPECIALIST_KIND = "report", "specialist"
-"""Kinds of files in the list of what samtune wrote to a folder; see `outputs`."""
+"""Kinds of files in the list of outputs of a folder; see `outputs`."""
 
 LISTED = {"": REPORT_KIND, SPECIALIST_FOLDER: SPECIALIST_KIND}
-"""Folder of a run -> kind of the files in it that are samtune's only while unchanged; see `outputs`."""
+"""Sub-folder of a run -> kind of the files that belong to the run while they are unchanged; see `outputs`."""
 
 
 @dataclass(frozen=True)
 class RunFolder:
-    """Paths of a run, and reading and writing of its records.
+    """Paths of a run, with reading and writing of its records.
 
     Attributes:
-        path: of the folder, which need not exist.
+        path: the folder, which need not exist.
     """
 
     path: Path
@@ -98,14 +99,14 @@ class RunFolder:
         return self.path / REPORT_FILE
 
     def holds_run(self) -> bool:
-        """Return whether a training has begun in the folder."""
+        """Return whether training has begun in the folder."""
         return self.config.is_file() and any(
             path.exists() for path in (self.split, self.history, self.metrics, self.specialist)
         )
 
     def foreign(self) -> list[str]:
-        """Return the files that are not part of a run, or that a user changed where users do that."""
-        found = []
+        """Return files in the folder that are not part of the run, and listed outputs that were changed."""
+        foreign = []
         for folder in ("", *(path.name for path in self._folders())):
             path = self.path / folder
             listed = OutputFolder(path, LISTED[folder]).foreign() if folder in LISTED and path.is_dir() else None
@@ -118,11 +119,11 @@ class RunFolder:
                     own = entry.name in OWN.get(folder, ()) or is_partial(entry.name)
                     own = own or (listed is not None and entry.name not in listed)
                 if not own:
-                    found.append(entry.relative_to(self.path).as_posix())
-        return found
+                    foreign.append(entry.relative_to(self.path).as_posix())
+        return foreign
 
     def clear(self) -> None:
-        """Remove a run; foreign files stay, and the folders they are in."""
+        """Remove the run; foreign files and their folders stay."""
         foreign = set(self.foreign())
         for folder in (*self._folders(), self.path):
             for entry in sorted(folder.iterdir()) if folder.is_dir() and not folder.is_symlink() else []:
@@ -184,7 +185,7 @@ class RunFolder:
         return actual
 
     def read_history(self) -> list[dict[str, Any]]:
-        """Return the rows of the history, without a last line that a kill cut off.
+        """Return the rows of the history, without an incomplete last line; none without a history.
 
         Raises:
             DataError: the file is damaged.
@@ -251,7 +252,7 @@ class RunFolder:
 
 
 def specialist_folder(path: str | Path) -> Path:
-    """Return the specialist's folder of a run folder; any other folder is returned as it is.
+    """Return the folder of the specialist in a run folder; any other folder is returned unchanged.
 
     Raises:
         WeightsError: `path` is not a path.

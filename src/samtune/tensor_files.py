@@ -1,4 +1,4 @@
-"""Reading of safetensors files from outside: names, shapes and dtypes are checked before any content is read."""
+"""Reading of safetensors files of unknown origin, with names, shapes and dtypes checked before any content is read."""
 
 from __future__ import annotations
 
@@ -20,21 +20,20 @@ if TYPE_CHECKING:
     from samtune.errors import SamTuneError
 
 UNREADABLE = (SafetensorError, OSError, ValueError, KeyError, RuntimeError)
-"""What safetensors raises for a file that is missing, broken or of an unknown dtype. Anything else, for example an
-`ImportError`, is a fault of the installation or of samtune, not of the file, and is not caught."""
+"""Exceptions that safetensors raises for a file that is missing, broken or of an unknown dtype. Any other, such as
+`ImportError`, is a fault of the installation or of samtune, and is not caught."""
 
 MAX_HEADER_BYTES = 16 * 2**20
-"""Largest header that is read: about that of 100,000 tensors; SAM has some 600."""
+"""Size of the largest header that is read: about 100,000 tensors; SAM has some 600."""
 
 FLOATS = {"F16": "float16", "BF16": "bfloat16", "F32": "float32", "F64": "float64"}
-"""Data types of weights, as safetensors and as torch name them."""
+"""Name in safetensors -> name in torch of the data types of weights."""
 
 DTYPES = FLOATS | {"BOOL": "bool", "U8": "uint8", "I8": "int8", "I16": "int16", "I32": "int32", "I64": "int64"}
-"""Data types that a module may have, counters among them."""
-
+"""The same for all data types of a module, including its counters."""
 
 MAPPED_BYTES = 2**25
-"""Bytes of a file that are mapped at a time, at least one tensor."""
+"""Number of bytes of a file that are mapped at a time; a larger tensor is mapped alone."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +42,7 @@ class TensorHeader:
 
     Attributes:
         dtype: torch's name ("float32"), or the file's where no module has such tensors ("F8_E4M3").
-        shape: sizes of the axes, rows first.
+        shape: sizes of the axes.
     """
 
     dtype: str
@@ -78,7 +77,7 @@ def read_headers(file: Path, error: type[SamTuneError]) -> dict[str, TensorHeade
 
 
 def check_floats(headers: Mapping[str, TensorHeader], where: str, error: type[SamTuneError]) -> None:
-    """Refuse tensors of integers, booleans and 8-bit floats, which would silently be converted to other weights.
+    """Check that all tensors are floating point of 16 bit or more; others would silently be converted to other weights.
 
     Raises:
         SamTuneError: as `error`; names the first such tensor and its type.
@@ -93,10 +92,10 @@ def check_floats(headers: Mapping[str, TensorHeader], where: str, error: type[Sa
 
 
 def tensors_of(file: Path) -> Iterator[tuple[str, Tensor]]:
-    """Yield the tensors of a file whose headers were checked, one by one, each mapped from the file.
+    """Yield name and tensor, memory-mapped, for each tensor of a file whose headers were checked.
 
-    The file is mapped again every `MAPPED_BYTES`: pages that were read then leave memory, so a caller that copies each
-    tensor does not hold the file twice.
+    The file is mapped anew after every `MAPPED_BYTES`, which releases the pages that were read, so that a caller who
+    copies each tensor does not hold the file in memory twice.
     """
     with safe_open(file, framework="pt") as tensors:
         keys = deque(tensors.keys())
@@ -111,7 +110,7 @@ def tensors_of(file: Path) -> Iterator[tuple[str, Tensor]]:
 
 
 def check_finite(key: str, tensor: Tensor, where: str, error: type[SamTuneError]) -> None:
-    """Refuse a tensor with NaN or infinity.
+    """Check that a tensor has no NaN or infinite value.
 
     Raises:
         SamTuneError: as `error`; names the number of values that are not finite.

@@ -1,4 +1,4 @@
-"""Numbers and names as text for people: scores, differences, times, sizes, counts, lists, the nearest known name."""
+"""Text for people: scores, differences, times, sizes, counts, lists, and the nearest known name."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ MAX_WORD = 100
 
 
 def decimals(value: float | None, digits: int = 3) -> str:
-    """Write a score with fixed digits; None and NaN are an en dash."""
+    """Return a score with a fixed number of decimals; an en dash for None and NaN."""
     return ABSENT if value is None or math.isnan(value) else f"{value:.{digits}f}"
 
 
 def signed(value: float | None, digits: int = 3) -> str:
-    """Write a difference with its sign; None, NaN and infinity are an en dash, a rounded 0 has no sign."""
+    """Return a difference with its sign, none if it rounds to 0; an en dash for None, NaN and infinity."""
     if value is None or not math.isfinite(value):
         return ABSENT
     text = f"{abs(value):.{digits}f}"
@@ -29,7 +29,7 @@ def signed(value: float | None, digits: int = 3) -> str:
 
 
 def plain(value: object) -> str:
-    """Write a fact: integers with thousands separators, floats with four significant digits, others as they are."""
+    """Return a value as text: integers with thousands separators, floats with four significant digits, yes or no."""
     if isinstance(value, bool) or value is None:
         return {True: "yes", False: "no", None: ABSENT}[value]
     if isinstance(value, int):
@@ -38,7 +38,7 @@ def plain(value: object) -> str:
 
 
 def duration(time_s: float) -> str:
-    """Write a time in the two units that fit: `0.4 s`, `48 s`, `2 min 5 s`, `3 h 20 min`."""
+    """Return a time in one or two units: `0.4 s`, `48 s`, `2 min 5 s`, `3 h 20 min`."""
     if time_s < 9.95:
         return f"{time_s:.1f} s"
     whole = round(time_s)
@@ -53,7 +53,7 @@ def duration(time_s: float) -> str:
 def size(num_bytes: float | None) -> str:
     """Return an amount of memory or disk, in powers of 1000: `640 bytes`, `8.2 kB`, `512 MB`, `3.4 GB`.
 
-    One decimal below 10 and from a gigabyte on; None is a dash.
+    It has one decimal below 10 and from a gigabyte on; None is an en dash.
     """
     if num_bytes is None:
         return ABSENT
@@ -71,9 +71,9 @@ def count(num: int, noun: str, plural: str | None = None) -> str:
     """Return a number with its noun: `1 image`, `1,200 images`.
 
     Args:
-        num: how many.
-        noun: in the singular.
-        plural: the plural; None appends "s".
+        num: the number.
+        noun: the noun in the singular.
+        plural: the noun in the plural; None appends "s".
     """
     return f"{num:,} {noun if num == 1 else plural or noun + 's'}"
 

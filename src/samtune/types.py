@@ -1,8 +1,8 @@
-"""The plain records that travel between layers; nothing here computes and nothing here imports samtune.
+"""Plain records that are shared by all layers; this module imports nothing of samtune.
 
-One legend of letters for the whole package: B batch, K classes (background not counted), H W a grid (rows, columns),
+Letters for shapes in the whole package: B batch, K classes (background not counted), H W a grid (rows, columns),
 C channels, N tokens, R rank. A *label map* is `uint8 (H, W)`: 0 background, 1..K the classes, 255 (`IGNORE`) pixels
-that count nowhere. Images in memory are `uint8 (H, W, 3)` RGB, 0..255.
+that are ignored. Images in memory are `uint8 (H, W, 3)` RGB, 0..255.
 """
 
 from __future__ import annotations
@@ -18,32 +18,32 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 IGNORE = 255
-"""The label of pixels that no loss and no metric counts (void areas of the annotation, padding)."""
+"""Label of pixels that losses and metrics ignore: void areas of the annotation, padding."""
 
 Precision = Literal["auto", "fp32", "bf16"]
-"""What a user may say about the numbers a model computes in; see `bases.choose_precision`."""
+"""Floating-point precision of a model, as a user may set it; see `bases.choose_precision`."""
 
 Averaging = Literal["none", "mirror", "d4"]
-"""Over which views of an image a prediction is averaged (test-time augmentation): the image alone, the image and its
-left-right mirror, or all eight flips and quarter turns, the dihedral group D4; see `data.symmetries`."""
+"""Views over which a prediction is averaged (test-time augmentation): the image alone, the image and its left-right
+mirror, or all eight flips and quarter turns (the dihedral group D4); see `data.views.symmetries`."""
 
 
 Fit = Literal["pad", "squash"]
-"""How an image is brought to a square: its longest side resized and zeros below and to the right, or both sides resized
-whatever its aspect."""
+"""Conversion of an image to a square: "pad" resizes the longest side and pads with zeros below and at the right;
+"squash" resizes both sides, whatever the aspect."""
 
 
 @dataclass(frozen=True)
 class ImageSpec:
-    """How an image becomes an encoder's input: resized, normalised, brought to a square.
+    """Specification of an encoder's input: resized, normalised, and padded or squashed to a square.
 
     Attributes:
         image_size: height and width of the square in pixels; a multiple of `patch`.
-        patch: pixels along a side of one cell of the encoder's embedding.
-        mean: subtracted per RGB channel, in units of 0..255.
-        std: divides per RGB channel, in units of 0..255.
-        fit: how the square is made.
-        channels: of the input.
+        patch: height and width in pixels of one cell of the encoder's embedding.
+        mean: mean to subtract per RGB channel, on the scale 0..255.
+        std: standard deviation to divide by per RGB channel, on the scale 0..255.
+        fit: conversion to the square.
+        channels: number of channels of the input.
     """
 
     image_size: int
@@ -56,11 +56,11 @@ class ImageSpec:
 
 @dataclass(frozen=True)
 class Geometry:
-    """Where an image lies inside the padded square: it fills the top left `resized_hw` of `side` x `side`.
+    """Position of an image inside the padded square: it fills the top left `resized_hw` of `side` x `side`.
 
     Attributes:
-        original_hw: rows and columns of the image as it came (after EXIF rotation).
-        resized_hw: rows and columns after the longest side was resized to `side`; (side, side) where it was squashed.
+        original_hw: rows and columns of the image file, after its EXIF rotation.
+        resized_hw: rows and columns after the longest side was resized to `side`; (side, side) for "squash".
         side: rows and columns of the padded square.
     """
 
@@ -74,12 +74,12 @@ class Pair:
     """One image and its mask on disk.
 
     Attributes:
-        stem: the name that predictions of this image carry; unique within a dataset.
+        stem: name of the image and of its predictions; unique within a dataset.
         image: the image file.
         mask: the mask file.
         group: images of one group (a patient, a slide, a video) never lie on both sides of a split.
-        split: "train", "val" or "test" where a manifest says so, else None.
-        mask_orientation: EXIF orientation 1..8 by which the decoded mask is to be turned to fit its image; 1 for none.
+        split: "train", "val" or "test" where the data names it, else None.
+        mask_orientation: EXIF orientation 1..8 by which the decoded mask is rotated to fit its image; 1 for none.
     """
 
     stem: str
@@ -92,7 +92,7 @@ class Pair:
 
 @dataclass(frozen=True)
 class Prompt:
-    """User prompts for the frozen SAM, in pixels of the padded square; P prompts an image.
+    """User prompts for the frozen SAM, in pixels of the padded square, with P prompts per image.
 
     Attributes:
         points_xy: (B, P, N, 2) float, x then y.
@@ -107,11 +107,11 @@ class Prompt:
 
 @dataclass(frozen=True)
 class Features:
-    """What the encoder makes of a batch of images.
+    """Output of the encoder for a batch of images.
 
     Attributes:
-        embedding: (B, C, H, W) the neck's output; H and W are the grid of patches of the padded square.
-        extras: further tensors (B, ...) that the decoder or a head reads, by name; floating point, like the embedding.
+        embedding: (B, C, H, W) output of the neck; H and W are the grid of patches of the padded square.
+        extras: name -> further tensor (B, ...) that the decoder or a head reads; floating point, like the embedding.
     """
 
     embedding: Tensor
@@ -119,7 +119,7 @@ class Features:
 
     @staticmethod
     def of(tensors: Mapping[str, Tensor]) -> Features:
-        """Return the features of what `tensors` returned."""
+        """Return features from the result of `tensors`."""
         return Features(tensors["embedding"], {name: each for name, each in tensors.items() if name != "embedding"})
 
     def tensors(self) -> dict[str, Tensor]:
@@ -133,7 +133,7 @@ class Features:
 
 @dataclass(frozen=True)
 class Prediction:
-    """A segmentation at the size of the image it came from.
+    """Segmentation of an image at the image's own size.
 
     Attributes:
         labels: uint8 (H, W) label map (0 background, 1..K classes; never `IGNORE`).
@@ -146,14 +146,14 @@ class Prediction:
 
 @dataclass(frozen=True)
 class Problem:
-    """One thing that is wrong with the data, as `doctor` tells it.
+    """Problem of a data set, as `samtune doctor` reports it.
 
     Attributes:
-        kind: a short fixed word, such as "unpaired", "size_differs", "empty_mask".
-        file: the file it is about, or the folder where no single file is at fault.
-        what: what was found, one clause.
-        mend: what to do about it, one clause.
-        stops_training: whether training refuses to start.
+        kind: fixed identifier, such as "unpaired", "size_differs", "empty_mask".
+        file: the file with the problem, or the folder where it is not a single file.
+        what: clause that says what is wrong.
+        mend: clause that says what to do about it.
+        stops_training: whether training refuses the data.
     """
 
     kind: str

@@ -3,8 +3,8 @@
     updates: int | None        "Expected `updates` to be a whole number, got 3.7."
     RANGES = {"updates": (1, 10**9)}       "Expected `updates` >= 1, got 0."
 
-Nothing is guessed: True is no number, "64" is no number, 3.0 is no whole number, NaN and infinity are no numbers.
-Conversions that lose nothing are made: whole numbers to floats, lists to tuples, NumPy's scalars to Python's.
+Validation is strict: True and "64" are not numbers, 3.0 is not a whole number, NaN and infinity are not numbers. Only
+lossless conversions are made: whole numbers to floats, lists to tuples, NumPy's scalars to Python's.
 """
 
 from __future__ import annotations
@@ -20,26 +20,25 @@ from typing import Any
 from samtune.printable import is_name, one_line, shown
 
 Ranges = Mapping[str, tuple[float, float]]
-"""Lowest and highest value of each field by name, both allowed; infinity for no bound."""
+"""Field -> lowest and highest allowed value; infinity for no bound."""
 
 MAX_INTEGER = 2**53
-"""Largest whole number that JSON and floats keep unchanged."""
+"""Largest whole number that JSON and floats represent exactly."""
 
 
 class UnfitError(Exception):
-    """A value does not have the declared type; the text says what was expected, as in "to be a whole number"."""
+    """A value does not have the declared type; the text is what was expected, such as "to be a whole number"."""
 
 
 def conform(value: Any, hint: Any) -> Any:
-    """Return a value as the type that a hint declares.
+    """Return a value in the type that a hint declares.
 
     Args:
         value: any object.
         hint: int, float, bool, str, Path, Any, None, a Literal, or tuples, lists, mappings and unions of these.
 
     Returns:
-        The value, converted where nothing is lost: whole numbers to floats, lists to tuples, NumPy's scalars to
-        Python's.
+        The value, converted only without loss; see the top of this file.
 
     Raises:
         UnfitError: the value is of another type, not finite, or too large for a number.
@@ -77,7 +76,7 @@ def problems_of(
         ranges: the ranges of numeric fields; None is in every range.
 
     Returns:
-        The converted values, and one clause for each that does not fit, such as "Expected `rank` >= 1, got 0".
+        The converted values, and one clause for each invalid value, such as "Expected `rank` >= 1, got 0".
     """
     fitting, problems = dict(values), []
     for name, value in values.items():
@@ -95,7 +94,7 @@ def problems_of(
 
 
 def out_of_range(name: str, value: Any, ranges: Ranges) -> str | None:
-    """Return the clause about a number outside its range; None where it is inside or has no range."""
+    """Return a clause on a number outside its range; None if it is inside or has no range."""
     if value is None or name not in ranges:
         return None
     low, high = ranges[name]
@@ -106,15 +105,15 @@ def out_of_range(name: str, value: Any, ranges: Ranges) -> str | None:
     return f"Expected {low:.10g} <= `{name}` <= {high:.10g}, got {shown(value)}"
 
 
-def settle(record: Any, ranges: Ranges) -> list[str]:
-    """Check the fields of a frozen dataclass and store the converted values; for `__post_init__`.
+def convert_fields(record: Any, ranges: Ranges) -> list[str]:
+    """Check the fields of a frozen dataclass and store their converted values, for use in `__post_init__`.
 
     Args:
         record: an instance of a dataclass whose annotations can be resolved at run time.
         ranges: the ranges of its numeric fields.
 
     Returns:
-        One clause for each field that does not fit.
+        One clause for each field whose value is not valid.
     """
     hints = typing.get_type_hints(type(record))
     values = {name: getattr(record, name) for name in record.__dataclass_fields__}

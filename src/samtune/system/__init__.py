@@ -1,4 +1,4 @@
-"""Facts of the machine: devices, memory, and the C library's heap."""
+"""Properties of the machine: devices, memory, and the heap of the C library."""
 
 from samtune.system.device import choose_device
 from samtune.system.heap import trim

@@ -1,4 +1,4 @@
-"""Compute devices by name."""
+"""Choice of the compute device by name."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from samtune.printable import shown
 
 
 def choose_device(device: str | None) -> torch.device:
-    """Return the device of a name, or CUDA where there is one, else the CPU.
+    """Return the device with this name; without a name CUDA if there is a GPU, else the CPU.
 
     Args:
-        device: "cpu", "cuda", "cuda:0", "mps"; None to choose.
+        device: "cpu", "cuda", "cuda:0" or "mps"; None to choose automatically.
 
     Raises:
         ConfigError: the name is unknown, or this machine has no such device.

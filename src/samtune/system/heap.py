@@ -1,7 +1,7 @@
-"""Handing freed memory back to the system, for loops over any number of images.
+"""Return of freed memory to the system, for loops over any number of images.
 
-The C library's heap on Linux keeps what is freed below 32 MB, and the gaps between what is still in use add up:
-docs/benchmarks/speed.md says what that came to.
+The heap of the C library on Linux keeps freed blocks below 32 MB, and the gaps between blocks in use add up;
+measurements are in docs/benchmarks/speed.md.
 """
 
 from __future__ import annotations
@@ -16,14 +16,15 @@ if TYPE_CHECKING:
 
 
 def trim() -> None:
-    """Hand freed memory back where the C library can (glibc's does); elsewhere nothing happens."""
-    hand_back = _malloc_trim()
-    if hand_back is not None:
-        hand_back(0)
+    """Return freed memory to the system if the C library has `malloc_trim`, as glibc does; else do nothing."""
+    malloc_trim = _malloc_trim()
+    if malloc_trim is not None:
+        malloc_trim(0)
 
 
 @functools.cache
 def _malloc_trim() -> Callable[[int], int] | None:
+    """Return the function of the C library; None if it has none."""
     if not sys.platform.startswith("linux"):
         return None
     return getattr(ctypes.CDLL(None), "malloc_trim", None)

@@ -1,7 +1,7 @@
-"""Memory of this process: how much is free, held, and was held at most.
+"""Memory of this process: available, held, and at its peak.
 
-psutil answers for the machine and the process. What it does not know is read here: the limit of a Linux control
-group, and the peak of a Linux process.
+psutil reports the machine and the process. The limit of a Linux control group and the peak of a Linux process, which it
+does not report, are read here.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ MEMORY_SHARE = "SAMTUNE_MEMORY_SHARE"
 
 
 def available_bytes(device: torch.device) -> int | None:
-    """Return the memory that this process could still take on a device; None where the device does not say.
+    """Return the bytes that this process could still allocate on a device; None where they are unknown.
 
-    On a CPU it is what the system calls available, and no more than what the process's control group leaves; on a GPU
-    what is free, and what torch holds in reserve. Where processes run side by side, it is this one's share.
+    On a CPU this is the system's available memory, limited by the process's control group; on a GPU it is the free
+    memory plus what torch holds in reserve. `SAMTUNE_MEMORY_SHARE` gives the share of it for this process.
     """
     share = float(os.environ.get(MEMORY_SHARE, "1"))
     if device.type == "cuda":
@@ -34,14 +34,14 @@ def available_bytes(device: torch.device) -> int | None:
 
 
 def held_bytes(device: torch.device) -> int:
-    """Return the memory that this process holds: tensors on a GPU, or all that is resident."""
+    """Return the bytes that this process holds: tensors on a GPU, else resident memory."""
     if device.type == "cuda":
         return torch.cuda.memory_allocated(device)
     return int(psutil.Process().memory_info().rss)
 
 
 def peak_bytes(device: torch.device) -> int:
-    """Return the most that this process has held so far: tensors on a GPU, or resident memory."""
+    """Return the largest number of bytes that this process has held: tensors on a GPU, else resident memory."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device)
     peak = linux_peak_bytes()
@@ -64,7 +64,7 @@ def system_bytes() -> int:
 def linux_peak_bytes(file: Path = Path("/proc/self/status")) -> int | None:
     """Return the peak of this process's resident memory in bytes; None where `file` does not exist.
 
-    `getrusage` is not asked on Linux: there its peak includes that of the program which started this one.
+    `getrusage` is not used on Linux, where its peak includes that of the parent process.
     """
     try:
         lines = file.read_text(encoding="utf-8").splitlines()

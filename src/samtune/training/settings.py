@@ -10,7 +10,7 @@ from samtune.errors import ConfigError
 from samtune.methods.seam.recipes import Augmentations, LossSide, Schedule
 from samtune.printable import shown
 from samtune.types import Averaging, Precision
-from samtune.values import Ranges, settle
+from samtune.values import Ranges, convert_fields
 
 RecipeKind = Literal["auto", "paper"]
 
@@ -107,7 +107,7 @@ class TrainSettings:
 
     def __post_init__(self) -> None:
         """Check the type and range of each setting; all problems are reported together."""
-        wrong = settle(self, RANGES)
+        wrong = convert_fields(self, RANGES)
         if self.updates is not None and self.epochs is not None:
             wrong.append(f"Expected `updates` or `epochs`, got both ({shown(self.updates)} and {shown(self.epochs)})")
         if wrong:
