@@ -15,7 +15,7 @@ BROKEN_JSON: list[tuple[bytes, str]] = [
     (b'{"format_version": ' + b"9" * 5000 + b"}", "is broken"),
     (b"[" * 100_000, "nested too deep"),
     (b'{"a":' * 100_000, "nested too deep"),
-    (b'{"side": 1, "side": 2}', "a key is there twice"),
+    (b'{"side": 1, "side": 2}', "a key occurs twice"),
     (b"\xff\xfe{\0}\0", "found UTF-16 or binary data"),
     (b"\0" * 100, "found UTF-16 or binary data"),
     (b'{"method": "\xff"}', "found byte 0xff at 12"),

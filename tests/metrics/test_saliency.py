@@ -292,5 +292,5 @@ def test_maps_that_are_none_are_refused() -> None:
     ):
         with pytest.raises(ShapeError):
             saliency.stretch(wrong)
-    with pytest.raises(ShapeError, match="probability of one class"):
+    with pytest.raises(ShapeError, match="probability map of the one class"):
         SaliencyScores().add(Case("a", np.zeros((2, 2), np.uint8), np.zeros((2, 2), np.uint8)))
