@@ -23,7 +23,8 @@ from results_nano import SETS
 from samtune.bases import keep_frozen_low, load_base
 from samtune.bases.sam1.model import Sam1
 from samtune.data import open_dataset, to_input
-from samtune.segment import decide, to_original
+from samtune.segment import to_original
+from samtune.tasks.areas import decide
 from samtune.types import Prompt
 
 

@@ -29,7 +29,8 @@ from samtune.bases.sam1.model import Sam1
 from samtune.data import to_input
 from samtune.data.views.symmetries import SYMMETRIES, apply_symmetry, undo_symmetry
 from samtune.methods import touches_encoder
-from samtune.segment import decide, to_original
+from samtune.segment import to_original
+from samtune.tasks.areas import decide
 from samtune.training import TrainSettings, train
 
 if TYPE_CHECKING:

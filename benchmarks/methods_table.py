@@ -28,8 +28,9 @@ from samtune.compare.isolation import isolated
 from samtune.data import Dataset
 from samtune.methods import METHODS
 from samtune.predict import Predictor, load_predictor
-from samtune.segment import decide, segment
+from samtune.segment import segment
 from samtune.system.memory import peak_bytes
+from samtune.tasks.areas import decide
 from samtune.training import TrainSettings, train
 
 if TYPE_CHECKING:

@@ -26,13 +26,16 @@ from samtune.adapters import load_specialist
 from samtune.bases import load_base
 from samtune.bases.sam1.model import Sam1
 from samtune.compare import COLOUR_SPEC, UNET_SPEC, colour_planes, fit_colour, train_unet
-from samtune.compare.scoring import HEADLINE, from_images, score
+from samtune.compare.scoring import from_images, score
 from samtune.data import Dataset, split
 from samtune.files import write_text
 from samtune.methods import Probe, touches_encoder
-from samtune.segment import PixelEncoder, decide, encode, full_size, prepare
+from samtune.segment import PixelEncoder, encode, full_size, prepare
+from samtune.tasks import Areas
 from samtune.training import TrainSettings, train
 from samtune.types import Features
+
+TASK = Areas()
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -69,12 +72,12 @@ class Frozen:
             features, geometry = self.features[index]
             with torch.inference_mode():
                 (logits,) = full_size(decode(features), (geometry,))
-            yield index, decide(logits).numpy()
+            yield index, TASK.decide(logits, 0.5)
 
 
 def iou(dataset: Dataset, predicted: Iterable[tuple[int, np.ndarray]]) -> float:
     """Mean IoU per image of label maps, at native resolution."""
-    return float(score(dataset, predicted)["metrics"][HEADLINE])
+    return float(score(dataset, TASK, predicted)["metrics"][TASK.headline.key])
 
 
 def measure(frozen: Frozen, row: str, seed: int, changes: dict[str, Any]) -> dict[str, dict[str, float]]:
@@ -90,7 +93,7 @@ def measure(frozen: Frozen, row: str, seed: int, changes: dict[str, Any]) -> dic
         else:
             decode, spec = _unet(dataset, train_ids, seed), UNET_SPEC
         seconds = time.monotonic() - start
-        predicted = from_images(dataset, parts.test, PixelEncoder(spec), decode, threshold=0.5)
+        predicted = from_images(dataset, parts.test, TASK, PixelEncoder(spec), decode, threshold=0.5)
         return {row: {"iou": iou(dataset, predicted), "seconds": seconds}}
     with tempfile.TemporaryDirectory() as folder:
         run = Path(folder) / "run"
@@ -111,19 +114,19 @@ def measure(frozen: Frozen, row: str, seed: int, changes: dict[str, Any]) -> dic
 def predicted_by(model: Sam1, frozen: Frozen, indices: Sequence[int]) -> Iterator[tuple[int, np.ndarray]]:
     """Label maps of a specialist: from the frozen features where it leaves the encoder alone."""
     if touches_encoder(model):
-        return from_images(frozen.dataset, indices, model, model.decode, threshold=0.5)
+        return from_images(frozen.dataset, indices, TASK, model, model.decode, threshold=0.5)
     return frozen.decoded(indices, model.decode)
 
 
 def _colour(dataset: Dataset, train_ids: tuple[int, ...]) -> Decoder:
     """The colour floor, fitted: prepared pixels to logits."""
-    probe = fit_colour(dataset, train_ids)
+    probe = fit_colour(dataset, train_ids, TASK)
     return lambda features: probe.logits(Features(colour_planes(features.embedding[0])[None]))
 
 
 def _unet(dataset: Dataset, train_ids: tuple[int, ...], seed: int) -> Decoder:
     """The U-Net floor, trained: prepared pixels to logits."""
-    model = train_unet(dataset, train_ids, seed=seed)
+    model = train_unet(dataset, train_ids, TASK, seed=seed)
     return lambda features: model(features.embedding)
 
 

@@ -43,7 +43,7 @@ LINES_PER_SIDE = 300
 
 
 def overlay(
-    image: NDArray[np.uint8], labels: NDArray[np.uint8], truth: NDArray[np.uint8] | None = None
+    image: NDArray[np.uint8], labels: NDArray[np.integer], truth: NDArray[np.integer] | None = None
 ) -> NDArray[np.uint8]:
     """Draw a predicted label map on its image, alone or against the annotation.
 
@@ -54,8 +54,9 @@ def overlay(
 
     Args:
         image: uint8 (H, W, 3) RGB; not changed.
-        labels: uint8 (H, W) predicted label map; nothing is drawn for 0 and 255.
-        truth: uint8 (H, W) annotated label map.
+        labels: predicted label map uint8 (H, W), or ids of objects, integers (H, W); nothing is drawn for 0, and for
+            255 in uint8.
+        truth: annotation of the same form.
 
     Returns:
         uint8 (H, W, 3) RGB, a new array.
@@ -76,7 +77,7 @@ def overlay(
         for label in _classes(labels):
             _outline(canvas, labels == label, _colour(label), line)
         return canvas
-    ignored = truth == IGNORE
+    ignored = truth == IGNORE if truth.dtype == np.uint8 else truth < 0
     canvas[ignored] //= 2
     for label in _classes(truth):
         _outline(canvas, truth == label, TRUTH_COLOUR, 2 * line + 1)
@@ -85,8 +86,9 @@ def overlay(
     return canvas
 
 
-def _classes(labels: NDArray[np.uint8]) -> list[int]:
-    return [int(label) for label in np.unique(labels) if label not in (0, IGNORE)]
+def _classes(labels: NDArray[np.integer]) -> list[int]:
+    ignored = IGNORE if labels.dtype == np.uint8 else None
+    return [int(label) for label in np.unique(labels) if label > 0 and label != ignored]
 
 
 def _colour(label: int) -> tuple[int, int, int]:

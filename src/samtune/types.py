@@ -136,8 +136,9 @@ class Prediction:
     """Segmentation of an image at the image's own size.
 
     Attributes:
-        labels: uint8 (H, W) label map (0 background, 1..K classes; never `IGNORE`).
-        probabilities: float32 (K, H, W), each in 0..1; with K > 1 they and the background's sum to one.
+        labels: (H, W) as the task has them, 0 background; for areas a uint8 label map, never `IGNORE`.
+        probabilities: float32 (M, H, W), each in 0..1, of the task's maps; for areas M = K, and with K > 1 they and the
+            background's sum to one.
     """
 
     labels: np.ndarray

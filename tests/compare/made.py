@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from samtune.compare import Cell, Results
+from samtune.tasks import Areas
 
 NUM_IMAGES = 30
 
@@ -47,7 +48,7 @@ def made(
                 cell = Cell(row, n, seed)
                 cells.append(cell)
                 records[cell] = record(cell, level - lost + difficulty + wobble[seed] - wobble.mean())
-    return Results(tuple(cells), records, STEMS)
+    return Results(Areas(), tuple(cells), records, STEMS)
 
 
 FLOORS = {"stock_sam": 0.2, "probe": 0.3, "blurred_colour": 0.25, "unet": 0.35}

@@ -111,7 +111,7 @@ def test_too_few_points_say_what_to_run() -> None:
 
 def test_without_any_method_there_is_no_advice() -> None:
     results = made({"stock_sam": 0.2, "small": 0.5})
-    empty = Results(results.cells, {}, STEMS)
+    empty = Results(results.task, results.cells, {}, STEMS)
     advice = advise(empty, (), ())
     assert (advice.keep, advice.best) == (None, None)
     assert "there is no advice" in advice.summary[0]

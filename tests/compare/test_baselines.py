@@ -10,6 +10,7 @@ import torch
 
 from samtune.compare.baselines import COLOUR_SPEC, UNet, colour_planes, fit_colour, train_unet
 from samtune.data import Dataset, open_dataset, to_input
+from samtune.tasks import Areas
 from samtune.types import Features
 from tests.compare.discs import opened
 
@@ -42,7 +43,7 @@ def test_a_colour_is_learned(tmp_path: Path) -> None:
         cv2.imwrite(str(tmp_path / "images" / f"{number}.png"), image)
         cv2.imwrite(str(tmp_path / "masks" / f"{number}.png"), mask)
     dataset = open_dataset(tmp_path)
-    probe = fit_colour(dataset, (0, 1))
+    probe = fit_colour(dataset, (0, 1), Areas())
     pixels, _ = to_input(dataset.image(2), COLOUR_SPEC)
     with torch.inference_mode():
         logits = probe.logits(Features(colour_planes(pixels)[None]))[0, 0]
@@ -58,6 +59,6 @@ def test_the_network_gives_logits_at_the_size_of_its_input(num_classes: int) -> 
 
 
 def test_the_network_is_a_function_of_its_seed(discs: Dataset) -> None:
-    one, same, other = (train_unet(discs, (0, 1), seed=seed, updates=1).state_dict() for seed in (0, 0, 1))
+    one, same, other = (train_unet(discs, (0, 1), Areas(), seed=seed, updates=1).state_dict() for seed in (0, 0, 1))
     torch.testing.assert_close(one, same)
     assert not torch.equal(one["head.weight"], other["head.weight"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -50,8 +51,8 @@ def test_failed_cells_say_why(tmp_path: Path) -> None:
 def test_without_a_method_nothing_is_suggested(tmp_path: Path) -> None:
     results = made(FLOORS)
     comparison = compared(results, tmp_path)
-    empty = Comparison(tmp_path, comparison.job, type(results)(results.cells, {}, results.stems),
-                       compared(type(results)(results.cells, {}, results.stems), tmp_path).advice, ())  # fmt: skip
+    empty = Comparison(tmp_path, comparison.job, replace(results, records={}),
+                       compared(replace(results, records={}), tmp_path).advice, ())  # fmt: skip
     assert empty.suggest(tmp_path, 3) is None
     assert empty.to_json()["keep"] is None
     assert empty.to_json()["rows"][0]["num_missing"] == 1

@@ -42,7 +42,7 @@ def test_a_row_is_summed_up_over_its_finished_seeds() -> None:
 
 def test_a_row_that_never_finished_has_no_numbers() -> None:
     results = made({"small": 0.6})
-    told = Results(results.cells, {}, STEMS).summary("small", 16)
+    told = Results(results.task, results.cells, {}, STEMS).summary("small", 16)
     assert np.isnan(told.mean)
     assert (told.scores, told.num_missing, told.trainable, told.time_s, told.memory_bytes) == ((), 3, None, None, None)
 

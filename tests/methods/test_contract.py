@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -19,6 +20,7 @@ from samtune.adapters import card_of, load_specialist, save
 from samtune.bases import Base, recording
 from samtune.bases.sam1.model import Sam1
 from samtune.errors import MethodError
+from samtune.losses import segmentation_loss
 from samtune.methods import (
     METHODS,
     Foldable,
@@ -58,7 +60,7 @@ def take_steps(model: Sam1, steps: int = 3) -> dict[str, float]:
         generator = torch.Generator().manual_seed(step)
         size_hw = logits.shape[-2:]
         labels = torch.randint(0, logits.shape[1] + 1, (2, *size_hw), generator=generator, dtype=torch.uint8)
-        loss = task_loss(outputs, logits, labels, "ce_dice") + penalty(outputs)
+        loss = task_loss(outputs, logits, labels, partial(segmentation_loss, kind="ce_dice")) + penalty(outputs)
         optimiser.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         for name, parameter in model.named_parameters():

@@ -16,6 +16,7 @@ from samtune.data import Dataset
 from samtune.metrics import run_verdict
 from samtune.pages import comparison_page, write_comparison_page
 from samtune.pages.comparison import compared_rows, short_commit
+from samtune.tasks import Areas
 from tests.compare.made import FLOORS, STEMS, made
 from tests.report.test_page import Page
 
@@ -46,7 +47,7 @@ def lora_results(**options: Any) -> Results:
     for cell, record in renamed.items():
         if cell.row == "probe":
             record["per_image"] |= {STEMS[3]: 0.97, STEMS[7]: 0.99}
-    return Results(tuple(renamed), renamed, STEMS)
+    return Results(Areas(), tuple(renamed), renamed, STEMS)
 
 
 def test_terminal_json_and_page_say_the_same(tmp_path: Path) -> None:

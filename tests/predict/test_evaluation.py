@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from samtune.metrics import Regression, SegmentationScores
+from samtune.metrics import IOU, PROTOCOLS, Regression, SegmentationScores
 from samtune.predict import Evaluation
 
 NAMES = ("a", "b", "c", "d")
@@ -30,7 +30,8 @@ def made(**columns: int) -> Evaluation:
     values = {row: {each.name: {"iou": each.iou} for each in found.rows()} for row, found in scores.items()}
     return Evaluation(
         num_images=len(NAMES),
-        protocol="default",
+        protocol=PROTOCOLS["default"],
+        metric=IOU,
         class_names=("cell",),
         rows={row: found.result() for row, found in scores.items()},
         per_image={row: tuple(found.rows()) for row, found in scores.items()},
@@ -63,7 +64,7 @@ def test_values_are_found_by_their_key() -> None:
     assert found.value("specialist", "iou_per_image") == pytest.approx(0.8)
     assert found.value("specialist", "mae") is None
     assert found.value("stock_sam", "mae") is None
-    assert found.iou_by_image["stock_sam"]["d"] == pytest.approx(0.3)
+    assert found.metric_by_image["stock_sam"]["d"] == pytest.approx(0.3)
     assert list(found.headline)[:2] == ["iou_per_image", "dice_per_image"]
 
 

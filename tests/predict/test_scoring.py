@@ -18,7 +18,8 @@ from samtune.errors import ConfigError, DataError
 from samtune.methods import Probe
 from samtune.metrics import EXPLAINED, PROTOCOLS, saliency
 from samtune.predict import evaluate, load_predictor
-from samtune.segment import decide, to_original
+from samtune.segment import to_original
+from samtune.tasks import Areas
 from tests.predict.conftest import write_specialist
 
 
@@ -57,11 +58,11 @@ def test_every_row_equals_its_own_model(run: Path, base: Path, samples: Path) ->
         with torch.no_grad():
             features = stock.encode(pixels[None])
             planes = {"stock_sam": stock.decode(features)[0], "probe": probe.logits(features)[0]}
-        labels = {name: decide(to_original(p, geometry)).numpy() for name, p in planes.items()}
+        labels = {name: Areas().decide(to_original(p, geometry), 0.5) for name, p in planes.items()}
         labels["specialist"] = predictor.images([image])[0].labels
         for name, predicted in labels.items():
-            assert found.iou_by_image[name][pair.stem] == pytest.approx(iou(predicted, target), abs=0.01)
-    mean = np.mean(list(found.iou_by_image["specialist"].values()))
+            assert found.metric_by_image[name][pair.stem] == pytest.approx(iou(predicted, target), abs=0.01)
+    mean = np.mean(list(found.metric_by_image["specialist"].values()))
     assert found.rows["specialist"].iou_per_image == pytest.approx(mean)
 
 
@@ -76,7 +77,7 @@ def test_seen_images_are_known_by_content(run: Path, samples: Path, tmp_path: Pa
     assert any("trained or validated on 3 of these 5 images" in note for note in told.notes)
     left = evaluate(run, dataset, unseen=True, device="cpu")
     assert left.num_images == 2
-    seen = [i for i in range(5) if dataset.pairs[i].stem not in left.iou_by_image["specialist"]]
+    seen = [i for i in range(5) if dataset.pairs[i].stem not in left.metric_by_image["specialist"]]
     with pytest.raises(DataError, match="got none of 3: 3 were trained"):
         evaluate(run, dataset.subset(seen), unseen=True, device="cpu")
 
@@ -95,7 +96,7 @@ def test_the_json_and_the_table(run: Path, samples: Path, tmp_path: Path) -> Non
     assert list(content["per_class"]) == ["cell"]
     rows = list(csv.DictReader(found.write_per_image(tmp_path / "sub" / "scores.csv").read_text().splitlines()))
     assert [row["name"] for row in rows] == [f"cells_{i:03d}" for i in range(5)]
-    assert float(rows[2]["stock_sam_iou"]) == pytest.approx(found.iou_by_image["stock_sam"]["cells_002"])
+    assert float(rows[2]["stock_sam_iou"]) == pytest.approx(found.metric_by_image["stock_sam"]["cells_002"])
 
 
 def test_a_specialist_alone_has_no_probe_and_knows_nothing_seen(specialist: Path, samples: Path) -> None:
@@ -161,7 +162,7 @@ def test_a_set_without_any_object_has_scores(run: Path, samples: Path, tmp_path:
     for index, pair in enumerate(dataset.pairs):
         prediction = predictor.images([dataset.image(index)])[0]
         own = prediction.labels > 0 if threshold is None else prediction.probabilities[0] > threshold
-        assert found.iou_by_image["specialist"][pair.stem] == float(not own.any())
+        assert found.metric_by_image["specialist"][pair.stem] == float(not own.any())
     assert {key: content["rows"]["specialist"][key] is None for key in content["headline"]} == {
         key: key in UNDEFINED_WITHOUT_OBJECTS for key in content["headline"]
     }
@@ -193,7 +194,7 @@ def test_squashed_to_a_square(run: Path, samples: Path) -> None:
     found = evaluate(run, dataset, protocol="microscopy", at=64, device="cpu")
     assert found.to_json()["resolution"] == "squashed to 64 x 64"
     native = evaluate(run, dataset, protocol="microscopy", device="cpu")
-    assert found.iou_by_image != native.iou_by_image
+    assert found.metric_by_image != native.metric_by_image
     counts = found.per_image["specialist"][0].counts
     squashed = resize_labels(dataset.labels(0), (64, 64))
     assert counts.tp[0] + counts.fn[0] == (squashed == 1).sum()
@@ -237,10 +238,10 @@ def test_objects_are_those_of_the_masks(run: Path, samples: Path, tmp_path: Path
 def test_regressions_are_the_images_where_a_baseline_did_better(run: Path, samples: Path, tmp_path: Path) -> None:
     found = evaluate(run, open_dataset(samples / "images", samples / "masks"), device="cpu")
     expected = {
-        (name, row): found.iou_by_image[row][name] - mine
-        for name, mine in found.iou_by_image["specialist"].items()
+        (name, row): found.metric_by_image[row][name] - mine
+        for name, mine in found.metric_by_image["specialist"].items()
         for row in ("stock_sam", "probe")
-        if found.iou_by_image[row][name] > mine
+        if found.metric_by_image[row][name] > mine
     }
     assert {(r.name, r.baseline): r.loss for r in found.regressions} == pytest.approx(expected)
     assert [r.loss for r in found.regressions] == sorted((r.loss for r in found.regressions), reverse=True)

@@ -25,9 +25,9 @@ def none_at(call: int, value: float, real: Loss) -> Loss:
     """A loss that is NaN or infinite in its call of a number."""
     calls = [0]
 
-    def loss(*given: Any) -> torch.Tensor:
+    def loss(*given: Any, **named: Any) -> torch.Tensor:
         calls[0] += 1
-        return real(*given) * (value if calls[0] == call else 1.0)
+        return real(*given, **named) * (value if calls[0] == call else 1.0)
 
     return loss
 

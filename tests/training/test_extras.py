@@ -17,7 +17,8 @@ from samtune.compare.scoring import from_frozen, from_images
 from samtune.data import Dataset, make_samples, open_dataset
 from samtune.errors import DataError
 from samtune.methods import adapt, make_method
-from samtune.segment import decide, segment
+from samtune.segment import segment
+from samtune.tasks import Areas
 from samtune.training import validation
 from samtune.training.features import CachedFeatures, Views, encode_views
 from samtune.training.memory import Load, count_update, feature_bytes, plain_loss
@@ -56,7 +57,7 @@ def dataset(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Dataset:
 
 
 def cached(base: Base, dataset: Dataset) -> CachedFeatures:
-    features = CachedFeatures.of(base, Views(dataset, (0, 1, 2), base.spec))
+    features = CachedFeatures.of(base, Views(dataset, (0, 1, 2), base.spec, Areas()))
     encode_views(features, base, [0])
     return features
 
@@ -89,10 +90,10 @@ def test_validation_scores_the_features_as_it_scores_the_images(
     base: Base, dataset: Dataset, monkeypatch: pytest.MonkeyPatch, remembered: int
 ) -> None:
     monkeypatch.setattr(validation, "REMEMBERED_BYTES", remembered)
-    kept = Validation(dataset, (0, 1, 2), base.encoder_id)
+    kept = Validation(dataset, Areas(), (0, 1, 2), base.encoder_id)
     with torch.inference_mode():
         first, again = kept.scores(base), kept.scores(base)
-        expected = Validation(dataset, (0, 1, 2), None).scores(base)
+        expected = Validation(dataset, Areas(), (0, 1, 2), None).scores(base)
     assert first == again
     assert 0 < expected["predicted_share"] < 1
     assert first == pytest.approx(expected, abs=0.02)
@@ -100,20 +101,20 @@ def test_validation_scores_the_features_as_it_scores_the_images(
 
 def test_a_comparison_scores_them_as_prediction_answers(base: Base, dataset: Dataset) -> None:
     frozen = dict(from_frozen(dataset, cached(base, dataset), base.decode, threshold=0.5, device=base.device))
-    whole = dict(from_images(dataset, (0, 1, 2), base, base.decode, threshold=0.5))
+    whole = dict(from_images(dataset, (0, 1, 2), Areas(), base, base.decode, threshold=0.5))
     for index in range(3):
         (planes,) = segment(base, {"x": base.decode}, [dataset.image(index)])
-        expected = decide(planes["x"]).numpy()
+        expected = Areas().decide(planes["x"], 0.5)
         np.testing.assert_array_equal(whole[index], expected)
         assert (frozen[index] == expected).mean() > 0.98
         assert 0 < expected.mean() < 1
 
 
-def test_they_are_counted_and_trained_on(model: Base, dataset: Dataset) -> None:
-    assert feature_bytes(model) == 4 * (16 * 6 * 6 + 3 * 24 * 24 + 3)
-    features, labels = cached(model, dataset).load([(0, 0), (1, 0)])
-    adapt(model, make_method("ptsam"))
-    loss, _ = Objective(model.train(), loss="bce_dice")(features, labels)
+def test_they_are_counted_and_trained_on(base: Base, dataset: Dataset) -> None:
+    assert feature_bytes(base) == 4 * (16 * 6 * 6 + 3 * 24 * 24 + 3)
+    features, labels = cached(base, dataset).load([(0, 0), (1, 0)])
+    model = adapt(base, make_method("ptsam"))
+    loss, *_ = Objective(model.train(), Areas(), loss="bce_dice")(features, labels)
     loss.backward()
     prompts = model.decoder.prompts
     assert prompts is not None
@@ -125,6 +126,6 @@ def test_they_are_counted_and_trained_on(model: Base, dataset: Dataset) -> None:
 
 def test_an_encoder_that_gives_other_tensors_is_refused(base: Base, dataset: Dataset) -> None:
     encode: Callable[[Tensor], Features] = super(Detailed, base).encode  # type: ignore[misc]
-    features = CachedFeatures.of(base, Views(dataset, (0,), base.spec))
+    features = CachedFeatures.of(base, Views(dataset, (0,), base.spec, Areas()))
     with pytest.raises(DataError, match="Expected the encoder's features to be embedding, fine, mean, got embedding"):
         features.make(encode, [0])

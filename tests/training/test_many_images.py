@@ -10,6 +10,7 @@ import torch
 
 from samtune.data import open_dataset
 from samtune.methods import probe
+from samtune.tasks import Areas
 from samtune.training import RunFolder, features, validation
 from samtune.training.features import Views, sample_of
 from tests.tiny import tiny_sam
@@ -18,7 +19,7 @@ from tests.training.tiny_run import run
 
 def views_of(prepared: Path) -> Views:
     dataset = open_dataset(prepared / "data" / "images", prepared / "data" / "masks")
-    return Views(dataset, tuple(range(8)), tiny_sam().spec)
+    return Views(dataset, tuple(range(8)), tiny_sam().spec, Areas())
 
 
 def test_few_images_are_all_of_the_sample(prepared: Path) -> None:

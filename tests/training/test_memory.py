@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from contextlib import nullcontext
+from functools import partial
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ from torch import Tensor, nn
 from samtune.bases import Base, recording
 from samtune.bases.kernels import grid_bias
 from samtune.bases.sam1.model import Sam1
+from samtune.losses import segmentation_loss
 from samtune.methods import adapt, make_method, penalty, task_loss
 from samtune.training import memory
 from samtune.training.memory import (
@@ -34,7 +36,7 @@ def loss_of(base: Base, inputs: Tensor | Features, labels: Tensor) -> Tensor:
     features = inputs if isinstance(inputs, Features) else base.encode(inputs)
     with recording() as outputs:
         logits = base.decode(features)
-    return task_loss(outputs, logits, labels, "bce_dice") + penalty(outputs)
+    return task_loss(outputs, logits, labels, partial(segmentation_loss, kind="bce_dice")) + penalty(outputs)
 
 
 def test_live_bytes_are_those_of_the_tensors_alive() -> None:

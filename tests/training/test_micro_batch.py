@@ -80,7 +80,7 @@ def test_memory_that_runs_out_gives_the_trace_of_smaller_parts(
     forward = Objective.forward
     seen: list[int] = []
 
-    def short(self: Objective, inputs: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+    def short(self: Objective, inputs: Tensor, labels: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         done = forward(self, inputs, labels)
         seen.append(len(inputs))
         if len(seen) in (3, 5):

@@ -14,6 +14,7 @@ from samtune.adapters import load_specialist
 from samtune.bases import compute_in
 from samtune.data import open_dataset
 from samtune.errors import ConfigError
+from samtune.tasks import Areas
 from samtune.training import RunFolder, TrainSettings
 from samtune.training.setup import autocast_of
 from samtune.training.validation import Validation
@@ -30,7 +31,7 @@ def test_validation_scores_what_will_predict(prepared: Path) -> None:
     stems = {row["stem"] for row in json.loads((prepared / "validated" / "split.json").read_text())["val"]}
     indices = tuple(i for i, pair in enumerate(dataset.pairs) if pair.stem in stems)
     with torch.inference_mode():
-        scores = Validation(dataset, indices, encoder=None).scores(model.eval())
+        scores = Validation(dataset, Areas(), indices, encoder=None).scores(model.eval())
     assert scores["iou_per_image"] == pytest.approx(result.validation["iou_per_image"], abs=1e-9)
     assert scores["iou_per_image"] > 0
 

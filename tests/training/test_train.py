@@ -245,7 +245,7 @@ def test_the_loss_at_the_logits_own_size(prepared: Path) -> None:
 
 def test_collapse_is_told(prepared: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(trainer_module, "COLLAPSE_STEPS", 5)
-    monkeypatch.setattr("samtune.training.objective.task_loss", lambda base, logits, labels, kind: logits.mean())
+    monkeypatch.setattr("samtune.training.objective.task_loss", lambda outputs, logits, *_, **__: logits.mean())
     with caplog.at_level(logging.INFO, logger="samtune"):
         result = run(prepared, "collapsed", method="decoder_only", updates=30, learning_rate=1e-1)
     assert any("Collapse: for 5 updates" in record.message for record in caplog.records)

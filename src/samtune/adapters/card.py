@@ -33,7 +33,7 @@ MAX_CONFIG_BYTES = 2**20
 """The largest `adapter_config.json` that is read; one of 254 classes with every metric has some 50 kB."""
 
 MAX_WORD, MAX_PATH, MAX_FIELDS = 200, 4096, 100
-RANGES = {"side": (1, MAX_IMAGE_SIZE), "threshold": (0, 1), "num_images": (0, 2**53)}
+RANGES = {"side": (1, MAX_IMAGE_SIZE), "threshold": (0, 1), "num_images": (0, 2**53), "num_maps": (1, MAX_CLASSES)}
 
 
 @dataclass(frozen=True)
@@ -62,6 +62,8 @@ class AdapterCard:
         mask_values: values of background and classes in the masks it was trained on, which predictions are written
             with; empty for 0 and 255, or 0..K; see `data.MaskValues`.
         mask_colours: these values are 0xRRGGBB, and masks are RGB.
+        task: name of the task, see `samtune.tasks`.
+        num_maps: number of maps that the model gives for these classes; None for one map per class.
     """
 
     method: str
@@ -84,6 +86,13 @@ class AdapterCard:
     tta: Averaging = "none"
     mask_values: tuple[int, ...] = ()
     mask_colours: bool = False
+    task: str = "areas"
+    num_maps: int | None = None
+
+    @property
+    def maps(self) -> int:
+        """Number of maps that the model gives."""
+        return len(self.class_names) if self.num_maps is None else self.num_maps
 
     @property
     def values(self) -> MaskValues:
@@ -93,7 +102,7 @@ class AdapterCard:
         return MaskValues.default(len(self.class_names))
 
 
-LATER_KEYS = frozenset({"recipe", "square", "tta", "mask_values", "mask_colours"})
+LATER_KEYS = frozenset({"recipe", "square", "tta", "mask_values", "mask_colours", "task", "num_maps"})
 """Keys added after format version 1; a card without them has their defaults."""
 
 
@@ -147,8 +156,8 @@ def _out_of_range(values: dict[str, Any]) -> list[str]:
         problems.append(f"Expected 1 to {MAX_CLASSES} different `class_names`, got {shown(names)}")
     if any(not name.strip() or len(name) > MAX_WORD or not is_unicode(name) for name in names):
         problems.append(f"Expected `class_names` of 1 to {MAX_WORD} characters of Unicode, got {shown(names)}")
-    for key, least in (("method", 1), ("base", 1), ("data_fingerprint", 0), ("samtune_version", 0)):
-        if not least <= len(values[key]) <= MAX_PATH:
+    for key, least in (("method", 1), ("base", 1), ("data_fingerprint", 0), ("samtune_version", 0), ("task", 1)):
+        if not least <= len(values.get(key, "-")) <= MAX_PATH:
             problems.append(f"Expected {least} to {MAX_PATH} characters in `{key}`, got {len(values[key])}")
     for key in ("base_sha256", "adapter_sha256"):
         if not re.fullmatch("[0-9a-f]{64}", values[key]):

@@ -79,7 +79,7 @@ def load_specialist(
             f"{model.spec.mean} and {model.spec.std}; copy the folder again."
         )
     method = _check_fit(model, card, headers, folder)
-    adapt(model, method, num_classes=len(card.class_names))
+    adapt(model, method, num_classes=card.maps)
     assign_learned(model, dict(tensors_of(file)), str(folder))
     model.spec = replace(model.spec, fit="squash" if card.square else "pad")
     model.requires_grad_(False).eval()
@@ -142,7 +142,7 @@ def _check_fit(model: Base, card: AdapterCard, headers: dict[str, TensorHeader],
     try:
         method = stored_method(card.method, card.fields)
         with torch.device("meta"):
-            hollow = adapt(without_content(model), method, num_classes=len(card.class_names))
+            hollow = adapt(without_content(model), method, num_classes=card.maps)
     except (ConfigError, MethodError) as error:
         raise WeightsError(f"{where} names a method this samtune cannot build: {error}") from error
     except (RuntimeError, TypeError, ValueError, ArithmeticError) as error:  # sizes that torch cannot even count

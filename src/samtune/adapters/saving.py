@@ -27,18 +27,26 @@ if TYPE_CHECKING:
     from samtune.bases import Base
 
 
-def card_of(model: Base, class_names: tuple[str, ...]) -> AdapterCard:
+def card_of(
+    model: Base, class_names: tuple[str, ...], *, task: str = "areas", num_maps: int | None = None
+) -> AdapterCard:
     """Return the card of an adapted model, without scores and data.
 
+    Args:
+        model: an adapted model.
+        class_names: K names.
+        task: name of the task it was adapted for.
+        num_maps: maps that the task has for these classes; None for one per class.
+
     Raises:
-        MethodError: no method is attached, or the names are not one per class.
+        MethodError: no method is attached, or the model has another number of maps.
     """
     from samtune import __version__
 
     record = adaptation(model)
     if record is None:
         raise MethodError("Expected an adapted model, got one without a method; call adapt first.")
-    if len(class_names) != record.num_classes:
+    if (len(class_names) if num_maps is None else num_maps) != record.num_classes:
         raise MethodError(f"Expected {record.num_classes} class names, got {len(class_names)}: {class_names}.")
     return AdapterCard(
         method=record.method.name,
@@ -46,6 +54,8 @@ def card_of(model: Base, class_names: tuple[str, ...]) -> AdapterCard:
         base=model.name,
         base_sha256=model.sha256,
         class_names=class_names,
+        task=task,
+        num_maps=None if num_maps == len(class_names) else num_maps,
         side=model.spec.image_size,
         pixel_mean=model.spec.mean,
         pixel_std=model.spec.std,

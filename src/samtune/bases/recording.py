@@ -2,7 +2,7 @@
 
     with recording() as outputs:
         logits = base.decode(base.encode(pixels))
-    loss = task_loss(outputs, logits, labels, "bce_dice") + penalty(outputs)
+    loss = task_loss(outputs, logits, targets, loss) + penalty(outputs)
 
 A module calls `current_outputs()` in its forward pass and appends to the record if there is one. What it computes must
 not depend on whether there is one, because a block that is recomputed in the backward pass runs without a record and

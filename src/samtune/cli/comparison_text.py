@@ -6,7 +6,6 @@ import statistics
 from typing import TYPE_CHECKING, Any
 
 from samtune.cli.output import table
-from samtune.metrics.rows import row_name
 from samtune.text import duration, size
 
 if TYPE_CHECKING:
@@ -36,6 +35,8 @@ def comparison_text(page: ComparisonPage, content: Mapping[str, Any]) -> str:
 
 def _regressions(page: ComparisonPage) -> list[str]:
     """Return the test images on which a baseline scores better than the kept row, one a line."""
+    from samtune.metrics.rows import row_name
+
     lines = [
         f"  {each.name}: {each.specialist:.3f}, {row_name(each.baseline).phrase} {each.value:.3f}"
         for each in page.regressions
@@ -53,7 +54,8 @@ def _table(page: ComparisonPage) -> str:
         trained = "" if row.trainable is None else f"{row.trainable:,}"
         time = "" if row.time_s is None else duration(row.time_s)
         rows.append((label, *map(_score, scores), trained, time, size(row.memory_bytes)))
-    note = "IoU per image on the test images: mean over draws, \N{PLUS-MINUS SIGN} standard deviation between them. "
+    spread = "mean over draws, \N{PLUS-MINUS SIGN} standard deviation between them"
+    note = f"{page.metric.label} per image on the test images: {spread}. "
     header = ("row", *(f"{n} images" for n in page.shots), "trained", "time", "memory")
     return f"{table(header, rows)}\n{note}* the one to keep."
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -30,19 +29,8 @@ if TYPE_CHECKING:
     from samtune.predict import Evaluation
 
 
-class Protocol(StrEnum):
-    """How the images are scored."""
-
-    default = "default"
-    cod = "cod"
-    shadow = "shadow"
-    sod = "sod"
-    polyp = "polyp"
-    skin = "skin"
-    leaf = "leaf"
-    road = "road"
-    trans10k = "trans10k"
-    microscopy = "microscopy"
+NUM_WORST = 10
+"""Images of the lowest scores that are listed."""
 
 
 @with_mask_options
@@ -55,8 +43,13 @@ def evaluate(
         bool, typer.Option("--unseen", help="Leave out images that the run trained or validated on.")
     ] = False,
     protocol: Annotated[
-        Protocol, typer.Option(help="What the field reports; see docs/metrics.md. default: foreground IoU and Dice.")
-    ] = Protocol.default,
+        str,
+        typer.Option(
+            metavar="NAME",
+            help="What the field reports, see docs/metrics.md: cod, shadow, sod, polyp, skin, leaf, road, trans10k, "
+            "microscopy, or default: foreground IoU and Dice.",
+        ),
+    ] = "default",
     at: Annotated[
         int | None,
         typer.Option(metavar="SIDE", help="Compare at SIDE x SIDE, squashed. Default: the images' own size."),
@@ -89,7 +82,7 @@ def evaluate(
     run = None if folder is None else folder.path
     _check_outputs(run, per_image, dataset, overwrite)
     evaluation = score(
-        specialist, dataset, base=base, unseen=unseen, protocol=protocol.value, at=at, spacing=spacing,
+        specialist, dataset, base=base, unseen=unseen, protocol=protocol, at=at, spacing=spacing,
         batch_size=batch_size, device=device, tta=averaging(tta),
     )  # fmt: skip
     content = evaluation.to_json()
@@ -168,12 +161,15 @@ def _text(evaluation: Evaluation) -> str:
     rows = [(key, *(_cell(evaluation, row, key) for row in evaluation.rows)) for key in evaluation.headline]
     lines = [
         *evaluation.verdict,
-        f"{evaluation.num_images} images, protocol {evaluation.protocol}, compared {_size(evaluation.resolution)}.",
+        f"{evaluation.num_images} images, protocol {evaluation.protocol.name}, "
+        f"compared {_size(evaluation.resolution)}.",
         table(header, rows),
         *(f"  {key}: {words}" for key, words in evaluation.headline.items()),
     ]
-    worst = ", ".join(f"{one_line(name)} {iou:.2f}" for name, iou in evaluation.rows["specialist"].worst)
-    lines.append(f"Worst (IoU): {worst}")
+    scores = evaluation.metric_by_image["specialist"]
+    worst = sorted(scores, key=lambda name: (scores[name], name))[:NUM_WORST]
+    listed = ", ".join(f"{one_line(name)} {scores[name]:.2f}" for name in worst)
+    lines.append(f"Worst ({evaluation.metric.label}): {listed}")
     lines += _regressions(evaluation)
     if evaluation.skipped:
         lines += ["Not read:", *(f"  {one_line(row['why'])}" for row in evaluation.skipped)]

@@ -195,15 +195,19 @@ def _release(out: Path) -> None:
 
 
 def _text(result: TrainResult) -> str:
-    scores = result.validation
+    from samtune.adapters import read_card
+    from samtune.tasks import find_task
+
+    specialist = RunFolder(result.run).specialist
     lines = [
         f"{result.method}: {result.trainable:,} trained parameters, {result.steps} updates on "
         f"{result.num_train} images in {result.seconds.get('total', 0.0):.0f} s ({result.stopped}).",
     ]
-    if scores:
-        lines.append(
-            f"Validation ({result.num_val} images, which chose the step): IoU {scores['iou_per_image']:.3f}, "
-            f"Dice {scores['dice_per_image']:.3f} per image."
-        )
-    lines.append(f"Specialist: {RunFolder(result.run).specialist}")
+    if result.validation:
+        metric = find_task(read_card(specialist).task).headline
+        names = {key: key.removesuffix("_per_image").capitalize() for key in result.validation if "_per_image" in key}
+        names[metric.key] = metric.label
+        scores = ", ".join(f"{name} {result.validation[key]:.3f}" for key, name in names.items())
+        lines.append(f"Validation ({result.num_val} images, which chose the step): {scores} per image.")
+    lines.append(f"Specialist: {specialist}")
     return "\n".join(lines)

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from samtune.compare.curve import INTERVAL, MISFIT, WORTH, Forecast, forecast
-from samtune.metrics import find_protocol
 from samtune.metrics.differences import difference
 from samtune.metrics.regressions import MAX_LISTED, find_regressions, regression_sentence, worst_by_image
 from samtune.metrics.rows import BASELINES, COLOUR, PROBE, STOCK, UNET
@@ -131,12 +130,12 @@ def _summary(
     results: Results, keep: str, best: str, against_best: dict[str, Difference], shots: int
 ) -> tuple[str, ...]:
     kept, top = results.summary(keep, shots), results.summary(best, shots)
-    num_images = count(len(results.stems), "image")
+    num_images, metric = count(len(results.stems), "image"), results.task.headline.label
     spread = f", ± {kept.std:.3f} between draws" if len(kept.scores) > 1 else ""
     draws = "1 draw" if len(kept.scores) == 1 else f"{len(kept.scores)} draws"
     first = (
-        f"Keep {keep}. With {shots} labelled images it reaches an IoU of {kept.mean:.3f} per image on {num_images} "
-        f"kept out of training (mean of {draws} of labelled images{spread})"
+        f"Keep {keep}. With {shots} labelled images it reaches an {metric} of {kept.mean:.3f} per image on "
+        f"{num_images} kept out of training (mean of {draws} of labelled images{spread})"
     )
     if keep == best:
         first += ", the highest of the methods."
@@ -171,7 +170,7 @@ def _against_stock(results: Results, keep: str, shots: int) -> list[str]:
             STOCK not in results.rows
         )
     kept, stock = results.summary(keep, shots).mean, results.summary(STOCK, 0).mean
-    return [tuning_sentence(keep, kept, stock, gain, len(results.stems))]
+    return [tuning_sentence(keep, kept, stock, gain, len(results.stems), results.task.headline)]
 
 
 def _against_baselines(results: Results, keep: str, shots: int) -> list[str]:
@@ -290,7 +289,7 @@ def _regressions(results: Results, keep: str, shots: int) -> tuple[tuple[Regress
 
     Values are means over the seeds that both rows finished.
     """
-    protocol = find_protocol("default")
+    protocol = results.task.protocols["default"]
     regressions: list[Regression] = []
     baselines = []
     for row in (STOCK, PROBE):

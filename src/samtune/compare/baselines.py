@@ -11,7 +11,6 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from samtune.data import Augmentation, view
-from samtune.losses import segmentation_loss
 from samtune.methods import Probe, fit_probe
 from samtune.types import ImageSpec
 
@@ -19,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from samtune.data import Dataset
-    from samtune.losses import LossKind
+    from samtune.tasks import Task
 
 COLOUR_SPEC = ImageSpec(image_size=256, patch=8, mean=(123.675, 116.28, 103.53), std=(58.395, 57.12, 57.375))
 """Input of the regression, normalized by ImageNet's mean and standard deviation."""
@@ -28,24 +27,26 @@ SIGMAS_PX = (2, 6, 16)
 """Standard deviations of the Gaussian blurs, in pixels of the 256-pixel square; the unblurred pixel is used too."""
 
 
-def fit_colour(dataset: Dataset, train: Sequence[int]) -> Probe:
+def fit_colour(dataset: Dataset, train: Sequence[int], task: Task) -> Probe:
     """Fit a logistic regression on a pixel's colour, unblurred and at three blurs, and the squares, at 128 pixels.
 
     Args:
         dataset: images and masks.
         train: indices of the images to learn from.
+        task: what is learned of the masks.
 
     Returns:
         A probe on `colour_planes`.
     """
-    planes, labels = [], []
+    planes, annotations = [], []
     for index in train:
-        pixels, label, _ = view(
-            dataset.image(index), dataset.labels(index), COLOUR_SPEC, augmentation=None, seed=0, index=0
+        pixels, annotation, _ = view(
+            dataset.image(index), task.annotation(dataset, index), COLOUR_SPEC, augmentation=None, seed=0, index=0
         )
         planes.append(colour_planes(pixels))
-        labels.append(label)
-    return fit_probe(F.avg_pool2d(torch.stack(planes), 2), torch.stack(labels), dataset.num_classes)
+        annotations.append(annotation)
+    labels = task.label_maps(torch.stack(annotations))
+    return fit_probe(F.avg_pool2d(torch.stack(planes), 2), labels, task.num_maps(dataset.num_classes))
 
 
 def colour_planes(pixels: Tensor) -> Tensor:
@@ -99,13 +100,20 @@ def _double_conv(num_in: int, num_out: int) -> nn.Sequential:
 
 
 def train_unet(
-    dataset: Dataset, train: Sequence[int], *, seed: int, updates: int = 300, device: torch.device | str = "cpu"
+    dataset: Dataset,
+    train: Sequence[int],
+    task: Task,
+    *,
+    seed: int,
+    updates: int = 300,
+    device: torch.device | str = "cpu",
 ) -> UNet:
-    """Train a U-Net: batches of 4 augmented views at 128 pixels, AdamW 2e-3, BCE + Dice (several classes: CE + Dice).
+    """Train a U-Net: batches of 4 augmented views at 128 pixels, AdamW 2e-3, the task's own loss.
 
     Args:
         dataset: images and masks.
         train: indices of the images to learn from.
+        task: what is learned of the masks.
         seed: seed of the initial values and of the draw of images.
         updates: optimiser steps.
         device: device to train on.
@@ -115,21 +123,21 @@ def train_unet(
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        model = UNet(dataset.num_classes)
+        model = UNet(task.num_maps(dataset.num_classes))
     model, rng = model.to(device), np.random.default_rng(seed)
     optimiser = torch.optim.AdamW(model.parameters(), lr=LEARNING_RATE, weight_decay=WEIGHT_DECAY)
     total = max(updates, 30)  # OneCycleLR divides by zero where the warm-up is shorter than a step
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, LEARNING_RATE, total_steps=total, pct_start=0.05)
-    images = {index: (dataset.image(index), dataset.labels(index)) for index in train}
-    loss_kind: LossKind = "bce_dice" if dataset.num_classes == 1 else "ce_dice"
+    images = {index: (dataset.image(index), task.annotation(dataset, index)) for index in train}
+    loss_name = task.loss_name("auto", dataset.num_classes)
     for step in range(updates):
         batch = [
             view(*images[train[i]], UNET_SPEC, augmentation=Augmentation(), seed=int(i), index=1 + step)
             for i in rng.choice(len(train), BATCH_SIZE)
         ]
         logits = model(torch.stack([pixels for pixels, _, _ in batch]).to(device))
-        labels = torch.stack([labels for _, labels, _ in batch]).to(device)
-        loss = segmentation_loss(logits, labels, loss_kind)
+        annotations = torch.stack([annotation for _, annotation, _ in batch]).to(device)
+        loss = task.loss(logits, task.targets(annotations, None), loss_name)
         optimiser.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         optimiser.step()

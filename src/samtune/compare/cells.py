@@ -76,7 +76,7 @@ def configuration(job: Job, cell: Cell, base_sha256: str, test_fingerprint: str)
         "seed": cell.seed,
         "test": test_fingerprint,
         "class_names": list(job.dataset.class_names),
-    }
+    } | {name: settings.more[name] for name in ("task",) if name in settings.more}
     if cell.row != STOCK:
         train, val = job.support(cell)
         config |= {"train": _fingerprint(job, train), "val": _fingerprint(job, val)}

@@ -94,7 +94,7 @@ class Comparison:
         advice, results = self.advice, self.results
         rows = [
             {
-                "row": row.row, "images": row.shots or None, "iou_per_image": row.mean, "std": row.std,
+                "row": row.row, "images": row.shots or None, results.task.headline.key: row.mean, "std": row.std,
                 "num_seeds": len(row.scores), "num_failed": row.num_failed, "num_missing": row.num_missing,
                 "trainable": row.trainable, "seconds": row.time_s, "peak_memory_bytes": row.memory_bytes,
             }

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from samtune.compare.job import Job
     from samtune.compare.settings import CompareSettings
     from samtune.data import Augmentation, Dataset
+    from samtune.tasks import Task
     from samtune.training.plan import Plan
     from samtune.types import ImageSpec
 
@@ -42,7 +43,7 @@ def prepare(job: Job) -> dict[str, Any]:
         "num_encoded": number of views encoded now, 0 where all were on disk; "seconds"; "base_sha256"; "touches":
         row -> whether it changes the encoder; "need_bytes": row -> rough memory of a cell in bytes.
     """
-    settings, num_classes = job.settings, job.dataset.num_classes
+    settings, num_maps = job.settings, job.task.num_maps(job.dataset.num_classes)
     base = base_for(settings)
     plans = plans_of(job, base)
     most = max(settings.shots)
@@ -57,7 +58,7 @@ def prepare(job: Job) -> dict[str, Any]:
         "base_sha256": base.sha256,
         "touches": {row: plan is None or not plan.cached for row, plan in rows.items() if row in settings.trained_rows},
         "need_bytes": {
-            row: rough_run_bytes(base, plan, shots=most, num_classes=num_classes) for row, plan in rows.items()
+            row: rough_run_bytes(base, plan, shots=most, num_classes=num_maps) for row, plan in rows.items()
         },
     }
 
@@ -66,9 +67,8 @@ def plans_of(job: Job, base: Base) -> dict[Cell, Plan]:
     """Return the plan of each cell that trains a method; cells with invalid settings are left out and fail later."""
     settings, num_classes = job.settings, job.dataset.num_classes
     orientation_of = cache(partial(find_orientation, job.dataset))  # the rows share their draws
-    effects = cache(
-        lambda row: effects_of(base, method_of(settings.training(Cell(row, 1, 0)), num_classes), num_classes)
-    )
+    num_maps = job.task.num_maps(num_classes)
+    effects = cache(lambda row: effects_of(base, method_of(settings.training(Cell(row, 1, 0)), num_maps), num_maps))
     plans = {}
     for cell in settings.cells(num_classes):
         if cell.row not in settings.trained_rows:
@@ -90,15 +90,16 @@ def plans_of(job: Job, base: Base) -> dict[Cell, Plan]:
     return plans
 
 
-def frozen_features(model: Base, dataset: Dataset, indices: Sequence[int]) -> CachedFeatures:
+def frozen_features(model: Base, dataset: Dataset, indices: Sequence[int], task: Task) -> CachedFeatures:
     """Return the features of images without augmentation, after computing those that are not on disk.
 
     Args:
         model: a model whose encoder is the base's.
         dataset: images.
         indices: indices of the images.
+        task: what is read of their masks.
     """
-    frozen = CachedFeatures.of(model, Views(dataset, tuple(indices), model.spec))
+    frozen = CachedFeatures.of(model, Views(dataset, tuple(indices), model.spec, task))
     encode_views(frozen, model, [0])
     return frozen
 
@@ -106,8 +107,9 @@ def frozen_features(model: Base, dataset: Dataset, indices: Sequence[int]) -> Ca
 def _shared_views(job: Job, spec: ImageSpec, plans: Mapping[Cell, Plan]) -> Iterator[tuple[Views, int]]:
     """Yield images with the number of views of each that some cell needs; a view may be yielded twice."""
     squares = {plan.square for plan in plans.values() if plan.cached}
-    for square in sorted(squares | ({False} if job.dataset.num_classes == 1 else set())):  # stock SAM pads its images
-        yield Views(job.dataset, job.test, replace(spec, fit="squash" if square else "pad")), 1
+    num_maps = job.task.num_maps(job.dataset.num_classes)
+    for square in sorted(squares | ({False} if num_maps == 1 else set())):  # stock SAM pads its images
+        yield Views(job.dataset, job.test, replace(spec, fit="squash" if square else "pad"), job.task), 1
     num_views: dict[tuple[bool, str], dict[int, int]] = {}
     for cell, plan in plans.items():
         counts = num_views.setdefault((plan.square, plan.augmentation), {})
@@ -117,4 +119,5 @@ def _shared_views(job: Job, spec: ImageSpec, plans: Mapping[Cell, Plan]) -> Iter
         augmentation: Augmentation = AUGMENTATIONS[name]
         for count in sorted(set(counts.values())):
             indices = tuple(sorted(index for index, own in counts.items() if own == count))
-            yield Views(job.dataset, indices, replace(spec, fit="squash" if square else "pad"), augmentation), count
+            own = replace(spec, fit="squash" if square else "pad")
+            yield Views(job.dataset, indices, own, job.task, augmentation), count

@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING
 
 from samtune.compare.draws import draw_support
 from samtune.comparison_folder import ComparisonFolder
+from samtune.tasks import find_task
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from samtune.compare.settings import Cell, CompareSettings
     from samtune.data import Dataset
+    from samtune.tasks import Task
 
 
 @dataclass(frozen=True)
@@ -32,6 +34,11 @@ class Job:
     test: tuple[int, ...]
     pool: tuple[int, ...]
     folder: Path
+
+    @property
+    def task(self) -> Task:
+        """Task of every cell."""
+        return find_task(self.settings.task)
 
     def run_folder(self, cell: Cell, digest: str) -> Path:
         """Return the run folder of a method's cell, whose name depends on the cell's configuration."""

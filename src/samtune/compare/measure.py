@@ -56,9 +56,9 @@ def measure(job: Job, cell: Cell, digest: str) -> dict[str, Any]:
 
 
 def label_maps(job: Job, run: Path, indices: Sequence[int]) -> list[NDArray[np.uint8]]:
-    """Return a finished run's label maps of some images, uint8 (H, W) at each image's size."""
+    """Return the labels (H, W) of a finished run's answers for some images, at each image's size."""
     model, card = _specialist(job.settings, run)
-    predicted = from_images(job.dataset, indices, model, model.decode, threshold=card.threshold)
+    predicted = from_images(job.dataset, indices, job.task, model, model.decode, threshold=card.threshold)
     return [labels for _, labels in predicted]
 
 
@@ -73,11 +73,11 @@ def _method(job: Job, cell: Cell, run: Path) -> dict[str, Any]:
     start = time.monotonic()
     model, card = _specialist(job.settings, run)
     if touches_encoder(model):
-        predicted = from_images(job.dataset, job.test, model, model.decode, threshold=card.threshold)
+        predicted = from_images(job.dataset, job.test, job.task, model, model.decode, threshold=card.threshold)
     else:
-        frozen = frozen_features(model, job.dataset, job.test)
+        frozen = frozen_features(model, job.dataset, job.test, job.task)
         predicted = from_frozen(job.dataset, frozen, model.decode, threshold=card.threshold, device=model.device)
-    scores = score(job.dataset, predicted)
+    scores = score(job.dataset, job.task, predicted)
     return scores | {
         "counts": {"trainable": result.trainable, "updates": result.steps},
         "seconds": result.seconds | {"scoring": _since(start)},
@@ -92,21 +92,24 @@ def _stock(job: Job, cell: Cell, train_ids: Sequence[int]) -> dict[str, Any]:
     """Measure the untouched base without prompts."""
     start = time.monotonic()
     base = base_for(job.settings)
-    frozen = frozen_features(base, job.dataset, job.test)
-    scores = score(job.dataset, from_frozen(job.dataset, frozen, base.decode, threshold=0.5, device=base.device))
+    frozen = frozen_features(base, job.dataset, job.test, job.task)
+    predicted = from_frozen(job.dataset, frozen, base.decode, threshold=0.5, device=base.device)
+    scores = score(job.dataset, job.task, predicted)
     return scores | _baseline(trainable=0, updates=0, training_s=0.0, scoring_s=_since(start), memory=_memory())
 
 
 def _colour(job: Job, cell: Cell, train_ids: Sequence[int]) -> dict[str, Any]:
     """Measure a logistic regression on blurred colour."""
     start = time.monotonic()
-    probe = fit_colour(job.dataset, train_ids)
+    probe = fit_colour(job.dataset, train_ids, job.task)
     seconds, memory, start = _since(start), _memory(), time.monotonic()
 
     def decode(features: Features) -> Tensor:
         return probe.logits(Features(colour_planes(features.embedding[0])[None]))
 
-    scores = score(job.dataset, from_images(job.dataset, job.test, PixelEncoder(COLOUR_SPEC), decode, threshold=0.5))
+    encoder = PixelEncoder(COLOUR_SPEC)
+    predicted = from_images(job.dataset, job.test, job.task, encoder, decode, threshold=0.5)
+    scores = score(job.dataset, job.task, predicted)
     trainable = probe.weight.numel() + probe.bias.numel()
     return scores | _baseline(
         trainable=trainable, updates=0, training_s=seconds, scoring_s=_since(start), memory=memory
@@ -118,7 +121,7 @@ def _unet(job: Job, cell: Cell, train_ids: Sequence[int]) -> dict[str, Any]:
     device = choose_device(job.settings.device)
     _reset_cuda_peak()
     start = time.monotonic()
-    model = train_unet(job.dataset, train_ids, seed=cell.seed, updates=job.settings.updates, device=device)
+    model = train_unet(job.dataset, train_ids, job.task, seed=cell.seed, updates=job.settings.updates, device=device)
     seconds, memory, start = _since(start), _memory(), time.monotonic()
 
     def decode(features: Features) -> Tensor:
@@ -126,7 +129,8 @@ def _unet(job: Job, cell: Cell, train_ids: Sequence[int]) -> dict[str, Any]:
         return logits
 
     encoder = PixelEncoder(UNET_SPEC, device)
-    scores = score(job.dataset, from_images(job.dataset, job.test, encoder, decode, threshold=0.5))
+    predicted = from_images(job.dataset, job.test, job.task, encoder, decode, threshold=0.5)
+    scores = score(job.dataset, job.task, predicted)
     trainable, updates = sum(p.numel() for p in model.parameters()), job.settings.updates
     return scores | _baseline(
         trainable=trainable, updates=updates, training_s=seconds, scoring_s=_since(start), memory=memory

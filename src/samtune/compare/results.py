@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from samtune.compare.cells import DONE
-from samtune.compare.scoring import HEADLINE
 from samtune.compare.settings import Cell
 from samtune.metrics.differences import Difference, difference
 from samtune.metrics.rows import STOCK
@@ -19,8 +18,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-METRICS = ("iou_per_image", "iou_per_image_std", "dice_per_image", "iou_pooled", "dice_pooled")
-"""Metrics in the CSV."""
+    from samtune.tasks import Task
 
 
 @dataclass(frozen=True)
@@ -30,7 +28,7 @@ class RowSummary:
     Attributes:
         row: key of the row.
         shots: number of labelled images; 0 for a row that learns nothing.
-        scores: mean IoU per image over the test images, one per finished seed.
+        scores: mean of the task's headline metric over the test images, one per finished seed.
         num_failed: number of failed cells.
         num_missing: number of cells that are not computed yet.
         trainable: number of trained parameters.
@@ -65,12 +63,14 @@ class Results:
     """All cells of a comparison, finished, failed or missing.
 
     Attributes:
+        task: of all cells; its headline metric is what the tables hold.
         cells: requested cells.
         records: records of the computed cells, including failed ones.
         stems: stems of the test images, in the order of every table here.
         units: for each test image, the number of the unit (group) it belongs to; None where each is its own.
     """
 
+    task: Task
     cells: tuple[Cell, ...]
     records: Mapping[Cell, dict[str, Any]]
     stems: tuple[str, ...]
@@ -106,7 +106,7 @@ class Results:
         return RowSummary(
             row=row,
             shots=self._shots_of(row, shots),
-            scores=tuple(record["metrics"][HEADLINE] for record in done.values()),
+            scores=tuple(record["metrics"][self.task.headline.key] for record in done.values()),
             num_failed=sum(self.records.get(cell, {}).get("status", DONE) != DONE for cell in cells),
             num_missing=sum(cell not in self.records for cell in cells),
             trainable=max((record["counts"]["trainable"] for record in done.values()), default=None),
@@ -123,7 +123,7 @@ class Results:
         return summaries
 
     def table(self, row: str, shots: int, seeds: Sequence[int]) -> NDArray[np.float64]:
-        """Return the IoU (S, I) of each test image with each of these seeds; stock SAM is the same with every seed."""
+        """Return the metric (S, I) of each test image with each of these seeds; that of stock SAM has none."""
         done = self.done(row, shots)
         records = [done[seed] if seed in done else done[0] for seed in seeds]
         return np.array([[record["per_image"][stem] for stem in self.stems] for record in records], dtype=np.float64)
@@ -157,7 +157,7 @@ class Results:
 
     def table_rows(self) -> list[list[Any]]:
         """Return the lines of the CSV: a header, then one line per cell."""
-        header = ["row", "images", "seed", "status", *METRICS, "trained_numbers", "updates", "train_images"]
+        header = ["row", "images", "seed", "status", *self.task.columns, "trained_numbers", "updates", "train_images"]
         header += ["validation_images", "test_images", "seconds", "training_seconds", "peak_memory_bytes", "error"]
         return [header, *(self._line(cell) for cell in self.cells)]
 
@@ -165,14 +165,14 @@ class Results:
         record = self.records.get(cell)
         start: list[Any] = [cell.row, cell.shots or "", cell.seed if cell.shots else ""]
         if record is None:
-            return [*start, "missing", *[""] * (len(METRICS) + 9)]
+            return [*start, "missing", *[""] * (len(self.task.columns) + 9)]
         if record["status"] != DONE:
-            return [*start, record["status"], *[""] * (len(METRICS) + 8), record["error"]["text"]]
+            return [*start, record["status"], *[""] * (len(self.task.columns) + 8), record["error"]["text"]]
         metrics, counts, seconds = record["metrics"], record["counts"], record["seconds"]
         return [
             *start,
             DONE,
-            *(metrics.get(name) for name in METRICS),
+            *(metrics.get(name) for name in self.task.columns),
             *(counts[name] for name in ("trainable", "updates", "num_train", "num_val", "num_test")),
             seconds["total"],
             seconds.get("training"),

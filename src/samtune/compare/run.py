@@ -19,7 +19,6 @@ from samtune.compare.isolation import isolated
 from samtune.compare.job import Job
 from samtune.compare.measure import measure
 from samtune.compare.results import Results
-from samtune.compare.scoring import HEADLINE
 from samtune.compare.settings import Cell, CompareSettings
 from samtune.compare.sharing import Division, divide, in_processes, one_by_one
 from samtune.comparison_folder import CSV_FILE, FEATURES_FILE, KIND, PAGE_FILES, SUGGESTIONS_FILE, ComparisonFolder
@@ -94,7 +93,8 @@ def _compare(
         say("Interrupted. Finished cells are kept; run the same command again to continue.")
         interrupted = True
     records = {cell: records[cell] for cell in cells if cell in records}
-    results = Results(cells, records, tuple(dataset.pairs[i].stem for i in draws.test), units_of(dataset, draws.test))
+    stems = tuple(dataset.pairs[i].stem for i in draws.test)
+    results = Results(job.task, cells, records, stems, units_of(dataset, draws.test))
     groups, why = image_groups(dataset, draws.test) if STOCK in results.rows else ((), ())
     notes = [*notes, *(f"{note}." for note in (*dataset.notes, *draws.notes)), *_cell_notes(records)]
     averaged = [row for row in settings.trained_rows if METHODS[row].recipe.few_tta != "none"]
@@ -200,7 +200,7 @@ def _compute(
     def work(cell: Cell) -> tuple[Any, ...]:
         return measure, job, cell, digest_of(configs[cell])
 
-    start = time.monotonic()
+    metric, start = job.task.headline, time.monotonic()
     division = _division(job.settings, records, need_bytes, len(missing))
     with closing(one_by_one(run, work, missing) if run else in_processes(work, missing, division)) as ended:
         for number, done in enumerate(ended, start=1):
@@ -211,9 +211,9 @@ def _compute(
             store.write(cell, record)
             records[cell] = record
             left = (time.monotonic() - start) / number * (len(missing) - number)
-            scored = (
-                f"IoU {record['metrics'][HEADLINE]:.3f}" if record["status"] == DONE else f"FAILED: {outcome.error}"
-            )
+            scored = f"FAILED: {outcome.error}"
+            if record["status"] == DONE:
+                scored = f"{metric.label} {record['metrics'][metric.key]:.3f}"
             what = cell.row if cell.row == STOCK else f"{cell.row}, {cell.shots} images, seed {cell.seed}"
             rest = f"; about {left / 60:.0f} min left" if left > 90 else ""
             say(f"[{number}/{len(missing)}] {what}: {scored}, {done.time_s:.0f} s{rest}")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from samtune.errors import ConfigError
 from samtune.methods import METHODS, make_method
 from samtune.metrics.rows import BASELINES, COLOUR, STOCK, UNET
+from samtune.tasks import find_task
 from samtune.training import TrainSettings
 
 if TYPE_CHECKING:
@@ -123,9 +124,15 @@ class CompareSettings:
         precision: Precision = self.more.get("precision", TrainSettings.precision)
         return precision
 
+    @property
+    def task(self) -> str:
+        """Name of the task."""
+        task: str = self.more.get("task", TrainSettings.task)
+        return task
+
     def cells(self, num_classes: int) -> tuple[Cell, ...]:
-        """Return all cells: stock SAM, then seed by seed, the fewest images first."""
-        first = (Cell(STOCK, 0, 0),) if num_classes == 1 else ()
+        """Return all cells: stock SAM where the task has one map, then seed by seed, the fewest images first."""
+        first = (Cell(STOCK, 0, 0),) if find_task(self.task).num_maps(num_classes) == 1 else ()
         rest = [
             Cell(row, shots, seed)
             for seed in range(self.num_seeds)

@@ -18,8 +18,9 @@ from samtune.errors import ConfigError, DataError
 from samtune.methods import delta, touches_encoder
 from samtune.outputs import OutputFolder
 from samtune.progress import track
-from samtune.segment import decide, encode, prepare, without_padding
+from samtune.segment import encode, prepare, without_padding
 from samtune.system.device import choose_device
+from samtune.tasks import find_task
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -169,7 +170,7 @@ class Committee:
             model, card = load_specialist(run, base, device=target)
             self.learned.append({key: tensor.clone() for key, tensor in delta(model).items()})
         self.model: Base = model
-        self.threshold = card.threshold
+        self.task, self.threshold = find_task(card.task), card.threshold
         self.shares_encoder = not touches_encoder(self.model)
 
     @torch.inference_mode()
@@ -190,7 +191,8 @@ class Committee:
             if features is None or not self.shares_encoder:
                 features = encode(self.model, inputs)
             logits = self.model.decode(features)[0]
-            maps.append(decide(without_padding(logits, inputs.geometries[0]), self.threshold).cpu().numpy())
+            answer = self.task.decide(without_padding(logits, inputs.geometries[0]), self.threshold)
+            maps.append(self.task.label_maps(torch.from_numpy(answer)[None])[0].numpy())
         assert features is not None
         mean = features.embedding[0].float().mean((1, 2)).cpu().numpy()
         return maps, (mean / (np.linalg.norm(mean) + 1e-9)).astype(np.float32)

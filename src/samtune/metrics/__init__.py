@@ -2,6 +2,7 @@
 
 from samtune.metrics.counts import Counts, confusion, count, dice, iou, precision, recall
 from samtune.metrics.differences import Difference, difference
+from samtune.metrics.headline import IOU, Headline
 from samtune.metrics.measures import (
     BalancedErrorScores,
     Case,
@@ -19,6 +20,7 @@ from samtune.metrics.verdict import run_verdict
 
 __all__ = [
     "EXPLAINED",
+    "IOU",
     "PROTOCOLS",
     "BalancedErrorScores",
     "Case",
@@ -27,6 +29,7 @@ __all__ = [
     "Counts",
     "Difference",
     "EvaluationProtocol",
+    "Headline",
     "ImageScore",
     "InstanceScores",
     "Mean",

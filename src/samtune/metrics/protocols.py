@@ -5,7 +5,7 @@ A protocol never changes the resolution: scores are at native size unless the ca
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from samtune.errors import ConfigError
@@ -21,7 +21,7 @@ from samtune.metrics.segmentation import ImageScore, Scores, SegmentationScores
 from samtune.text import did_you_mean
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from samtune.metrics.measures import Measure, Row
 
@@ -39,6 +39,7 @@ class EvaluationProtocol:
         less_is_better: whether that score is an error.
         threshold: probability above which a pixel belongs to the class, 0..1; None for that of the specialist.
         one_class: whether the protocol is defined for one class only.
+        explained: descriptions of keys of the headline that `EXPLAINED` lacks.
     """
 
     name: str
@@ -48,6 +49,7 @@ class EvaluationProtocol:
     less_is_better: bool = False
     threshold: float | None = None
     one_class: bool = False
+    explained: Mapping[str, str] = field(default_factory=dict)
 
 
 EXPLAINED = {
@@ -160,16 +162,16 @@ PROTOCOLS = {
 """Name -> protocol."""
 
 
-def find_protocol(name: str) -> EvaluationProtocol:
+def find_protocol(name: str, protocols: Mapping[str, EvaluationProtocol] = PROTOCOLS) -> EvaluationProtocol:
     """Return the protocol with this name.
 
     Raises:
         ConfigError: no protocol has this name; suggests the nearest one.
     """
-    if name in PROTOCOLS:
-        return PROTOCOLS[name]
-    hint = did_you_mean(name, PROTOCOLS)
-    raise ConfigError(f"Expected `protocol` to be one of {', '.join(PROTOCOLS)}, got {name!r}{hint}.")
+    if name in protocols:
+        return protocols[name]
+    hint = did_you_mean(name, protocols)
+    raise ConfigError(f"Expected `protocol` to be one of {', '.join(protocols)}, got {name!r}{hint}.")
 
 
 class ProtocolScores:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from samtune.metrics.differences import Difference, difference, unpaired_difference
+from samtune.metrics.headline import IOU, Headline
 from samtune.metrics.rows import COLOUR, PROBE, SPECIALIST, STOCK, UNET, row_name
 from samtune.text import count, listing
 
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     PerImage = Mapping[str, Mapping[str, float]]
 
 SAME = 0.005
-"""Largest difference of two IoUs that count as equal."""
+"""Largest difference of two scores that count as equal."""
 
 FEW_IMAGES = 10
 """With fewer scored images than this, a caveat is added."""
@@ -56,12 +57,12 @@ class Baseline:
 
     Attributes:
         row: key of the baseline.
-        iou: its mean IoU per image.
-        difference: IoU of the tuned model minus that of the baseline.
+        score: its mean headline metric per image.
+        difference: metric of the tuned model minus that of the baseline.
     """
 
     row: str
-    iou: float
+    score: float
     difference: Difference
 
 
@@ -69,28 +70,31 @@ def outcome_of(gain: Difference) -> Outcome:
     """Return whether tuning paid.
 
     Args:
-        gain: IoU of the tuned model minus that of stock SAM.
+        gain: metric of the tuned model minus that of stock SAM.
     """
     if abs(gain.mean) <= SAME:
         return "changed nothing"
     return {"better": "paid", "worse": "did not pay"}.get(gain.verdict, "uncertain")  # type: ignore[return-value]
 
 
-def tuning_sentence(model: str, iou: float, stock_iou: float, gain: Difference, num_images: int) -> str:
+def tuning_sentence(
+    model: str, score: float, stock_score: float, gain: Difference, num_images: int, metric: Headline = IOU
+) -> str:
     """Return a sentence on whether tuning paid, with the numbers.
 
     Args:
         model: name of the tuned model within a sentence.
-        iou: its mean IoU per image.
-        stock_iou: that of stock SAM.
-        gain: `iou` minus `stock_iou`, with its interval.
+        score: its mean metric per image.
+        stock_score: that of stock SAM.
+        gain: `score` minus `stock_score`, with its interval.
         num_images: images that were scored.
+        metric: of the task.
     """
     outcome = outcome_of(gain)
     advice = " Keep stock SAM." if outcome == "did not pay" else ""
     return (
-        f"{OPENINGS[outcome]}: {model} reaches an IoU of {iou:.3f} per image, against {stock_iou:.3f} for "
-        f"{row_name(STOCK).phrase}, on {count(num_images, 'image')}; the difference is {gain}.{advice}"
+        f"{OPENINGS[outcome]}: {model} reaches an {metric.label} of {score:.3f} per image, against {stock_score:.3f} "
+        f"for {row_name(STOCK).phrase}, on {count(num_images, 'image')}; the difference is {gain}.{advice}"
     )
 
 
@@ -101,7 +105,7 @@ def baseline_sentences(model: str, baselines: Sequence[Baseline]) -> list[str]:
         model: name of the tuned model within a sentence.
         baselines: the baselines.
     """
-    beaten = [f"{row_name(each.row).phrase} ({each.iou:.3f})" for each in baselines if _is_beaten(each)]
+    beaten = [f"{row_name(each.row).phrase} ({each.score:.3f})" for each in baselines if _is_beaten(each)]
     sentences = [f"It is above {listing(beaten)}."] if beaten else []
     for baseline in baselines:
         if _is_beaten(baseline):
@@ -110,7 +114,7 @@ def baseline_sentences(model: str, baselines: Sequence[Baseline]) -> list[str]:
         how = "is better" if better else "is not distinguishable from it"
         meaning = (IF_BETTER if better else IF_SAME)[baseline.row]
         sentences.append(
-            f"{name[0].upper()}{name[1:]} ({baseline.iou:.3f}) {how}; {model} differs from it by "
+            f"{name[0].upper()}{name[1:]} ({baseline.score:.3f}) {how}; {model} differs from it by "
             f"{baseline.difference}: {meaning}."
         )
     return sentences
@@ -123,30 +127,32 @@ def few_images_sentences(num_images: int) -> list[str]:
     return [f"The scores are of only {count(num_images, 'image')}: expect other images to differ."]
 
 
-def run_verdict(rows: Mapping[str, Row], per_image: PerImage | None = None) -> tuple[str, ...]:
+def run_verdict(rows: Mapping[str, Row], per_image: PerImage | None = None, metric: Headline = IOU) -> tuple[str, ...]:
     """Return sentences on whether tuning paid in one run, by the specialist against stock SAM and the probe.
 
     Args:
         rows: row -> scores as `Scores.to_dict()` gives them.
-        per_image: row -> image name -> IoU. Rows that share images are compared image by image; others by their
+        metric: of the task.
+        per_image: row -> image name -> metric. Rows that share images are compared image by image; others by their
             standard deviations, as if the rows had been scored on different images.
 
     Returns:
         The most important sentence first; empty without a scored specialist.
     """
-    scored = {row: values for row, values in rows.items() if values.get("iou_per_image") is not None}
+    scored = {row: values for row, values in rows.items() if values.get(metric.key) is not None}
     if SPECIALIST not in scored:
         return ()
     own, model = scored[SPECIALIST], row_name(SPECIALIST).phrase
-    iou, num_images = own["iou_per_image"], own["num_images"]
+    score, num_images = own[metric.key], own["num_images"]
     if STOCK in scored:
-        gain = _difference(scored, per_image or {}, STOCK)
-        sentences = [tuning_sentence(model, iou, scored[STOCK]["iou_per_image"], gain, num_images)]
+        gain = _difference(scored, per_image or {}, STOCK, metric)
+        sentences = [tuning_sentence(model, score, scored[STOCK][metric.key], gain, num_images, metric)]
         sentences += _images_won(per_image or {})
     else:
-        sentences = [f"The specialist reaches an IoU of {iou:.3f} per image on {count(num_images, 'image')}."]
+        scored_on = count(num_images, "image")
+        sentences = [f"The specialist reaches an {metric.label} of {score:.3f} per image on {scored_on}."]
     if PROBE in scored:
-        probe = Baseline(PROBE, scored[PROBE]["iou_per_image"], _difference(scored, per_image or {}, PROBE))
+        probe = Baseline(PROBE, scored[PROBE][metric.key], _difference(scored, per_image or {}, PROBE, metric))
         sentences += baseline_sentences(model, [probe])
         if not _is_beaten(probe):
             sentences.append("Train longer, try another method, or check the annotation.")
@@ -157,16 +163,16 @@ def _is_beaten(baseline: Baseline) -> bool:
     return baseline.difference.verdict == "better"
 
 
-def _difference(rows: Mapping[str, Row], per_image: PerImage, baseline: str) -> Difference:
-    """Return the specialist's IoU minus a baseline's."""
+def _difference(rows: Mapping[str, Row], per_image: PerImage, baseline: str, metric: Headline) -> Difference:
+    """Return the specialist's metric minus a baseline's."""
     pairs = _pairs(per_image, baseline)
     if pairs:
         mine, theirs = np.array(pairs, dtype=np.float64).T
         return difference(mine[None], theirs[None])
     first, second = rows[SPECIALIST], rows[baseline]
     return unpaired_difference(
-        (first["iou_per_image"], first.get("iou_per_image_std") or 0.0),
-        (second["iou_per_image"], second.get("iou_per_image_std") or 0.0),
+        (first[metric.key], first.get(f"{metric.key}_std") or 0.0),
+        (second[metric.key], second.get(f"{metric.key}_std") or 0.0),
         first["num_images"],
     )
 
@@ -182,6 +188,6 @@ def _images_won(per_image: PerImage) -> list[str]:
 
 
 def _pairs(per_image: PerImage, baseline: str) -> list[tuple[float, float]]:
-    """Return the IoUs of specialist and baseline on the images that both have."""
+    """Return the scores of specialist and baseline on the images that both have."""
     mine, theirs = per_image.get(SPECIALIST, {}), per_image.get(baseline, {})
     return [(mine[name], theirs[name]) for name in mine if name in theirs]

@@ -70,6 +70,7 @@ def comparison_page(
     advice, content = comparison.advice, comparison.to_json(suggestions)
     return ComparisonPage(
         title=title,
+        metric=comparison.job.task.headline,
         sentences=advice.summary,
         facts=_facts(comparison),
         shots=comparison.results.shots,
@@ -198,8 +199,9 @@ def _examples(comparison: Comparison, run: Callable[..., Outcome]) -> list[Examp
     if advice.keep is None:
         return []
     done = results.done(advice.keep, advice.shots)
-    middle = statistics.median_low([record["metrics"]["iou_per_image"] for record in done.values()])
-    seed = next(seed for seed, record in done.items() if record["metrics"]["iou_per_image"] == middle)
+    scores = {seed: record["metrics"][job.task.headline.key] for seed, record in done.items()}
+    middle = statistics.median_low(scores.values())
+    seed = next(seed for seed, score in scores.items() if score == middle)
     folder = comparison.runs(advice.keep, advice.shots)[sorted(done).index(seed)]
     if not folder.is_dir():
         say(f"The page shows no examples: {folder} no longer exists.")
@@ -213,7 +215,12 @@ def _examples(comparison: Comparison, run: Callable[..., Outcome]) -> list[Examp
         return []
     return [
         Example(
-            name, job.dataset.image(index_of[name]), job.dataset.labels(index_of[name]), labels, iou[name], standing
+            name,
+            job.dataset.image(index_of[name]),
+            job.task.annotation(job.dataset, index_of[name]),
+            labels,
+            iou[name],
+            standing,
         )
         for (name, standing), labels in zip(shown, outcome.value, strict=True)
     ]

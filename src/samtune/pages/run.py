@@ -13,6 +13,7 @@ from samtune.predict import evaluate, load_predictor
 from samtune.progress import say
 from samtune.report import Example, HistoryRow, ReportPage, RunFacts, write_report
 from samtune.run_folder import RunFolder, specialist_folder
+from samtune.tasks import find_task
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
     from samtune.data import Dataset
     from samtune.predict import Evaluation
+    from samtune.tasks import Task
     from samtune.training import TrainResult
 
 MAX_VALIDATION = 40
@@ -68,10 +70,11 @@ def evaluation_page(
     return ReportPage(
         title=f"{run.resolve().name}: {', '.join(evaluation.class_names)}",
         facts=_facts(run),
-        rows={name: scores.to_dict() for name, scores in evaluation.rows.items()},
+        rows=evaluation.scores,
         measured_on=f"the {evaluation.num_images} images in {where}",
         summary=evaluation.verdict,
-        per_image=evaluation.iou_by_image,
+        per_image=evaluation.metric_by_image,
+        metric=evaluation.metric,
         regressions=worst,
         regression_sentence=sentence,
         history=_history(run),
@@ -102,6 +105,7 @@ def write_training_page(
             title=f"{result.run.resolve().name}: {', '.join(dataset.class_names)}",
             facts=_facts(result.run),
             rows={},
+            metric=_task(result.run).headline,
             history=_history(result.run),
             data=_data(dataset),
             notes=_sentences(result.notes),
@@ -147,11 +151,13 @@ def _facts(run: Path) -> RunFacts:
     )
 
 
+def _task(run: Path) -> Task:
+    return find_task(read_card(specialist_folder(run)).task)
+
+
 def _history(run: Path) -> list[HistoryRow]:
-    return [
-        HistoryRow(int(row["step"]), row.get("loss"), row.get("val_iou_per_image"))
-        for row in RunFolder(run).read_history()
-    ]
+    key = f"val_{_task(run).headline.key}"
+    return [HistoryRow(int(row["step"]), row.get("loss"), row.get(key)) for row in RunFolder(run).read_history()]
 
 
 def _data(dataset: Dataset) -> dict[str, str | int | float | bool | None]:
@@ -176,12 +182,13 @@ def _examples(
     run: Path, evaluation: Evaluation, dataset: Dataset, base: str | Path | None, device: str | None
 ) -> list[Example]:
     """Return the specialist's best, median and worst images, predicted once more."""
-    iou = evaluation.iou_by_image[SPECIALIST]
+    scores = evaluation.metric_by_image[SPECIALIST]
     predictor = load_predictor(run, base, batch_size=1, device=device, tta=evaluation.tta)
     index_of = {pair.stem: index for index, pair in enumerate(dataset.pairs)}
     examples = []
-    for name, standing in choose_examples(iou, 3):
+    for name, standing in choose_examples(scores, 3):
         image = dataset.image(index_of[name])
         predicted = predictor.images([image])[0].labels
-        examples.append(Example(name, image, dataset.labels(index_of[name]), predicted, iou[name], standing))
+        annotation = predictor.task.annotation(dataset, index_of[name])
+        examples.append(Example(name, image, annotation, predicted, scores[name], standing))
     return examples

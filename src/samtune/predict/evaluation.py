@@ -6,14 +6,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from samtune.metrics import EXPLAINED, find_protocol
+from samtune.metrics import EXPLAINED
 from samtune.metrics.regressions import MAX_LISTED, regression_sentence, worst_by_image
 from samtune.metrics.rows import SPECIALIST
 from samtune.metrics.verdict import run_verdict
 from samtune.outputs import OutputFolder
 
 if TYPE_CHECKING:
-    from samtune.metrics import ImageScore, Regression, Scores
+    from samtune.metrics import EvaluationProtocol, Headline, ImageScore, Regression, Scores
     from samtune.types import Averaging
 
 PER_IMAGE = "scores of each image"
@@ -26,7 +26,8 @@ class Evaluation:
 
     Attributes:
         num_images: number of scored images.
-        protocol: key of `metrics.PROTOCOLS`.
+        protocol: which measures, averaged over what.
+        metric: of the task; decides whether tuning paid.
         class_names: K names, those of the specialist.
         rows: row -> scores over all images, for each row that could be scored; keys as in `metrics.rows`.
         per_image: row -> scores of each image, in the order of the data set.
@@ -40,7 +41,8 @@ class Evaluation:
     """
 
     num_images: int
-    protocol: str
+    protocol: EvaluationProtocol
+    metric: Headline
     class_names: tuple[str, ...]
     rows: dict[str, Scores]
     per_image: dict[str, tuple[ImageScore, ...]]
@@ -55,7 +57,7 @@ class Evaluation:
     @property
     def headline(self) -> dict[str, str]:
         """Description of each key that the protocol shows first."""
-        return {key: EXPLAINED[key] for key in find_protocol(self.protocol).headline}
+        return {key: self.protocol.explained.get(key) or EXPLAINED[key] for key in self.protocol.headline}
 
     def value(self, row: str, key: str) -> float | None:
         """Return a value of a row over all images by its key; None where it is undefined or unknown."""
@@ -63,14 +65,23 @@ class Evaluation:
         return self.measures[row].get(key) if value is None and row in self.measures else value
 
     @property
-    def iou_by_image(self) -> dict[str, dict[str, float]]:
-        """Row -> image name -> IoU."""
-        return {row: {score.name: score.iou for score in scores} for row, scores in self.per_image.items()}
+    def metric_by_image(self) -> dict[str, dict[str, float]]:
+        """Row -> image name -> metric of the task; without the images where it is undefined."""
+        key = self.metric.of_image
+        return {
+            row: {name: value for name, values in images.items() if (value := values.get(key)) is not None}
+            for row, images in self.values.items()
+        }
+
+    @property
+    def scores(self) -> dict[str, dict[str, Any]]:
+        """Row -> every score of the set, as JSON values."""
+        return {name: scores.to_dict() | self.measures.get(name, {}) for name, scores in self.rows.items()}
 
     @property
     def verdict(self) -> tuple[str, ...]:
-        """Sentences on whether tuning paid, judged by IoU."""
-        return run_verdict({name: scores.to_dict() for name, scores in self.rows.items()}, self.iou_by_image)
+        """Sentences on whether tuning paid, judged by the task's metric."""
+        return run_verdict(self.scores, self.metric_by_image, self.metric)
 
     @property
     def worse_images(self) -> tuple[str, tuple[Regression, ...]]:
@@ -82,10 +93,10 @@ class Evaluation:
 
     def to_json(self) -> dict[str, Any]:
         """Return JSON values; `per_class` repeats that of the specialist's row."""
-        rows = {name: scores.to_dict() | self.measures.get(name, {}) for name, scores in self.rows.items()}
+        rows = self.scores
         return {
             "num_images": self.num_images,
-            "protocol": self.protocol,
+            "protocol": self.protocol.name,
             "tta": self.tta,
             "resolution": self.resolution,
             "headline": self.headline,

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
     from samtune.data import MaskValues
     from samtune.predict.predictor import Predictor
+    from samtune.tasks import Task
     from samtune.types import Prediction
 
 PROBABILITY_TOP = 65535
@@ -59,6 +60,7 @@ class Written:
 class _Kinds:
     """Kinds of files to write for each image."""
 
+    task: Task
     values: MaskValues
     probabilities: bool
     overlays: bool
@@ -68,15 +70,15 @@ class _Kinds:
         return [self.mask_name(stem), *self.probability_names(stem), *self.overlay_names(stem)]
 
     def mask_name(self, stem: str) -> str:
-        return f"{stem}{self.values.suffix}"
+        return f"{stem}{self.task.mask_suffix(self.values)}"
 
     def probability_names(self, stem: str) -> list[str]:
         if not self.probabilities:
             return []
-        num_classes = len(self.values.values) - 1
-        if num_classes == 1:
+        num_maps = self.task.num_maps(len(self.values.values) - 1)
+        if num_maps == 1:
             return [f"{stem}_prob.png"]
-        return [f"{stem}_prob_{label}.png" for label in range(1, num_classes + 1)]
+        return [f"{stem}_prob_{number}.png" for number in range(1, num_maps + 1)]
 
     def overlay_names(self, stem: str) -> list[str]:
         return [f"{stem}_overlay.jpg"] if self.overlays else []
@@ -113,7 +115,7 @@ def predict_folder(
     out = Path(out)
     sources = find_images(inputs, without=_outside(inputs, out))
     _check_out(sources, out)
-    kinds = _Kinds(predictor.card.values, probabilities, overlays)
+    kinds = _Kinds(predictor.task, predictor.card.values, probabilities, overlays)
     stems, notes = name_outputs(sources, kinds)
     for note in notes:
         say(note)
@@ -203,7 +205,7 @@ def _check_out(sources: Sequence[Source], out: Path) -> None:
 
 def _write(out: OutputFolder, stem: str, image: np.ndarray, prediction: Prediction, kinds: _Kinds) -> Path:
     """Write the files of one image, and return the path of its mask."""
-    file = _save(out, kinds.mask_name(stem), kinds.values.apply(prediction.labels))
+    file = _save(out, kinds.mask_name(stem), kinds.task.mask_pixels(prediction.labels, kinds.values))
     for name, plane in zip(kinds.probability_names(stem), prediction.probabilities, strict=False):
         _save(out, name, np.rint(plane * PROBABILITY_TOP).astype(np.uint16))
     for name in kinds.overlay_names(stem):

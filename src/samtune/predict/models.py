@@ -20,14 +20,16 @@ from samtune.losses import probabilities
 from samtune.methods import Probe, touches_encoder
 from samtune.metrics.rows import PROBE, SPECIALIST, STOCK
 from samtune.run_folder import PROBE_FILE, run_of, specialist_folder
-from samtune.segment import decide, segment
+from samtune.segment import segment
 from samtune.system.device import choose_device
+from samtune.tasks import find_task
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from torch import Tensor
 
+    from samtune.tasks import Task
     from samtune.types import Averaging, Features
 
 
@@ -40,6 +42,7 @@ class ComparedModels:
         stock: the untouched base for the baselines; None where they can share the specialist's encoder.
         decoders: row -> decoder, on the features of `model`.
         stock_decoders: row -> decoder, on the features of `stock`.
+        task: of the specialist; every row answers as it says.
         threshold: threshold of the specialist; the baselines use 0.5.
         notes: sentences on missing rows and on how images are prepared.
         tta: views of an image that each row is averaged over.
@@ -51,6 +54,7 @@ class ComparedModels:
     stock: Base | None
     decoders: dict[str, Callable[[Features], Tensor]]
     stock_decoders: dict[str, Callable[[Features], Tensor]]
+    task: Task
     threshold: float
     notes: tuple[str, ...] = ()
     tta: Averaging = "none"
@@ -63,7 +67,7 @@ class ComparedModels:
         return (*self.decoders, *self.stock_decoders)
 
     def predict(self, images: list[np.ndarray]) -> list[dict[str, tuple[np.ndarray, np.ndarray | None]]]:
-        """Return for each image: row -> label map, uint8 (H, W), and with one class its probability, float32 (H, W)."""
+        """Return for each image: row -> labels (H, W) of the answer, and of one map its probability, float32 (H, W)."""
         predicted = [
             self._decide(planes) for planes in segment(self.model, self.decoders, images, at=self.at, tta=self.tta)
         ]
@@ -77,7 +81,7 @@ class ComparedModels:
         decided = {}
         for name, logits in planes.items():
             own = self.threshold if name == SPECIALIST else 0.5
-            labels = decide(logits, own if self.protocol_threshold is None else self.protocol_threshold).cpu().numpy()
+            labels = self.task.decide(logits, own if self.protocol_threshold is None else self.protocol_threshold)
             foreground = probabilities(logits[None])[0, 0].cpu().numpy() if logits.shape[0] == 1 else None
             decided[name] = labels, foreground
         return decided
@@ -97,6 +101,7 @@ def load_models(path: str | Path, base: str | Path | None, device: str | None) -
     target = choose_device(device)
     folder = specialist_folder(path)
     card = read_card(folder)
+    task = find_task(card.task)
     untouched = load_base_for(card, base, folder)
     stock = deepcopy(untouched, {id(untouched.encoder): untouched.encoder})
     model, card = load_specialist(path, untouched, device=target, precision="auto")
@@ -114,12 +119,11 @@ def load_models(path: str | Path, base: str | Path | None, device: str | None) -
             "The specialist was trained on images squashed to a square, so every row predicts on squashed images; "
             "its masks are mapped back to each image."
         )
-    if len(card.class_names) == 1:
+    if card.maps == 1:
         baselines[STOCK] = stock.decode
     else:
         notes.append(
-            "There is no row for stock SAM: without prompts it predicts one mask, and there are "
-            f"{len(card.class_names)} classes."
+            f"There is no row for stock SAM: without prompts it predicts one mask, and there are {card.maps} classes."
         )
     run = run_of(path)
     if run is not None and run.probe.is_file():
@@ -128,5 +132,5 @@ def load_models(path: str | Path, base: str | Path | None, device: str | None) -
         notes.append(f"There is no row for the probe: {path} is not in a run folder with a {PROBE_FILE}.")
     decoders: dict[str, Callable[[Features], Tensor]] = {SPECIALIST: model.decode}
     if shares_encoder:
-        return ComparedModels(model, None, decoders | baselines, {}, card.threshold, tuple(notes))
-    return ComparedModels(model, stock, decoders, baselines, card.threshold, tuple(notes))
+        return ComparedModels(model, None, decoders | baselines, {}, task, card.threshold, tuple(notes))
+    return ComparedModels(model, stock, decoders, baselines, task, card.threshold, tuple(notes))

@@ -8,8 +8,9 @@ from samtune.adapters import load_specialist
 from samtune.data.views.symmetries import IN_WORDS, SYMMETRIES
 from samtune.errors import ConfigError
 from samtune.progress import say
-from samtune.segment import answer, segment
+from samtune.segment import segment
 from samtune.system.device import choose_device
+from samtune.tasks import find_task
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -27,12 +28,12 @@ class Predictor:
 
     Args:
         model: an adapted model as `adapters.load_specialist` gives it; used where its weights are.
-        card: what is known of it; its threshold decides for one class.
+        card: what is known of it; its task and threshold decide on the logits.
         batch_size: images that are encoded together.
         tta: what is averaged over, see `segment`; None for what the card says.
 
     Raises:
-        ConfigError: `batch_size` is below 1, or `tta` is no word of `types.Averaging`.
+        ConfigError: `batch_size` is below 1, `tta` is no word of `types.Averaging`, or the card's task is unknown.
     """
 
     def __init__(self, model: Base, card: AdapterCard, *, batch_size: int = 4, tta: Averaging | None = None) -> None:
@@ -40,6 +41,7 @@ class Predictor:
             raise ConfigError(f"Expected `batch_size` >= 1, got {batch_size}.")
         self.model = model
         self.card = card
+        self.task = find_task(card.task)
         self.batch_size = batch_size
         self.tta = averaging(card, tta)
 
@@ -59,7 +61,7 @@ class Predictor:
         for start in range(0, len(images), self.batch_size):
             batch = images[start : start + self.batch_size]
             for planes in segment(self.model, {"specialist": self.model.decode}, batch, tta=self.tta):
-                predictions.append(answer(planes["specialist"], self.card.threshold))
+                predictions.append(self.task.answer(planes["specialist"], self.card.threshold))
         return predictions
 
 

@@ -16,7 +16,7 @@ from samtune.adapters import read_card
 from samtune.data.views.resizing import resize_labels
 from samtune.data.views.symmetries import IN_WORDS
 from samtune.errors import DataError
-from samtune.metrics import Case, ProtocolScores, find_protocol, find_regressions
+from samtune.metrics import Case, find_protocol, find_regressions
 from samtune.metrics.rows import SPECIALIST
 from samtune.predict.checks import check_scale, compare_classes, undefined_notes
 from samtune.predict.evaluation import Evaluation
@@ -26,12 +26,13 @@ from samtune.predict.reading import read_ahead
 from samtune.predict.seen import find_seen, seen_notes
 from samtune.progress import say, track
 from samtune.run_folder import specialist_folder
+from samtune.tasks import find_task
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from samtune.data import Dataset
-    from samtune.metrics import EvaluationProtocol
+    from samtune.metrics import EvaluationProtocol, ProtocolScores
     from samtune.predict.models import ComparedModels
     from samtune.types import Averaging
 
@@ -58,7 +59,7 @@ def evaluate(
         base: where to load the base from; None for the name on the specialist's card.
         unseen: leave out the images (by their pixels, whatever their names) that the run trained or
             validated on.
-        protocol: key of `metrics.PROTOCOLS`.
+        protocol: name of a protocol of the specialist's task (areas: `metrics.PROTOCOLS`).
         at: side in pixels of the square that predictions (bilinear) and masks (nearest) are resized to before they
             are compared, as in the reference code of several papers with 1024; None for each image's own size.
         spacing: side of a pixel in any unit, for distances; None for pixels.
@@ -74,9 +75,10 @@ def evaluate(
             only; `at` or `spacing` is out of range or without effect; `tta` is unknown.
         WeightsError: the specialist is damaged or the base is not the one it was trained on.
     """
-    rules = find_protocol(protocol)
-    check_scale(rules, at, spacing)
     card = read_card(specialist_folder(path))
+    task = find_task(card.task)
+    rules = find_protocol(protocol, task.protocols)
+    check_scale(rules, at, spacing)
     views = averaging(card, tta)
     notes = compare_classes(card, dataset, str(path))
     seen = find_seen(path, unseen=unseen, notes=notes)
@@ -87,7 +89,7 @@ def evaluate(
         notes.append(f"Every row is averaged over {IN_WORDS[views]}, {why}.")
     models = replace(models, tta=views, at=at, protocol_threshold=rules.threshold)
     width = spacing or 1.0
-    accumulators = {name: ProtocolScores(rules, card.class_names, (width, width)) for name in models.names}
+    accumulators = {name: task.evaluation(rules, card.class_names, (width, width)) for name in models.names}
     skipped, num_seen = _score_images(models, dataset, accumulators, rules, batch_size, seen=seen, unseen=unseen)
     per_image = {name: accumulator.overlap.rows() for name, accumulator in accumulators.items()}
     num_images = len(per_image[SPECIALIST])
@@ -102,7 +104,8 @@ def evaluate(
             say(note)
     return Evaluation(
         num_images=num_images,
-        protocol=protocol,
+        protocol=rules,
+        metric=task.headline,
         class_names=card.class_names,
         rows={name: overlap for name, (overlap, _) in results.items()},
         per_image=per_image,

@@ -43,8 +43,8 @@ def write_comparison(folder: Path, page: ComparisonPage, *, overwrite: bool = Fa
     """
     with mpl.rc_context(STYLE):
         drawn: dict[str, Figure | None] = {
-            QUALITY_BY_IMAGES: figures.quality_by_images(page.rows, page.fit),
-            QUALITY_BY_TRAINED: figures.quality_by_trained(page.rows),
+            QUALITY_BY_IMAGES: figures.quality_by_images(page.rows, page.fit, page.metric.label),
+            QUALITY_BY_TRAINED: figures.quality_by_trained(page.rows, page.metric.label),
             COSTS: figures.costs(page.rows),
         }
     html = render(

@@ -32,12 +32,13 @@ MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
 BASELINE_COLOUR = "#808080"
 
 
-def quality_by_images(rows: Sequence[ComparedRow], fit: CurveFit | None) -> Figure | None:
-    """Draw mean IoU against the number of labelled images, with a dot for each draw; None with one number of images.
+def quality_by_images(rows: Sequence[ComparedRow], fit: CurveFit | None, metric: str) -> Figure | None:
+    """Draw the mean metric against the number of labelled images, a dot for each draw; None with one such number.
 
     Args:
         rows: all rows; one that is not trained is drawn as a horizontal line.
         fit: fitted curve of the kept row, drawn dashed up to its target; None for no curve.
+        metric: name of what the scores are of.
     """
     counts = sorted({n for row in rows for n, scores in zip(row.num_images, row.scores, strict=True) if scores})
     if len(counts) < 2:
@@ -68,13 +69,13 @@ def quality_by_images(rows: Sequence[ComparedRow], fit: CurveFit | None) -> Figu
         )
         counts = [*counts, fit.num_images[-1]]
     _log_images(axes, counts)
-    axes.set_ylabel("IoU per image")
+    axes.set_ylabel(f"{metric} per image")
     _names_at_the_right(axes, ends)
     return figure
 
 
-def quality_by_trained(rows: Sequence[ComparedRow]) -> Figure | None:
-    """Draw mean IoU at the most labelled images against trained parameters; None with fewer than two rows."""
+def quality_by_trained(rows: Sequence[ComparedRow], metric: str) -> Figure | None:
+    """Draw the mean metric at the most labelled images against trained parameters; None with fewer than two rows."""
     drawn = [
         (index, row, row.scores[-1])
         for index, row in enumerate(rows)
@@ -100,7 +101,7 @@ def quality_by_trained(rows: Sequence[ComparedRow]) -> Figure | None:
     axes.xaxis.set_minor_locator(NullLocator())
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: short(value)))
     axes.set_xlabel("trained parameters")
-    axes.set_ylabel("IoU per image")
+    axes.set_ylabel(f"{metric} per image")
     axes.grid(axis="y", color=INK, alpha=0.12, linewidth=0.6)
     _names_at_the_right(axes, ends)
     return figure

@@ -69,11 +69,12 @@ def curve(steps: Sequence[float], values: Sequence[float], label: str, colour: s
         return to_svg(figure, re.sub(r"\W+", "-", label))
 
 
-def strips(per_image: Mapping[str, Mapping[str, float]]) -> Markup:
-    """Draw a strip for each row, with a dot for each image at its IoU, 0 to 1, and a vertical line at the mean.
+def strips(per_image: Mapping[str, Mapping[str, float]], label: str) -> Markup:
+    """Draw a strip for each row, with a dot for each image at its score, 0 to 1, and a vertical line at the mean.
 
     Args:
-        per_image: row name -> image name -> IoU; the first row is drawn at the top.
+        per_image: row name -> image name -> metric; the first row is drawn at the top.
+        label: name of the metric.
     """
     with mpl.rc_context(STYLE):
         figure, axes = axes_of(5.4, 0.6 + 0.5 * len(per_image))
@@ -87,7 +88,7 @@ def strips(per_image: Mapping[str, Mapping[str, float]]) -> Markup:
         axes.set_yticks(range(len(per_image)), [_drawable(row_name(name).label) for name in per_image])
         axes.set_ylim(len(per_image) - 0.45, -0.55)
         axes.set_xlim(0, 1)
-        axes.set_xlabel("IoU per image")
+        axes.set_xlabel(f"{label} per image")
         axes.tick_params(axis="y", length=0)
         axes.spines["left"].set_visible(False)
         axes.grid(axis="x", color=INK, alpha=0.12, linewidth=0.6)

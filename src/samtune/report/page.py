@@ -57,8 +57,8 @@ def write_report(path: Path, page: ReportPage, *, overwrite: bool = False) -> Pa
         "page.html.jinja",
         page=page,
         main=_main_row(page),
-        strips=figures.strips(page.per_image) if any(page.per_image.values()) else None,
-        curves=_curves(page.history),
+        strips=figures.strips(page.per_image, page.metric.label) if any(page.per_image.values()) else None,
+        curves=_curves(page.history, page.metric.label),
         history=_thinned(page.history),
         examples=[embedded(example) for example in page.examples],
         truth_rgb=TRUTH_COLOUR,
@@ -72,14 +72,14 @@ def _main_row(page: ReportPage) -> Mapping[str, Any] | None:
     return page.rows.get(SPECIALIST) or next(iter(page.rows.values()), None)
 
 
-def _curves(history: Sequence[HistoryRow]) -> list[tuple[str, Markup]]:
+def _curves(history: Sequence[HistoryRow], metric: str) -> list[tuple[str, Markup]]:
     """Return (text for screen readers, figure) for each quantity with at least two points."""
     losses = [(row.step, row.loss) for row in history if row.loss is not None]
     scores = [(row.step, row.val_iou) for row in history if row.val_iou is not None]
     drawn = []
     for label, points, colour in (
         ("training loss", losses, figures.BLUE),
-        ("validation IoU per image", scores, figures.ORANGE),
+        (f"validation {metric} per image", scores, figures.ORANGE),
     ):
         if len(points) < 2:
             continue

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
+from samtune.metrics import IOU, Headline
+
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
@@ -23,16 +25,16 @@ class Example:
     Attributes:
         name: name of the image.
         image: uint8 (H, W, 3) RGB.
-        target: uint8 (H, W) annotated label map.
-        predicted: uint8 (H, W) predicted label map.
-        iou: IoU of the image, 0..1.
-        standing: part of the ranking by IoU that it is shown for.
+        target: annotation (H, W), a uint8 label map or int32 ids.
+        predicted: answer (H, W) of the same form.
+        iou: score of the image, 0..1.
+        standing: part of the ranking that it is shown for.
     """
 
     name: str
     image: NDArray[np.uint8]
-    target: NDArray[np.uint8]
-    predicted: NDArray[np.uint8]
+    target: NDArray[np.integer]
+    predicted: NDArray[np.integer]
     iou: float
     standing: Standing
 
@@ -81,7 +83,8 @@ class ReportPage:
         rows: row -> scores as `metrics.Scores.to_dict()` gives them.
         measured_on: images that the rows were measured on, within a sentence: "the 60 images in test/".
         summary: sentences for the top, the most important first.
-        per_image: row -> image name -> IoU, for the dots.
+        per_image: row -> image name -> metric, for the dots.
+        metric: of the task.
         regressions: images on which a baseline scores better than the specialist, the worst first.
         regression_sentence: sentence on how many there are; "" leaves the list out.
         history: training history, by step.
@@ -97,6 +100,7 @@ class ReportPage:
     measured_on: str = ""
     summary: Sequence[str] = ()
     per_image: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    metric: Headline = IOU
     regressions: Sequence[Regression] = ()
     regression_sentence: str = ""
     history: Sequence[HistoryRow] = ()
@@ -220,6 +224,7 @@ class ComparisonPage:
         examples: test images with the kept method's prediction.
         failures: {"cell": ..., "why": ...} of each failed cell.
         notes: caveats, one sentence each.
+        metric: of the task, which all scores are of.
     """
 
     title: str
@@ -239,3 +244,4 @@ class ComparisonPage:
     examples: Sequence[Example] = ()
     failures: Sequence[Mapping[str, str]] = ()
     notes: Sequence[str] = ()
+    metric: Headline = IOU

@@ -1,13 +1,12 @@
-"""The one path from an image to its mask: prepare, encode, decode, back to the image's size, decide.
+"""The one path from an image to its logits: prepare, encode, decode, back to the image's size.
 
     image --prepare--> pixels (B, 3, S, S) --encode--> Features --decode--> logits (B, K, h, w)
-          --full_size--> logits (K, H, W) of each image --decide--> label map (H, W)
+          --full_size--> logits (K, H, W) of each image, which a task answers (`samtune.tasks`)
 
 `segment` walks the whole path for a batch of images; training and comparison enter it half-way, with features that were
 computed before. Why it has this shape: docs/design/segment.md.
 """
 
-from samtune.segment.answer import answer, decide
 from samtune.segment.path import Decoder, Encoder, Inputs, PixelEncoder, encode, full_size, prepare, segment
 from samtune.segment.restore import to_original, without_padding
 
@@ -16,8 +15,6 @@ __all__ = [
     "Encoder",
     "Inputs",
     "PixelEncoder",
-    "answer",
-    "decide",
     "encode",
     "full_size",
     "prepare",

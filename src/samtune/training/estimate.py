@@ -87,12 +87,13 @@ def estimate_run(settings: TrainSettings, dataset: Dataset, *, validation: Datas
     say("Estimating: memory is counted, then a few images and updates are run for their time; nothing is written.")
     trial.encode()
     encoder = model.encoder_id
-    adapt_base(model, plan, len(dataset.class_names))
+    adapt_base(model, plan, plan.task.num_maps(len(dataset.class_names)))
     if isinstance(plan.method, StartsFromData):
         trial.start(plan.method)
     scored = validation or dataset
     val = tuple(range(len(scored))) if given else parts.val
-    trainer = trial.trainer(settings, plan, Validation(scored, val, encoder if plan.cached else None) if val else None)
+    scoring = Validation(scored, plan.task, val, encoder if plan.cached else None) if val else None
+    trainer = trial.trainer(settings, plan, scoring)
     trial.fit(trainer, fixed=settings.accumulate is not None)
     trial.update(trainer)
     plan = trainer.plan

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from samtune.bases import Base
+    from samtune.tasks import Task
     from samtune.types import Geometry, ImageSpec
 
 CACHE_FORMAT = 1
@@ -44,12 +45,14 @@ class Views:
         dataset: the images and masks.
         indices: which of them, in the order of their training numbers.
         spec: how they are prepared.
+        task: what is read of the masks.
         augmentation: how views other than 0 differ from the image.
     """
 
     dataset: Dataset
     indices: tuple[int, ...]
     spec: ImageSpec
+    task: Task
     augmentation: Augmentation = field(default_factory=Augmentation)
 
     def __len__(self) -> int:
@@ -60,12 +63,12 @@ class Views:
         return self.dataset.content_id(self.indices[item])
 
     def prepare(self, item: int, number: int) -> tuple[Tensor, Tensor, Geometry]:
-        """Pixels (3, S, S), label map uint8 (S, S) with `IGNORE` outside the image, and where the image lies."""
+        """Pixels (3, S, S), annotation (S, S), ignored outside the image, and where the image lies."""
         index = self.indices[item]
         seed = int(self.content_id(item)[:8], 16)
         return view(
             self.dataset.image(index),
-            self.dataset.labels(index),
+            self.task.annotation(self.dataset, index),
             self.spec,
             augmentation=self.augmentation,
             seed=seed,
@@ -120,7 +123,7 @@ class Source(Protocol):
         ...
 
     def load(self, pairs: Sequence[tuple[int, int]]) -> tuple[Tensor | Features, Tensor]:
-        """Return inputs and label maps uint8 (B, S, S) of (image, view) pairs."""
+        """Return inputs and annotations (B, S, S) of (image, view) pairs."""
         ...
 
 
@@ -134,7 +137,7 @@ def rows_of(inputs: Tensor | Features, rows: slice, device: torch.device) -> Ten
 
 
 Entry = tuple[dict[str, "Tensor"], "Tensor"]
-"""What is kept of a view: each tensor of its features, bfloat16 as int16, and its label map."""
+"""What is kept of a view: each tensor of its features, bfloat16 as int16, and its annotation."""
 
 
 @dataclass(frozen=True)
@@ -314,7 +317,7 @@ class CachedFeatures:
 
     def _label_key(self, item: int, number: int) -> str:
         if item not in self._label_digests:
-            labels = self.views.dataset.labels(self.views.indices[item])
+            labels = self.views.task.annotation(self.views.dataset, self.views.indices[item])
             self._label_digests[item] = hashlib.sha256(np.ascontiguousarray(labels).tobytes()).hexdigest()
         return self.store.key("labels", self._label_digests[item], *self.views.key(item, number))
 

@@ -193,7 +193,7 @@ def count_memory(model: Base, plan: Plan, *, autocast: torch.dtype | None) -> Up
     cached = plan.cached
 
     def own(twin: Base, inputs: Tensor | Features, labels: Tensor) -> Tensor:
-        loss, _ = Objective(twin, loss=plan.loss, loss_side=plan.loss_side)(inputs, labels)
+        loss, *_ = Objective(twin, plan.task, loss=plan.loss, loss_side=plan.loss_side)(inputs, labels)
         return loss  # type: ignore[no-any-return]
 
     for loss_of in (own, plain_loss):

@@ -8,17 +8,18 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, TypeVar, get_args
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from samtune.data.views.symmetries import IN_WORDS, SYMMETRIES
 from samtune.errors import ConfigError
+from samtune.tasks import find_task
 from samtune.training.recipe import method_of, recipe_notes, recipe_of
 
 if TYPE_CHECKING:
     from samtune.data.views.orientation import Orientation
-    from samtune.losses import LossKind
     from samtune.methods import Method, Recipe
     from samtune.methods.seam.recipes import LossSide, Schedule
+    from samtune.tasks import Task
     from samtune.training.settings import RecipeKind, TrainSettings
     from samtune.types import Averaging
 
@@ -72,6 +73,7 @@ class Plan:
     """A run with every setting decided.
 
     Attributes:
+        task: what is predicted.
         method: with all its hyper-parameters.
         recipe: "auto" or "paper", as set.
         seed: of the initial values, the order of images and the views.
@@ -83,7 +85,7 @@ class Plan:
         warmup: steps of linear rise, of the schedule that has one.
         learning_rate: peak.
         weight_decay: on matrices, or on all tensors with `decay_all`.
-        loss: a name of `samtune.losses`; without effect where the method brings its own.
+        loss: a loss of the task; without effect where the method brings its own.
         ema: decay of the running average, 0 for none.
         views: number of views of an image, itself included.
         evaluate_every: steps between two evaluations.
@@ -100,6 +102,7 @@ class Plan:
         summary: sentences that describe the run; to be said before it.
     """
 
+    task: Task
     method: Method
     recipe: RecipeKind
     seed: int
@@ -111,7 +114,7 @@ class Plan:
     warmup: int
     learning_rate: float
     weight_decay: float
-    loss: LossKind
+    loss: str
     ema: float
     views: int
     evaluate_every: int
@@ -129,7 +132,7 @@ class Plan:
 
     def numbers(self) -> dict[str, Any]:
         """Return the numbers and names of the plan as JSON values, as `metrics.json` keeps them."""
-        apart = ("method", "recipe", "seed", "cached", "square", "recompute", "notes", "summary")
+        apart = ("task", "method", "recipe", "seed", "cached", "square", "recompute", "notes", "summary")
         return {name: value for name, value in vars(self).items() if name not in apart}
 
 
@@ -150,7 +153,9 @@ def resolve(settings: TrainSettings, facts: Facts) -> Plan:
     Raises:
         ConfigError: settings contradict each other, the method or the number of processes.
     """
-    method, recipe = method_of(settings, facts.num_classes), recipe_of(settings)
+    task = find_task(settings.task)
+    num_maps = task.num_maps(facts.num_classes)
+    method, recipe = method_of(settings, num_maps), recipe_of(settings)
     _check_effects(settings, facts)
     augmentation, augmentation_notes = _augmentation(settings, recipe, facts)
     batch_size, accumulate = _batch(settings, recipe, facts)
@@ -158,6 +163,7 @@ def resolve(settings: TrainSettings, facts: Facts) -> Plan:
     updates, why = _updates(settings, recipe, facts.num_images, batch_size)
     by_epoch = recipe.evaluate_epochs and settings.evaluations is None
     plan = Plan(
+        task=task,
         method=method,
         recipe=settings.recipe,
         seed=settings.seed,
@@ -169,7 +175,7 @@ def resolve(settings: TrainSettings, facts: Facts) -> Plan:
         warmup=max(1, updates // 20),
         learning_rate=_or(settings.learning_rate, recipe.learning_rate),
         weight_decay=_or(settings.weight_decay, recipe.weight_decay),
-        loss=_loss(settings, recipe, facts.num_classes),
+        loss=_loss(settings, recipe, task, facts.num_classes),
         ema=_or(settings.ema, recipe.ema),
         views=_num_views(settings, recipe, augmentation, cached=not facts.touches_encoder),
         evaluate_every=math.ceil(per_epoch) if by_epoch else max(1, updates // (settings.evaluations or EVALUATIONS)),
@@ -182,7 +188,7 @@ def resolve(settings: TrainSettings, facts: Facts) -> Plan:
         loss_side=_loss_side(settings, recipe, facts.cell_pixels),
         tta=_averaging(settings, recipe, facts.num_images, augmentation),
         augmentation=augmentation,
-        notes=(*recipe_notes(settings, facts.num_classes), *augmentation_notes),
+        notes=(*recipe_notes(settings, num_maps), *augmentation_notes),
     )
     return replace(plan, summary=_summary(settings, facts, plan, why))
 
@@ -300,24 +306,18 @@ def _loss_side(settings: TrainSettings, recipe: Recipe, cell_pixels: int) -> Los
     return "logits" if cell_pixels >= WIDE_CELL else "input"
 
 
-def _loss(settings: TrainSettings, recipe: Recipe, num_classes: int) -> LossKind:
-    """Return the loss; "auto" by the number of classes, as is a recipe's loss for one class with several.
+def _loss(settings: TrainSettings, recipe: Recipe, task: Task, num_classes: int) -> str:
+    """Return the loss: the setting's, else the recipe's where the task has it for so many classes, else the task's own.
 
     Raises:
-        ConfigError: the loss is unknown, or is for one class and there are several.
+        ConfigError: the task has no such loss for so many classes.
     """
-    from samtune.losses import ONE_CLASS, LossKind
-
-    name = settings.loss if settings.loss != "auto" else recipe.loss
-    if name == "auto" or (settings.loss == "auto" and num_classes > 1 and name in ONE_CLASS):
-        return "bce_dice" if num_classes == 1 else "ce_dice"
-    offered = get_args(LossKind)
-    if name not in offered:
-        raise ConfigError(f"Expected `loss` to be auto or one of {', '.join(offered)}, got {name!r}.")
-    if num_classes > 1 and name in ONE_CLASS:
-        raise ConfigError(f"The loss {name} is for one class, got {num_classes} classes; use ce_dice or focal_dice.")
-    loss: LossKind = name  # type: ignore[assignment]
-    return loss
+    if settings.loss != "auto":
+        return task.loss_name(settings.loss, num_classes)
+    try:
+        return task.loss_name(recipe.loss, num_classes)
+    except ConfigError:  # a recipe's loss may be for one class, or for another task
+        return task.loss_name("auto", num_classes)
 
 
 def _summary(settings: TrainSettings, facts: Facts, plan: Plan, why: str) -> tuple[str, ...]:

@@ -22,6 +22,7 @@ from samtune.files import make_folder, write_json
 from samtune.methods import StartsFromData, fit_probe, trainable
 from samtune.progress import say
 from samtune.run_folder import METRICS_FILE, RunFolder
+from samtune.tasks import find_task
 from samtune.training.data_record import check_data, data_record
 from samtune.training.features import (
     CachedFeatures,
@@ -44,6 +45,7 @@ if TYPE_CHECKING:
 
     from samtune.bases import Base
     from samtune.data import Dataset, Split
+    from samtune.tasks import Task
     from samtune.training.settings import TrainSettings
 
 
@@ -148,8 +150,9 @@ def _train(
     make_folder(folder.path)
     if accelerator.is_main_process:
         _check_specialist(folder)
-    num_classes = len(dataset.class_names)
-    method_of(settings, num_classes)  # refuse before anything is written
+    task = find_task(settings.task)
+    num_maps = task.num_maps(len(dataset.class_names))
+    method_of(settings, num_maps)  # refuse before anything is written
     parts = _parts(settings, dataset, validation, folder, accelerator, resume)
     model, plan = base_and_plan(settings, dataset, parts, accelerator)
     views, sample = views_of(model, plan, dataset, parts.train)
@@ -157,13 +160,13 @@ def _train(
         frozen = CachedFeatures.of(model, views)
         first = frozen if sample is views else CachedFeatures.of(model, sample)
         _encode(first, model, [0], accelerator)
-        features, labels = first.load([(item, 0) for item in range(len(sample))])
-        embedding = features.embedding
-        del features
+        features, annotations = first.load([(item, 0) for item in range(len(sample))])
+        embedding, labels = features.embedding, task.label_maps(annotations)
+        del features, annotations
         if accelerator.is_main_process:
-            fit_probe(embedding, labels, num_classes).save(folder.probe)
+            fit_probe(embedding, labels, num_maps).save(folder.probe)
     check()
-    adapt_base(model, plan, num_classes)
+    adapt_base(model, plan, num_maps)
     with clock.phase("features"):
         source = frozen if plan.cached else FreshPixels(views)
         if plan.cached:
@@ -175,7 +178,9 @@ def _train(
     trainer = Trainer(
         model=model,
         source=source,
-        validation=_validation(parts, dataset, validation, accelerator, model.encoder_id if plan.cached else None),
+        validation=_validation(
+            task, parts, dataset, validation, accelerator, model.encoder_id if plan.cached else None
+        ),
         plan=plan,
         autocast=autocast_of(settings, model),
         accelerator=accelerator,
@@ -190,7 +195,7 @@ def _train(
         folder.metrics.unlink(missing_ok=True)
         folder.cut_history(0)
     if not trainer.progress.parts and not settings.accumulate:
-        trainer.updater.parts = _parts_of_an_update(trainer, num_classes)
+        trainer.updater.parts = _parts_of_an_update(trainer, num_maps)
     with clock.phase("training"):
         stopped = trainer.run()
     return _finish(trainer, dataset, parts, stopped, clock)
@@ -246,11 +251,11 @@ def _encode(features: CachedFeatures, base: Base, numbers: range | list[int], ac
     accelerator.wait_for_everyone()
 
 
-def _parts_of_an_update(trainer: Trainer, num_classes: int) -> int:
+def _parts_of_an_update(trainer: Trainer, num_maps: int) -> int:
     """As few as fit into the memory; the same number in all processes."""
     accelerator, plan = trainer.accelerator, trainer.plan
     parts = choose_parts(
-        trainer.model, plan, plan.batch_size // accelerator.num_processes, num_classes=num_classes,
+        trainer.model, plan, plan.batch_size // accelerator.num_processes, num_classes=num_maps,
         autocast=trainer.autocast,
         kept_bytes=trainer.kept_bytes(),
     )  # fmt: skip
@@ -258,7 +263,12 @@ def _parts_of_an_update(trainer: Trainer, num_classes: int) -> int:
 
 
 def _validation(
-    parts: Split, dataset: Dataset, validation: Dataset | None, accelerator: Accelerator, encoder: str | None
+    task: Task,
+    parts: Split,
+    dataset: Dataset,
+    validation: Dataset | None,
+    accelerator: Accelerator,
+    encoder: str | None,
 ) -> Validation | None:
     """The validation images; `encoder` names what the features depend on where they stay the same, else None."""
     indices = parts.val if validation is None else tuple(range(len(validation)))
@@ -266,12 +276,12 @@ def _validation(
         say("No image was kept for validation: the last values are kept, and nothing can stop the run early.")
         return None
     rank, world = accelerator.process_index, accelerator.num_processes
-    return Validation(validation or dataset, indices, encoder, rank, world)
+    return Validation(validation or dataset, task, indices, encoder, rank, world)
 
 
 def _finish(trainer: Trainer, dataset: Dataset, parts: Split, stopped: str, clock: _Clock) -> TrainResult:
     """Write the specialist and the result; the checkpoint goes when nothing is left to do."""
-    folder, accelerator, progress = trainer.folder, trainer.accelerator, trainer.progress
+    task, folder, accelerator, progress = trainer.plan.task, trainer.folder, trainer.accelerator, trainer.progress
     notes = [*dataset.notes, *parts.notes, *trainer.plan.notes]
     if progress.best_scores.get("predicted_share", 1.0) < COLLAPSE_SHARE:
         notes.append(
@@ -302,7 +312,7 @@ def _finish(trainer: Trainer, dataset: Dataset, parts: Split, stopped: str, cloc
     )
     if accelerator.is_main_process:
         card = replace(
-            card_of(trainer.model, dataset.class_names),
+            card_of(trainer.model, dataset.class_names, task=task.name, num_maps=task.num_maps(dataset.num_classes)),
             metrics=dict(progress.best_scores),
             data_fingerprint=dataset.subset(parts.train).fingerprint(),
             num_images=len(parts.train),

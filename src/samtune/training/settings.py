@@ -9,6 +9,7 @@ from samtune.bases import MAX_IMAGE_SIZE
 from samtune.errors import ConfigError
 from samtune.methods.seam.recipes import Augmentations, LossSide, Schedule
 from samtune.printable import shown
+from samtune.tasks import DEFAULT_TASK
 from samtune.types import Averaging, Precision
 from samtune.values import Ranges, convert_fields
 
@@ -31,6 +32,7 @@ class TrainSettings:
     """Settings of a training run; what is None is decided by the recipe and the facts of the run (`plan.resolve`).
 
     Attributes:
+        task: what is predicted, a key of `samtune.tasks.TASKS`.
         method: key of `samtune.methods.METHODS`.
         recipe: "auto" fills settings that are None from samtune's own recipe of the method and the number of images;
             "paper" fills them from the method's source (`methods.seam.recipes`) and trains the source's own form of the
@@ -50,7 +52,7 @@ class TrainSettings:
         weight_decay: AdamW's, on matrices only unless the recipe says otherwise.
         schedule: learning-rate schedule: warmup_cosine, linear or epoch_cosine; see `methods.seam.recipes`.
         clip_norm: largest norm of an update's gradient; 0 for no limit.
-        loss: a name of `samtune.losses`, or "auto".
+        loss: a loss of the task (areas: a name of `samtune.losses`), or "auto".
         loss_side: resolution of the loss: "input" enlarges logits to the input's size; "logits" takes labels at the
             middle of the logits' cells, which saves time and memory and sees only some points of what is thinner than a
             cell; "auto" is logits where a cell is at least `plan.WIDE_CELL` input pixels wide (SAM's are).
@@ -104,6 +106,7 @@ class TrainSettings:
     recompute: bool = False
     device: str | None = None
     checkpoint_every_s: float = 5.0
+    task: str = DEFAULT_TASK
 
     def __post_init__(self) -> None:
         """Check the type and range of each setting; all problems are reported together."""

@@ -18,6 +18,7 @@ from samtune.data.views.orientation import find_orientation
 from samtune.errors import ConfigError, SamTuneError
 from samtune.methods import adapt, has_own_loss, touches_encoder
 from samtune.progress import say
+from samtune.tasks import find_task
 from samtune.training.features import Views, sample_of
 from samtune.training.interruption import check
 from samtune.training.memory import feature_bytes
@@ -105,11 +106,12 @@ def base_and_plan(
         WeightsError: the base cannot be loaded.
     """
     num_classes = len(dataset.class_names)
-    method = method_of(settings, num_classes)  # refuse before masks and weights are read
+    num_maps = find_task(settings.task).num_maps(num_classes)
+    method = method_of(settings, num_maps)  # refuse before masks and weights are read
     orientation = find_orientation(dataset, parts.train + parts.val) if needs_orientation(settings) else None
     check()
     base = load_base(settings.base, settings.side, device=accelerator.device, precision=settings.precision)
-    touches, own_loss = effects_of(base, method, num_classes)
+    touches, own_loss = effects_of(base, method, num_maps)
     facts = Facts(
         num_images=len(parts.train),
         num_classes=num_classes,
@@ -126,7 +128,7 @@ def base_and_plan(
     return base, plan
 
 
-def effects_of(base: Base, method: Method, num_classes: int) -> tuple[bool, bool]:
+def effects_of(base: Base, method: Method, num_maps: int) -> tuple[bool, bool]:
     """Return whether a method changes the encoder, and whether it brings its own loss.
 
     The method is attached to a twin of the base whose tensors have shapes and no content, which costs no memory.
@@ -134,18 +136,18 @@ def effects_of(base: Base, method: Method, num_classes: int) -> tuple[bool, bool
     Args:
         base: a base as loaded; it is left as it is.
         method: to be attached.
-        num_classes: K.
+        num_maps: maps of logits.
 
     Raises:
         MethodError: the method does not fit the base.
     """
     try:
-        twin = adapt(_without_content(base), method, num_classes=num_classes)
+        twin = adapt(_without_content(base), method, num_classes=num_maps)
         return touches_encoder(twin), has_own_loss(twin)
     except SamTuneError:
         raise
     except (RuntimeError, NotImplementedError):  # a method that reads the content of the base's tensors
-        twin = adapt(copy.deepcopy(base), method, num_classes=num_classes)
+        twin = adapt(copy.deepcopy(base), method, num_classes=num_maps)
         return touches_encoder(twin), has_own_loss(twin)
 
 
@@ -166,12 +168,12 @@ def cell_pixels(base: Base) -> int:
 
 def views_of(base: Base, plan: Plan, dataset: Dataset, train: tuple[int, ...]) -> tuple[Views, Views]:
     """Return the views of the training images, and of the sample of them to which values are fitted together."""
-    views = Views(dataset, train, base.spec, AUGMENTATIONS[plan.augmentation])
+    views = Views(dataset, train, base.spec, plan.task, AUGMENTATIONS[plan.augmentation])
     return views, sample_of(views, feature_bytes(base), seed=plan.seed)
 
 
-def adapt_base(base: Base, plan: Plan, num_classes: int) -> None:
+def adapt_base(base: Base, plan: Plan, num_maps: int) -> None:
     """Attach the plan's method to the base, in place."""
-    adapt(base, plan.method, num_classes=num_classes, seed=plan.seed)
+    adapt(base, plan.method, num_classes=num_maps, seed=plan.seed)
     base.encoder.recompute = plan.recompute
     keep_frozen_low(base)

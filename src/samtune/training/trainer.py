@@ -318,8 +318,9 @@ class Trainer:
             assign_learned(self.model, current, "the current values")
         self._rows[-1] |= {f"val_{name}": value for name, value in scores.items()}
         progress = self.progress
-        if scores["iou_per_image"] > progress.best_score:
-            progress.best_score, progress.best_step = scores["iou_per_image"], progress.step
+        score = scores[self.plan.task.headline.key]
+        if score > progress.best_score:
+            progress.best_score, progress.best_step = score, progress.step
             progress.best_scores = scores
             progress.evaluations_without_better = 0
             self.best = {name: tensor.clone() for name, tensor in (average or current).items()}

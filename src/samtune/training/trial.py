@@ -107,7 +107,7 @@ class Trial:
             return
         self.ran = True
         model.eval()
-        pixels, labels = self._timed("prepare", lambda: self.views.prepare(0, 0)[:2])
+        pixels, annotation = self._timed("prepare", lambda: self.views.prepare(0, 0)[:2])
 
         @torch.inference_mode()
         def encode() -> Tensor:
@@ -116,8 +116,10 @@ class Trial:
 
         embedding = self._timed("encode", encode, least=2)[:1]
         self.times["encode"] /= at_once
-        self._seen = embedding.clone(), labels[None]
-        self._timed("probe", lambda: fit_probe(*self._pair(), num_classes=len(self.views.dataset.class_names)), most=1)
+        task = self.views.task
+        self._seen = embedding.clone(), task.label_maps(annotation[None])
+        num_maps = task.num_maps(len(self.views.dataset.class_names))
+        self._timed("probe", lambda: fit_probe(*self._pair(), num_classes=num_maps), most=1)
 
     def start(self, method: StartsFromData) -> None:
         """Time the first values that come from data."""

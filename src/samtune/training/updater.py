@@ -21,7 +21,7 @@ from samtune.training.micro_batch import WAYS_OUT
 from samtune.training.objective import Objective
 from samtune.training.schedule import learning_rate, step_seed
 from samtune.training.state import optimiser_tensors, put_optimiser_tensors
-from samtune.types import IGNORE, Features
+from samtune.types import Features
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from samtune.training.plan import Plan
 
 Batch = tuple[Tensor | Features, Tensor]
-"""Pixels or features, and label maps uint8 (B, S, S)."""
+"""Pixels or features, and the task's annotations (B, S, S)."""
 
 
 @dataclass(frozen=True)
@@ -84,7 +84,7 @@ class Updater:
         ]
         self._names = sorted(learned, key=lambda name: learned[name].ndim <= 1)  # the order of the groups
         self._optimiser = torch.optim.AdamW([g for g in groups if g["params"]], lr=plan.learning_rate)
-        objective = Objective(model, loss=plan.loss, loss_side=plan.loss_side)
+        objective = Objective(model, plan.task, loss=plan.loss, loss_side=plan.loss_side)
         self._objective: Any = accelerator.prepare_model(objective)
         self.parts = plan.accumulate
         self.average: dict[str, Tensor] = {}
@@ -132,19 +132,17 @@ class Updater:
         Returns:
             (3,): mean loss, predicted and true share of foreground.
         """
-        inputs, labels = images
-        num_images = len(labels)
+        inputs, annotations = images
+        num_images = len(annotations)
         device, num = self.accelerator.device, min(self.parts, num_images)
         totals = torch.zeros(3, device=device)
         for number in range(num):
             rows = slice(number, None, num)
-            part, targets = rows_of(inputs, rows, device), labels[rows].contiguous().to(device)
-            weight = len(targets) / num_images
+            part, annotated = rows_of(inputs, rows, device), annotations[rows].contiguous().to(device)
+            weight = len(annotated) / num_images
             with self._synchronising(last=number == num - 1), autocast_to(self.autocast, device):
-                loss, share = self._objective(part, targets)
+                loss, share, truth = self._objective(part, annotated)
                 self.accelerator.backward(loss * weight)
-            counted = targets != IGNORE
-            truth = ((targets > 0) & counted).sum() / counted.sum().clamp_min(1)
             totals += weight * torch.stack([loss.detach().float(), share, truth])
         return totals
 

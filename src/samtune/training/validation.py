@@ -10,9 +10,8 @@ import torch
 from accelerate.utils import gather_object
 
 from samtune.data import geometry_of
-from samtune.metrics import SegmentationScores, merge
 from samtune.progress import say
-from samtune.segment import decide, encode, full_size, prepare
+from samtune.segment import encode, full_size, prepare
 from samtune.training.divergence import NotFinite, all_finite
 from samtune.training.features import CachedFeatures, Views
 from samtune.training.interruption import check
@@ -24,6 +23,10 @@ if TYPE_CHECKING:
 
     from samtune.bases import Base
     from samtune.data import Dataset
+    from samtune.tasks import Task
+
+THRESHOLD = 0.5
+"""Probability above which a pixel is foreground while a model is trained."""
 
 REMEMBERED_BYTES = 10**9
 """Features of validation images are kept in memory up to this size."""
@@ -35,6 +38,7 @@ class Validation:
 
     Attributes:
         dataset: images and masks.
+        task: what is predicted and scored.
         indices: all of the validation part, over all processes.
         encoder: what the features depend on besides the images (see `CachedFeatures`) where the encoder does not
             change, so that each image is encoded once: the first `REMEMBERED_BYTES` of features stay in memory, the
@@ -44,6 +48,7 @@ class Validation:
     """
 
     dataset: Dataset
+    task: Task
     indices: tuple[int, ...]
     encoder: str | None
     rank: int = 0
@@ -55,14 +60,14 @@ class Validation:
         """Score the model as it is now.
 
         Returns:
-            iou_per_image, dice_per_image, iou_pooled, dice_pooled over all processes' images, and
-            `predicted_share`, the mean share of an image's pixels that is called foreground.
+            `TaskScores.summary` over all processes' images, and `predicted_share`, the mean share of an image's pixels
+            that is called foreground.
 
         Raises:
             Interrupted: Ctrl-C, where this process works alone; several go on, or they would wait for each other.
             NotFinite: the model predicts NaN or an infinite value.
         """
-        accumulator = SegmentationScores(self.dataset.class_names)
+        accumulator = self.task.scores(self.dataset.class_names)
         shares: list[float] = []
         for index in self.indices[self.rank :: self.num_processes]:
             if self.num_processes == 1:
@@ -72,18 +77,16 @@ class Validation:
             except NotFinite:  # raised below, by all processes
                 shares.append(math.nan)
                 continue
-            accumulator.add(self.dataset.pairs[index].stem, predicted, self.dataset.labels(index))
+            annotation = self.task.annotation(self.dataset, index)
+            accumulator.add(self.dataset.pairs[index].stem, predicted, annotation)
             shares.append(float((predicted > 0).mean()))
         if self.num_processes > 1:
-            accumulator = merge(gather_object([accumulator]))
+            first, *others = gather_object([accumulator])
+            accumulator = first.merged(others)
             shares = gather_object(shares)
         if any(map(math.isnan, shares)):
             raise NotFinite("the model predicts values that are NaN or infinite on a validation image")
-        result = accumulator.result()
-        names = ("iou_per_image", "dice_per_image", "iou_pooled", "dice_pooled")
-        return {name: float(getattr(result, name)) for name in names} | {
-            "predicted_share": sum(sorted(shares)) / len(shares)
-        }
+        return accumulator.summary() | {"predicted_share": sum(sorted(shares)) / len(shares)}
 
     def _predict(self, model: Base, index: int) -> np.ndarray:
         features, geometry = self._encode(model, index)
@@ -91,7 +94,7 @@ class Validation:
         if not all_finite([decoded]):
             raise NotFinite
         (logits,) = full_size(decoded, (geometry,))
-        return decide(logits).cpu().numpy()
+        return self.task.decide(logits, THRESHOLD)
 
     def _encode(self, model: Base, index: int) -> tuple[Features, Geometry]:
         if index in self._features:
@@ -110,7 +113,7 @@ class Validation:
 
     def _from_disk(self, model: Base, index: int, encoder: str) -> tuple[Features, Geometry]:
         """The features of an image as the training images' are kept, rounded to bfloat16."""
-        kept = CachedFeatures.of(model, Views(self.dataset, (index,), model.spec), encoder)
+        kept = CachedFeatures.of(model, Views(self.dataset, (index,), model.spec, self.task), encoder)
 
         def encode_pixels(pixels: Tensor) -> Features:
             with torch.no_grad():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import itertools
 import math
+from functools import partial
 
 import pytest
 import torch
@@ -18,6 +19,8 @@ from samtune.methods.parts.heads import QueryHeads, class_logits, matching_loss
 from samtune.methods.parts.shares import class_shares
 from samtune.types import Features
 from tests.tiny import tiny_sam
+
+ce_dice = partial(segmentation_loss, kind="ce_dice")
 
 
 def noise(*shape: int, seed: int = 0) -> Tensor:
@@ -128,13 +131,19 @@ def test_the_heads_loss_takes_the_place_of_the_recipes() -> None:
     assert isinstance(heads, QueryHeads)
     assert heads is model.decoder.classes
     assert has_own_loss(model)
-    assert torch.equal(task_loss(outputs, logits, labels, "ce_dice"), matching_loss(answers[0], answers[1], labels))
+    assert torch.equal(
+        task_loss(outputs, logits, labels, ce_dice),
+        matching_loss(answers[0], answers[1], labels),
+    )
     copy.deepcopy(model)  # no graph of the last pass stands in the way
     plain = adapt(tiny_sam(), make_method("decoder_only"), num_classes=2)
     with recording() as outputs:
         logits = plain.decode(features)
     assert not has_own_loss(plain)
-    assert torch.equal(task_loss(outputs, logits, labels, "ce_dice"), segmentation_loss(logits, labels, "ce_dice"))
+    assert torch.equal(
+        task_loss(outputs, logits, labels, ce_dice),
+        segmentation_loss(logits, labels, "ce_dice"),
+    )
 
 
 def test_queries_learn_to_stand_for_different_classes() -> None:
@@ -149,7 +158,7 @@ def test_queries_learn_to_stand_for_different_classes() -> None:
     for _ in range(150):
         with recording() as outputs:
             logits = model.decode(features)
-        loss = task_loss(outputs, logits, labels, "ce_dice")
+        loss = task_loss(outputs, logits, labels, ce_dice)
         optimiser.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         nn.utils.clip_grad_norm_(trainable(model).values(), 1.0)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from functools import partial
 from typing import Any
 
 import pytest
@@ -17,6 +18,8 @@ from samtune.methods import adapt, disagreement, make_method, member_logits, met
 from samtune.methods.parts.token_sets import TokenSets
 from samtune.types import Features
 from tests.tiny import tiny_sam
+
+bce_dice = partial(segmentation_loss, kind="bce_dice")
 
 
 def noise(*shape: int, seed: int = 0) -> Tensor:
@@ -100,7 +103,7 @@ def test_each_member_is_held_to_the_loss_by_itself() -> None:
             sets_of(model).tokens[1] += shift
         with recording() as outputs:
             logits = model.decode(features)
-        loss = task_loss(outputs, logits, labels, "bce_dice")
+        loss = task_loss(outputs, logits, labels, bce_dice)
         members = member_logits(model, features)
         expected = torch.stack([segmentation_loss(logits, labels, "bce_dice") for logits in members]).mean()
         assert float(loss.detach()) == pytest.approx(float(expected.detach()), abs=1e-5)
@@ -117,7 +120,10 @@ def test_one_member_is_no_ensemble() -> None:
     with recording() as outputs:
         logits = model.decode(features)
     assert outputs.members == []
-    assert torch.equal(task_loss(outputs, logits, labels, "bce_dice"), segmentation_loss(logits, labels, "bce_dice"))
+    assert torch.equal(
+        task_loss(outputs, logits, labels, bce_dice),
+        segmentation_loss(logits, labels, "bce_dice"),
+    )
     copy.deepcopy(model)  # no graph of the last pass stands in the way
 
 

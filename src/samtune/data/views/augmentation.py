@@ -16,14 +16,15 @@ import torch
 from samtune.data.views.resizing import resize_image
 from samtune.data.views.transforms import (
     check_image,
+    check_labels,
     geometry_of,
+    ignored_label,
     labels_to_input,
     normalise,
     pad_pixels,
     to_input,
 )
-from samtune.errors import ConfigError, ShapeError
-from samtune.types import IGNORE
+from samtune.errors import ConfigError
 
 if TYPE_CHECKING:
     from samtune.types import Geometry, ImageSpec
@@ -113,24 +114,21 @@ def view(
 
     Args:
         image: uint8 (H, W, 3) RGB.
-        labels: uint8 (H, W).
+        labels: uint8 or int32 (H, W); see `ignored_label`.
         spec: input size, mean and std of the encoder.
         augmentation: strengths; None for the defaults.
         seed: of the sequence of views. Images with the same seed share their flips and brightness.
         index: number of the view; 0 is the image without augmentation.
 
     Returns:
-        pixels float32 (3, side, side), normalised, zero in the padding; labels uint8 (side, side), types.IGNORE in the
-        padding; and the geometry, whose `original_hw` is the size of the crop.
+        pixels float32 (3, side, side), normalised, zero in the padding; labels (side, side), ignored in the padding;
+        and the geometry, whose `original_hw` is the size of the crop.
 
     Raises:
-        ShapeError: `image` is not uint8 (H, W, 3) or `labels` not uint8 (H, W) of the same size.
+        ShapeError: `image` is not uint8 (H, W, 3) or `labels` not uint8 or int32 (H, W) of that size.
     """
     check_image(image)
-    if labels.shape != image.shape[:2] or labels.dtype != np.uint8:
-        raise ShapeError(
-            f"Expected labels as uint8 of the image's shape {image.shape[:2]}, got {labels.dtype} {labels.shape}."
-        )
+    check_labels(labels, image.shape[:2])
     if index == 0:
         pixels, geometry = to_input(image, spec)
         return pixels, labels_to_input(labels, geometry), geometry
@@ -152,7 +150,8 @@ def view(
 def _window(labels: np.ndarray, strengths: Augmentation, draws: _Draws) -> tuple[slice, slice]:
     """Draw the rows and columns of the crop."""
     h, w = labels.shape
-    has_class = bool(((labels > 0) & (labels < IGNORE)).any())
+    shown = (labels > 0) & (labels != ignored_label(labels))
+    has_class = bool(shown.any())
     rows, columns = slice(0, h), slice(0, w)
     if strengths.scale_min == 1:
         return rows, columns
@@ -161,8 +160,7 @@ def _window(labels: np.ndarray, strengths: Augmentation, draws: _Draws) -> tuple
         new_h, new_w = max(1, round(h * share)), max(1, round(w * share))
         top, left = draws.below(h - new_h + 1), draws.below(w - new_w + 1)
         rows, columns = slice(top, top + new_h), slice(left, left + new_w)
-        part = labels[rows, columns]
-        if not (strengths.keep_foreground and has_class) or bool(((part > 0) & (part < IGNORE)).any()):
+        if not (strengths.keep_foreground and has_class) or bool(shown[rows, columns].any()):
             return rows, columns
     return slice(0, h), slice(0, w)
 

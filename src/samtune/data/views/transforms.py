@@ -68,24 +68,38 @@ def labels_to_input(labels: np.ndarray, geometry: Geometry) -> torch.Tensor:
     """Return a label map in the frame of the encoder's input.
 
     Args:
-        labels: uint8 (H, W) of the image's size.
+        labels: uint8 or int32 (H, W) of the image's size.
         geometry: of the image, from `to_input`.
 
     Returns:
-        uint8 (side, side): the label of the nearest pixel; types.IGNORE in the padding.
+        (side, side) of the same type: the label of the nearest pixel; `ignored_label` in the padding.
 
     Raises:
-        ShapeError: `labels` is not uint8 (H, W) of `geometry.original_hw`.
+        ShapeError: `labels` is not uint8 or int32 (H, W) of `geometry.original_hw`.
     """
-    if labels.ndim != 2 or labels.dtype != np.uint8 or labels.shape != tuple(geometry.original_hw):
-        raise ShapeError(
-            f"Expected labels as uint8 of the image's shape {tuple(geometry.original_hw)}, "
-            f"got {labels.dtype} {labels.shape}."
-        )
-    resized = resize_labels(labels, geometry.resized_hw)
-    padded = torch.full((geometry.side, geometry.side), IGNORE, dtype=torch.uint8)
-    padded[: resized.shape[0], : resized.shape[1]] = torch.from_numpy(np.ascontiguousarray(resized))
+    check_labels(labels, geometry.original_hw)
+    resized = torch.from_numpy(np.ascontiguousarray(resize_labels(labels, geometry.resized_hw)))
+    padded = torch.full((geometry.side, geometry.side), ignored_label(labels), dtype=resized.dtype)
+    padded[: resized.shape[0], : resized.shape[1]] = resized
     return padded
+
+
+def ignored_label(labels: np.ndarray) -> int:
+    """Return the label of pixels that count nowhere: types.IGNORE in uint8; -1 in int32, where 255 may be an object."""
+    return IGNORE if labels.dtype == np.uint8 else -1
+
+
+def check_labels(labels: np.ndarray, size_hw: tuple[int, ...]) -> None:
+    """Check that labels are uint8 or int32 of their image's size.
+
+    Raises:
+        ShapeError: they are not.
+    """
+    if labels.dtype not in (np.uint8, np.int32) or labels.shape != tuple(size_hw):
+        raise ShapeError(
+            f"Expected labels as uint8 or int32 of the image's shape {tuple(size_hw)}, got {labels.dtype} "
+            f"{labels.shape}."
+        )
 
 
 def check_image(image: np.ndarray) -> None:

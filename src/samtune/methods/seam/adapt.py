@@ -13,12 +13,12 @@ from torch import Tensor, nn
 
 from samtune.bases import Supervised
 from samtune.errors import MethodError
-from samtune.losses import segmentation_loss
 from samtune.methods.seam.protocol import Foldable
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from samtune.bases import Base, Outputs
-    from samtune.losses import LossKind
     from samtune.methods.seam.protocol import Method
 
 AnyBase = TypeVar("AnyBase", bound="Base")
@@ -107,25 +107,34 @@ def has_own_loss(model: Base) -> bool:
     return any(isinstance(module, Supervised) for module in model.modules())
 
 
-def task_loss(outputs: Outputs, logits: Tensor, labels: Tensor, kind: LossKind) -> Tensor:
-    """Compute the loss of a batch against its labels, without penalties.
+def task_loss(
+    outputs: Outputs,
+    logits: Tensor,
+    targets: Tensor,
+    loss: Callable[[Tensor, Tensor], Tensor],
+    *,
+    labels: Tensor | None = None,
+) -> Tensor:
+    """Compute the loss of a batch, without penalties.
 
     Args:
         outputs: of the forward pass that gave the logits.
         logits: (B, K, h, w).
-        labels: uint8 (B, H, W).
-        kind: the loss of the recipe; a module's own loss replaces it.
+        targets: (B, ...) of the task.
+        loss: of logits and targets; a module's own loss replaces it.
+        labels: uint8 (B, H, W) for a module's own loss; None where the targets are that.
 
     Returns:
         A scalar, the mean over images; over the members of an ensemble too, of the loss of each, since the loss of
         their average would train each to correct the others.
     """
+    labels = targets if labels is None else labels
     own = [module.supervised_loss(answers, labels) for module, answers in outputs.answers]
     if own:
         return torch.stack(own).sum()
     for members in outputs.members:
-        return segmentation_loss(members.flatten(0, 1), labels.repeat(len(members), 1, 1), kind)
-    return segmentation_loss(logits, labels, kind)
+        return loss(members.flatten(0, 1), targets.repeat(len(members), *[1] * (targets.ndim - 1)))
+    return loss(logits, targets)
 
 
 def delta(model: Base) -> dict[str, Tensor]:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from samtune.segment import answer, decide
+from samtune.tasks import Areas
+from samtune.tasks.areas import decide
 
 
 def test_one_class_is_decided_by_the_threshold() -> None:
@@ -23,7 +24,7 @@ def test_of_several_classes_the_largest_wins_unless_the_background_is_larger() -
 
 def test_an_answer_has_the_map_and_the_probabilities_with_the_background_left_out() -> None:
     logits = torch.randn(3, 4, 5, generator=torch.Generator().manual_seed(0))
-    found = answer(logits, 0.5)
+    found = Areas().answer(logits, 0.5)
     assert found.labels.dtype == np.uint8
     with_background = torch.cat([torch.zeros(1, 4, 5), logits]).softmax(0)
     np.testing.assert_allclose(found.probabilities, with_background[1:].numpy(), atol=1e-6)
