@@ -106,7 +106,7 @@ CARDS: list[tuple[str, Any, str]] = [
     ("fields", {"num_tokens": 9}, "(2, 9, 16)"),
     ("fields", {"num_tokens": None}, "Expected `ptsam.num_tokens` to be a whole number, got None"),
     ("fields", {"ensemble": 4096}, "Expected 1 <= `ptsam.ensemble` <= 64, got 4096"),
-    ("fields", {"dense": "probe"}, "`ptsam.dense` is no longer a hyper-parameter"),
+    ("fields", {"dense": "probe"}, "`ptsam.dense`, which is no longer a hyper-parameter"),
     ("fields", {"name": "lora"}, "names a method this samtune cannot build"),
     ("fields", {"self": 1}, "names a method this samtune cannot build"),
     ("fields", {"rank": 4}, "names a method this samtune cannot build"),

@@ -23,7 +23,7 @@ from torch import Tensor
 from samtune.bases import build, load_base
 from samtune.bases.sam1.config import WITHOUT_EFFECT
 from samtune.errors import ConfigError, WeightsError
-from tests.bases.test_weights import digest, library, original
+from tests.bases.tiny_checkpoints import digest, library, original
 from tests.hostile import BROKEN_JSON, NO_FILES, replace_by
 
 VISION, PROMPT, DECODER = "vision_config", "prompt_encoder_config", "mask_decoder_config"

@@ -93,8 +93,8 @@ def test_other_image_sizes_run(side: int) -> None:
 def test_prompt_coordinates_follow_the_image_size() -> None:
     """A point at the same relative place of a square of another size gets the same position encoding."""
     base = tiny_sam()
-    small = base._to_trained(torch.tensor([[[[15.5, 31.5]]]]), Features(torch.zeros(1, 16, 4, 4)))
-    large = base._to_trained(torch.tensor([[[[31.5, 63.5]]]]), Features(torch.zeros(1, 16, 8, 8)))
+    small = base.to_checkpoint_pixels(torch.tensor([[[[15.5, 31.5]]]]), Features(torch.zeros(1, 16, 4, 4)))
+    large = base.to_checkpoint_pixels(torch.tensor([[[[31.5, 63.5]]]]), Features(torch.zeros(1, 16, 8, 8)))
     assert small is not None
     assert large is not None
     assert torch.allclose(small, large)

@@ -18,7 +18,7 @@ from samtune.adapters import card_of, load_specialist, save
 from samtune.bases import Base, load_base
 from samtune.errors import SamTuneError
 from samtune.methods import adapt, make_method
-from tests.bases.test_weights import library, original
+from tests.bases.tiny_checkpoints import library, original
 from tests.fuzz.guard import cases, survives
 from tests.fuzz.mutations import damaged, swapped, values
 from tests.tiny import tiny_sam

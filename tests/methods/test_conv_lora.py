@@ -116,7 +116,7 @@ def test_every_expert_and_its_gradients_equal_the_naive_one(expert: int) -> None
     grids = noise(3, 3, 5, 4, seed=9).requires_grad_()
     weights = noise(3, 3, 5, 4, seed=10)
     wanted = (grids, layer.expert_weight, layer.expert_bias)
-    found = layer._experts(grids, torch.full((3,), expert))
+    found = layer.apply_experts(grids, torch.full((3,), expert))
     expected = torch.stack([naive_expert(layer, grid, expert) for grid in grids])
     assert (found - expected).abs().max() <= 1e-10
     pairs = zip(
@@ -136,7 +136,7 @@ def test_the_experts_see_the_scale_their_number_says() -> None:
         layer.expert_bias.zero_()
         for channel in range(3):
             layer.expert_weight[:, channel, channel, 1, 1] = 1.0
-        found = layer._experts(grids, torch.arange(8))
+        found = layer.apply_experts(grids, torch.arange(8))
     for scale in (1, 3, 5, 7):
         assert torch.allclose(found[scale - 1], grids[scale - 1], atol=1e-9), "an odd scale keeps the tokens' centres"
     for scale in (2, 4, 6, 8):
@@ -327,7 +327,7 @@ def test_gradient_checkpointing_gives_the_same_gradients(index: int) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("training", [True, False])
 def test_compiles_without_a_graph_break(training: bool) -> None:
-    torch._dynamo.reset()
+    torch.compiler.reset()
     layer, tokens = layer_of().train(training), GRIDS["padded windows"]
     compiled = torch.compile(layer, fullgraph=True, backend="aot_eager")
     torch.manual_seed(2)
@@ -342,7 +342,7 @@ def test_compiles_without_a_graph_break(training: bool) -> None:
     gradients = torch.autograd.grad(found.square().mean() + penalty(outputs), wanted)
     assert torch.allclose(found, expected, atol=1e-9)
     assert all(torch.allclose(g, e, atol=1e-9) for g, e in zip(gradients, expected_gradients, strict=True))
-    torch._dynamo.reset()
+    torch.compiler.reset()
 
 
 def test_half_precision_chooses_the_same_experts() -> None:

@@ -151,5 +151,5 @@ def test_numbers_on_sams_sizes() -> None:
 
 @pytest.mark.parametrize("fields", [{"width": 10, "num_heads": 3}, {"width": 0}, {"num_heads": 0}])
 def test_refusals(fields: dict[str, int]) -> None:
-    with pytest.raises(ConfigError, match=r"multiple of lst.num_heads"):
+    with pytest.raises(ConfigError, match=r"multiple of `lst\.num_heads`"):
         make_method("lst", **fields)

@@ -12,7 +12,7 @@ from torch import Tensor
 from samtune.bases import build
 from samtune.errors import ConfigError
 from samtune.methods import Probe, StartsFromData, adapt, cell_shares, fit_probe, make_method, trainable
-from samtune.methods.probe import _regress
+from samtune.methods.probe import regress
 from samtune.types import Features
 from tests.tiny import tiny_sam
 
@@ -72,7 +72,7 @@ def test_the_threshold_is_folded_into_the_bias() -> None:
     share, _ = cell_shares(labels, (16, 16), 1)
     rows = features.flatten()[:, None]
     mean, std = rows.mean(), rows.std(correction=0)
-    weight, bias = _regress((rows - mean) / std, share.flatten()[:, None], 1e-3)
+    weight, bias = regress((rows - mean) / std, share.flatten()[:, None], 1e-3)
     unshifted = Probe(weight / std, bias - (weight / std) @ mean[None])
 
     def iou(candidate: Probe) -> float:
@@ -104,7 +104,7 @@ def test_reaches_the_optimum_of_plain_gradient_descent(num_classes: int) -> None
         with torch.no_grad():
             weight -= 0.5 * step[0]
             bias -= 0.5 * step[1]
-    found = float(objective(*_regress(rows, target, 1e-3)))
+    found = float(objective(*regress(rows, target, 1e-3)))
     naive = float(objective(weight.detach(), bias.detach()))
     assert found <= naive + 1e-5
     assert found == pytest.approx(naive, abs=1e-4)

@@ -1,4 +1,4 @@
-"""The methods, one file each, and what is written once for all: adapt, train what, save, load, fold."""
+"""Methods of adapting a base, one file each; `seam/` holds what all of them share, `parts/` what several of them do."""
 
 from samtune.methods.parts.shares import cell_shares
 from samtune.methods.parts.token_sets import disagreement, member_logits

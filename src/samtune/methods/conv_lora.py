@@ -60,7 +60,7 @@ from samtune.errors import ConfigError, ShapeError
 from samtune.methods.parts.bicubic_patches import PATCH, interpolation_tables
 from samtune.methods.parts.heads import NUM_QUERIES, Head, check_head, train_decoder_with
 from samtune.methods.parts.trained_decoder import MaskTokens
-from samtune.methods.seam.adapt import drawn_on
+from samtune.methods.seam.adapt import init_device
 from samtune.methods.seam.recipes import CONV_LORA_PAPER, PaperRecipe, Recipe
 
 if TYPE_CHECKING:
@@ -204,7 +204,7 @@ class ConvLoRALinear(nn.Linear):
             layer.bias.requires_grad_(False)
         layer.grid, layer.prefix, layer.balance, layer.paper = grid, prefix, balance, paper
         layer.scale = alpha / rank
-        device = drawn_on(linear.weight.device)
+        device = init_device(linear.weight.device)
         layer.lora_a = nn.Parameter(torch.empty(rank, linear.in_features, device=device))
         layer.lora_b = nn.Parameter(torch.zeros(linear.out_features, rank, device=device))
         layer.expert_weight = nn.Parameter(torch.empty(num_experts, rank, rank, 3, 3, device=device))
@@ -252,7 +252,7 @@ class ConvLoRALinear(nn.Linear):
     def _mix(self, low: Tensor) -> Tensor:
         """(N, H, W, R) -> (N, H, W, R): z plus the chosen expert's answer."""
         expert, weight = self._route(low)
-        update = self._experts(low.permute(0, 3, 1, 2), expert).permute(0, 2, 3, 1)
+        update = self.apply_experts(low.permute(0, 3, 1, 2), expert).permute(0, 2, 3, 1)
         if weight is not None:
             update = update * weight.to(update.dtype)[:, None, None, None]
         return low + update
@@ -281,7 +281,7 @@ class ConvLoRALinear(nn.Linear):
         probability = noisy.softmax(1).gather(1, expert[:, None])[:, 0]
         return expert, 1 + (probability - probability.detach())
 
-    def _experts(self, low: Tensor, expert: Tensor) -> Tensor:
+    def apply_experts(self, low: Tensor, expert: Tensor) -> Tensor:
         """Down(GELU(Conv3x3(Up z))) of each grid's own expert: (N, R, H, W), (N,) -> (N, R, H, W)."""
         batch, rank, height, width = low.shape
         rows, row_taps = interpolation_tables(height, self.num_experts, low)

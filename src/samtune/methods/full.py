@@ -1,4 +1,4 @@
-"""Full fine-tuning, and the same from random weights: the two ends that the other methods are measured against.
+"""Full fine-tuning, and the same from random weights: the upper and the lower bound for comparisons with other methods.
 
     theta  <-  theta - step,    theta = every number of SAM
 
@@ -12,8 +12,8 @@ Only the matrix of the positional encoding is left out: it is a random draw that
 classes there are K tokens and hyper-networks more (139,808 + 256 each at SAM's sizes), and SAM's own four
 hyper-networks stay frozen. What is saved is the whole model (2.6 GB on ViT-H), a checkpoint four times that, for it
 holds the moments and the best values so far: raise `checkpoint_every_s`.
-Not to be used, `full`: with few images, where it forgets more than it learns, or where a copy of the model per task is
-too much. `scratch`: ever, but to see what the pre-training is worth.
+Do not use `full` with few images, with which it forgets more than it learns, or if a copy of the model per task is too
+large. Use `scratch` only to measure the benefit of the pre-training.
 
 Source: the `scratch` row of Zhong et al., "Convolution Meets LoRA", ICLR 2024 (641.09 million; its code is not
 public, and which tensors stayed frozen is not known). Full fine-tuning of a pre-trained SAM is not in that table.
@@ -33,7 +33,7 @@ from torch import Tensor, nn
 from samtune.bases import ClassHeads
 from samtune.methods.parts.trained_decoder import train_decoder
 from samtune.methods.parts.whole_decoder import WholeDecoder
-from samtune.methods.seam.adapt import drawn_on
+from samtune.methods.seam.adapt import init_device
 from samtune.methods.seam.recipes import BASELINE_PAPER, PaperRecipe, Recipe
 
 if TYPE_CHECKING:
@@ -56,9 +56,9 @@ class Full:
 
 @dataclass(frozen=True)
 class Scratch:
-    """The same from random weights; it has no hyper-parameters.
+    """Everything trained from random weights; it has no hyper-parameters.
 
-    The base's own tensors stay as they are, in memory beside the new ones.
+    The base's own tensors stay in memory beside the new ones.
     """
 
     name: ClassVar[str] = "scratch"
@@ -77,10 +77,10 @@ class Scratch:
 
 
 def train_everything(base: Base, num_classes: int) -> None:
-    """Mark every tensor of the base for training, but for its constants, with class heads for several classes.
+    """Train every tensor of the base except its constants; several classes get class heads.
 
     Raises:
-        MethodError: class heads, prompts or a head are there already.
+        MethodError: the base has class heads, decoder prompts or a head already.
     """
     decoder = base.decoder
     base.sites.check_free("class_heads", "decoder_prompts", "head")
@@ -95,14 +95,14 @@ def train_everything(base: Base, num_classes: int) -> None:
 
 
 def first_values(module: nn.Module, key: str, parameter: Tensor) -> Tensor:
-    """Draw first values of a parameter, of its shape and on its device; see the head of this file.
+    """Draw initial values of a parameter, of its shape and on its device, by the rules at the top of this file.
 
     Args:
-        module: that holds it.
-        key: its name there.
+        module: that has the parameter.
+        key: its name in the module.
         parameter: gives shape and device; the numbers are drawn on the CPU, so that a seed means the same anywhere.
     """
-    values = torch.zeros(parameter.shape, device=drawn_on(parameter.device))
+    values = torch.zeros(parameter.shape, device=init_device(parameter.device))
     if isinstance(module, nn.Embedding | ClassHeads):
         values.normal_()
     elif key == "pos_embed":

@@ -1,16 +1,16 @@
-"""The floor: a logistic regression on the frozen features, one for each class.
+"""Linear probe: a logistic regression on the frozen features.
 
     logit_k(cell) = w_k . (f(cell) - mean) / std + b_k - t_k
 
     image --> frozen encoder --> f (B, C, H, W) --> one linear map, the same for every cell --> logits (B, K, H, W)
 
-Cost: K (C + 1) numbers, 257 for one class at SAM's 256 channels; fitted in seconds on the training images. It is
-convex: no seed, no schedule, no luck. For one class t moves the decision to the probability that gives the best mean
-IoU on the training images (thin objects would otherwise drown in the background); for more, t = 0.
-Every run keeps one, so that evaluation can show what the features alone give; as the method `probe` it is the
-specialist itself. Not to be used where outlines matter: it decides in cells of 16 pixels.
+Cost: K (C + 1) numbers, 257 for one class at SAM's 256 channels; fitted in seconds on the training images. The problem
+is convex, so there is no seed and no schedule. For one class t is the logit of the threshold with the best mean IoU on
+the training images (with 0.5, thin objects would be predicted as background); for more, t = 0.
+Every run saves one, so that evaluation can show what the features alone give; as the method `probe` it is the
+specialist itself. Do not use it if outlines matter: its cells are 16 pixels wide.
 Source: linear probing as in Alain and Bengio, "Understanding intermediate layers using linear classifier probes",
-arXiv 1610.01644; the moved threshold, the soft targets of cells on an outline and the L2 term are ours.
+arXiv 1610.01644; the threshold, the soft targets of cells on an outline and the L2 term are ours.
 """
 
 from __future__ import annotations
@@ -36,17 +36,17 @@ if TYPE_CHECKING:
     from samtune.bases import Base
 
 STRENGTH = 1e-3
-"""Weight of the squared norm of the standardised weights, by default."""
+"""Default weight of the L2 term, the squared norm of the standardised weights."""
 
 
 @dataclass(frozen=True)
 class LinearProbe:
-    """The regression as a method: a linear map in the mask decoder's place, fitted before the first update.
+    """The regression as a method: a linear map that replaces the mask decoder, fitted before the first update.
 
-    By its recipe there is no update: the fit is the specialist. With updates, training goes on from there.
+    Its recipe has no updates: the fit is the specialist. With updates, training continues from the fit.
 
     Attributes:
-        strength: weight of the squared norm of the standardised weights in the fit, 0 or more.
+        strength: weight of the L2 term in the fit, 0 or more.
     """
 
     strength: float = STRENGTH
@@ -65,7 +65,7 @@ class LinearProbe:
         base.sites.put("head", LinearHead(num_classes, base.decoder.channels))
 
     def start(self, model: Base, embedding: Tensor, labels: Tensor, *, seed: int) -> None:
-        """Fit the map; `seed` has no effect. See `StartsFromData.start`."""
+        """Fit the map; `seed` is not used. See `StartsFromData.start`."""
         head = model.sites.at("head")
         assert isinstance(head, LinearHead)
         probe = fit_probe(embedding, labels.to(embedding.device), len(head.weight), strength=self.strength)
@@ -75,7 +75,7 @@ class LinearProbe:
 
 
 class LinearHead(nn.Module):
-    """A head of one linear map for every cell, zero at first.
+    """A head of one linear map for all cells, zero at first.
 
     Args:
         num_classes: K.
@@ -88,7 +88,7 @@ class LinearHead(nn.Module):
         self.bias = nn.Parameter(torch.zeros(num_classes))
 
     def forward(self, features: Features, base: Base) -> Tensor:
-        """Logits (B, K, H, W) on the embedding's grid; see `bases.Head`."""
+        """Return logits (B, K, H, W) on the embedding's grid; see `bases.Head`."""
         return F.conv2d(features.embedding, self.weight[..., None, None], self.bias)
 
 
@@ -97,15 +97,15 @@ class Probe:
     """A fitted logistic regression.
 
     Attributes:
-        weight: (K, C), standardisation folded in.
-        bias: (K,), the threshold folded in: a logit of 0 is the decision.
+        weight: (K, C), including the standardisation.
+        bias: (K,), including the threshold, so that a class is predicted for logits above 0.
     """
 
     weight: Tensor
     bias: Tensor
 
     def logits(self, features: Features) -> Tensor:
-        """(B, K, H, W) on the embedding's grid."""
+        """Return logits (B, K, H, W) on the embedding's grid."""
         weight = self.weight.to(features.embedding)
         bias = self.bias.to(features.embedding)
         return F.conv2d(features.embedding, weight[..., None, None], bias)
@@ -138,13 +138,13 @@ def fit_probe(embedding: Tensor, labels: Tensor, num_classes: int, *, strength: 
 
     Args:
         embedding: (N, C, H, W) frozen features of the training images.
-        labels: (N, h, w) uint8 label maps, h and w multiples of H and W; 255 counts nowhere. A cell's target
-            is the share of each class among its counted pixels.
+        labels: (N, h, w) uint8 label maps, h and w multiples of H and W; 255 is ignored. A cell's target is the share
+            of each class in its pixels that are not ignored.
         num_classes: K.
-        strength: weight of the squared norm of the standardised weights.
+        strength: weight of the L2 term.
 
     Returns:
-        The probe; with no counted pixel at all it says background everywhere.
+        The probe, on the CPU; if all pixels are ignored, it predicts background everywhere.
     """
     share, counted = cell_shares(labels, embedding.shape[-2:], num_classes)
     cells = embedding.permute(0, 2, 3, 1).float()
@@ -153,7 +153,7 @@ def fit_probe(embedding: Tensor, labels: Tensor, num_classes: int, *, strength: 
     if not len(rows):
         return Probe(torch.zeros(num_classes, embedding.shape[1]), torch.full((num_classes,), -1.0))
     mean, std = rows.mean(0), rows.std(0, correction=0).clamp_min(1e-6)
-    weight, bias = _regress((rows - mean) / std, target, strength)
+    weight, bias = regress((rows - mean) / std, target, strength)
     weight = weight / std
     bias = bias - weight @ mean
     probe = Probe(weight.cpu(), bias.cpu())
@@ -163,8 +163,17 @@ def fit_probe(embedding: Tensor, labels: Tensor, num_classes: int, *, strength: 
     return probe
 
 
-def _regress(rows: Tensor, target: Tensor, strength: float) -> tuple[Tensor, Tensor]:
-    """Minimise mean cross-entropy (softmax of background and K classes, soft targets) + L2."""
+def regress(rows: Tensor, target: Tensor, strength: float) -> tuple[Tensor, Tensor]:
+    """Minimise the mean cross-entropy of the softmax over background and K classes, plus the L2 term.
+
+    Args:
+        rows: (M, C) standardised features.
+        target: (M, K) shares of the classes, in 0..1.
+        strength: weight of the L2 term.
+
+    Returns:
+        Weight (K, C) and bias (K,).
+    """
     num_classes = target.shape[1]
     weight = torch.zeros(num_classes, rows.shape[1], device=rows.device, requires_grad=True)
     bias = torch.zeros(num_classes, device=rows.device, requires_grad=True)
@@ -185,7 +194,7 @@ def _regress(rows: Tensor, target: Tensor, strength: float) -> tuple[Tensor, Ten
 
 
 def _best_threshold(probe: Probe, embedding: Tensor, share: Tensor, counted: Tensor) -> float:
-    """The logit of the best mean IoU per training image, cells weighed by their counted area."""
+    """Return the logit of the threshold with the best mean IoU per image, cells weighted by their area not ignored."""
     logits = probe.logits(Features(embedding.float().cpu()))[:, 0]
     share, counted = share.cpu(), counted.cpu()
     best, best_iou = 0.0, -1.0

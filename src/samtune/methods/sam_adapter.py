@@ -50,7 +50,7 @@ from samtune.methods.parts.frequency import high_frequency
 from samtune.methods.parts.stem import Stem, is_scrambled, scrambled
 from samtune.methods.parts.trained_decoder import train_decoder
 from samtune.methods.parts.whole_decoder import WholeDecoder
-from samtune.methods.seam.adapt import drawn_on
+from samtune.methods.seam.adapt import init_device
 from samtune.methods.seam.recipes import SIDE_NOTE, SIDE_RECIPE, PaperRecipe, Recipe, Variant
 
 if TYPE_CHECKING:
@@ -170,7 +170,7 @@ class PublishedDecoder(nn.Module):
 
     def __init__(self, base: Base) -> None:
         super().__init__()
-        place = drawn_on(base.device)
+        place = init_device(base.device)
         self.register_buffer("matrix", torch.randn(2, base.decoder.channels // 2, device=place))
         self.no_mask = nn.Parameter(torch.randn(base.decoder.channels, device=place))
 

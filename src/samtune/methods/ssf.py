@@ -25,7 +25,7 @@ import torch
 from torch import Tensor, nn
 
 from samtune.methods.parts.trained_decoder import train_decoder
-from samtune.methods.seam.adapt import drawn_on
+from samtune.methods.seam.adapt import init_device
 from samtune.methods.seam.recipes import BASELINE_PAPER, PaperRecipe, Recipe
 
 if TYPE_CHECKING:
@@ -205,6 +205,6 @@ class SSF:
             for parameter in (module.gamma, module.beta):
                 if self.init == "normal" and parameter is not None:
                     with torch.no_grad():
-                        noise = torch.randn(parameter.shape, device=drawn_on(parameter.device))
+                        noise = torch.randn(parameter.shape, device=init_device(parameter.device))
                         parameter.add_(SPREAD * noise.to(parameter.device))
             owner.put(role, module)

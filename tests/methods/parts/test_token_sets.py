@@ -135,10 +135,10 @@ def test_one_member_is_no_ensemble() -> None:
     [
         ({"ensemble": 0}, "Expected 1 <= `ptsam.ensemble` <= 64, got 0"),
         ({"num_tokens": 0}, "Expected `ptsam.num_tokens` >= 1, got 0"),
-        ({"dense": "probe"}, "`ptsam.dense` is no longer a hyper-parameter: expected its default 'none', got 'probe'"),
-        ({"dense_folds": 2}, "`ptsam.dense_folds` is no longer .* default 4, got 2"),
-        ({"mask_token": "mix"}, "`ptsam.mask_token` is no longer .* default 0, got 'mix'"),
-        ({"mask_token": False}, "`ptsam.mask_token` is no longer .* default 0, got False"),
+        ({"dense": "probe"}, "`ptsam.dense`, which is no longer a hyper-parameter, to be 'none', got 'probe'"),
+        ({"dense_folds": 2}, "`ptsam.dense_folds`, which is no longer .* to be 4, got 2"),
+        ({"mask_token": "mix"}, "`ptsam.mask_token`, which is no longer .* to be 0, got 'mix'"),
+        ({"mask_token": False}, "`ptsam.mask_token`, which is no longer .* to be 0, got False"),
         ({"init": "sam"}, "sam_scale"),
     ],
 )

@@ -25,7 +25,7 @@ def test_defaults_round_trip_through_json_values() -> None:
         ("zzzz", {}, r"Expected a method of ptsam, .*, got 'zzzz'\.$"),
         ("lora", {"rnk": 2}, "did you mean 'rank'"),
         ("bitfit", {"rank": 2}, "none at all"),
-        ("decoder_only", {"num_queries": 20}, "decoder_only.num_queries has no effect with class tokens"),
+        ("decoder_only", {"num_queries": 20}, "`decoder_only.num_queries` has no effect with class tokens"),
         ("lora", {"head": "queries", "num_queries": 1}, "Expected `lora.num_queries` >= 2"),
         ("lora", {"head": "queries", "decoder": False}, "no effect without the decoder"),
         ("conv_lora", {"head": "both"}, "one of class_tokens, queries"),

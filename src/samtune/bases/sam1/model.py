@@ -90,8 +90,8 @@ class Sam1(Base):
     def prompt(self, features: Features, prompt: Prompt, *, multimask: bool = False) -> PromptedMasks:
         """Segment with a user's prompts; see `Base.prompt`."""
         sparse, _ = self.prompt_encoder(
-            self._to_trained(prompt.points_xy, features), prompt.point_labels,
-            self._to_trained(prompt.boxes_xyxy, features), None,
+            self.to_checkpoint_pixels(prompt.points_xy, features), prompt.point_labels,
+            self.to_checkpoint_pixels(prompt.boxes_xyxy, features), None,
         )  # fmt: skip
         indices = tuple(range(1, self.mask_decoder.num_mask_tokens)) if multimask else (0,)
         dense, positions = self._without_mask(features), self._positions(features)
@@ -105,7 +105,7 @@ class Sam1(Base):
         """Return the features with the embedding for "no mask prompt" added."""
         return replace(features, embedding=features.embedding + self.no_mask_embedding[..., None, None])
 
-    def _to_trained(self, coordinates: Tensor | None, features: Features) -> Tensor | None:
+    def to_checkpoint_pixels(self, coordinates: Tensor | None, features: Features) -> Tensor | None:
         """Rescale coordinates in pixels to the checkpoint's image size, which the prompt encoder divides by.
 
         Shifted by half a pixel before and back after, because the prompt encoder adds the half pixel itself.

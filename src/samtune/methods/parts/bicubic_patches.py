@@ -4,8 +4,8 @@
                                  reads, and the neighbours that a 3 x 3 convolution over them needs
     token   = sum of the inner 4 x 4 pixels, weighed by the bicubic reduction
 
-Cost: (M, 6 L, L) numbers for an axis of L tokens and M scales, kept for as many as 32 sizes. Not to be used where the
-whole enlarged grid is needed (`F.interpolate`). Used by the experts of `conv_lora`.
+Cost: 6 M L^2 numbers for an axis of L tokens and M scales, cached for 32 axes. Do not use it if the whole enlarged grid
+is needed (`F.interpolate`). Used by the experts of `conv_lora`.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ PATCH = TAPS + 2
 
 
 def interpolation_tables(length: int, num_scales: int, like: Tensor) -> tuple[Tensor, Tensor]:
-    """Bicubic enlargement and reduction along one axis, restricted to the pixels that the reduction reads.
+    """Return the tables of bicubic enlargement and reduction along one axis, for the pixels that the reduction reads.
 
-    Equal to `F.interpolate(mode="bicubic", align_corners=False)` by each whole scale, and the identity at scale 1. A
-    token's patch is six pixels in a row of the axis enlarged s times; the inner four are those that the reduction
-    back to the token reads. Pixels beyond the border are zeros, as the convolution's padding wants.
+    Equal to `F.interpolate(mode="bicubic", align_corners=False)` for each whole scale, and the identity at scale 1. A
+    token's patch is six consecutive pixels of the axis enlarged s times; the reduction to the token reads the inner
+    four. Pixels beyond the border are zeros, like the padding of the convolution.
 
     Args:
         length: of the axis in tokens, L.
@@ -38,9 +38,9 @@ def interpolation_tables(length: int, num_scales: int, like: Tensor) -> tuple[Te
         like: gives device and dtype.
 
     Returns:
-        (M, 6 L, L) that turns an axis into its patches, and (M, L, 4), the weight of each inner pixel.
+        (M, 6 L, L), which maps an axis to its patches, and (M, L, 4), the weight of each inner pixel.
     """
-    if torch.compiler.is_compiling() or type(like) is not Tensor:  # one without content, say, makes others like it
+    if torch.compiler.is_compiling() or type(like) is not Tensor:  # tables made under a fake mode cannot be cached
         return _tables(length, num_scales, like.device, like.dtype)
     return _kept_tables(length, num_scales, like.device, like.dtype)
 
@@ -77,7 +77,7 @@ def _tables(length: int, num_scales: int, device: torch.device, dtype: torch.dty
 
 
 def _cubic(distance: Tensor) -> Tensor:
-    """The weight of a sample at this distance in bicubic interpolation."""
+    """Return the weight of a sample at this distance in bicubic interpolation."""
     x = distance.abs()
     near = ((CUBIC + 2) * x - (CUBIC + 3)) * x * x + 1
     far = ((CUBIC * x - 5 * CUBIC) * x + 8 * CUBIC) * x - 4 * CUBIC

@@ -8,20 +8,20 @@ queries         S_c = sum_q softmax(W t_q + b)_c * sigmoid(h(t_q) . fine)   c = 
                                          '--> W, b --> classes, or "no object" --+--> S_0 .. S_K --> logits
 
 In training each class that is in an image, the background included, is matched with a query of its own at the least
-total cost (`scipy.optimize.linear_sum_assignment`). The loss is cross-entropy of the queries' classes, and BCE and Dice
-of the matched masks; it replaces the recipe's loss, since a loss of the sum over queries would not tell them apart.
+total cost (`scipy.optimize.linear_sum_assignment`). The loss is the cross-entropy of the queries' classes, and BCE and
+Dice of the matched masks; it replaces the recipe's loss, because a loss of the sum over queries would give all of them
+the same gradient.
 
-Cost: Q * C + a hyper-network + (C + 1) (K + 2) in place of K tokens and hyper-networks (10 queries and 3 classes at
-SAM's sizes: 143,653 in place of 420,192). Not to be used for few classes: one token per class starts from SAM's own
-mask, its loss can be chosen, and it learns sooner, since queries must first be told apart (on a tiny random base with
-two classes, 97 to 100 % of the pixels right after 300 updates against 64 to 92 %). Queries are meant for tens of
-classes, where a hyper-network for each is costly; we have not measured them there.
+Cost: Q * C + a hyper-network + (C + 1) (K + 2) instead of K tokens and hyper-networks (10 queries and 3 classes at
+SAM's sizes: 143,653 instead of 420,192). Do not use queries for few classes: one token per class starts from SAM's
+own mask, works with every loss, and learns in fewer updates, since queries first have to become different. Queries are
+meant for tens of classes, where a hyper-network for each is costly; we have not measured them there.
 Source: Zhong et al., "Convolution Meets LoRA", ICLR 2024, and its code (AutoGluon f34ebb4f), after Cheng et al.,
 "Masked-attention Mask Transformer", CVPR 2022, arXiv 2112.01527. From the code: Q copies of SAM's token 0, one shared
 hyper-network, the score S, the background as a class of its own, the costs 1, 5 and 5, the weight 0.1 of "no object",
 and the three losses added with the weight 1. (That code's settings ask for larger weights, but the way it adds the
-losses leaves them out.) There the largest S decides; the logits here are S on a logarithmic scale, so that the same one
-is the largest, the background's logit is 0 and the probabilities are S / sum S: nothing else has to know about queries.
+losses leaves them out.) There the largest S gives the class; the logits here are S on a logarithmic scale, so that the
+largest is the same, the background's logit is 0 and the probabilities are S / sum S.
 
 Ours: (1) Points are uniform: masks are compared on every cell of the decoder's grid, all of the same weight but for
 ignored pixels, with the share of each class as the target. The code compares at 12,544 points, drawn uniformly for the
@@ -44,7 +44,7 @@ from samtune.bases import MaskHeads, current_outputs, masks_of
 from samtune.errors import ConfigError, MethodError
 from samtune.methods.parts.shares import class_shares
 from samtune.methods.parts.trained_decoder import MaskTokens, train_decoder
-from samtune.methods.seam.adapt import drawn_on
+from samtune.methods.seam.adapt import init_device
 
 if TYPE_CHECKING:
     from samtune.bases import Base, FineImage
@@ -57,38 +57,39 @@ NUM_QUERIES = 10
 COST_CLASS, COST_MASK, COST_DICE = 1.0, 5.0, 5.0
 NO_OBJECT_WEIGHT = 0.1
 START_NOISE = 0.5
-"""Standard deviation of the noise on the first queries, in those of the token's own numbers."""
+"""Standard deviation of the noise on the initial queries, relative to that of the token's own numbers."""
 
 LEAST_SCORE = 1e-12
-"""Scores are cut here before the logarithm, so that logits stay finite."""
+"""Lower limit of scores before the logarithm, so that logits are finite."""
 
 
 def check_head(method: str, head: Head, num_queries: int) -> None:
-    """Refuse a number of queries that is out of range or has no effect.
+    """Check the fields of a method that selects a head.
 
     Raises:
-        ConfigError: see above.
+        ConfigError: the number of queries is out of range, or has no effect.
     """
     if num_queries < 2:
         raise ConfigError(f"Expected `{method}.num_queries` >= 2, got {num_queries}.")
     if head == "class_tokens" and num_queries != NUM_QUERIES:
-        raise ConfigError(f"{method}.num_queries has no effect with class tokens; set head=queries as well.")
+        raise ConfigError(f"`{method}.num_queries` has no effect with class tokens; set head=queries as well.")
 
 
 def train_decoder_with(
     base: Base, num_classes: int, head: Head, num_queries: int, mask_tokens: MaskTokens = "all"
 ) -> None:
-    """Mark the mask decoder for training with the head that a method's fields name.
+    """Train the mask decoder with the head that a method's fields select; see `train_decoder`.
 
     Args:
         base: frozen.
         num_classes: K.
         head: class tokens, or queries.
-        num_queries: Q, of the latter.
-        mask_tokens: which tokens are in the decoder's stream.
+        num_queries: Q, for queries.
+        mask_tokens: mask tokens in the attention.
 
     Raises:
-        MethodError: heads stand there already, or there are fewer queries than classes and background.
+        MethodError: the decoder has class heads or prompts already, or there are fewer queries than classes and
+            background.
     """
     if head == "class_tokens":
         train_decoder(base, num_classes, mask_tokens=mask_tokens)
@@ -102,25 +103,25 @@ def train_decoder_with(
 
 
 class QueryHeads(MaskHeads):
-    """Mask queries with a class each, matched in training to what is in the image.
+    """Mask queries with a class each, matched in training with the classes in the image.
 
     Attributes:
         tokens: (Q, C) parameter, copies of SAM's token 0 with noise of half its spread.
-        hypernetwork: (.., C) -> (.., C / 8), shared by all queries.
+        hypernetwork: (..., C) -> (..., C / 8), shared by all queries.
         classifier: C -> K + 2: the background, the K classes, "no object".
     """
 
     def __init__(self, num_classes: int, num_queries: int, token: Tensor, hypernetwork: nn.Module) -> None:
         super().__init__()
-        device, copies = drawn_on(token.device), token.detach().expand(num_queries, -1)
+        device, copies = init_device(token.device), token.detach().expand(num_queries, -1)
         noise = torch.randn(copies.shape, device=device).to(token.device)
         self.tokens = nn.Parameter(copies + START_NOISE * token.detach().std() * noise)
         self.hypernetwork = copy.deepcopy(hypernetwork)
         self.classifier = nn.Linear(len(token), num_classes + 2, device=device)
 
     def forward(self, tokens: Tensor, fine: FineImage) -> Tensor:
-        """See `MaskHeads.forward`; records the queries' answers for the loss."""
-        # On a strided view, torch chooses the kernel by whether the weight is trained, which changes the last bit.
+        """Combine the classes and masks of the queries, and record both for the loss; see `MaskHeads.forward`."""
+        # For a strided view, torch's choice of kernel depends on `requires_grad`, which changes the last bit.
         tokens = tokens.contiguous()
         classes, masks = self.classifier(tokens), masks_of(self.hypernetwork(tokens), fine)
         outputs = current_outputs()
@@ -129,27 +130,27 @@ class QueryHeads(MaskHeads):
         return class_logits(classes, masks)
 
     def supervised_loss(self, answers: tuple[Tensor, Tensor], labels: Tensor) -> Tensor:
-        """Return the matching loss of a forward pass.
+        """Compute the matching loss of a forward pass.
 
         Args:
-            answers: the queries' classes (B, Q, K + 2) and masks (B, Q, h, w).
-            labels: uint8 (B, H, W) of the same images, H and W multiples of the masks' rows and columns.
+            answers: class logits (B, Q, K + 2) and mask logits (B, Q, h, w) of the queries.
+            labels: uint8 (B, H, W) of the same images, H and W multiples of h and w.
 
         Returns:
-            A scalar, the mean over images; an image with nothing but ignored pixels adds 0.
+            A scalar, the mean over images; an image whose pixels are all ignored adds 0.
         """
         return matching_loss(*answers, labels)
 
 
 def class_logits(classes: Tensor, masks: Tensor) -> Tensor:
-    """Join the queries' answers.
+    """Combine the classes and masks of the queries.
 
     Args:
         classes: (B, Q, K + 2) logits: the background, the classes, "no object".
         masks: (B, Q, H, W) logits.
 
     Returns:
-        (B, K, H, W) float32 (float64 stays): log S_k - log S_0.
+        (B, K, H, W) log S_k - log S_0; float64 if the masks are, else float32.
     """
     with torch.autocast(classes.device.type, enabled=False):
         dtype = torch.float64 if masks.dtype == torch.float64 else torch.float32
@@ -160,15 +161,15 @@ def class_logits(classes: Tensor, masks: Tensor) -> Tensor:
 
 
 def matching_loss(classes: Tensor, masks: Tensor, labels: Tensor) -> Tensor:
-    """Match queries with the classes of each image and compare on all cells alike; averaged over images.
+    """Match queries with the classes of each image, and compute the loss with equal weight on all cells.
 
     Args:
         classes: (B, Q, K + 2) logits: the background, the classes, "no object".
         masks: (B, Q, h, w) logits.
-        labels: uint8 (B, H, W): 0..K, 255 counts nowhere.
+        labels: uint8 (B, H, W): 0..K, 255 is ignored.
 
     Returns:
-        A scalar: cross-entropy over the queries, plus BCE and Dice over the matched masks.
+        A scalar, the mean over images of the cross-entropy of the queries plus BCE and Dice of the matched masks.
     """
     from scipy.optimize import linear_sum_assignment  # slow to import
 
@@ -196,10 +197,10 @@ def costs_of(classes: Tensor, masks: Tensor, targets: Tensor, weight: Tensor) ->
         classes: (Q, K + 2) logits.
         masks: (Q, P) logits of P cells.
         targets: (K + 1, P) areas.
-        weight: (P,) counted area.
+        weight: (P,) area that is not ignored.
 
     Returns:
-        (Q, K + 1): minus the chance of the kind, BCE and Dice, weighted.
+        (Q, K + 1): weighted sum of BCE, Dice and minus the probability of the kind.
     """
     chance = classes.softmax(-1)[:, :-1]
     area = weight.sum().clamp_min(1e-9)
@@ -215,7 +216,7 @@ def _image_loss(
 ) -> Tensor:
     """Return the loss of one image, given the query of each kind."""
     if len(kinds) == 0:
-        return 0 * (classes.sum() + masks.sum())  # 0, but part of the graph, so that no parameter goes without
+        return 0 * (classes.sum() + masks.sum())  # 0, but in the graph, so that every parameter has a gradient
     no_object = classes.shape[-1] - 1
     target_kinds = torch.full((len(classes),), no_object, device=classes.device).index_put((queries,), kinds)
     importance = torch.ones(classes.shape[-1], device=classes.device, dtype=classes.dtype)

@@ -1,4 +1,4 @@
-"""Learned prompt tokens of the mask decoder: made, attached, and set to prototypes of the training images' features.
+"""Learned prompt tokens of the mask decoder: creation, and initial values from the features of the training images.
 
     prototype start of class k:  p_i = centre_i of the class's features + SAM's positive point embedding,  i <= 5 n / 8
                                  p_i = centre_i of all other features + SAM's negative point embedding,    the rest
@@ -16,17 +16,17 @@ from torch import Tensor
 
 from samtune.methods.parts.prototypes import prototypes
 from samtune.methods.parts.token_sets import TokenSets
-from samtune.methods.seam.adapt import drawn_on
+from samtune.methods.seam.adapt import init_device
 from samtune.types import IGNORE
 
 if TYPE_CHECKING:
     from samtune.bases import Base
 
 Init = Literal["prototype", "points", "sam_scale", "normal", "uniform"]
-"""First values of the tokens; see `ptsam.PTSAM`."""
+"""Initial values of the tokens; see `ptsam.PTSAM`."""
 
 MEMBER_STEP = 1_000_003
-"""Between the seeds of two members, so that runs with neighbouring seeds share none."""
+"""Difference between the seeds of two members, so that runs with neighbouring seeds share none."""
 
 
 def attach_tokens(base: Base, num_classes: int, num_tokens: int, init: Init, *, members: int = 1) -> None:
@@ -40,13 +40,13 @@ def attach_tokens(base: Base, num_classes: int, num_tokens: int, init: Init, *, 
 
 
 def new_tokens(base: Base, num_classes: int, num_tokens: int, init: Init, *, members: int = 1) -> TokenSets:
-    """Make prompt tokens with the first values that `init` names, on SAM's device."""
+    """Return prompt tokens with the initial values of `init`, on the base's device."""
     decoder = base.decoder
     prompts = TokenSets(num_classes, num_tokens, decoder.channels, members=members)
-    drawn = drawn_on(base.device)
+    drawn = init_device(base.device)
     prompts = prompts.to(drawn)
     with torch.no_grad():
-        for member in prompts.by_member():  # drawn one after the other: the first starts where a single one would
+        for member in prompts.by_member():  # one after the other, so that the first is the same as without an ensemble
             if init == "normal":
                 member.normal_(0.0, 0.02)
             elif init == "uniform":
@@ -63,11 +63,11 @@ def new_tokens(base: Base, num_classes: int, num_tokens: int, init: Init, *, mem
 
 
 def start_tokens(model: Base, embedding: Tensor, labels: Tensor, *, seed: int) -> None:
-    """Set each class's tokens to centres of its features (5 of 8) and of all others' (3 of 8).
+    """Set the tokens of each class to centres of its features (5 of 8) and of all others' (3 of 8).
 
-    SAM's positive or negative point embedding is added to each, as to a user's click; there is no position
-    in them. A cell has the label of its middle; a class without any cell keeps its first values. Members of an
-    ensemble differ by the seed of the clustering.
+    SAM's positive or negative point embedding is added to each, as for a user's click, but no position. A cell has the
+    label of its centre; a class without any cell keeps its initial values. Members of an ensemble differ by the seed of
+    the clustering. Arguments as for `StartsFromData.start`.
     """
     prompts = model.sites.at("decoder_prompts")
     assert isinstance(prompts, TokenSets)
@@ -94,7 +94,7 @@ def _start_class(model: Base, tokens: Tensor, embedding: Tensor, labels: Tensor,
 
 
 def _point_tokens(base: Base, num_classes: int, num_tokens: int) -> Tensor:
-    """Draw tokens (K, n, C) like clicks at random points of the image, the first five of eight positive."""
+    """Draw tokens (K, n, C) like clicks at random points of the image; the first five of eight are positive."""
     positive, negative = base.point_embeddings()
     points_xy = torch.rand(num_classes, num_tokens, 2).to(base.device)
     is_positive = torch.arange(num_tokens, device=base.device) < (5 * num_tokens + 7) // 8

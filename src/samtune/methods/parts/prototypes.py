@@ -1,4 +1,4 @@
-"""Centres of feature vectors: spherical k-means, for first values of learned tokens."""
+"""Spherical k-means of feature vectors, for the initial values of learned tokens."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ def prototypes(vectors: Tensor, count: int, *, seed: int, rounds: int = 10) -> T
 
     Args:
         vectors: (M, C), M >= 1; at most 20,000 of them, drawn with `seed`, are used.
-        count: number of centres; with fewer vectors some centres repeat.
-        seed: of the draw and of the first centres.
+        count: number of centres; if there are fewer vectors, some centres repeat.
+        seed: of the draw and of the initial centres.
         rounds: Lloyd iterations.
 
     Returns:
-        (count, C), each the plain mean of its cluster; an empty cluster keeps its last centre.
+        (count, C), the mean of each cluster; an empty cluster keeps its last centre.
     """
     generator = torch.Generator().manual_seed(seed)
     drawn = torch.randperm(len(vectors), generator=generator)[:20_000].to(vectors.device)

@@ -1,6 +1,6 @@
-"""How much of each coarse cell the classes of a label map cover: soft targets on a coarser grid.
+"""Soft targets on a coarse grid: the share of each class of a label map in the area of each cell.
 
-In: uint8 label maps with 255 where nothing counts (ignored pixels and padding). Out: shares of the cells' areas.
+In: uint8 label maps with 255 for ignored pixels and padding. Out: shares of the cells' areas, in 0..1.
 """
 
 from __future__ import annotations
@@ -17,15 +17,15 @@ if TYPE_CHECKING:
 
 
 def class_shares(labels: Tensor, grid_hw: tuple[int, ...], num_kinds: int) -> tuple[Tensor, Tensor]:
-    """The area of each kind in each cell of a coarser grid.
+    """Compute the share of each label in the area of each cell of a coarser grid.
 
     Args:
-        labels: uint8 (B, H, W); 255 counts nowhere.
+        labels: uint8 (B, H, W); 255 is ignored.
         grid_hw: (h, w).
-        num_kinds: labels 0 .. num_kinds - 1.
+        num_kinds: number of labels, 0 .. num_kinds - 1.
 
     Returns:
-        (B, num_kinds, h, w) and their sum (B, h, w), as shares of the cell's area.
+        (B, num_kinds, h, w), and the share that is not ignored (B, h, w).
     """
     size = (grid_hw[0], grid_hw[1])
     shares = [F.adaptive_avg_pool2d((labels == kind).float(), size) for kind in range(num_kinds)]
@@ -33,15 +33,16 @@ def class_shares(labels: Tensor, grid_hw: tuple[int, ...], num_kinds: int) -> tu
 
 
 def cell_shares(labels: Tensor, grid_hw: tuple[int, ...], num_classes: int) -> tuple[Tensor, Tensor]:
-    """Share of each class among the counted pixels of each cell.
+    """Compute the share of each class in the pixels of each cell that are not ignored.
 
     Args:
-        labels: uint8 (N, H, W), 0 background, classes 1..K; 255 counts nowhere.
+        labels: uint8 (N, H, W), 0 background, classes 1..K; 255 is ignored.
         grid_hw: (h, w).
         num_classes: K.
 
     Returns:
-        Shares (N, h, w, K) float in 0..1 (0 where nothing counts), and the cells' counted share (N, h, w).
+        (N, h, w, K) float in 0..1 (0 in a cell whose pixels are all ignored), and the share of each cell's pixels that
+        are not ignored (N, h, w).
     """
     areas, counted = class_shares(labels, grid_hw, num_classes + 1)
     return areas[:, 1:].movedim(1, -1).contiguous() / counted.clamp_min(1e-9)[..., None], counted

@@ -2,8 +2,8 @@
 
     M x K sets of tokens --> frozen mask decoder --> M x K masks --> average of probabilities --> K logits
 
-In training each member is held to the task's loss by itself (`Outputs.members`), on the same batches: what makes
-members differ is their start, which is known to matter more than the order of the data (Fort et al., arXiv 1912.02757).
+In training each member has its own loss (`Outputs.members`), on the same batches. Members differ by their initial
+values, which are known to matter more than the order of the data (Fort et al., arXiv 1912.02757).
 """
 
 from __future__ import annotations
@@ -37,15 +37,15 @@ class TokenSets(DecoderPrompts):
         self.tokens = nn.Parameter(torch.zeros(*sets, num_tokens, channels))
 
     def by_member(self) -> Tensor:
-        """The tokens as a view (M, K, n, C), for one member too."""
+        """Return the tokens as a view (M, K, n, C), also for one member."""
         return self.tokens.view(self.num_members, self.num_classes, *self.tokens.shape[-2:])
 
     def member_masks(self, masks: Tensor) -> Tensor:
-        """(B, M * K, h, w) masks of the sets -> (M, B, K, h, w) logits of the members."""
+        """Split the masks of the sets by member: (B, M * K, h, w) -> (M, B, K, h, w)."""
         return masks.reshape(len(masks), self.num_members, self.num_classes, *masks.shape[2:]).transpose(0, 1)
 
     def forward(self, masks: Tensor) -> Tensor:
-        """See `DecoderPrompts.forward`; records the members' logits for the loss."""
+        """Average the members' probabilities, and record their logits for the loss; see `DecoderPrompts.forward`."""
         members = self.member_masks(masks)
         if self.num_members == 1:
             return members[0]
@@ -59,17 +59,17 @@ class TokenSets(DecoderPrompts):
 
 
 def member_logits(model: Base, features: Features) -> Tensor:
-    """What each member of an ensemble says of images.
+    """Compute the logits of each member of an ensemble.
 
     Args:
-        model: adapted by a method with learned token sets; `ensemble=1` gives one member.
+        model: adapted by a method with learned token sets (`ptsam`); `ensemble=1` gives one member.
         features: of B images.
 
     Returns:
-        Logits (M, B, K, 4 H, 4 W).
+        (M, B, K, 4 H, 4 W).
 
     Raises:
-        MethodError: the mask decoder has no such sets.
+        MethodError: the mask decoder has no learned token sets.
     """
     prompts = model.sites.at("decoder_prompts")
     if not isinstance(prompts, TokenSets):
@@ -78,18 +78,18 @@ def member_logits(model: Base, features: Features) -> Tensor:
 
 
 def disagreement(model: Base, features: Features) -> Tensor:
-    """How far the members of an ensemble are apart: where it is large, the mask should be looked at.
+    """Compute the disagreement of an ensemble: where it is large, a person should check the mask.
 
-    It has the form of a decoder, so `samtune.segment.segment(model, {"disagreement": ...}, images)` brings it to the
-    images' size (without test-time averaging, which is for logits).
+    A function of features like a decoder, so `samtune.segment.segment(model, {"disagreement": ...}, images)` resizes it
+    to the images (without test-time averaging, which expects logits).
 
     Args:
         model: as for `member_logits`.
         features: of B images.
 
     Returns:
-        (B, K, 4 H, 4 W) float32: standard deviation over the members of each class's probability, 0 (all say the
-        same; always with one member) .. 0.5 (half of them are sure of it, half of the contrary).
+        (B, K, 4 H, 4 W) float32: standard deviation over the members of each class's probability, from 0 (all agree;
+        always with one member) to 0.5 (half of them give 0, half 1).
 
     Raises:
         MethodError: as for `member_logits`.

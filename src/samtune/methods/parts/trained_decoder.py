@@ -3,8 +3,8 @@
     trained: two-way transformer, upscaling, IoU token, class tokens t_1 .. t_K and their hyper-networks h_1 .. h_K
     frozen:  IoU head, SAM's own mask tokens and hyper-networks, whose outputs have no effect
 
-Cost: 3,505,536 parameters for one class at SAM's sizes. Not to be used with a handful of images where the object shows
-in the frozen features (`ptsam`). Source: Zhong et al., "Convolution Meets LoRA", ICLR 2024, released code.
+Cost: 3,505,536 parameters for one class at SAM's sizes. Do not use it with a handful of images whose objects are
+visible in the frozen features (`ptsam`). Source: Zhong et al., "Convolution Meets LoRA", ICLR 2024, released code.
 """
 
 from __future__ import annotations
@@ -17,26 +17,23 @@ if TYPE_CHECKING:
     from samtune.bases import Base, MaskHeads
 
 MaskTokens = Literal["all", "own"]
-"""Which mask tokens the stream of a trained mask decoder has. "all": SAM's tokens 1 to 3 too, frozen and without
-effect, so that one class starts as SAM itself. "own": the method's alone, as in Conv-LoRA's released code; the first
-mask is then another than SAM's."""
+"""Mask tokens in the attention of a trained mask decoder. "all": also SAM's tokens 1 to 3, frozen and with unused
+outputs, so that one class starts as SAM itself. "own": those of the method alone, as in Conv-LoRA's released code; the
+first mask then differs from SAM's."""
 
 
 def train_decoder(
     base: Base, num_classes: int, heads: MaskHeads | None = None, *, mask_tokens: MaskTokens = "all"
 ) -> None:
-    """Mark the mask decoder for training: one mask token and one hyper-network per class, the rest shared.
+    """Train the mask decoder with one mask token and one hyper-network per class, or with other heads.
+
+    Sets `requires_grad` of the parameters listed at the top of this file.
 
     Args:
         base: frozen.
         num_classes: K.
-        heads: other mask tokens and what makes logits of them, in place of those per class.
-        mask_tokens: which tokens are in the stream.
-
-    Trained: the two-way transformer, the upscaling, the IoU token (which takes part in the attention), the
-    class tokens and their hyper-networks. Frozen: the IoU head and SAM's own mask tokens and hyper-networks,
-    whose outputs have no effect. For K = 1 that is 3,505,536 parameters at SAM's sizes. Source: Conv-LoRA's
-    released code.
+        heads: replace the mask token and hyper-network per class; None for these.
+        mask_tokens: mask tokens in the attention.
 
     Raises:
         MethodError: the decoder has class heads or prompts already.

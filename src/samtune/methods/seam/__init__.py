@@ -1,1 +1,1 @@
-"""The seam between methods and everything that uses them."""
+"""Interface of methods: protocols, recipes, table, and the functions that work with every method."""

@@ -79,7 +79,7 @@ def adapt(base: AnyBase, method: Method, *, num_classes: int = 1, seed: int = 0)
     return base
 
 
-def drawn_on(device: torch.device) -> torch.device:
+def init_device(device: torch.device) -> torch.device:
     """Return where first values of a tensor on `device` are drawn: the CPU, so that a seed means the same anywhere.
 
     Tensors without content (`meta`), which are only counted, stay without. `adapt` moves what was drawn.

@@ -21,37 +21,36 @@ Augmentations = Literal["auto", "varied", "upright", "flip"]
 every second view. auto: flip where the masks tell up from down (`data.views.orientation`), else varied."""
 
 LossSide = Literal["auto", "input", "logits"]
-"""Resolution of the loss. input: logits are enlarged to the input's size. logits: labels are taken at the middle of the
-logits' cells. auto: the latter where a cell is four pixels wide or more, as SAM's are."""
+"""Resolution of the loss. input: logits are enlarged to the input's size. logits: labels are sampled at the centres of
+the logits' cells. auto: logits if a cell is four pixels wide or more, as SAM's are, else input."""
 
 PUBLISHED_QUERIES = 10
-"""Mask queries for several classes, as the authors' own test of Conv-LoRA's code has them."""
+"""Number of mask queries for several classes in the authors' own test of Conv-LoRA's code."""
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """The training settings of a method that hold where the user gives none.
+    """Training settings of a method, used unless the user sets others.
 
     Attributes:
         learning_rate: peak of the schedule (AdamW).
         weight_decay: AdamW's, on matrices only, unless `decay_all`.
-        updates: number of optimiser steps; 0 where the first values, taken from the data, are the result.
-        batch_size: images in an update.
-        loss: a name `samtune.losses.segmentation_loss` knows; "auto" is BCE + Dice for one class,
-            cross-entropy + Dice for more.
+        updates: number of optimiser steps; 0 if the initial values, which come from the data, are the result.
+        batch_size: images per update.
+        loss: name of a loss of `samtune.losses`; "auto" is BCE + Dice for one class, cross-entropy + Dice for more.
         loss_side: resolution of the loss.
-        ema: decay of the running average of the trained tensors that is validated and kept; 0 for none.
-        epochs: passes over the training images, in place of `updates`; None for the latter.
+        ema: decay of the exponential moving average of the trained tensors, which is validated and saved; 0 for none.
+        epochs: passes over the training images, instead of `updates`; None to use `updates`.
         schedule: of the learning rate.
-        decay_all: decay vectors and numbers too.
-        clip_norm: largest norm of an update's gradient, 0 for any.
-        accumulate: parts of an update that go through the model one after the other.
-        augmentation: how views differ from the image.
+        decay_all: apply weight decay to vectors and scalars too.
+        clip_norm: limit of the norm of an update's gradient; 0 for no limit.
+        accumulate: number of parts of an update that run one after the other.
+        augmentation: of the training images.
         square: squash images to the model's square instead of padding them.
-        evaluate_epochs: score the validation images once in a pass over the training images.
-        patience: evaluations without a better score before the run stops, 0 for never.
-        few_tta: views over which predictions are averaged after training on few images, at most
-            `training.plan.FEW_IMAGES`; after more, each image is predicted as it is.
+        evaluate_epochs: score the validation images once per pass over the training images.
+        patience: evaluations without a better score after which the run stops; 0 for never.
+        few_tta: test-time averaging after training on at most `training.plan.FEW_IMAGES` images; there is none after
+            more.
     """
 
     learning_rate: float = 1e-3
@@ -78,12 +77,12 @@ class PaperRecipe:
     """The training recipe of a method's source.
 
     Attributes:
-        recipe: the numbers.
-        note: what the source does not state or samtune does otherwise, as one sentence.
-        fields: hyper-parameters with which the method is the source's own form.
-        one_class: further ones that hold for one class only.
-        with_decoder: further ones that hold only where the mask decoder is trained (`decoder=true`).
-        queries: several classes get mask queries (`methods.heads`), ten, or one more than there are classes.
+        recipe: training settings.
+        note: one sentence on what the source does not say or samtune does differently.
+        fields: hyper-parameters with which the method is the published one.
+        one_class: further hyper-parameters for one class.
+        with_decoder: further hyper-parameters if the mask decoder is trained (`decoder=true`).
+        queries: use mask queries (`parts/heads.py`) for several classes: ten, or one more than there are classes.
     """
 
     recipe: Recipe
@@ -94,7 +93,7 @@ class PaperRecipe:
     queries: bool = False
 
     def fields_for(self, num_classes: int, given: dict[str, Any]) -> dict[str, Any]:
-        """Return the hyper-parameters of the published form, with the user's in their place where given.
+        """Return the hyper-parameters of the published form, overridden by the user's.
 
         Args:
             num_classes: K.
@@ -113,7 +112,7 @@ class Variant:
 
     Attributes:
         fields: hyper-parameters that differ from the defaults.
-        what: source of the form, in a few words.
+        what: where the form was published, in a few words.
     """
 
     fields: dict[str, Any]
@@ -141,8 +140,8 @@ CONV_LORA_RECIPE = Recipe(
     square=True,
     evaluate_epochs=True,
 )
-"""Of Conv-LoRA's released code for polyps and lesions (AutoGluon f34ebb4f); for others it changes a number or two:
-camouflage 20 epochs; leaves learning_rate 3e-4; roads 3e-4 and 20 epochs; shadows loss shadow_bce and 10 epochs."""
+"""Recipe of Conv-LoRA's released code for polyps and lesions (AutoGluon f34ebb4f). For others the code changes a number
+or two: camouflage 20 epochs; leaves learning_rate 3e-4; roads 3e-4 and 20 epochs; shadows shadow_bce and 10 epochs."""
 
 _AS_CODED = (
     "as by auto are the arithmetic (theirs is float16), the resizing of images (theirs is bicubic), and the score that "
@@ -150,14 +149,14 @@ _AS_CODED = (
 )
 
 CONV_LORA_PAPER = PaperRecipe(CONV_LORA_RECIPE, f"{_AS_CODED}.", queries=True)
-"""Of `conv_lora`, `lora` and `decoder_only`, which the released code has; each adds fields of its own."""
+"""Paper recipe of `conv_lora`, `lora` and `decoder_only`, which the released code has; each adds fields of its own."""
 
 BASELINE_PAPER = PaperRecipe(
     CONV_LORA_RECIPE,
     "it does not tell how its baselines were trained, so this is the one of Conv-LoRA; the decoder keeps SAM's mask "
     f"tokens 1 to 3, which the released code takes out; {_AS_CODED}.",
 )
-"""Of the methods that Conv-LoRA's paper compares with."""
+"""Paper recipe of the methods that Conv-LoRA's paper compares with."""
 
 SIDE_RECIPE = Recipe(
     learning_rate=8e-4,
@@ -174,8 +173,8 @@ SIDE_RECIPE = Recipe(
     evaluate_epochs=True,
     patience=0,
 )
-"""Of TS-SAM's public code for camouflage and salient objects; shadows take loss shadow_bce, 100 epochs and the
-frequency branch. SAM-Adapter's differs in the learning rate and the epochs."""
+"""Recipe of TS-SAM's public code for camouflage and salient objects; for shadows it has loss shadow_bce, 100 epochs and
+the frequency branch. SAM-Adapter's differs in the learning rate and the epochs."""
 
 SIDE_NOTE = (
     "two images an update, since the code never averages the gradients of its processes; the IoU term has one pixel "

@@ -1,4 +1,4 @@
-"""Table of methods: the only module besides a method's own file that knows its name."""
+"""Table of methods: the only module that names each method, besides its own file."""
 
 from __future__ import annotations
 
@@ -46,39 +46,38 @@ METHODS: dict[str, type[Any]] = {
         LinearProbe,
     )
 }
-"""Every method by the word of the command line."""
+"""Class of each method, by its name on the command line."""
 
 MAX_FIELD = 4096
-"""The largest whole number that a hyper-parameter takes: beyond SAM's widest layer none has a use, and each counts
-layers, channels or tokens that would be built."""
+"""Upper limit of whole-number hyper-parameters. Each counts layers, channels or tokens that are built, and SAM's widest
+layer has fewer."""
 
 
 @runtime_checkable
 class WithEarlierForm(Protocol):
-    """A method that has fields which specialists written by earlier versions do not name."""
+    """A method with fields that specialists of earlier versions do not have."""
 
     earlier: ClassVar[dict[str, Any]]
-    """What those fields were, in effect, when there was no such field."""
+    """Values of these fields with which the method is that of the earlier versions."""
 
 
 @runtime_checkable
 class WithRemovedFields(Protocol):
-    """A method that had more fields in earlier versions, which cards and configs on disk may still name."""
+    """A method that had more fields in earlier versions, which cards and configs on disk may still contain."""
 
     removed: ClassVar[dict[str, Any]]
-    """Their defaults, which are what the method does today."""
+    """Former defaults of these fields, the only values that are still accepted."""
 
 
 def stored_method(name: str, stored: dict[str, Any]) -> Method:
-    """Build the method of a specialist on disk, whatever version wrote it.
+    """Build the method of a specialist on disk, also if an earlier version of samtune wrote it.
 
     Args:
         name: a key of `METHODS`.
-        stored: the fields in the card. Where one is missing, it is what it was when the card was written, not today's
-            default.
+        stored: the fields in the card. A missing field has its `earlier` value, not today's default.
 
     Raises:
-        ConfigError: as `make_method`.
+        ConfigError: as for `make_method`.
     """
     cls = METHODS.get(name)
     earlier: dict[str, Any] = cls.earlier if isinstance(cls, WithEarlierForm) else {}
@@ -108,8 +107,8 @@ def make_method(name: str, /, **values: Any) -> Method:
         if key in removed:
             if type(value) is not type(removed[key]) or value != removed[key]:
                 raise ConfigError(
-                    f"`{name}.{key}` is no longer a hyper-parameter: expected its default {removed[key]!r}, got "
-                    f"{shown(value)}; leave it out and train again, or use the samtune that wrote it."
+                    f"Expected `{name}.{key}`, which is no longer a hyper-parameter, to be {removed[key]!r}, got "
+                    f"{shown(value)}; leave it out and train again, or use the version of samtune that wrote it."
                 )
             continue
         if key not in known:
@@ -128,7 +127,7 @@ def method_fields(method: Method) -> dict[str, Any]:
 
 
 def _typed(where: str, value: Any, hint: Any) -> Any:
-    """Convert a hyper-parameter to the type of its field; a word alone passes for a list of one."""
+    """Convert a hyper-parameter to the type of its field; a single word is converted to a tuple of one."""
     if typing.get_origin(hint) is tuple and isinstance(value, str):
         value = [value]
     try:
