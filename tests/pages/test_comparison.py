@@ -14,7 +14,7 @@ from samtune.compare.groups import ImageGroup
 from samtune.compare.job import Job
 from samtune.data import Dataset
 from samtune.metrics import run_verdict
-from samtune.pages import comparison_page, write_comparison_page
+from samtune.pages import write_comparison_page
 from samtune.pages.comparison import compared_rows, short_commit
 from samtune.tasks import Areas
 from tests.compare.made import FLOORS, STEMS, made
@@ -102,7 +102,7 @@ def test_rows_are_methods_then_baselines(tmp_path: Path) -> None:
 
 
 def test_a_comparison_whose_runs_are_gone_has_no_examples(tmp_path: Path) -> None:
-    page = comparison_page(compared(lora_results(), tmp_path), title="Cells", run=here)
+    page, _ = write_comparison_page(compared(lora_results(), tmp_path), title="Cells", run=here)
     assert page.examples == []
 
 

@@ -14,7 +14,7 @@ from samtune.errors import ShapeError
 from samtune.metrics import Regression, SegmentationScores, run_verdict
 from samtune.report import Example, HistoryRow, ReportPage, RunFacts, write_report
 
-VOID = {"meta", "img", "br", "link", "input", "hr"}
+VOID = {"meta", "img", "br", "link", "input", "hr", "wbr"}
 EVIL = "a<b>&\"'$x$"
 FACTS = RunFacts("ptsam", "nano", 2048, 125.0, {"Seed": 0, "Share of the model": 0.000123456})
 

@@ -54,21 +54,8 @@ def write_comparison_page(
     Raises:
         OutputError: a file would replace one that samtune did not write, or cannot be written.
     """
-    page = comparison_page(comparison, title=title, suggestions=suggestions, committee=committee, run=run)
-    return page, write_comparison(comparison.folder, page, overwrite=comparison.overwrite)
-
-
-def comparison_page(
-    comparison: Comparison,
-    *,
-    title: str,
-    suggestions: Suggestions | None = None,
-    committee: Committee | None = None,
-    run: Callable[..., Outcome] = isolated,
-) -> ComparisonPage:
-    """Return the records of a comparison's page; arguments as for `write_comparison_page`."""
     advice, content = comparison.advice, comparison.to_json(suggestions)
-    return ComparisonPage(
+    page = ComparisonPage(
         title=title,
         metric=comparison.job.task.headline,
         sentences=advice.summary,
@@ -92,6 +79,7 @@ def comparison_page(
         failures=content["failures"],
         notes=content["notes"],
     )  # fmt: skip
+    return page, write_comparison(comparison.folder, page, overwrite=comparison.overwrite)
 
 
 def compared_rows(comparison: Comparison) -> list[ComparedRow]:

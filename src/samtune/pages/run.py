@@ -52,22 +52,8 @@ def write_evaluation_page(
     Raises:
         OutputError: the page would replace a file that samtune did not write, or cannot be written.
     """
-    page = evaluation_page(run, evaluation, dataset, where=where, base=base, device=device)
-    return write_report(run, page, overwrite=overwrite)
-
-
-def evaluation_page(
-    run: Path,
-    evaluation: Evaluation,
-    dataset: Dataset,
-    *,
-    where: str,
-    base: str | Path | None = None,
-    device: str | None = None,
-) -> ReportPage:
-    """Return the records of a run's page; arguments as for `write_evaluation_page`."""
     sentence, worst = evaluation.worse_images
-    return ReportPage(
+    page = ReportPage(
         title=f"{run.resolve().name}: {', '.join(evaluation.class_names)}",
         facts=_facts(run),
         rows=evaluation.scores,
@@ -83,6 +69,7 @@ def evaluation_page(
         examples=_examples(run, evaluation, dataset, base, device),
         skipped=evaluation.skipped,
     )
+    return write_report(run, page, overwrite=overwrite)
 
 
 def write_training_page(

@@ -6,6 +6,7 @@ from importlib.resources import files
 from typing import Any
 
 import jinja2
+from markupsafe import Markup, escape
 
 from samtune import text
 from samtune.metrics.rows import row_name
@@ -32,8 +33,14 @@ def render(template: str, **values: Any) -> str:
         signed=text.signed,
         size=text.size,
         row_name=row_name,
+        breakable=_breakable,
     )
     return environment.get_template(template).render(**values)
+
+
+def _breakable(label: str) -> Markup:
+    """Return an escaped label that may be broken after an underscore, for narrow windows."""
+    return escape(label).replace("_", Markup("_<wbr>"))
 
 
 def _source(name: str) -> str:
