@@ -59,7 +59,7 @@ def test_train_predict_evaluate_and_the_page(run: Run, data: Path, samples: Path
     assert predicted.code == 0, predicted.err
     assert predicted.json["num_images"] == 5
     assert predicted.json["tta"] == "d4"
-    assert "8 times as long (as the specialist says; --tta none leaves it out)" in predicted.err
+    assert "8 times as long (the setting of this specialist; --tta none turns it off)" in predicted.err
     assert predicted.json["values"] == {"background": 0, "foreground": 255}
     assert set(np.unique(read_image(masks / "cells_000.png"))) <= {0, 255}
 

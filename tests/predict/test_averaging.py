@@ -93,7 +93,7 @@ def test_evaluation_averages_every_row_and_says_so(
     dataset = open_dataset(samples / "images", samples / "masks").subset([0, 1])
     found = evaluate(specialist, dataset, device="cpu", tta="d4")
     assert found.tta == "d4"
-    assert "Every row is averaged over the eight flips and quarter turns of each image, as asked." in found.notes
+    assert "Every row is averaged over the eight flips and quarter turns of each image, as requested." in found.notes
     predictor = load_predictor(specialist, device="cpu", tta="d4")
     assert isinstance(predictor, Predictor)
     for index, score in enumerate(found.per_image["specialist"]):

@@ -74,28 +74,28 @@ def load_predictor(
     tta: Averaging | None = None,
     precision: Precision = "auto",
 ) -> Predictor:
-    """Load a specialist for prediction: folded to plain weights where its method can be, rounded where that pays.
+    """Load a specialist for prediction, folded into plain weights where its method allows that.
 
-    The model is no longer one that can be saved or trained, since its plain weights hold what was learned.
+    A folded model can no longer be saved or trained, since its plain weights contain what was learned.
 
     Args:
-        path: a run folder or its specialist/ folder.
-        base: where to load the base from; None for the name that the specialist carries.
-        batch_size: images that are encoded together.
+        path: a run folder or its specialist's folder.
+        base: where to load the base from; None for the name on the specialist's card.
+        batch_size: number of images that are encoded together.
         device: "cpu", "cuda", "mps"; None for CUDA where there is one, else the CPU.
-        tta: see `Predictor`; an average is said, since it takes its time.
-        precision: of the encoder; "auto" is bf16 where `bases.choose_precision` takes it, which is said.
+        tta: as for `Predictor`; averaging is reported as progress, since it multiplies the time.
+        precision: precision of the encoder; "auto" as in `bases.choose_precision`, reported where it is bf16.
 
     Raises:
         WeightsError: the folder is damaged or the base is not the one it was trained on.
-        ConfigError: the device is not there, `batch_size` is below 1, or the precision or `tta` is unknown.
+        ConfigError: the device is not available, `batch_size` is below 1, or `precision` or `tta` is unknown.
     """
     model, card = load_specialist(path, base, device=choose_device(device), precision=precision, folded=True)
     predictor = Predictor(model, card, batch_size=batch_size, tta=tta)
     if predictor.tta != "none":
         say(
             f"Predictions are averaged over {IN_WORDS[predictor.tta]}, which takes {len(SYMMETRIES[predictor.tta])} "
-            f"times as long ({'as the specialist says; ' if tta is None else ''}--tta none leaves it out)."
+            f"times as long ({'the setting of this specialist; ' if tta is None else ''}--tta none turns it off)."
         )
     return predictor
 
@@ -104,11 +104,11 @@ def averaging(card: AdapterCard, tta: Averaging | None) -> Averaging:
     """Return the views of an image that a specialist's predictions are averaged over.
 
     Args:
-        card: of the specialist.
-        tta: the user's choice; None for the card's.
+        card: card of the specialist.
+        tta: setting of the user; None for that of the card.
 
     Raises:
-        ConfigError: the value is none of `types.Averaging`.
+        ConfigError: the value is not one of `types.Averaging`.
     """
     value = card.tta if tta is None else tta
     if value not in SYMMETRIES:

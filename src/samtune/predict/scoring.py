@@ -1,7 +1,7 @@
-"""Evaluation of a specialist on annotated images, beside the untouched base and the probe.
+"""Evaluation of a specialist on annotated images, next to the untouched base and the probe.
 
-An image is read, predicted at its original size, counted and forgotten: memory does not grow with their number. Where
-the method leaves the encoder alone, an image is encoded once for all rows.
+Each image is read, predicted at its original size, counted and dropped, so memory does not grow with their number. If
+the method does not change the encoder, an image is encoded once for all rows.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ def evaluate(
         device: as for `load_predictor`.
         tta: views of an image to average over (see `segment`), the same for every row, so that averaging does not
             favour the specialist; None for the setting on its card.
-        tell: report the notes as progress too.
+        tell: also report the notes as progress.
 
     Raises:
         DataError: the classes differ in number, or no image is left to score.
@@ -85,7 +85,7 @@ def evaluate(
     models = load_models(path, base, device)
     notes += models.notes
     if views != "none":
-        why = "as the specialist says" if tta is None else "as asked"
+        why = "the setting of the specialist" if tta is None else "as requested"
         notes.append(f"Every row is averaged over {IN_WORDS[views]}, {why}.")
     models = replace(models, tta=views, at=at, protocol_threshold=rules.threshold)
     width = spacing or 1.0
