@@ -43,7 +43,7 @@ def test_compare_twice_and_suggest(run: Run, data: Path, base: Path, samples: Pa
     assert told["suggestions"] is None
     assert told["keep"] in ("ptsam", "probe")
     assert all(0 < row["loss"] == row["value"] - row["specialist"] for row in told["regressions"])
-    assert "make it worse?" in Path(told["report"]).read_text(encoding="utf-8")
+    assert "Where did tuning hurt?" in Path(told["report"]).read_text(encoding="utf-8")
 
     suggesting = ("--suggest", 2, "--unlabelled", samples / "images")
     again = compare(run, data, base, out, *shots, *suggesting)
@@ -61,7 +61,7 @@ def test_what_cannot_be_asked_for_is_refused(run: Run, data: Path, base: Path, t
         (("--shots", "four"), "numbers of images as --shots"),
         (("--shots", ""), "numbers of images as --shots"),
         (("--methods", "lroa"), "did you mean 'lora'"),
-        (("--set", "lora.rank=2"), "not a method of this comparison"),
+        (("--set", "lora.rank=2"), "of the compared methods only"),
         (("--suggest", 2), "--suggest N and --unlabelled DIR together"),
         (("--suggest", 2, "--unlabelled", tmp_path / "none"), "a folder of images as --unlabelled"),
         (("--suggest", 2, "--unlabelled", tmp_path, "--seeds", 1), "--seeds >= 2"),
