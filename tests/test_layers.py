@@ -130,3 +130,84 @@ def test_the_table_has_no_cycle() -> None:
         assert ready, f"a cycle among {sorted(rest)}"
         done |= ready
         rest = {part: below for part, below in rest.items() if part not in ready}
+
+
+SIBLINGS = (
+    {"bases", "data", "metrics", "losses"},
+    {"segment", "tasks", "adapters"},
+    {"training", "predict"},
+)
+"""Parts that stand side by side, so that each can be read, replaced or removed without the others."""
+
+
+def test_siblings_do_not_know_each_other() -> None:
+    for level in SIBLINGS:
+        for part in level:
+            assert not ALLOWED[part] & (level - {part}), f"{part} may import {ALLOWED[part] & level}"
+
+
+def modules() -> dict[str, Path]:
+    """Dotted name -> file of every module; a package is its `__init__.py`."""
+    found = {}
+    for path in sorted(ROOT.rglob("*.py")):
+        words = ["samtune", *path.relative_to(ROOT).with_suffix("").parts]
+        found[".".join(words[:-1] if words[-1] == "__init__" else words)] = path
+    return found
+
+
+def imported_modules(source: str, package: list[str], known: set[str]) -> set[str]:
+    """Modules that a source imports, wherever in it: a submodule where a name is one, else the module of the name."""
+    found = set()
+    for node in ast.walk(ast.parse(source)):
+        names: list[tuple[str, str]] = []
+        if isinstance(node, ast.Import):
+            names = [(alias.name, "") for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            home = package[: len(package) - node.level + 1] if node.level else []
+            module = ".".join([*home, *([node.module] if node.module else [])])
+            names = [(module, alias.name) for alias in node.names]
+        for module, name in names:
+            found |= {f"{module}.{name}"} & known or {module} & known
+    return found
+
+
+def circles(imports_of: dict[str, set[str]]) -> list[list[str]]:
+    """Modules that import each other, directly or through others: strongly connected components of two or more."""
+    reach = {name: set(direct) for name, direct in imports_of.items()}
+    for middle in reach:
+        for name, reached in reach.items():
+            if middle in reached:
+                reach[name] = reached | reach[middle]
+    together = {
+        frozenset({name} | {other for other in reached if name in reach.get(other, ())})
+        for name, reached in reach.items()
+        if name in reached
+    }
+    return sorted(sorted(group) for group in together if len(group) > 1)
+
+
+def test_no_module_imports_itself_through_others() -> None:
+    files = modules()
+    graph = {}
+    for name, path in files.items():
+        package = name.split(".") if path.name == "__init__.py" else name.split(".")[:-1]
+        graph[name] = imported_modules(path.read_text(), package, set(files)) - {name}
+    assert len(graph) > 100
+    found = circles(graph)
+    assert not found, "\n" + "\n".join(" <-> ".join(group) for group in found)
+
+
+def test_a_circle_is_seen_through_type_hints_and_functions() -> None:
+    known = {"samtune", "samtune.a", "samtune.a.x", "samtune.b"}
+    hint = "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    from samtune.b import B\n"
+    late = "def f():\n    from .a import x\n"
+    graph = {
+        "samtune": set[str](),
+        "samtune.a": set[str](),
+        "samtune.a.x": imported_modules(hint, ["samtune", "a"], known),
+        "samtune.b": imported_modules(late, ["samtune"], known),
+    }
+    assert circles(graph) == [["samtune.a.x", "samtune.b"]]
+    assert imported_modules("import samtune.a.x as x\nfrom samtune import a, other", [], known) == {
+        "samtune.a.x", "samtune.a", "samtune",
+    }  # fmt: skip

@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import shutil
 from dataclasses import replace
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -41,8 +42,6 @@ def card_of(
     Raises:
         MethodError: no method is attached, or the model has another number of maps.
     """
-    from samtune import __version__
-
     record = adaptation(model)
     if record is None:
         raise MethodError("Expected an adapted model, got one without a method; call adapt first.")
@@ -59,7 +58,7 @@ def card_of(
         side=model.spec.image_size,
         pixel_mean=model.spec.mean,
         pixel_std=model.spec.std,
-        samtune_version=__version__,
+        samtune_version=version("samtune"),
         square=model.spec.fit == "squash",
     )
 

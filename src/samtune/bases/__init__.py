@@ -10,7 +10,7 @@ kernels/       fast exact forward passes, each with the plain computation that i
 """
 
 from samtune.bases.autocast import autocast_to
-from samtune.bases.base import MAX_IMAGE_SIZE, Base, Block, Decoder, Encoder, PromptedMasks, cell_centres
+from samtune.bases.base import MAX_IMAGE_SIZE, Base, Block, Decoder, Encoder, Head, PromptedMasks, cell_centres
 from samtune.bases.families import FAMILIES, Family, published, register_family
 from samtune.bases.kernels.upscaling import LOGITS_PER_CELL, FineImage, masks_of
 from samtune.bases.loading import EMBEDDED, build, is_local, licence_of, load_base
@@ -21,7 +21,6 @@ from samtune.bases.sites import (
     ClassHeads,
     DecoderPrompts,
     EncoderPrompts,
-    Head,
     MaskHeads,
     Roles,
     Side,

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import replace
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -180,6 +180,22 @@ class Decoder(nn.Module, ABC):
         Returns:
             Logits (B, P, len(indices), h, w) and the predicted IoU (B, P, len(indices)).
         """
+
+
+class Head(Protocol):
+    """A decoder that replaces the mask decoder."""
+
+    def __call__(self, features: Features, base: Base) -> Tensor:
+        """Turn features into logits.
+
+        Args:
+            features: of B images, from this model's encoder.
+            base: the model, so that a head can use its modules without holding them.
+
+        Returns:
+            (B, K, h, w); the background's logit is the constant 0.
+        """
+        ...
 
 
 class Base(nn.Module, ABC):

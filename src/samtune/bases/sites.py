@@ -41,8 +41,7 @@ from samtune.bases.kernels.upscaling import FineImage, masks_of
 from samtune.errors import MethodError
 
 if TYPE_CHECKING:
-    from samtune.bases.base import Base
-    from samtune.types import Features
+    pass
 
 
 class Roles(nn.Module):
@@ -238,22 +237,6 @@ class DecoderPrompts(nn.Module):
             (B, K, 4 H, 4 W); the background's logit is the constant 0.
         """
         return masks
-
-
-class Head(Protocol):
-    """A decoder that replaces the mask decoder."""
-
-    def __call__(self, features: Features, base: Base) -> Tensor:
-        """Turn features into logits.
-
-        Args:
-            features: of B images, from this model's encoder.
-            base: the model, so that a head can use its modules without holding them.
-
-        Returns:
-            (B, K, h, w); the background's logit is the constant 0.
-        """
-        ...
 
 
 class MaskHeads(nn.Module):
