@@ -184,6 +184,23 @@ def test_a_card_without_mask_values_has_the_default(folder: Path) -> None:
     assert read_card(folder).values == MaskValues.default(2)
 
 
+def test_a_card_from_before_tasks_is_of_areas(folder: Path) -> None:
+    content = json.loads((folder / CONFIG).read_text())
+    assert (content.pop("task"), content.pop("num_maps")) == ("areas", None)
+    (folder / CONFIG).write_text(json.dumps(content))
+    _, card = load_specialist(folder, tiny_sam())
+    assert (card.task, card.maps) == ("areas", 2)
+
+
+def test_a_card_with_another_number_of_maps_is_refused(folder: Path) -> None:
+    edit_config(folder, num_maps=3)
+    with pytest.raises(WeightsError, match="config and tensors do not belong together"):
+        load_specialist(folder, tiny_sam())
+    edit_config(folder, num_maps=0)
+    with pytest.raises(WeightsError, match="num_maps"):
+        load_specialist(folder, tiny_sam())
+
+
 def test_an_unknown_method_is_refused(folder: Path) -> None:
     edit_config(folder, method="ptsm")
     refused(folder, "'ptsm'", "did you mean 'ptsam'")

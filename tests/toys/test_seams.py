@@ -16,11 +16,10 @@ from samtune.adapters import read_card
 from samtune.bases import FAMILIES, register_family
 from samtune.compare import Cell, CompareSettings, Comparison, compare, here
 from samtune.data import Dataset, open_dataset
-from samtune.errors import ConfigError
 from samtune.methods import METHODS
 from samtune.predict import evaluate
 from samtune.run_folder import RunFolder
-from samtune.tasks import TASKS, Areas, find_task, register_task
+from samtune.tasks import TASKS, register_task
 from samtune.training import TrainSettings, train
 from samtune.types import Features
 from tests.cli.conftest import Run, run
@@ -185,11 +184,3 @@ def test_the_verbs_take_the_names(toys: Path, run: Run, monkeypatch: pytest.Monk
     )  # fmt: skip
     assert compared.code == 0, compared.err
     assert "agreement per image on the test images" in compared.out
-
-
-def test_old_cards_are_of_areas_and_unknown_tasks_are_refused() -> None:
-    assert isinstance(find_task("areas"), Areas)
-    with pytest.raises(ConfigError, match="did you mean 'areas'"):
-        find_task("area")
-    with pytest.raises(ConfigError, match="rename it"):
-        register_task(Areas())
