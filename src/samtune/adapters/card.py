@@ -1,7 +1,7 @@
-"""Record of a specialist beside its tensors: `adapter_config.json`, and the model card for people.
+"""Card of a specialist: `adapter_config.json`, and the model card `README.md`.
 
-Two files of the specialist's folder. Reading is strict, since a folder may come from anywhere: an unknown or a missing
-key, another format version, and any value outside its type and range are refused before a model is built.
+A folder is not trusted: an unknown or a missing key, another format version, and a value of the wrong type or out of
+range are errors, raised before a model is built.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ TENSOR_FILE = "adapter_model.safetensors"
 CARD_FILE = "README.md"
 
 MAX_CONFIG_BYTES = 2**20
-"""The largest `adapter_config.json` that is read; one of 254 classes with every metric has some 50 kB."""
+"""Size limit of an `adapter_config.json`; one of 254 classes with every metric has some 50 kB."""
 
 MAX_WORD, MAX_PATH, MAX_FIELDS = 200, 4096, 100
 RANGES = {"side": (1, MAX_IMAGE_SIZE), "threshold": (0, 1), "num_images": (0, 2**53), "num_maps": (1, MAX_CLASSES)}
@@ -38,29 +38,29 @@ RANGES = {"side": (1, MAX_IMAGE_SIZE), "threshold": (0, 1), "num_images": (0, 2*
 
 @dataclass(frozen=True)
 class AdapterCard:
-    """Everything that loading a specialist needs and checks, beside its tensors.
+    """Description of a specialist, which loading needs and checks beside the tensors.
 
     Attributes:
         method: key of the method.
         fields: the method's hyper-parameters.
-        base: name of the base as it was given.
+        base: name of the base as the user gave it.
         base_sha256: digest of the base's weights.
         class_names: K names, the background not counted.
         side: image size in pixels.
         pixel_mean: subtracted per RGB channel, in units of 0..255.
         pixel_std: divides per RGB channel, in units of 0..255.
         threshold: probability from which a pixel is foreground (K = 1).
-        metrics: scores on the validation part, by name; empty where there was none.
-        data_fingerprint: digest of the images and masks it was trained on.
-        num_images: how many images it was trained on.
-        samtune_version: that wrote it.
+        metrics: scores on the validation part, by name; empty without a validation part.
+        data_fingerprint: digest of the training images and masks.
+        num_images: number of training images.
+        samtune_version: version that wrote it.
         adapter_sha256: digest of the tensor file.
         format_version: of this folder.
-        recipe: "auto" or "paper", how it was trained.
-        square: images are squashed to side x side instead of padded, as they were in training.
-        tta: over which views of an image predictions are averaged where the user does not say; see `types.Averaging`.
-        mask_values: values of background and classes in the masks it was trained on, which predictions are written
-            with; empty for 0 and 255, or 0..K; see `data.MaskValues`.
+        recipe: recipe of its training, "auto" or "paper".
+        square: images are squashed to side x side instead of padded, as in training.
+        tta: default test-time averaging of predictions; see `types.Averaging`.
+        mask_values: values of background and classes in the training masks, with which predictions are written; empty
+            for 0 and 255, or 0..K; see `data.MaskValues`.
         mask_colours: these values are 0xRRGGBB, and masks are RGB.
         task: name of the task, see `samtune.tasks`.
         num_maps: number of maps that the model gives for these classes; None for one map per class.
@@ -113,11 +113,11 @@ def write_card(out: OutputFolder, card: AdapterCard, num_parameters: int) -> Non
 
 
 def read_card(folder: Path) -> AdapterCard:
-    """Read `adapter_config.json` of a specialist, and hold every value against its type and range.
+    """Read `adapter_config.json` of a specialist, and check every value's type and range.
 
     Raises:
-        WeightsError: it is missing, broken, of another format version, its keys are not the format's, or values do not
-            have the types and ranges of `AdapterCard`; all of them are named.
+        WeightsError: it is missing, broken, of another format version, has missing or unknown keys, or has values of
+            the wrong type or out of range, all of which are named.
     """
     file = folder / CONFIG_FILE
     where = one_line(str(file))
@@ -137,7 +137,8 @@ def read_card(folder: Path) -> AdapterCard:
     missing, extra = sorted(known - LATER_KEYS - set(values)), sorted(set(values) - known)
     if missing or extra:
         raise WeightsError(
-            f"Expected exactly the format's keys in {where}, got missing {missing} and unknown {shown(extra)}."
+            f"Expected exactly the format's keys in {where}, got missing {missing} and unknown {shown(extra)}; copy "
+            "the folder again, or train again."
         )
     if isinstance(values["metrics"], dict):  # a score that is not defined is written as NaN
         values["metrics"] = {key: score for key, score in values["metrics"].items() if score == score}
@@ -235,7 +236,6 @@ def _licence(base: str) -> tuple[str, str]:
             "The images it was trained on may carry terms of their own."
         )
     return "other", (
-        f"samtune does not know the licence of the base `{one_line(base)}`; whoever shares this adapter must find "
-        f"out and say it. "
+        f"samtune does not know the licence of the base `{one_line(base)}`; find it out before you share this adapter. "
         "The images it was trained on may carry terms of their own."
     )

@@ -1,7 +1,7 @@
 """Loading of a specialist onto its base.
 
-Loading refuses whatever does not match, with both sides named: another base, other classes, a missing or an extra
-tensor, a damaged file. Nothing is pickled.
+Another base, other classes, a missing or an extra tensor, and a damaged file are errors that name both values. Tensors
+are safetensors; nothing is pickled.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from samtune.types import Precision
 
 MAX_TENSOR_BYTES = 4 * 2**30
-"""The largest file of tensors that is read; full tuning of ViT-H writes 2.6 GB."""
+"""Size limit of a tensor file; full fine-tuning of ViT-H writes 2.6 GB."""
 
 
 def load_specialist(
@@ -43,16 +43,14 @@ def load_specialist(
     precision: Precision | None = None,
     folded: bool = False,
 ) -> tuple[Base, AdapterCard]:
-    """Load a specialist onto its base; the only way to do so.
+    """Load a specialist onto its base.
 
     Args:
         path: a run folder or its specialist/ folder.
-        base: a base by name, or a `Base` as loaded (it is adapted in place, and prepares images as the card says);
-            None for the name the card carries.
-        device: where the model goes; None for where the base is.
+        base: a base by name, or a `Base` as loaded, which is adapted in place; None for the name in the card.
+        device: of the model; None for that of the base.
         precision: of the encoder, see `bases.choose_precision`; None for that of the base.
-        folded: turn what was learned into plain weights where the method can; the model can then no longer be saved
-            or trained.
+        folded: fold the method's modules into plain weights if it can; the model can then not be saved or trained.
 
     Returns:
         The adapted model in eval mode, frozen, and its card.
@@ -94,22 +92,22 @@ def load_specialist(
 def load_base_for(card: AdapterCard, base: str | Path | None, folder: Path) -> Base:
     """Load the base of a specialist.
 
-    A base that the user names is fetched where it has to be. One that only the card names is fetched if it is Meta's;
-    else it must lie on this machine, so that a folder from elsewhere cannot make this machine download a model.
+    A base that only the card names is downloaded only if it is a published one, so that a folder from elsewhere cannot
+    make this machine download any model. A base that the user names is downloaded if necessary.
 
     Args:
         card: of the specialist.
-        base: as the user named it; None for the name on the card.
+        base: as the user named it; None for the name in the card.
         folder: of the specialist, for messages.
 
     Raises:
-        WeightsError: the base cannot be had, or would be fetched from the hub without having been asked for.
+        WeightsError: the base cannot be loaded, or would be downloaded although the user did not name it.
         ConfigError: the card's image size does not fit the base.
     """
     if base is None and card.base not in published() and not is_local(card.base):
         name = one_line(card.base)
         raise WeightsError(
-            f"{one_line(str(folder))} asks for the base {shown(card.base)}, which is neither on this machine nor one "
+            f"{one_line(str(folder))} needs the base {shown(card.base)}, which is neither on this machine nor one "
             f"that samtune knows ({EMBEDDED}, {', '.join(published())}); if you trust it, pass --base {name} to fetch "
             "it, or --base with the path of a copy."
         )
@@ -117,7 +115,11 @@ def load_base_for(card: AdapterCard, base: str | Path | None, folder: Path) -> B
 
 
 def check_tensor_file(file: Path, card: AdapterCard) -> dict[str, TensorHeader]:
-    """Check that a tensor file is the one its card names, and return the headers of its tensors."""
+    """Check that a tensor file has the digest in the card, and return the headers of its tensors.
+
+    Raises:
+        WeightsError: the file is missing, too large, damaged or another one.
+    """
     if not file.exists():
         raise WeightsError(f"No {TENSOR_FILE} in {file.parent}; copy the specialist again.")
     size = check_regular(file, WeightsError)
@@ -127,16 +129,16 @@ def check_tensor_file(file: Path, card: AdapterCard) -> dict[str, TensorHeader]:
         sha256 = hashlib.file_digest(stream, "sha256").hexdigest()
     if sha256 != card.adapter_sha256:
         raise WeightsError(
-            f"Expected the sha256 {card.adapter_sha256[:16]} of {file} that the config names, got {sha256[:16]}; the "
-            "file is damaged or belongs to another run, copy the whole folder again."
+            f"Expected the sha256 {card.adapter_sha256[:16]} of the config for {file}, got {sha256[:16]}; the file is "
+            "damaged or belongs to another run, so copy the whole folder again."
         )
     return read_headers(file, WeightsError)
 
 
 def _check_fit(model: Base, card: AdapterCard, headers: dict[str, TensorHeader], folder: Path) -> Method:
-    """Return the method of a card, after checking that the file holds what it learns on this base.
+    """Return the method of a card, after checking that the file has exactly its tensors on this base.
 
-    The method is attached to a copy without content, so that a card that asks for terabytes costs nothing.
+    The method is attached to a copy of the base without content, so that a card with huge sizes takes no memory.
     """
     where = one_line(str(folder))
     try:
@@ -163,15 +165,15 @@ def without_content(model: Base) -> Base:
 
 
 def assign_learned(model: Base, tensors: dict[str, Tensor], where: str) -> None:
-    """Copy learned tensors into an adapted model, strictly.
+    """Copy learned tensors into an adapted model.
 
     Args:
         model: adapted by the method that `tensors` come from.
-        tensors: as `delta` gave them.
-        where: named in errors.
+        tensors: exactly those of `delta`.
+        where: names their source in messages.
 
     Raises:
-        WeightsError: a tensor is missing, unknown or of another shape; both sides are named.
+        WeightsError: a tensor is missing, unknown, not finite, or of another shape or dtype.
     """
     expected = delta(model)
     headers = {key: TensorHeader(str(t.dtype).removeprefix("torch."), tuple(t.shape)) for key, t in tensors.items()}
@@ -184,7 +186,11 @@ def assign_learned(model: Base, tensors: dict[str, Tensor], where: str) -> None:
 
 
 def _check_headers(expected: dict[str, Tensor], headers: dict[str, TensorHeader], where: str) -> None:
-    """Compare names, shapes and dtypes of a file's tensors with those that a method learns."""
+    """Check names, shapes and dtypes of a file's tensors against those of the method.
+
+    Raises:
+        WeightsError: they differ.
+    """
     missing, extra = sorted(set(expected) - set(headers)), sorted(set(headers) - set(expected))
     if missing or extra:
         raise WeightsError(

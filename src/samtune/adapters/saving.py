@@ -67,12 +67,12 @@ def saving_to(folder: str | Path, *, overwrite: bool = False, inputs: Iterable[P
     """Return the folder that a specialist will be written to, checked before any work is done.
 
     Args:
-        folder: made at the first write.
-        overwrite: replace files that samtune did not write or that were changed since, too.
+        folder: created at the first write.
+        overwrite: also replace files that samtune did not write, or that were changed since.
         inputs: files that are never written to.
 
     Raises:
-        OutputError: a file of a specialist's name is there that is not samtune's to replace.
+        OutputError: a file exists that samtune may not replace.
     """
     out = OutputFolder(Path(folder), SPECIALIST_KIND, inputs=inputs, overwrite=overwrite)
     out.claim([TENSOR_FILE, CONFIG_FILE, CARD_FILE])
@@ -80,19 +80,19 @@ def saving_to(folder: str | Path, *, overwrite: bool = False, inputs: Iterable[P
 
 
 def save(model: Base, folder: str | Path, card: AdapterCard, *, overwrite: bool = False) -> AdapterCard:
-    """Write a specialist; one that samtune wrote is replaced file by file, each whole or not at all.
+    """Write a specialist, and replace one that samtune wrote before; each file is written whole or not at all.
 
     Args:
         model: an adapted model.
-        folder: made where it is not there.
-        card: what is known of it; `adapter_sha256` is filled in.
-        overwrite: replace files that samtune did not write or that were changed since, too.
+        folder: created if necessary.
+        card: of the specialist; `adapter_sha256` is filled in.
+        overwrite: also replace files that samtune did not write, or that were changed since.
 
     Returns:
         The card as written.
 
     Raises:
-        OutputError: a file is not samtune's to replace, or the disk refuses.
+        OutputError: a file exists that samtune may not replace, or cannot be written.
     """
     out = saving_to(folder, overwrite=overwrite)
     tensors = {key: tensor.cpu().contiguous() for key, tensor in delta(model).items()}
@@ -104,16 +104,16 @@ def save(model: Base, folder: str | Path, card: AdapterCard, *, overwrite: bool 
 
 
 def copy_specialist(path: str | Path, folder: str | Path, *, overwrite: bool = False) -> None:
-    """Copy a specialist, each file whole or not at all; one that samtune wrote there is replaced.
+    """Copy a specialist, and replace one that samtune wrote before; each file is written whole or not at all.
 
     Args:
         path: a run folder or its specialist/ folder.
-        folder: made where it is not there.
-        overwrite: replace files that samtune did not write or that were changed since, too.
+        folder: created if necessary.
+        overwrite: also replace files that samtune did not write, or that were changed since.
 
     Raises:
-        WeightsError: the specialist is gone or damaged.
-        OutputError: a file is not samtune's to replace, or the disk refuses.
+        WeightsError: the specialist is missing or damaged.
+        OutputError: a file exists that samtune may not replace, or cannot be written.
     """
     source, target = specialist_folder(path), Path(folder)
     check_tensor_file(source / TENSOR_FILE, read_card(source))

@@ -7,7 +7,7 @@
 
 Cost: 2 * (2 m C + m + C) per block (m = 2 on ViT-H: 409,728), plus 3,505,536 of the decoder. Every step runs the
 encoder forward and backward, and the bottlenecks stay in the model after training: two more small layers per block.
-Not to be used where the trained model must be plain SAM again: `lora` and `ssf` fold into the weights, this does not.
+Do not use it if the trained model must be a plain SAM: `lora` and `ssf` fold into the weights, this does not.
 Source: Houlsby et al., "Parameter-Efficient Transfer Learning for NLP", ICML 2019, arXiv 1902.00751; as a baseline in
 Zhong et al., "Convolution Meets LoRA", ICLR 2024, whose code for it is not public. From Houlsby: both places, the skip
 inside, a start near the identity (here exactly the identity). Ours: m = 2, our reading of the 3.92 M parameters that
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 
 class Bottleneck(nn.Module):
-    """A token and its correction through m numbers: (..., C) -> (..., C), the identity at first.
+    """A bottleneck of m numbers with a skip connection: (..., C) -> (..., C), the identity at first.
 
     Args:
         channels: C.
@@ -47,7 +47,7 @@ class Bottleneck(nn.Module):
 
     def forward(self, tokens: Tensor) -> Tensor:
         """(..., C) -> (..., C)."""
-        # On a strided view, torch chooses the kernel by whether the weight is trained, which changes the last bit.
+        # For a strided view, torch's choice of kernel depends on `requires_grad`, which changes the last bit.
         tokens = tokens.contiguous()
         correction: Tensor = self.up(F.gelu(self.down(tokens)))
         return tokens + correction

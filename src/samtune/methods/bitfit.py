@@ -6,8 +6,8 @@
 
 Cost: 7 C + the MLP's hidden units per block, C of the patch embedding, 512 of the neck (ViT-H: 452,352), plus 3,505,536
 of the decoder. The trained model is plain SAM with other biases: no extra time when predicting. Every training step
-runs the encoder forward and backward. Not to be used where the task needs new features rather than other thresholds on
-SAM's own: a bias shifts, it mixes nothing.
+runs the encoder forward and backward. Do not use it if the task needs new combinations of features: a bias only shifts
+a channel.
 Source: Ben Zaken, Ravfogel, Goldberg, "BitFit", ACL 2022, arXiv 2106.10199; as a baseline in Zhong et al., "Convolution
 Meets LoRA", ICLR 2024, and in its code (AutoGluon f34ebb4f, `bit_fit`), which trains whatever is called a bias. The
 task head that BitFit trains beside the biases is here the mask decoder. The relative-position tables of the attention

@@ -1,4 +1,4 @@
-"""Conv-LoRA: LoRA on the fused qkv whose bottleneck looks at its surroundings, at a scale chosen for each window.
+"""Conv-LoRA: LoRA on the fused qkv with convolutions in the bottleneck, at a scale that a router selects per window.
 
     z  = A x                                       A in R^(R x C), no bias; z on the grid of the window or image
     e  = argmax_i l_i,  l = p W_g + noise          p = mean of z over the grid; noise N(0, softplus(p W_n) + 0.01)
@@ -10,34 +10,33 @@
                        '--> mean --> router --> one of M experts of z -'
 
 Cost: per block R * (C + 3C) + M (9 R^2 + R) + 2 R M (rank 3, 8 experts: 16,080 on ViT-H, of which 720 are the experts
-and the router), plus 3,505,536 of the decoder. Every step runs the encoder forward and backward. The update depends on
-the input and is not linear in it, so it never folds into plain weights. Not to be used where `lora` does as well: the
-paper's gains over it are 0.2 to 1.1 points.
-Balance: experts that are never chosen learn nothing, so each layer adds 0.01 (CV^2(importance) + CV^2(load)) to the
-loss (`Outputs.penalties`). It is over the grids of one forward pass, and so, unlike the other losses, no mean of
-its images': it changes with gradient accumulation; with one image the importance term of a global block is constant.
-Where it routes: the layer decides once for each grid it is handed. In SAM that is each window of a windowed block, the
-zero-padded windows at the border included, and each image in a global block.
+and the router), plus 3,505,536 of the decoder. Every step runs the encoder forward and backward. The update is not
+linear in its input, so it does not fold into plain weights. Do not use it where `lora` is as good: the paper's gains
+over it are 0.2 to 1.1 points.
+Balance: an expert that is never selected learns nothing, so each layer adds 0.01 (CV^2(importance) + CV^2(load)) to the
+loss (`Outputs.penalties`). It is computed over all grids of a forward pass and, unlike the other losses, not a mean
+over images: it changes with gradient accumulation; with one image the importance term of a global block is constant.
+Routing: the layer selects one expert per grid. In SAM a grid is a window of a windowed block (also a zero-padded one at
+the border), or the whole image in a global block.
 
-How it is computed. Enlarging a window up to eight times to read back one value (odd scales) or 4 x 4 values (even
-ones) for each token is mostly wasted, and which sizes are needed depends on the data. So only those pixels of the
-enlarged grid are made that the way back reads, with the neighbours their convolution needs: 6 x 6 for each token,
-whatever the scale. Both interpolations are small tables, looked up by the chosen expert; the convolution is one grouped
-call with each window's own kernel. Nothing is approximated, borders included, no shape depends on the data, and no
-Python loop runs over windows or experts.
+Computation. A token reads one value (odd scales) or 4 x 4 values (even scales) of a window that is enlarged up to eight
+times, and the sizes depend on the data. So only the pixels of the enlarged grid that are read, and their neighbours in
+the convolution, are computed: 6 x 6 per token at every scale. Both interpolations are small tables, indexed by the
+selected expert; the convolution is one grouped call with each window's own kernel. Nothing is approximated, no shape
+depends on the data, and there is no Python loop over windows or experts.
 
 Source: Zhong et al., "Convolution Meets LoRA", ICLR 2024, arXiv 2401.17868, and the authors' code in AutoGluon
 f34ebb4f (`models/adaptation_layers.py`). Where they differ the code is followed: the paper's formula has no GELU.
 Changed on purpose: (1) in the code the router learns from the balance loss alone, since a softmax over the one kept
 logit is the constant 1. Here the expert's output is multiplied by 1 + (P(e) - stop(P(e))), P(e) the softmax over all
 logits (the noisy ones in training). Its value is 1, so that both modes compute the same function and share weights; its
-gradient scales the chosen expert's share up or down, as in a Switch layer. That is our own
-inference, untested by the paper; `paper=True` leaves it out. (2) The layer returns one tensor, and in training
-records the balance loss. (3) Results are combined by look-up, where the code takes the logarithm of
-a sum of exponentials, which overflows. (4) The mask decoder keeps SAM's unused mask tokens in its stream, so that it
-starts as SAM; `mask_tokens="own"` takes them out.
+gradient increases or decreases the selected expert's probability, as in a Switch layer. This is ours, untested by the
+paper; `paper=True` leaves it out. (2) The layer returns one tensor, and in training records the balance loss.
+(3) Results are combined by indexing, where the code takes the logarithm of a sum of exponentials, which overflows.
+(4) The mask decoder keeps SAM's unused mask tokens in its attention, so that it starts as SAM; `mask_tokens="own"`
+leaves them out.
 
-Standing alone, on the fused or single projections of any plain ViT, with `(B, P + H * W, C)` tokens:
+In another model: on the fused or single projections of any plain ViT, with tokens `(B, P + H * W, C)`:
 
     block.attn.qkv = ConvLoRALinear.from_linear(block.attn.qkv, rank=3, grid=(14, 14), prefix=1)   # P = 1 class token
     with samtune.bases.recording() as outputs:
@@ -74,13 +73,12 @@ class ConvLoRA:
     Attributes:
         rank: R, 1 or more.
         alpha: the update is scaled by alpha / rank.
-        num_experts: M, 2 or more; expert i looks at the grid enlarged i times.
+        num_experts: M, 2 or more; expert i convolves the grid enlarged i times.
         balance: weight of each layer's balance loss, 0 or more.
-        paper: leave the router without a gradient from the task, as the authors' code does.
-        head: what the decoder answers with: one mask token per class, or mask queries; see `heads`.
-        num_queries: Q, with queries; more than the number of classes.
-        mask_tokens: whether SAM's mask tokens 1 to 3, whose outputs have no effect, stay in the mask decoder's stream
-            ("all") or leave it ("own"), as in the public code; see `trained_decoder.MaskTokens`.
+        paper: give the router no gradient from the task, as the authors' code does.
+        head: one mask token per class, or mask queries; see `parts/heads.py`.
+        num_queries: Q, for queries; more than the number of classes.
+        mask_tokens: mask tokens in the attention of the decoder; see `parts.trained_decoder.MaskTokens`.
     """
 
     rank: int = 3
@@ -127,20 +125,20 @@ class ConvLoRA:
 
 
 class ConvLoRALinear(nn.Linear):
-    """A frozen linear with a low-rank update through a mixture of convolutions; holds the linear's weight and bias.
+    """A frozen linear with a low-rank update through a mixture of convolutions; has the linear's own weight and bias.
 
-    Make it with `from_linear`. The expert is chosen once for each grid of the batch, with noise in training (drawn
-    from torch's global generator), deterministically in evaluation.
+    Create it with `from_linear`. The expert is selected once per grid of the batch, with noise in training (drawn from
+    torch's global generator), without noise in evaluation.
 
     Attributes:
         lora_a: (R, in) parameter.
         lora_b: (out, R) parameter, zero at the start.
         expert_weight: (M, R, R, 3, 3) parameter.
-        expert_bias: (M * R,) parameter, zero at the start; flat, so that no optimiser takes it for a matrix.
+        expert_bias: (M * R,) parameter, zero at the start; one axis, so that weight decay does not apply to it.
         gate: (R, M) parameter W_g, zero at the start.
         gate_noise: (R, M) parameter W_n, zero at the start.
-        grid: rows and columns of (B, L, in) tokens.
-        prefix: tokens ahead of the grid in (B, L, in), a class token for example.
+        grid: (H, W) of tokens (B, L, in), None for tokens (B, H, W, in).
+        prefix: number of tokens ahead of the grid in (B, L, in), such as a class token.
         chosen: (N,) int64, the experts of the last forward pass; None before the first.
     """
 
@@ -181,16 +179,14 @@ class ConvLoRALinear(nn.Linear):
             linear: of any model.
             rank: R, 1 or more.
             alpha: the update is scaled by alpha / rank.
-            num_experts: M, 2 or more; expert i looks at the grid enlarged i times.
+            num_experts: M, 2 or more; expert i convolves the grid enlarged i times.
             balance: weight of the balance loss, 0 or more.
-            paper: leave the router without a gradient from the task.
-            grid: rows and columns of the tokens, where the model hands them in as (B, L, in); not needed for
-                (B, H, W, in).
-            prefix: number of tokens ahead of the grid; they get the plain low-rank update and take no part in the
-                choice.
+            paper: give the router no gradient from the task.
+            grid: (H, W) of the tokens if the model passes them as (B, L, in); not needed for (B, H, W, in).
+            prefix: number of tokens ahead of the grid; they get the plain low-rank update and do not affect the router.
 
         Returns:
-            A linear with the same output until it is trained.
+            A linear with the same output as `linear` before training.
 
         Raises:
             ConfigError: a number is out of range.
@@ -221,7 +217,7 @@ class ConvLoRALinear(nn.Linear):
 
         Args:
             tokens: (N, H, W, in), or (N, P + H * W, in) with P = `prefix`.
-            grid: (H, W) of tokens in the second form, where it is not the layer's own.
+            grid: (H, W) of tokens in the second form; None for the layer's own.
 
         Returns:
             (..., out), of the shape of the tokens.
@@ -250,7 +246,7 @@ class ConvLoRALinear(nn.Linear):
         return grid
 
     def _mix(self, low: Tensor) -> Tensor:
-        """(N, H, W, R) -> (N, H, W, R): z plus the chosen expert's answer."""
+        """Add the output of the selected expert: (N, H, W, R) -> (N, H, W, R)."""
         expert, weight = self._route(low)
         update = self.apply_experts(low.permute(0, 3, 1, 2), expert).permute(0, 2, 3, 1)
         if weight is not None:
@@ -258,13 +254,13 @@ class ConvLoRALinear(nn.Linear):
         return low + update
 
     def _route(self, low: Tensor) -> tuple[Tensor, Tensor | None]:
-        """Choose an expert for each grid, and keep the balance loss.
+        """Select an expert for each grid, and record the balance loss.
 
         Returns:
-            The experts (N,), and in training the factor (N,) of value 1 that carries the router's gradient.
+            The experts (N,), and in training the factor (N,) with the value 1 and the router's gradient, else None.
         """
         pooled = low.float().mean(dim=(1, 2))
-        # Products and sums instead of a matrix product, which autocast would round to half precision.
+        # Products and sums, because autocast would round a matrix product to half precision.
         logits = (pooled[:, :, None] * self.gate.float()).sum(1)
         if not self.training:
             self.chosen = logits.argmax(1)
@@ -282,11 +278,11 @@ class ConvLoRALinear(nn.Linear):
         return expert, 1 + (probability - probability.detach())
 
     def apply_experts(self, low: Tensor, expert: Tensor) -> Tensor:
-        """Down(GELU(Conv3x3(Up z))) of each grid's own expert: (N, R, H, W), (N,) -> (N, R, H, W)."""
+        """Return Down(GELU(Conv3x3(Up z))) of each grid's own expert: (N, R, H, W), (N,) -> (N, R, H, W)."""
         batch, rank, height, width = low.shape
         rows, row_taps = interpolation_tables(height, self.num_experts, low)
         columns, column_taps = interpolation_tables(width, self.num_experts, low)
-        # (N, R, 6 H, 6 W): for each token the patch of the enlarged grid that its answer depends on.
+        # (N, R, 6 H, 6 W): for each token the patch of the enlarged grid that its output depends on.
         patches = rows[expert][:, None] @ low @ columns[expert][:, None].transpose(2, 3)
         answer = F.conv2d(
             patches.reshape(1, batch * rank, PATCH * height, PATCH * width),
@@ -295,26 +291,26 @@ class ConvLoRALinear(nn.Linear):
             padding=1,
             groups=batch,
         )
-        # The rim of each patch has seen a neighbouring patch; only the 4 x 4 inside is meant.
+        # Drop the rim of each patch, whose convolution included a neighbouring patch.
         answer = answer.reshape(batch, rank, height, PATCH, width, PATCH)[:, :, :, 1:-1, :, 1:-1]
         taps = row_taps[expert][:, :, :, None, None] * column_taps[expert][:, None, None, :, :]
         return (F.gelu(answer) * taps[:, None]).sum(dim=(3, 5))
 
 
 def balance_loss(logits: Tensor, noisy: Tensor, spread: Tensor) -> Tensor:
-    """CV^2(importance) + CV^2(load) over the experts, for top-1 routing with noise.
+    """Compute CV^2(importance) + CV^2(load) over the experts, for top-1 routing with noise.
 
-    The importance of an expert is the number of grids it got (its gates are 1), which carries no gradient; its load
-    is the sum over grids of the probability that it would be chosen if its own noise were drawn again. CV^2 is the
-    unbiased variance over the squared mean.
+    The importance of an expert is the number of its grids (its gates are 1), which has no gradient; its load is the sum
+    over grids of the probability that it would be selected if its own noise were drawn again. CV^2 is the unbiased
+    variance divided by the squared mean.
 
     Args:
         logits: (N, M) without noise.
-        noisy: (N, M) with it; the largest was chosen.
+        noisy: (N, M) with noise; the largest was selected.
         spread: (N, M) standard deviations of the noise.
 
     Returns:
-        A scalar, 0 where all experts are used alike.
+        A scalar, 0 if all experts are used equally.
 
     Source: Shazeer et al., "Outrageously Large Neural Networks", ICLR 2017, appendix A.
     """

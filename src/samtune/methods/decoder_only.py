@@ -5,17 +5,15 @@
     image --> frozen encoder --> embedding (once) --> mask decoder, trained:
           fixed prompt tokens (8 per class) --------> one mask token and hyper-network per class
 
-Cost: 3,505,536 parameters for one class at SAM's sizes (the IoU head, SAM's other mask tokens and
-hyper-networks stay frozen). The features never change, so they are computed once. Not to be used with a
-handful of images where the object is already visible in the frozen features: `ptsam` has 1,700 times fewer
-parameters to overfit with.
-Source: the baseline of Zhong et al., "Convolution Meets LoRA", ICLR 2024, and its released code (AutoGluon).
-There the unused mask tokens are removed from the token stream; here they stay in it, frozen, so that the start is SAM's
-own mask; `mask_tokens="own"` takes them out. One hyper-network per
-class is our choice for K > 1; `head=queries` is the code's head for several classes (`heads.py`).
-There the decoder is given no prompt, which SAM was never trained for, so its first mask says nothing. The default gives
-it fixed prompt tokens, the centres of the training images' features that `ptsam` starts from: 2,048 numbers per class
-that are saved, not trained. `prompts=none` is the published form, and starts from SAM's own unprompted mask.
+Cost: 3,505,536 parameters for one class at SAM's sizes (the IoU head, SAM's other mask tokens and hyper-networks stay
+frozen). The features never change, so they are computed once. Do not use it with a handful of images if the object is
+already visible in the frozen features: `ptsam` has 1,700 times fewer parameters to overfit with.
+Source: the baseline of Zhong et al., "Convolution Meets LoRA", ICLR 2024, and its released code (AutoGluon). There the
+unused mask tokens are not in the attention; here they are, frozen, so that the first mask is SAM's own;
+`mask_tokens="own"` leaves them out. One hyper-network per class is ours for K > 1; `head=queries` is the code's head
+for several classes (`parts/heads.py`). There the decoder gets no prompt, which SAM was not trained for, so that its
+first mask is meaningless. The default gives it fixed prompt tokens, the centres of the training images' features that
+`ptsam` starts from: 2,048 numbers per class that are saved, not trained. `prompts=none` is the published form.
 """
 
 from __future__ import annotations
@@ -40,12 +38,10 @@ class DecoderOnly:
     """The mask decoder trained, all else frozen.
 
     Attributes:
-        head: what the decoder answers with: one mask token per class, or mask queries; see `heads`.
-        num_queries: Q, with queries; more than the number of classes.
-        mask_tokens: whether SAM's mask tokens 1 to 3, whose outputs have no effect, stay in the mask decoder's stream
-            ("all") or leave it ("own"), as in the public code; see `trained_decoder.MaskTokens`.
-        prompts: "prototype" gives the decoder fixed prompt tokens, centres of the training images' features; "none"
-            gives it none, as published.
+        head: one mask token per class, or mask queries; see `parts/heads.py`.
+        num_queries: Q, for queries; more than the number of classes.
+        mask_tokens: mask tokens in the attention of the decoder; see `parts.trained_decoder.MaskTokens`.
+        prompts: "prototype" for fixed prompt tokens, centres of the training images' features; "none" as published.
     """
 
     head: Head = "class_tokens"
@@ -65,7 +61,7 @@ class DecoderOnly:
 
     @property
     def starts_as_identity(self) -> bool:
-        """Whether the first step starts from SAM's own mask; queries' classes are new, and so are prompts."""
+        """Whether the first mask is SAM's own, unprompted one: without queries, prompts, or `mask_tokens="own"`."""
         return self.head == "class_tokens" and self.prompts == "none" and self.mask_tokens == "all"
 
     def attach(self, base: Base, *, num_classes: int) -> None:
@@ -76,6 +72,6 @@ class DecoderOnly:
             base.sites.put("decoder_prompts", tokens)
 
     def start(self, model: Base, embedding: Tensor, labels: Tensor, *, seed: int) -> None:
-        """Put the fixed tokens at prototypes, where there are any; see `StartsFromData.start`."""
+        """Set the fixed tokens, if any, to prototypes; see `StartsFromData.start`."""
         if self.prompts == "prototype":
             start_tokens(model, embedding, labels, seed=seed)

@@ -5,10 +5,10 @@
     x --+--> W0, b0 (frozen) --------------+--> y
         '--> A (R x in) --> B (out x R) ---'   * alpha / R
 
-Cost: R * (in + out) per linear (rank 3 on the fused qkv of ViT-H: 491,520; `samtune methods` counts it for
-any base), plus 3,505,536 of the decoder. Every step runs the encoder forward and backward. After training it
-folds into plain weights. Not to be used when features could be cached instead: `ptsam` and `decoder_only`
-train in a fraction of the time.
+Cost: R * (in + out) per linear (rank 3 on the fused qkv of ViT-H: 491,520; `samtune methods` counts it for any base),
+plus 3,505,536 of the decoder. Every step runs the encoder forward and backward. After training it folds into plain
+weights. Do not use it if a method with a frozen encoder is good enough: `ptsam` and `decoder_only` train in a fraction
+of the time.
 Source: Hu et al., "LoRA", ICLR 2022; placed as in Zhong et al., "Convolution Meets LoRA", ICLR 2024, and its
 code (AutoGluon f34ebb4f): one adapter on the fused qkv of every block, rank 3, alpha 32, A by Kaiming's
 rule, B zero.
@@ -41,11 +41,10 @@ class LoRA:
         rank: R, 1 or more.
         alpha: the update is scaled by alpha / rank.
         roles: which linears of each block: qkv, proj, mlp_in, mlp_out.
-        decoder: train the mask decoder too, as the paper does; without it the update alone is trained.
-        head: what the decoder answers with: one mask token per class, or mask queries; see `heads`.
-        num_queries: Q, with queries; more than the number of classes.
-        mask_tokens: whether SAM's mask tokens 1 to 3, whose outputs have no effect, stay in the mask decoder's stream
-            ("all") or leave it ("own"), as in the public code; see `trained_decoder.MaskTokens`.
+        decoder: train the mask decoder too, as the paper does.
+        head: one mask token per class, or mask queries; see `parts/heads.py`.
+        num_queries: Q, for queries; more than the number of classes.
+        mask_tokens: mask tokens in the attention of the decoder; see `parts.trained_decoder.MaskTokens`.
     """
 
     rank: int = 3
@@ -92,7 +91,11 @@ class LoRA:
 
 
 def _free_linear(block: Block, role: str) -> nn.Linear:
-    """Return the base's linear at a role; refuse another module, and one of another method."""
+    """Return the base's linear in a role.
+
+    Raises:
+        MethodError: the role has another module, or that of another method.
+    """
     module = block.free_at(role)
     if not isinstance(module, nn.Linear):
         linears = [name for name, module in block.roles().items() if isinstance(module, nn.Linear)]
@@ -103,10 +106,10 @@ def _free_linear(block: Block, role: str) -> nn.Linear:
 
 
 class LoRALinear(nn.Linear):
-    """A frozen linear with a low-rank update; holds the linear's own weight and bias.
+    """A frozen linear with a low-rank update; has the linear's own weight and bias.
 
     Args:
-        linear: taken over, not copied.
+        linear: its weight and bias are used, not copied.
         rank: R.
         alpha: the update is scaled by alpha / rank.
     """
@@ -126,7 +129,7 @@ class LoRALinear(nn.Linear):
         return super().forward(tokens) + F.linear(low, self.lora_b)
 
     def folded(self) -> nn.Linear:
-        """The same map as one plain linear with new weights."""
+        """Return a plain linear with the update added to its weight."""
         plain = nn.Linear(self.in_features, self.out_features, self.bias is not None, device="meta")
         with torch.no_grad():
             weight = self.weight + self.scale * (self.lora_b @ self.lora_a)

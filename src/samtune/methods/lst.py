@@ -17,9 +17,9 @@ once and train in seconds).
 Source: Sung, Cho, Bansal, "LST: Ladder Side-Tuning", NeurIPS 2022, arXiv 2206.06522, for the ladder, the gates
 between the side's own state and what comes from the frozen network, and a side network that is the same at a fraction
 of the width. The form for SAM is our own design: the baseline of Zhong et al., "Convolution Meets LoRA" (ICLR 2024),
-of 11.49 million has no public code. Ours: width 100, which comes nearest to that number; side blocks that attend in the
-windows of the block they stand beside, without relative positions (the features carry their place); the sum behind
-the neck instead of ahead of it, so that the neck needs no graph either; first values drawn, not pruned from the
+of 11.49 million has no public code. Ours: width 100, which is nearest to that number; side blocks that attend in the
+windows of the encoder block they read, without relative positions (the features contain their position); the sum after
+the neck instead of ahead of it, so that the neck needs no graph either; initial values drawn, not pruned from the
 encoder.
 """
 
@@ -97,20 +97,20 @@ class Ladder(nn.Module):
         nn.init.zeros_(self.up.bias)
 
     def begin(self, pixels: Tensor, patches: Tensor) -> None:
-        """Nothing to look at yet; see `Side.begin`."""
+        """Return no state; see `Side.begin`."""
 
     def forward(self, index: int, tokens: Tensor, state: Tensor | None, call: Call) -> tuple[Tensor, Tensor | None]:
         """Return the stream unchanged, and s_i (B, H, W, w) after block i; see `Side`."""
         if index == -1:
             return tokens, None
-        seen: Tensor = self.down[index](tokens)
+        side: Tensor = self.down[index](tokens)
         if state is not None:
             gate = self.gates[index - 1].sigmoid()
-            seen = gate * state + (1 - gate) * seen
-        return tokens, call(self.blocks[index], seen)
+            side = gate * state + (1 - gate) * side
+        return tokens, call(self.blocks[index], side)
 
     def end(self, embedding: Tensor, state: Tensor, call: Call) -> tuple[Tensor, dict[str, Tensor]]:
-        """The embedding (B, C, H, W) with the ladder's sum; see `Side.end`."""
+        """Return the embedding (B, C, H, W) plus the ladder's output; see `Side.end`."""
         return embedding + self.up(self.norm(state)).permute(0, 3, 1, 2), {}
 
 

@@ -1,4 +1,4 @@
-"""PTSAM, decoder prompts: learned tokens take the place of a user's prompts.
+"""PTSAM, decoder prompts: learned tokens replace a user's prompts.
 
     tokens into the mask decoder = [IoU | 4 mask tokens | p_1 .. p_n]
     p in R^(K x n x C), the only trained numbers
@@ -7,21 +7,20 @@
                                                                  +--> frozen mask decoder --> logits
                   learned tokens p (n = 8, C = 256) -------------'           (mask token 0)
 
-Cost: K * n * C = 2,048 parameters for one class. The encoder's features never change, so they are computed
-once. Not to be used when the frozen features cannot tell the object at all (then train something in the
-encoder: `ptsam_encoder`, `lora`), or when thousands of masks are at hand (then more parameters pay).
-Source: Piater, Barz, Freytag, "Prompt-Tuning SAM", CVPR Workshops 2025, arXiv 2504.16739. No public code
-is known. From the paper: what is frozen, n = 8, that the prompt encoder is left out and the "no-prompt"
-embedding kept. Ours, because the paper's text does not say or was not at hand: the first values, the
-optimiser and schedule, one token set per class with the background as the absence of all, and mask token 0
-as the output.
+Cost: K * n * C = 2,048 parameters for one class. The encoder's features never change, so they are computed once. Do not
+use it if the frozen features do not distinguish the object at all (train something in the encoder: `ptsam_encoder`,
+`lora`), or with thousands of masks (from which more parameters learn more).
+Source: Piater, Barz, Freytag, "Prompt-Tuning SAM", CVPR Workshops 2025, arXiv 2504.16739. No public code is known. From
+the paper: the frozen parts, n = 8, no prompt encoder, and the "no-prompt" embedding. Ours, because the paper's text
+does not say or was not available: the initial values, the optimiser and schedule, one token set per class with the
+background as the absence of all, and mask token 0 as the output.
 
-Beyond the paper, off by default (`docs/methods.md` says what each is for), but for the averaging of predictions over
-an image's eight flips and quarter turns, which the recipe asks for where at most 16 images were trained on:
+Beyond the paper: with at most 16 training images, the recipe averages predictions over an image's eight flips and
+quarter turns. Off by default:
 
-    ensemble   M members, each with its own start and loss, their probabilities averaged (`parts/token_sets.py`);
-               M times the trained numbers (10,240 for five, an adapter file of 41 KB) and M times the decoder's work
-               in each step and prediction
+    ensemble   M members, each with its own initial values and loss, their probabilities averaged
+               (`parts/token_sets.py`); M times the trained numbers (10,240 for five, an adapter file of 41 KB) and M
+               times the decoder's work in each step and prediction
 """
 
 from __future__ import annotations
@@ -40,7 +39,7 @@ if TYPE_CHECKING:
 
 
 MAX_MEMBERS = 64
-"""The largest ensemble, since each member is a training of its own."""
+"""Largest ensemble; each member costs as much as one specialist."""
 
 
 @dataclass(frozen=True)
@@ -49,13 +48,12 @@ class PTSAM:
 
     Attributes:
         num_tokens: n, tokens per class.
-        init: first values of the tokens. "points": SAM's own positive and negative point embeddings with the
-            positional encoding of random places. "prototype": the same until the training images are seen,
-            then centres of foreground and background features plus SAM's point embeddings. "sam_scale":
-            normal with the spread that the numbers of "points" have, in no direction that SAM knows. The
-            paper's own are not known to us; "uniform", VPT's rule +-sqrt(6 / (3 * 16^2 + C)), is the likeliest,
-            since it builds on VPT, and "normal", N(0, 0.02), the other usual one. Both are a tenth of SAM's scale
-            or less.
+        init: initial values of the tokens. "points": SAM's own positive and negative point embeddings with the
+            positional encoding of random points. "prototype": centres of the foreground and background features of the
+            training images plus SAM's point embeddings (like "points" until `start`). "sam_scale": normal with the
+            standard deviation of "points". The paper does not give its own; "uniform", VPT's rule
+            +-sqrt(6 / (3 * 16^2 + C)), is the likeliest, since the paper builds on VPT, and "normal", N(0, 0.02),
+            another usual one. Both have a tenth of SAM's scale or less.
         ensemble: M, token sets per class that are trained side by side and averaged.
     """
 
@@ -80,6 +78,6 @@ class PTSAM:
         attach_tokens(base, num_classes, self.num_tokens, self.init, members=self.ensemble)
 
     def start(self, model: Base, embedding: Tensor, labels: Tensor, *, seed: int) -> None:
-        """Put the tokens at prototypes, if `init` says so; see `StartsFromData.start`."""
+        """Set the tokens to prototypes with `init="prototype"`; see `StartsFromData.start`."""
         if self.init == "prototype":
             start_tokens(model, embedding, labels, seed=seed)

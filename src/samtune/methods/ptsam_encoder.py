@@ -7,14 +7,13 @@
     p_l --> norm1, qkv (frozen) --> n more keys and values, the same in each window --.
     x   ---------------------------------------------------------------------> attention --> ... --> x
 
-Cost: 12 * 8 * 768 + 2,048 = 75,776 parameters on ViT-B, + one per block with the gate. The features change
-at every step, so each step runs the encoder forward and backward. Not to be used where `ptsam` alone reaches
-the goal: it is hundreds of times slower to train.
-Source: Piater, Barz, Freytag, "Prompt-Tuning SAM", CVPR Workshops 2025, arXiv 2504.16739 (deep prompts at
-each layer, the same in each window); Jia et al., "Visual Prompt Tuning", ECCV 2022. From the paper (by its
-reviews): where the prompts stand. Ours: n = 8 as the reading of 73,728 on ViT-B; the key/value form, which
-gives exactly what full concatenation gives, since a prompt's own output is thrown away; the block's norm1
-applied to the prompts, as in VPT; the gate.
+Cost: 12 * 8 * 768 + 2,048 = 75,776 parameters on ViT-B, + one per block with the gate. The features change at every
+step, so each step runs the encoder forward and backward. Do not use it where `ptsam` alone is good enough: training is
+hundreds of times slower.
+Source: Piater, Barz, Freytag, "Prompt-Tuning SAM", CVPR Workshops 2025, arXiv 2504.16739 (deep prompts at each layer,
+the same in each window); Jia et al., "Visual Prompt Tuning", ECCV 2022. From the paper (by its reviews): the layers
+with prompts. Ours: n = 8, inferred from 73,728 parameters on ViT-B; the key/value form, which equals full
+concatenation, since a prompt's own output is dropped; the block's norm1 on the prompts, as in VPT; the gate.
 """
 
 from __future__ import annotations
@@ -39,11 +38,11 @@ class PTSAMEncoder:
 
     Attributes:
         num_tokens: decoder tokens per class.
-        init: first values of the decoder tokens; see `ptsam.PTSAM`.
+        init: initial values of the decoder tokens; see `ptsam.PTSAM`.
         encoder_tokens: n, prompts of each encoder block.
-        gated: give each block one trained number that is added to the logits of its prompts.
-        gate_start: first value of the gates; at -5 the model starts next to `ptsam`, since eight ungated
-            prompts would take 4 % of a window's attention before they have learned anything.
+        gated: add a trained scalar of each block to the attention logits of its prompts.
+        gate_start: initial value of the gates; with -5 the model starts close to `ptsam`, while eight untrained prompts
+            without a gate take about 4 % of a window's attention.
     """
 
     num_tokens: int = 8
@@ -62,7 +61,7 @@ class PTSAMEncoder:
             if getattr(self, field) < 1:
                 raise ConfigError(f"Expected `ptsam_encoder.{field}` >= 1, got {getattr(self, field)}.")
         if self.gate_start != -5.0 and not self.gated:
-            raise ConfigError("ptsam_encoder.gate_start has no effect without the gate; set gated=true as well.")
+            raise ConfigError("`ptsam_encoder.gate_start` has no effect without the gate; set gated=true as well.")
 
     def attach(self, base: Base, *, num_classes: int) -> None:
         """See `Method.attach`."""
@@ -74,6 +73,6 @@ class PTSAMEncoder:
             block.sites.put("prompts", uniform_prompts(self.encoder_tokens, block.in_channels, base.spec.patch, gate))
 
     def start(self, model: Base, embedding: Tensor, labels: Tensor, *, seed: int) -> None:
-        """Put the decoder tokens at prototypes, if `init` says so; see `StartsFromData.start`."""
+        """Set the decoder tokens to prototypes with `init="prototype"`; see `StartsFromData.start`."""
         if self.init == "prototype":
             start_tokens(model, embedding, labels, seed=seed)

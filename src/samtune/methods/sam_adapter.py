@@ -12,10 +12,10 @@ Cost, with q = C / factor: (C q + q) + (768 q + q) + L (q^2 + q) + (q C + C); wi
 116,544 on ViT-L, 186,960 on ViT-H; with factor 16 on ViT-H 475,040. To it come, for one class, the whole mask
 decoder's 4,058,340 and the no-mask embedding's 256: 4,121,908, 4,175,140 and 4,245,556. Of these the IoU head and three
 hyper-networks, 552,036 numbers, have no effect on the mask: they count as trained, as published, and only weight decay
-moves them. `decoder="used"` trains the 3,505,536 that have a say, as the other methods here do
-(`parts/trained_decoder.py`), and so do several classes, which the source does not have. Each step runs the encoder
-forward and backward. Not to be used where nothing of the task shows in the edges, or where features could be cached
-(`ptsam`, `decoder_only`).
+changes them. `decoder="used"` trains the 3,505,536 that have an effect, like the other methods here
+(`parts/trained_decoder.py`); several classes, which the source does not have, do the same. Each step runs the encoder
+forward and backward. Do not use it if the objects have no visible edges, or if a method with a frozen encoder is good
+enough (`ptsam`, `decoder_only`).
 
 Source: Chen et al., "SAM Fails to Segment Anything? SAM-Adapter", ICCV Workshops 2023, arXiv 2304.09148, and its
 public code (SAM-Adapter-PyTorch 665145d), from which are factor 32, the mask of a quarter of the frequencies, F from
@@ -26,13 +26,13 @@ blocks; the code, followed here, has one for each. Factor 16 with `decoder="used
 
 Where the public code is at fault, the default does otherwise and `paper=True` does the same:
 
-- By our reading of it, the positional matrix and the no-mask embedding are not found in SAM's checkpoint, for they have
-  another name there, and so stay random. The default keeps SAM's own and trains the embedding from there; with
-  `paper=True` both are drawn anew, the matrix stays as drawn and is saved, the embedding is trained.
-- W_p reads the patches in a scrambled order (`methods.stem`). The default is the equation; `stem` decides by itself.
+- By our reading, it does not find the positional matrix and the no-mask embedding in SAM's checkpoint, where they have
+  another name, and so leaves them random. The default keeps SAM's own and trains the embedding from there; with
+  `paper=True` both are drawn, the matrix is saved but not trained, and the embedding is trained.
+- W_p reads the patches in a scrambled order (`parts/stem.py`). The default is the equation; `stem` sets it separately.
 
-That its images are squashed to a square and its gradients not averaged between processes is no matter of the method:
-`--recipe paper` brings it back. Where images are padded, the zero padding shows as an edge in HF(I).
+Images squashed to a square, and gradients that are not averaged between processes, are part of `--recipe paper`, not of
+the method. If images are padded, the zero padding has an edge in HF(I).
 """
 
 from __future__ import annotations
@@ -64,11 +64,11 @@ class SAMAdapter:
 
     Attributes:
         factor: q = C // factor channels between the maps; 32 as published, 16 in Conv-LoRA's table.
-        decoder: what of the mask decoder is trained for one class: "whole", as published, or "used", without what has
-            no say in the mask. Several classes train what is used.
-        paper: start the decoder and, unless `stem` says otherwise, read the patches as the public code does; see the
-            head of this file. The whole decoder, one class only.
-        stem: how the patches are read; see `methods.stem`.
+        decoder: trained part of the mask decoder for one class: "whole", as published, or "used", without the
+            parameters that have no effect. Several classes always train the latter.
+        paper: initialise the decoder and, with `stem="auto"`, read the patches as the public code does; see the top of
+            this file. Only for one class and the whole decoder.
+        stem: order of the patches; see `parts/stem.py`.
     """
 
     factor: int = 32
@@ -143,13 +143,13 @@ class EdgePrompts(nn.Module):
         nn.init.zeros_(self.edges.bias)
 
     def begin(self, pixels: Tensor, patches: Tensor) -> Tensor:
-        """F (B, H, W, q), the same for all blocks; see `Side.begin`."""
+        """Return F (B, H, W, q), the same for all blocks; see `Side.begin`."""
         edges: Tensor = self.edges(high_frequency(pixels))
         read: Tensor = self.patches(scrambled(patches) if self.scrambled_stem else patches)
         return read + edges.permute(0, 2, 3, 1)
 
     def forward(self, index: int, tokens: Tensor, state: Tensor, call: Call) -> tuple[Tensor, Tensor]:
-        """Add the prompt of block `index + 1`, the next one; nothing after the last. See `Side`."""
+        """Add the prompt of block `index + 1`, the next one; after the last block, nothing. See `Side`."""
         if index + 1 == len(self.tune):
             return tokens, state
         return tokens + self.up(F.gelu(self.tune[index + 1](state))), state
@@ -160,7 +160,7 @@ class EdgePrompts(nn.Module):
 
 
 class PublishedDecoder(nn.Module):
-    """A head that answers with the mask decoder, with a random positional matrix and a random no-mask embedding.
+    """A head that calls the mask decoder with a random positional matrix and a random no-mask embedding.
 
     Args:
         base: gives sizes and device.
@@ -170,18 +170,18 @@ class PublishedDecoder(nn.Module):
 
     def __init__(self, base: Base) -> None:
         super().__init__()
-        place = init_device(base.device)
-        self.register_buffer("matrix", torch.randn(2, base.decoder.channels // 2, device=place))
-        self.no_mask = nn.Parameter(torch.randn(base.decoder.channels, device=place))
+        device = init_device(base.device)
+        self.register_buffer("matrix", torch.randn(2, base.decoder.channels // 2, device=device))
+        self.no_mask = nn.Parameter(torch.randn(base.decoder.channels, device=device))
 
     def forward(self, features: Features, base: Base) -> Tensor:
-        """Logits (B, 1, h, w); see `bases.Head`."""
+        """Return logits (B, 1, h, w); see `bases.Head`."""
         embedding = features.embedding
         angles = 2 * torch.pi * ((2 * cell_centres(embedding) - 1) @ self.matrix)
         positions = torch.cat([angles.sin(), angles.cos()], dim=-1).permute(2, 0, 1)[None]
         decoder = base.decoder
         dense = replace(features, embedding=embedding + self.no_mask[:, None, None])
         logits, quality = decoder.masks(dense, positions, None, tuple(range(decoder.num_mask_tokens)))
-        # All masks are computed and one is kept, as published; data-parallel training wants some gradient for each
-        # trained tensor, and for those that nobody uses it is zero.
+        # All masks are computed and one is used, as published. Data-parallel training waits for a gradient of each
+        # trained tensor, so those without effect get one of zero.
         return logits[:, 0, :1] + 0 * quality.sum()

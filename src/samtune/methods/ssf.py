@@ -7,13 +7,13 @@
 Cost: 2 * (7 C + hidden units) per block (ViT-H: 28,160), 2 C of the patch embedding, 1,536 of the neck (ViT-H together:
 905,216), plus 3,505,536 of the decoder. Every training step runs the encoder forward and backward and keeps one more
 activation for each operation. After training gamma and beta go into the frozen weights and biases: plain SAM, no extra
-time. Not to be used where the features must be mixed anew: a channel is only scaled and shifted.
+time. Do not use it if the task needs new combinations of features: each channel is only scaled and shifted.
 Source: Lian, Zhou, Feng, Wang, "Scaling & Shifting Your Features", NeurIPS 2022, arXiv 2210.08823; as a baseline in
 Zhong et al., "Convolution Meets LoRA", ICLR 2024, whose code for it is not public. From SSF: the places in a block, the
 patch embedding, gamma ~ N(1, 0.02), beta ~ N(0, 0.02), so that the first step starts near SAM, not from it
 (`init="identity"` does). Ours: the neck, which SSF's plain classifiers do not have. Its two convolutions have no bias
-that could take up a shift, so they get a scale alone, its two norms both. The total is 4.411 M on ViT-H; the Conv-LoRA
-paper's table says 4.42, without saying where its SSF stands.
+to fold a shift into, so they get only a scale, its two norms both. The total is 4.411 M on ViT-H; the Conv-LoRA paper's
+table has 4.42, and does not say which modules its SSF adapts.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class SSFLinear(nn.Linear):
 
     Attributes:
         gamma: (out,) parameter, 1 at the start.
-        beta: (out,) parameter, 0 at the start; None where the linear has no bias to take it up.
+        beta: (out,) parameter, 0 at the start; None if the linear has no bias to fold it into.
     """
 
     gamma: nn.Parameter
@@ -61,7 +61,7 @@ class SSFLinear(nn.Linear):
         return _scale_and_shift(super().forward(tokens), self.gamma, self.beta)
 
     def folded(self) -> nn.Module:
-        """The same map as one plain linear."""
+        """Return a plain linear with the same output."""
         return _folded(self)
 
 
@@ -70,7 +70,7 @@ class SSFConv2d(nn.Conv2d):
 
     Attributes:
         gamma: (C',) parameter, 1 at the start.
-        beta: (C',) parameter, 0 at the start; None where the convolution has no bias to take it up.
+        beta: (C',) parameter, 0 at the start; None if the convolution has no bias to fold it into.
     """
 
     gamma: nn.Parameter
@@ -90,7 +90,7 @@ class SSFConv2d(nn.Conv2d):
         return _scale_and_shift(tokens, self.gamma, self.beta).permute(0, 3, 1, 2)
 
     def folded(self) -> nn.Module:
-        """The same map as one plain convolution."""
+        """Return a plain convolution with the same output."""
         return _folded(self)
 
 
@@ -124,7 +124,7 @@ class SSFLayerNorm(nn.LayerNorm):
         return tokens.permute(0, 3, 1, 2) if self.channels_first else tokens
 
     def folded(self) -> nn.Module:
-        """The same map as one plain layer norm."""
+        """Return a plain layer norm with the same output."""
         return _folded(self)
 
 
@@ -132,7 +132,7 @@ Scaled = SSFLinear | SSFConv2d | SSFLayerNorm
 
 
 def scaled(base: nn.Module) -> Scaled:
-    """Wrap a linear, a convolution or a layer norm, which is taken over, not copied."""
+    """Wrap a linear, a convolution or a layer norm, whose weight and bias are used, not copied."""
     if isinstance(base, nn.Linear):
         return SSFLinear(base)
     if isinstance(base, nn.Conv2d):
@@ -142,13 +142,13 @@ def scaled(base: nn.Module) -> Scaled:
 
 
 def _sizes(convolution: nn.Conv2d) -> dict[str, Any]:
-    """The arguments of a convolution of the same sizes."""
+    """Return the arguments of a convolution of the same sizes."""
     names = ("in_channels", "out_channels", "kernel_size", "stride", "padding", "dilation", "groups", "padding_mode")
     return {name: getattr(convolution, name) for name in names} | {"bias": convolution.bias is not None}
 
 
 def _take_over(module: Any, base: Any) -> None:
-    """Hold the base's own weight and bias, and add gamma and beta."""
+    """Give the module the base's own weight and bias, and gamma and beta."""
     module.weight, module.bias = base.weight, base.bias
     like = {"device": base.weight.device}
     module.gamma = nn.Parameter(torch.ones(len(base.weight), **like))
@@ -156,13 +156,13 @@ def _take_over(module: Any, base: Any) -> None:
 
 
 def _scale_and_shift(tokens: Tensor, gamma: Tensor, beta: Tensor | None) -> Tensor:
-    """Scale and shift the last axis, in the type of the tokens."""
+    """Scale and shift the last axis, in the dtype of the tokens."""
     gamma = gamma.to(tokens.dtype)
     return tokens * gamma if beta is None else torch.addcmul(beta.to(tokens.dtype), tokens, gamma)
 
 
 def _folded(module: Scaled) -> nn.Module:
-    """A plain module of the base's class, with gamma and beta in its weight and bias."""
+    """Return a plain module of the base's class, with gamma and beta folded into its weight and bias."""
     plain = module.plain()
     with torch.no_grad():
         gamma = module.gamma.reshape(-1, *[1] * (module.weight.ndim - 1))

@@ -8,18 +8,17 @@
 
 Cost: n * C per block when deep (12 on ViT-H: 491,520), n * C once when shallow (n = 384 costs as much there), plus
 3,505,536 of the decoder. Every step runs the encoder forward and backward, with n more keys for every query; the same
-when predicting. Not to be used where prediction time counts (`lora`, `ssf` and `bitfit` leave none), and shallow with
-hundreds of tokens least of all: the tokens pass every MLP, and each of the 25 windows of an image sees all of them.
-Windowed blocks: each window has the same prompts (deep), or a copy of the image's prompts, and what the copies see is
-averaged over the windows after the attention (shallow), so that an image has one set between blocks. Prompts have no
-place: no position embedding, and their relative-position terms are 0.
+when predicting. Do not use it if prediction time matters (`lora`, `ssf` and `bitfit` add none), least of all shallow
+with hundreds of tokens: they pass every MLP, and each of the 25 windows of an image attends to all of them.
+Windowed blocks: each window has the same prompts (deep), or a copy of the image's prompts, whose outputs are averaged
+over the windows after the attention (shallow), so that an image has one set between blocks. Prompts have no position:
+no position embedding, and relative-position terms of 0.
 Source: Jia et al., "Visual Prompt Tuning", ECCV 2022, arXiv 2203.12119; as a baseline in Zhong et al., "Convolution
 Meets LoRA", ICLR 2024, whose code for it is not public. From VPT: both forms, the first values (uniform within
-+-sqrt(6 / (3 * 16^2 + C))), no prompts left at the end; its dropout on prompts and its projection of them are left
-out. Ours: deep with n = 12 as the reading of the 4.00 M parameters that the
-Conv-LoRA paper's table gives for ViT-H (shallow with 384 tokens would give the same number), and how SAM's windows are
-treated, where we do what we understand VPT to do in Swin's windows.
-Deep prompts are computed as extra keys and values alone, which gives exactly what full concatenation gives.
++-sqrt(6 / (3 * 16^2 + C))), and prompts that are dropped at the end; its dropout on prompts and its projection of them
+are left out. Ours: deep with n = 12, inferred from the 4.00 M parameters in the Conv-LoRA paper's table for ViT-H
+(shallow with 384 tokens has the same number), and the treatment of SAM's windows, which follows our understanding of
+VPT in Swin's windows. Deep prompts are computed as extra keys and values alone, which equals full concatenation.
 """
 
 from __future__ import annotations
@@ -44,7 +43,7 @@ class VPT:
 
     Attributes:
         num_tokens: n, prompts of each block when deep, of the whole encoder when shallow; 1 or more.
-        deep: new prompts in every block; otherwise one set at the input, whose states travel through the blocks.
+        deep: new prompts in every block; otherwise one set at the input, which passes through all blocks.
     """
 
     num_tokens: int = 12
@@ -77,13 +76,13 @@ class VPT:
 
 
 def uniform_prompts(num_tokens: int, channels: int, patch: int, gate: float | None = None) -> EncoderPrompts:
-    """Prompts (n, C) with VPT's first values, uniform within +-sqrt(6 / (3 patch^2 + C)).
+    """Return prompts (n, C) with VPT's initial values, uniform within +-sqrt(6 / (3 patch^2 + C)).
 
     Args:
         num_tokens: n.
         channels: C.
         patch: rows and columns of a patch in pixels.
-        gate: first value of the number added to the prompts' logits, None for none.
+        gate: initial value of the scalar added to the attention logits of the prompts; None for none.
     """
     prompts = EncoderPrompts(num_tokens, channels, gate)
     bound = (6.0 / (3 * patch**2 + channels)) ** 0.5

@@ -3,8 +3,8 @@
     image --prepare--> pixels (B, 3, S, S) --encode--> Features --decode--> logits (B, K, h, w)
           --full_size--> logits (K, H, W) of each image, which a task answers (`samtune.tasks`)
 
-`segment` walks the whole path for a batch of images; training and comparison enter it half-way, with features that were
-computed before. Why it has this shape: docs/design/segment.md.
+`segment` runs all steps for a batch of images; training and comparison start from cached features. The reasons for this
+design are in docs/design/segment.md.
 """
 
 from samtune.segment.path import Decoder, Encoder, Inputs, PixelEncoder, encode, full_size, prepare, segment

@@ -1,4 +1,4 @@
-"""The steps from images to full-size logits, and all of them in a row, averaged over views where that is asked for."""
+"""Steps from images to full-size logits, and `segment`, which runs all of them, with test-time averaging."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ Decoder = Callable[[Features], Tensor]
 
 
 class Encoder(Protocol):
-    """What images are prepared for and encoded by; a base is one."""
+    """Model that encodes images; a base is one."""
 
     @property
     def spec(self) -> ImageSpec:
@@ -37,7 +37,7 @@ class Encoder(Protocol):
 
     @property
     def device(self) -> torch.device:
-        """Where pixels have to be."""
+        """Device that pixels are moved to."""
         ...
 
     def encode(self, pixels: Tensor) -> Features:
@@ -47,7 +47,7 @@ class Encoder(Protocol):
 
 @dataclass(frozen=True)
 class PixelEncoder:
-    """The `Encoder` of models that read pixels: the features' embedding is the prepared pixels themselves.
+    """`Encoder` for models without one: the embedding of its features is the prepared pixels.
 
     Attributes:
         spec: how images are prepared.
@@ -76,7 +76,7 @@ class Inputs:
 
 
 def prepare(images: Sequence[np.ndarray], spec: ImageSpec) -> Inputs:
-    """Turn images into encoder inputs; `full_size` is the way back.
+    """Turn images into encoder inputs; `full_size` returns logits to the images' sizes.
 
     Args:
         images: uint8 (H, W, 3) RGB each, of any sizes; at least one.
@@ -95,7 +95,7 @@ def encode(encoder: Encoder, inputs: Inputs) -> Features:
 
 
 def full_size(logits: Tensor, geometries: Sequence[Geometry], *, at: int | None = None) -> Iterator[Tensor]:
-    """Bring a batch of logits to the images' sizes, one image at a time, since these are large.
+    """Resize a batch of logits to the images' sizes, one image at a time to save memory.
 
     Args:
         logits: (B, K, h, w) over the padded squares.
@@ -126,7 +126,7 @@ def segment(
         images: uint8 (H, W, 3) RGB each, of any sizes; encoded as one batch.
         at: size in pixels of the square that the logits are resized to; None for each image's own size.
         tta: test-time averaging: average each decoder's probabilities over an image and its mirror, or over its eight
-            flips and quarter turns ("d4"): twice or eight times the work. With the latter a turned image gets the
+            flips and quarter turns ("d4"), which takes two or eight times as long. With "d4" a turned image has the
             turned prediction.
 
     Yields:
@@ -154,7 +154,7 @@ def segment(
 def _segment_views(
     encoder: Encoder, decoders: Mapping[str, Decoder], images: Sequence[np.ndarray], at: int | None
 ) -> Iterator[dict[str, Tensor]]:
-    """Walk the path once for a batch of images, each as it is."""
+    """Run all steps once for a batch of images, without averaging."""
     if not images:
         return
     inputs = prepare(images, encoder.spec)

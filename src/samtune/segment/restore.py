@@ -1,4 +1,4 @@
-"""From the padded square back to the image: the inverse of `samtune.data.to_input`, for logits."""
+"""Inverse of `samtune.data.to_input` for logits: from the padded square back to the image."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""What is written once for all methods: attach, what is trained, what was learned, fold, and losses of modules.
+"""Functions for every method: attach, trained parameters, learned tensors, fold, and losses of modules.
 
-What was learned is found by identity of tensors (trainable, plus what the base did not have), never by matching names.
+Learned tensors are found by identity (trained, or not part of the base), never by matching names.
 """
 
 from __future__ import annotations
@@ -50,11 +50,11 @@ def adapt(base: AnyBase, method: Method, *, num_classes: int = 1, seed: int = 0)
     Args:
         base: a base as loaded.
         method: what to attach.
-        num_classes: K, the background not counted; 1..254.
-        seed: of the first values of the method's tensors; the global generator is left as it was.
+        num_classes: K, without the background; 1..254.
+        seed: of the initial values of the method's tensors; the state of torch's global generator does not change.
 
     Returns:
-        The same `base`.
+        The same object.
 
     Raises:
         MethodError: a method is attached already, K is out of range, or the method does not fit this model.
@@ -80,15 +80,15 @@ def adapt(base: AnyBase, method: Method, *, num_classes: int = 1, seed: int = 0)
 
 
 def init_device(device: torch.device) -> torch.device:
-    """Return where first values of a tensor on `device` are drawn: the CPU, so that a seed means the same anywhere.
+    """Return the device to draw initial values on: the CPU, so that a seed gives the same values on every device.
 
-    Tensors without content (`meta`), which are only counted, stay without. `adapt` moves what was drawn.
+    The meta device is returned as it is. `adapt` moves the tensors to the base's device.
     """
     return device if device.type == "meta" else torch.device("cpu")
 
 
 def adaptation(model: Base) -> Adaptation | None:
-    """Return what was attached to this model, or None."""
+    """Return the record of the attached method, or None for a base without one."""
     return model.__dict__.get("_adaptation")
 
 
@@ -98,7 +98,7 @@ def trainable(model: Base) -> dict[str, nn.Parameter]:
 
 
 def penalty(outputs: Outputs) -> Tensor | float:
-    """Return the sum of the modules' own losses in a forward pass; 0 where there are none."""
+    """Return the sum of the penalties that modules recorded in a forward pass; 0 if there are none."""
     return sum(outputs.penalties)
 
 
@@ -138,7 +138,7 @@ def task_loss(
 
 
 def delta(model: Base) -> dict[str, Tensor]:
-    """Return what distinguishes the adapted model from its base: trained tensors, and any the base did not have.
+    """Return the learned tensors by name: those that are trained, and those that the base does not have.
 
     Raises:
         MethodError: no method is attached.
@@ -155,7 +155,7 @@ def delta(model: Base) -> dict[str, Tensor]:
 
 
 def fold(model: AnyBase) -> AnyBase:
-    """Replace, in place, every foldable module by plain weights with the same output; returns `model`."""
+    """Replace every foldable module by a plain one with the same output, in place, and return the model."""
     for name, module in list(model.named_modules()):
         if isinstance(module, Foldable):
             parent, _, child = name.rpartition(".")
@@ -164,10 +164,9 @@ def fold(model: AnyBase) -> AnyBase:
 
 
 def touches_encoder(model: Base) -> bool:
-    """Whether the features depend on anything the base did not have or that is trained.
+    """Return whether the features depend on learned tensors; if not, they can be cached.
 
-    Answered from the graph of one small forward pass (it works on the meta device too), and by looking for
-    tensors in the encoder that are not the base's; decides whether embeddings may be cached.
+    Checks the encoder's tensors, and the graph of one small forward pass (also on the meta device).
     """
     record = adaptation(model)
     if record is None:

@@ -1,4 +1,4 @@
-"""TS-SAM: `method.py` says what it is and wires it into SAM, `modules.py` holds its three parts."""
+"""TS-SAM: `method.py` describes it and attaches it to a base, `modules.py` has its three parts."""
 
 from samtune.methods.ts_sam.method import TSSAM
 

@@ -12,9 +12,9 @@
 Cost, with C of the encoder, S of the side stream, h = S / 2, L blocks: side adapters (L + 1)(2 S C + 3 C + 3 S) +
 (2 S^2 + 6 S), 12 refinements of h C + 263,680 and one of the neck, the entry S C + S, the decoder 1,771,393 (and 129
 for each more class): 11,892,865 on ViT-B, 20,403,073 on ViT-L, 29,437,569 on ViT-H; 196,864 more with the frequency
-branch. Nothing of SAM's decoder or prompts is used. The side stream corrects the encoder's, so each step runs the
-whole encoder forward and backward: it is no way to save memory (`lst` is). Not to be used with few images, where
-twelve million numbers have nothing to hold on to; `ptsam` and `lora` start from SAM's own mask, TS-SAM from noise.
+branch. SAM's decoder and prompts are not used. The side stream changes the encoder's tokens, so each step runs the
+whole encoder forward and backward, and it does not save memory (`lst` does). Do not use it with few images: it starts
+from noise and trains twelve million numbers, while `ptsam` and `lora` start from SAM's features or mask.
 
 Source: Yu et al., "TS-SAM: Fine-Tuning Segment-Anything Model for Downstream Tasks", arXiv 2408.01835, and its public
 code (TS-SAM edd171c), which gives ViT-B and ViT-H. Ours: the ViT-L sizes (S and the last 12 blocks stay), K classes
@@ -24,14 +24,15 @@ Where the public code is at fault, the default does otherwise and `paper=True` d
 
 - BatchNorm with the statistics of two images a process (only one process's are saved). The default is GroupNorm:
   each image alone, nothing to keep. The numbers are the same.
-- The decoder enlarges with corners on corners beside maps that were enlarged by cells. The default uses cells.
-- The side stream's entry reads the patches in a scrambled order (`methods.stem`). The default is the equation above;
-  `stem` decides by itself.
+- The decoder enlarges with aligned corners, but combines the result with maps that were enlarged by cells. The default
+  enlarges by cells.
+- The side stream's entry reads the patches in a scrambled order (`parts/stem.py`). The default is the equation above;
+  `stem` sets it separately.
 
-Faults that are no matter of the method: gradients that are never averaged between processes (what was meant to be
-batch 8 is batch 2 on a quarter of the images) and images squashed to a square, which `--recipe paper` brings back with
-the rest of the training (`recipes.SIDE_RECIPE`); every mask pixel above 0 taken for foreground, the best step chosen on
-test images, pairs matched by their order, which nothing does. The code's loss is BCE + IoU without smoothing (`ce_iou`
+Other faults of the public code are not part of the method. Gradients that are never averaged between processes (an
+intended batch of 8 is a batch of 2 on a quarter of the images) and images squashed to a square are part of
+`--recipe paper` (`recipes.SIDE_RECIPE`). Every mask pixel above 0 read as foreground, the best step selected on test
+images, and pairs matched by their order are not reproduced. The code's loss is BCE + IoU without smoothing (`ce_iou`
 here), and for shadows `shadow_bce`, with the frequency branch.
 """
 
@@ -61,13 +62,13 @@ class TSSAM:
     """Side adapters, multi-scale refinement and a fusion decoder.
 
     Attributes:
-        side_channels: S, an even number; None for the neck's width, which is 256 on every SAM and what the public
-            configurations come to.
-        refinements: how many of the last blocks are refined, 12 as published; all where there are fewer.
-        frequency: add a 16 x 16 convolution of the image's high frequencies to the side stream's entry, as the
-            published shadow models do.
-        paper: norm, enlargement and, unless `stem` says otherwise, entry of the public code; see the head of this file.
-        stem: how the entry reads the patches; see `methods.stem`.
+        side_channels: S, an even number; None for the number of channels of the neck, which is 256 on every SAM and
+            that of the public configurations.
+        refinements: number of last blocks that are refined, 12 as published; all blocks if there are fewer.
+        frequency: add a 16 x 16 convolution of the image's high frequencies to the side stream's entry, as in the
+            published shadow models.
+        paper: norm, enlargement and, with `stem="auto"`, entry of the public code; see the top of this file.
+        stem: order in which the entry reads the patches; see `parts/stem.py`.
     """
 
     side_channels: int | None = None
@@ -125,17 +126,17 @@ class SideStream(nn.Module):
         self.last_refinement = Refinement(neck, side // 2, paper=paper)
 
     def begin(self, pixels: Tensor, patches: Tensor) -> State:
-        """The side stream's first map, from the patches and the high frequencies; see `Side.begin`."""
+        """Return the first map of the side stream, from the patches and the high frequencies; see `Side.begin`."""
         side: Tensor = self.enter(scrambled(patches) if self.scrambled else patches).permute(0, 3, 1, 2)
         if self.edges is not None:
             side = side + self.edges(high_frequency(pixels))
         return side, None
 
     def forward(self, index: int, tokens: Tensor, state: State, call: Call) -> tuple[Tensor, State]:
-        """Read the stream, and correct it after a block; see `Side`."""
+        """Read the encoder's tokens, and change them after each block; see `Side`."""
         side, refined = state
         main = tokens.permute(0, 3, 1, 2)
-        if index == -1:  # what the stem adds is read, but does not go on
+        if index == -1:  # the stem changes the side stream alone
             return tokens, (call(self.stem, main, side)[0], None)
         if index >= self.first_refined:
             refined = _sum(refined, call(self.refinements[index - self.first_refined], main))
@@ -143,7 +144,7 @@ class SideStream(nn.Module):
         return main.permute(0, 2, 3, 1), (side, refined)
 
     def end(self, embedding: Tensor, state: State, call: Call) -> tuple[Tensor, dict[str, Tensor]]:
-        """Read the neck's output, which stays as it is; see `Side.end`."""
+        """Read the neck's output without changing it; see `Side.end`."""
         side, refined = state
         fourfold, twofold = _sum(refined, call(self.last_refinement, embedding))
         side = call(self.last_adapter, embedding, side)[0]
@@ -155,7 +156,7 @@ def _sum(so_far: tuple[Tensor, Tensor] | None, more: tuple[Tensor, Tensor]) -> t
 
 
 class FusionHead(nn.Module):
-    """The fusion decoder in the mask decoder's place.
+    """A head with the fusion decoder.
 
     Args:
         decoder: of the side stream and the refined maps.
@@ -166,10 +167,10 @@ class FusionHead(nn.Module):
         self.decoder = decoder
 
     def forward(self, features: Features, base: Base) -> Tensor:
-        """Logits (B, K, 4 H, 4 W) of features that this model's own encoder gave.
+        """Return logits (B, K, 4 H, 4 W) of features from this model's own encoder.
 
         Raises:
-            MethodError: the features come without a side stream.
+            MethodError: the features have no side stream.
         """
         extras = features.extras
         if "side" not in extras:

@@ -6,7 +6,7 @@
     Refinement      c = U_1(x),  f2 = G(up(c)),  f1 = G'(up(up'(c))),    G(z) = z * tanh(W2 relu(W1 z))
     FusionDecoder   twice:  y = U_3([y; pool(U_3(c))]),  y = U_3([up2(y); c]);   then a 1 x 1 convolution
 
-`norm` is the one thing in which a default TS-SAM and the published one differ here, and `up2` by half a pixel.
+In these modules, the default differs from the published form in `norm`, and in `up2` by half a pixel.
 Source: Yu et al., arXiv 2408.01835, and its public code (TS-SAM edd171c).
 """
 
@@ -18,9 +18,9 @@ from torch import Tensor, nn
 
 
 def norm(channels: int, *, paper: bool) -> nn.Module:
-    """BatchNorm as published, else GroupNorm: at most 32 groups of at least four channels, where they divide.
+    """Return BatchNorm as published, else GroupNorm with at most 32 groups, of at least four channels if possible.
 
-    A group of one channel would take every bias ahead of it away, as BatchNorm does.
+    A group of one channel would cancel every bias ahead of it, as BatchNorm does.
     """
     if paper:
         return nn.BatchNorm2d(channels)
@@ -29,14 +29,14 @@ def norm(channels: int, *, paper: bool) -> nn.Module:
 
 
 def unit(convolution: nn.Conv2d | nn.ConvTranspose2d, *, paper: bool) -> nn.Sequential:
-    """Convolution, norm, ReLU; the published first values of a plain convolution with bias (see `_fan_out`)."""
+    """Return convolution, norm and ReLU; initialises a plain convolution with bias as published (see `_fan_out`)."""
     if isinstance(convolution, nn.Conv2d) and convolution.bias is not None:
         _fan_out(convolution)
     return nn.Sequential(convolution, norm(convolution.out_channels, paper=paper), nn.ReLU())
 
 
 def _fan_out(convolution: nn.Conv2d) -> None:
-    """Weights N(0, 2 / (k^2 out)), bias 0. Transposed and bias-free ones keep PyTorch's rule, as published."""
+    """Draw weights from N(0, 2 / (k^2 out)), set the bias to 0. Other convolutions keep PyTorch's, as published."""
     assert convolution.bias is not None
     area = convolution.kernel_size[0] * convolution.kernel_size[1]
     nn.init.normal_(convolution.weight, std=(2 / (area * convolution.out_channels)) ** 0.5)
@@ -44,13 +44,13 @@ def _fan_out(convolution: nn.Conv2d) -> None:
 
 
 class SideAdapter(nn.Module):
-    """Convolutional side adapter: adds to the main stream what the side stream knows, and reads the sum.
+    """Side adapter: adds the side stream to the main stream, and computes the next side stream from the sum.
 
     Args:
         main: X, channels of the main stream.
-        side: S, channels of the side stream that comes.
-        out: channels of the side stream that goes.
-        paper: BatchNorm in place of GroupNorm.
+        side: S, input channels of the side stream.
+        out: output channels of the side stream.
+        paper: BatchNorm instead of GroupNorm.
     """
 
     def __init__(self, main: int, side: int, out: int, *, paper: bool) -> None:
@@ -89,7 +89,7 @@ class Refinement(nn.Module):
 
     Args:
         main: X, channels of the map.
-        hidden: h, channels of what comes out.
+        hidden: h, output channels.
         paper: BatchNorm in place of GroupNorm.
     """
 
@@ -111,7 +111,7 @@ def _doubling(channels: int) -> nn.ConvTranspose2d:
 
 
 class Fusion(nn.Module):
-    """One stage of the decoder: a coarse map meets a map of twice its grid, before and after it is enlarged.
+    """One stage of the decoder: combines a coarse map with one of twice its grid, before and after enlarging it.
 
     Args:
         hidden: h.
@@ -130,7 +130,7 @@ class Fusion(nn.Module):
         own = self.fine(fine)
         pooled = F.max_pool2d(own, 2) + F.avg_pool2d(own, 2)
         mixed = self.coarse(torch.cat([coarse, pooled], dim=1))
-        # Published: corners on corners, which shifts the map against the skip by up to half a pixel of it.
+        # The published align_corners shifts the map against the skip connection by up to half a pixel.
         mixed = F.interpolate(mixed, scale_factor=2, mode="bilinear", align_corners=self.paper)
         merged: Tensor = self.merged(torch.cat([mixed, fine], dim=1))
         return merged
