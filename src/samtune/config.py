@@ -1,4 +1,4 @@
-"""The settings of a run as a file: flat TOML in, checked dataclasses out, the resolved file back into the run folder.
+"""Configuration of a run: read from flat TOML, checked as dataclasses, written to the run folder.
 
     images = "wells/images"          one key per setting of `RunConfig`, `DataOptions` and `TrainSettings`
     masks = "wells/masks"
@@ -8,7 +8,7 @@
     [method_fields]                  the method's own hyper-parameters
     num_tokens = 8
 
-Order of precedence: defaults, then the file, then the command line. Unknown keys are refused with the nearest name.
+The command line takes precedence over the file, and the file over the defaults. Unknown keys are refused.
 """
 
 from __future__ import annotations
@@ -35,15 +35,15 @@ from samtune.values import convert_fields
 
 @dataclass(frozen=True)
 class RunConfig:
-    """Settings of a run from all sources, every default filled in.
+    """Settings of a run from all sources, with defaults.
 
     Attributes:
         images: folder of images, or a manifest.
         masks: folder of masks, or None with a manifest.
         val_images: folder of images for validation alone.
         val_masks: their masks.
-        data: how masks are read.
-        train: how it is trained.
+        data: options on masks.
+        train: settings of training.
     """
 
     images: str
@@ -54,7 +54,7 @@ class RunConfig:
     train: TrainSettings = field(default_factory=TrainSettings)
 
     def __post_init__(self) -> None:
-        """Check that names of folders are text."""
+        """Check the types of the fields."""
         wrong = convert_fields(self, {})
         if wrong:
             raise ConfigError("; ".join(wrong) + ".")
@@ -64,7 +64,7 @@ _OWN = tuple(f.name for f in fields(RunConfig) if f.name not in ("data", "train"
 _DATA = tuple(f.name for f in fields(DataOptions))
 _TRAIN = tuple(f.name for f in fields(TrainSettings))
 MAX_REASON = 200
-"""Length at which a parser's own message is cut."""
+"""Largest length of a parser's message."""
 
 MAX_NAMED = 10
 """Number of unknown settings that a message names."""
@@ -74,7 +74,7 @@ def read_config(file: Path) -> dict[str, Any]:
     """Read a configuration file as flat values.
 
     Raises:
-        ConfigError: the file is not there, is no TOML, or has unknown keys (all are named, each with the nearest one).
+        ConfigError: the file is missing, is not TOML, or has unknown keys.
     """
     values = parse_toml(read_text(file, ConfigError, bytes_as_names=True), one_line(str(file)))
     _refuse_unknown(values, one_line(str(file)))
@@ -85,11 +85,11 @@ def parse_toml(text: str, where: str) -> dict[str, Any]:
     """Parse TOML.
 
     Args:
-        text: of a file or of an option.
-        where: it comes from, for messages.
+        text: content of a file or of an option.
+        where: origin of the text, for messages.
 
     Raises:
-        ConfigError: it is no TOML, is nested too deep, or has a number of more digits than Python reads.
+        ConfigError: the text is not TOML, is nested too deep, or has a number with more digits than Python reads.
     """
     try:
         return tomllib.loads(text)
@@ -129,21 +129,20 @@ def config_text(config: RunConfig) -> str:
 def claim_run(run: Path, config: RunConfig, *, resume: bool, page: bool = False) -> bool:
     """Claim a folder for a run and write its configuration.
 
-    A run of the same settings that was cut off, by a full disk or a kill, goes on when it is asked for again; one that
-    Ctrl-C interrupted waits for `resume`.
+    A run of the same settings that was cut off, by a full disk or a kill, is continued; one that Ctrl-C interrupted is
+    continued only with `resume`.
 
     Args:
-        run: the folder; made where it is not there.
-        config: of the run.
-        resume: go on with the run in the folder.
-        page: a run without its page counts as cut off.
+        run: run folder; created if missing.
+        config: configuration of the run.
+        resume: continue the run in the folder.
+        page: whether a run without its page counts as cut off.
 
     Returns:
-        Whether there is a run to go on with.
+        Whether there is a run to continue.
 
     Raises:
-        ConfigError: the folder holds something already and `resume` is not asked for, or holds another run; the
-            settings that differ are named.
+        ConfigError: the folder holds files and `resume` is False, there is no run to resume, or its settings differ.
     """
     file = RunFolder(run).config
     text = config_text(config)
@@ -155,13 +154,13 @@ def claim_run(run: Path, config: RunConfig, *, resume: bool, page: bool = False)
             raise ConfigError(f"Expected the settings of the run in {run} with --resume, got others: {differing}.")
         return True
     if is_cut_off(run, config, page=page):
-        say(f"Going on with the run in {run}, which was cut off.")
+        say(f"Continuing the run in {run}, which was cut off.")
         return True
-    # A lock and a partial file are all that a run has which was killed as it began.
+    # A run killed at its start leaves a lock and a partial file.
     if run.is_dir() and any(entry.name != LOCK_FILE and not is_partial(entry.name) for entry in run.iterdir()):
         raise ConfigError(
             f"Expected a new or empty run folder, got {run} with files in it; choose another --out, or pass --resume "
-            "to go on with the run in it."
+            "to continue the run in it."
         )
     make_folder(run)
     write_text(file, text, bytes_as_names=True)
@@ -198,7 +197,7 @@ def _differences(old: dict[str, Any], new: dict[str, Any]) -> str:
 
 
 def _without_none(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the settings that TOML can hold: without those that are None, and without empty tables."""
+    """Return the settings without None and empty tables, which TOML cannot hold."""
     kept = {key: dict(value) if isinstance(value, Mapping) else value for key, value in values.items()}
     kept = {key: _without_none(value) if isinstance(value, dict) else value for key, value in kept.items()}
     return {key: value for key, value in kept.items() if value is not None and value != {}}

@@ -68,7 +68,7 @@ def test_a_lock_of_a_process_killed_as_it_took_it_is_taken(tmp_path: Path) -> No
 @pytest.mark.parametrize("content", ["{", "[]", "null", '{"host": 1}', '{"host": "x", "pid": "y"}', "\x00" * 50])
 def test_a_file_that_is_no_lock_is_refused_by_name(tmp_path: Path, content: str) -> None:
     write(tmp_path / "run", content)
-    with pytest.raises(ConfigError, match=r"samtune\.lock is not samtune's lock"), locked(tmp_path / "run", "run"):
+    with pytest.raises(ConfigError, match=r"samtune\.lock is not a lock file"), locked(tmp_path / "run", "run"):
         raise AssertionError
     assert (tmp_path / "run" / LOCK_FILE).read_text() == content
 

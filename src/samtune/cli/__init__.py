@@ -1,4 +1,4 @@
-"""The command line: one file per verb, each a thin shell over the layer below; nothing heavy at the top."""
+"""Command line: one file per verb; libraries are imported by the verb that needs them."""
 
 from samtune.cli.application import app, main
 

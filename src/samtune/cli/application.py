@@ -60,7 +60,7 @@ def root(
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Run the command line and exit: 0 done, 2 a user's error (one sentence on stderr), 130 interrupted.
+    """Run the command line and exit: 0 done, 2 an error of the user (one sentence on stderr), 130 interrupted.
 
     Args:
         argv: the arguments without the program's name; None for the process's own.
@@ -80,7 +80,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         except (SamTuneError, OSError) as error:
             if is_main_process():
                 print_safely(f"samtune: {_sentence(error)}", sys.stderr)
-            _let_go_of_stdout()
+            _discard_stdout()
             sys.exit(USER_ERROR)
         except KeyboardInterrupt:
             sys.exit(INTERRUPTED)
@@ -93,8 +93,8 @@ def _sentence(error: Exception) -> str:
     return str(error)
 
 
-def _let_go_of_stdout() -> None:
-    """Drop what stdout cannot take, on a full disk or a closed pipe; Python would try again at exit, and complain."""
+def _discard_stdout() -> None:
+    """Discard output that a full disk or a closed pipe refuses; Python would try again at exit and print an error."""
     try:
         sys.stdout.flush()
     except OSError:
@@ -103,7 +103,7 @@ def _let_go_of_stdout() -> None:
 
 
 class _Lines(logging.Handler):
-    """Writes each record's message to stderr as one line that every terminal can show."""
+    """Handler that writes each message to stderr as one printable line."""
 
     def emit(self, record: logging.LogRecord) -> None:
         """See `logging.Handler.emit`."""

@@ -8,7 +8,6 @@ from typing import Annotated, Any
 
 import typer
 
-from samtune.cli.comparison_text import comparison_text
 from samtune.cli.options import (
     Base,
     Device,
@@ -32,7 +31,7 @@ def compare(
     masks: Masks = None,
     *,
     out: Annotated[
-        Path, typer.Option("--out", metavar="DIR", help="Folder to write; cells that are in it are not computed again.")
+        Path, typer.Option("--out", metavar="DIR", help="Folder to write; cells already in it are not computed again.")
     ],
     methods: Annotated[
         str, typer.Option(metavar="A,B,...", help="Methods, see `samtune methods`.")
@@ -40,13 +39,13 @@ def compare(
     shots: Annotated[
         str, typer.Option(metavar="N,M,...", help="Numbers of labelled images, validation included.")
     ] = "16",
-    seeds: Annotated[int, typer.Option(min=1, help="Draws of labelled images for each of them.")] = 3,
+    seeds: Annotated[int, typer.Option(min=1, help="Number of draws of labelled images for each of them.")] = 3,
     base: Base = None,
     side: Side = None,
     updates: Annotated[
         int,
         typer.Option(
-            min=1, help="Optimiser steps of every training: one budget for all, from which cheap methods may gain more."
+            min=1, help="Optimiser steps of every training, the same for all; cheap methods may gain from more."
         ),
     ] = 80,
     test: Annotated[
@@ -54,10 +53,12 @@ def compare(
     ] = None,
     set_: Annotated[
         list[str] | None,
-        typer.Option("--set", metavar="NAME=VALUE", help="A setting of every training, or METHOD.FIELD; repeat."),
+        typer.Option(
+            "--set", metavar="NAME=VALUE", help="A setting of every training, or METHOD.FIELD; may be repeated."
+        ),
     ] = None,
     suggest: Annotated[
-        int | None, typer.Option(min=1, metavar="N", help="Name the N images of --unlabelled to label next.")
+        int | None, typer.Option(min=1, metavar="N", help="List the N images of --unlabelled to label next.")
     ] = None,
     unlabelled: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Folder of images without masks, for --suggest.")
@@ -75,9 +76,10 @@ def compare(
     overwrite: Overwrite = False,
     as_json: Json = False,
 ) -> None:
-    """Compare methods on your images, beside stock SAM, a probe, colour alone and a small U-Net: which one to keep."""
+    """Compare methods on your images with stock SAM, a probe, colour alone and a small U-Net."""
     if (suggest is None) != (unlabelled is None):
         raise ConfigError("Expected --suggest N and --unlabelled DIR together, got one of them; add the other.")
+    from samtune.cli.comparison_text import comparison_text
     from samtune.compare import CompareSettings
     from samtune.compare import compare as run_comparison
     from samtune.data import open_dataset
@@ -100,7 +102,7 @@ def compare(
         more=more,
     )
     if unlabelled is not None and seeds < 2:
-        raise ConfigError(f"Expected --seeds >= 2 with --suggest, which compares draws, got {seeds}.")
+        raise ConfigError(f"Expected --seeds >= 2 with --suggest, which needs several draws, got {seeds}.")
     if unlabelled is not None and not unlabelled.is_dir():
         raise ConfigError(f"Expected a folder of images as --unlabelled, got {unlabelled}.")
     dataset = open_dataset(images, masks, data_options(mask_values))

@@ -1,4 +1,4 @@
-"""A comparison for the terminal: the same records as on its page."""
+"""Text of a comparison for the terminal, from the records of its page."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from samtune.report import ComparisonPage
 
 MAX_SUGGESTIONS = 10
-"""Suggestions that are listed; the CSV has all."""
+"""Number of suggestions listed; the CSV file has all."""
 
 
 def comparison_text(page: ComparisonPage, content: Mapping[str, Any]) -> str:
@@ -22,7 +22,7 @@ def comparison_text(page: ComparisonPage, content: Mapping[str, Any]) -> str:
 
     Args:
         page: records of the page.
-        content: what --json prints.
+        content: content of the JSON output.
     """
     lines = [_table(page), "", *page.sentences, "", *page.group_sentences, "", *_regressions(page)]
     lines += ["", *page.curve_sentences]
@@ -45,7 +45,7 @@ def _regressions(page: ComparisonPage) -> list[str]:
 
 
 def _table(page: ComparisonPage) -> str:
-    """Return rows by numbers of images."""
+    """Return the table of rows by numbers of labelled images."""
     rows = []
     for row in page.rows:
         level = () if row.level is None else (row.level,)

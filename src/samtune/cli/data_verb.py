@@ -12,22 +12,22 @@ from samtune.cli.output import emit
 if TYPE_CHECKING:
     from samtune.data.public_sets import Layout
 
-app = typer.Typer(help="The public data sets that are read as they are downloaded.", no_args_is_help=True)
+app = typer.Typer(help="Public data sets that samtune reads as they are downloaded.", no_args_is_help=True)
 
 
 @app.callback()
 def data() -> None:
-    """The public data sets that are read as they are downloaded."""
+    """Public data sets that samtune reads as they are downloaded."""
 
 
 @app.command("list")
 def list_layouts(as_json: Json = False) -> None:
-    """Say where each set lives, its licence, its splits and the folders it is expected in; nothing is downloaded."""
+    """List the source, licence, splits and expected folders of each set; nothing is downloaded."""
     from samtune.data.public_sets import LAYOUTS
 
     content = {"datasets": [_facts(layout) for layout in LAYOUTS.values()]}
     head = (
-        "Use one as NAME:FOLDER, or a part of it as NAME/PART:FOLDER, wherever images are named:\n"
+        "Pass NAME:FOLDER, or NAME/PART:FOLDER for a part of it, in place of a folder of images:\n"
         "  samtune train cod10k/train:FOLDER --out RUN; samtune evaluate RUN cod10k/test:FOLDER --protocol cod"
     )
     emit(content, "\n\n".join([head, *map(_text, LAYOUTS.values())]), as_json=as_json)

@@ -12,10 +12,11 @@ import typer
 from samtune.cli.options import Json
 from samtune.cli.output import emit
 from samtune.errors import ConfigError
+from samtune.text import count
 
 MARK = ".samtune-demo"
 FOLDERS = {"training": "samples", "held_out": "samples", "predictions": "predictions"}
-"""Folder -> its kind in the list of files that samtune wrote there."""
+"""Folder -> kind of its files in the list of files that samtune wrote."""
 
 RUN = "run"
 PARTS = (*FOLDERS, RUN)
@@ -25,11 +26,11 @@ NUM_TRAINING, NUM_HELD_OUT = 16, 24
 def demo(
     out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder to write.")] = Path("demo-run"),
     kind: Annotated[str, typer.Option("--kind", help="cells, cracks or polyps.")] = "cracks",
-    seed: Annotated[int, typer.Option("--seed", help="Of the images and of training.")] = 0,
+    seed: Annotated[int, typer.Option("--seed", help="Seed of the images and of training.")] = 0,
     base: Annotated[str, typer.Option("--base", metavar="NAME", help="Base model; nano is built in.")] = "nano",
     as_json: Json = False,
 ) -> None:
-    """Show everything once, offline: generated images, train, evaluate, predict, report; about a minute."""
+    """Train, evaluate and predict on generated images, offline, and write a report; takes about a minute."""
     start = time.monotonic()
     from samtune.metrics import row_name
 
@@ -42,7 +43,7 @@ def demo(
         f"IoU per image on {NUM_HELD_OUT} images that training never saw: {scores}.\n"
         f"Masks:  {out / 'predictions'}\n"
         f"Report: {content['report']}\n"
-        f"All in {content['seconds']:.0f} s. Now with your own images: samtune train IMAGES MASKS --out RUN"
+        f"Total: {content['seconds']:.0f} s. With your own images: samtune train IMAGES MASKS --out RUN"
     )
     emit(content, text, as_json=as_json)
 
@@ -51,7 +52,7 @@ def _claim(out: Path) -> None:
     """Claim the folder: new, empty, or an earlier demo, whose files are removed.
 
     Raises:
-        ConfigError: the folder holds anything else, or files of an earlier demo that were changed.
+        ConfigError: the folder holds other files, or changed files of an earlier demo.
     """
     from samtune.outputs import OutputFolder
     from samtune.run_folder import RunFolder
@@ -67,7 +68,7 @@ def _claim(out: Path) -> None:
     foreign += [f"{RUN}/{name}" for name in run.foreign()]
     if foreign:
         raise ConfigError(
-            f"{out} is an earlier demo, but {len(foreign)} file(s) in it were not written by samtune or were changed "
+            f"{out} is an earlier demo with {count(len(foreign), 'file')} that samtune did not write or that changed "
             f"since, such as {foreign[0]}; choose another --out."
         )
     for folder in folders.values():
@@ -89,7 +90,7 @@ def _run(out: Path, kind: str, seed: int, base: str) -> dict[str, Any]:
     say(f"2. Training ptsam on {base}: a few prompt tokens are learned, all else stays frozen.")
     given = {
         "images": str(images), "masks": str(masks), "base": base, "seed": seed, "class_names": (kind,),
-        "tta": "none",  # eight views of each image would make two minutes of one
+        "tta": "none",  # eight views of each image would double the demo's time
     }  # fmt: skip
     run = out / RUN
     result, _ = train(given, [], None, run, resume=False, report=False)

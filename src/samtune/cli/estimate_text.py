@@ -1,4 +1,4 @@
-"""The estimate of `samtune train --dry-run` for people."""
+"""Text of the estimate of `samtune train --dry-run`."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ PHASES = {
 
 
 def estimate_text(estimate: Estimate) -> str:
-    """Return a few lines: what would be trained, what it takes, and whether it fits."""
+    """Return the plan, its memory, disk space and time, and whether it fits, one a line."""
     plan, features = estimate.plan, estimate.features
     parts = "at once" if plan["accumulate"] == 1 else f"in {plan['accumulate']} parts"
     lines = [
@@ -32,7 +32,7 @@ def estimate_text(estimate: Estimate) -> str:
         {
             True: "It fits.",
             False: "It does not fit: take a smaller --side, --set recompute=true, a smaller base or another method.",
-            None: "It is not known whether it fits: this system does not say how much memory is free.",
+            None: "Whether it fits is unknown: this system does not report its free memory.",
         }[estimate.fits],
     ]
     return "\n".join(lines)
@@ -41,12 +41,12 @@ def estimate_text(estimate: Estimate) -> str:
 def _memory(estimate: Estimate) -> str:
     peak, limit = estimate.memory["peak_bytes"], estimate.memory["limit_bytes"]
     text = f"{size(peak or 0)} at most"
-    return text if limit is None else f"{text}, of {size(limit)} that this process could have"
+    return text if limit is None else f"{text}, of {size(limit)} available to this process"
 
 
 def _time(estimate: Estimate) -> str:
     if not estimate.seconds:
-        return "not measured, since nothing was run that may not fit"
+        return "not measured, since the run may not fit into memory"
     phases = [
         f"{name} {duration(estimate.seconds[key])}" for key, name in PHASES.items() if estimate.seconds[key] >= 0.5
     ]

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 
 NUM_WORST = 10
-"""Images of the lowest scores that are listed."""
+"""Number of images with the lowest scores that are listed."""
 
 
 @with_mask_options
@@ -46,13 +46,13 @@ def evaluate(
         str,
         typer.Option(
             metavar="NAME",
-            help="What the field reports, see docs/metrics.md: cod, shadow, sod, polyp, skin, leaf, road, trans10k, "
+            help="Measures of a field, see docs/metrics.md: cod, shadow, sod, polyp, skin, leaf, road, trans10k, "
             "microscopy, or default: foreground IoU and Dice.",
         ),
     ] = "default",
     at: Annotated[
         int | None,
-        typer.Option(metavar="SIDE", help="Compare at SIDE x SIDE, squashed. Default: the images' own size."),
+        typer.Option(metavar="SIDE", help="Score at SIDE x SIDE, squashed. Default: the images' own size."),
     ] = None,
     spacing: Annotated[
         float | None, typer.Option(metavar="UNITS", help="Side of a pixel, for distances. Default: pixels.")
@@ -106,7 +106,7 @@ def evaluate(
 
 
 def _check_outputs(run: Path | None, per_image: Path | None, dataset: Dataset, overwrite: bool) -> None:
-    """Check that the page and the CSV may be written, before anything is computed for them."""
+    """Check that the page and the CSV file may be written, before scores are computed."""
     from samtune.outputs import OutputFolder
     from samtune.predict.evaluation import PER_IMAGE
     from samtune.report import check_report
@@ -119,7 +119,7 @@ def _check_outputs(run: Path | None, per_image: Path | None, dataset: Dataset, o
 
 
 def _cell(evaluation: Evaluation, row: str, key: str) -> str:
-    """A value with its deviation over images, where there is one."""
+    """Return a value with its standard deviation over images, if it has one."""
     value, deviation = evaluation.value(row, key), evaluation.value(row, f"{key}_std")
     if value is None:
         return "not defined"
@@ -143,7 +143,7 @@ def _regressions(evaluation: Evaluation) -> list[str]:
 
 
 def _trained_with(specialist: Path) -> DataOptions | None:
-    """How the run's own masks were read; None where that is not known."""
+    """Return the mask options of the run; None where they are unknown."""
     from samtune.config import make_config, read_config
     from samtune.run_folder import run_of
 
@@ -154,7 +154,7 @@ def _trained_with(specialist: Path) -> DataOptions | None:
 
 
 def _text(evaluation: Evaluation) -> str:
-    """Return the verdict, a table with a line per measure, the worst images, and where tuning hurt."""
+    """Return the verdict, a table with a line per measure, the worst images, and those where a baseline is better."""
     from samtune.metrics import row_name
 
     header = ("measure", *(row_name(row).label for row in evaluation.rows))

@@ -15,7 +15,7 @@ def info(
     specialist: Annotated[Path, typer.Argument(help="Run folder, or its specialist/ folder.")],
     as_json: Json = False,
 ) -> None:
-    """Print what is in a specialist."""
+    """Print the card of a specialist."""
     from dataclasses import asdict
 
     from samtune.adapters import read_card

@@ -13,18 +13,18 @@ if TYPE_CHECKING:
     from samtune.bases import Base
 
 
-SHARE = "share: of all parameters of the adapted model, those that the method adds included, as in Conv-LoRA's tables."
+SHARE = "share: trained parameters over all parameters of the adapted model, as in Conv-LoRA's tables."
 
 
 def methods(
     base: Annotated[
         str,
-        typer.Option("--base", metavar="NAME", help="Base model the numbers are for; no weights are needed."),
+        typer.Option("--base", metavar="NAME", help="Base model that is counted; no weights are needed."),
     ] = "facebook/sam-vit-base",
     classes: Annotated[int, typer.Option("--classes", min=1, max=254, help="Number of classes.")] = 1,
     as_json: Json = False,
 ) -> None:
-    """List the methods: source, trained parameters, their share of the model, whether the encoder is touched."""
+    """List the methods with their source, numbers of trained parameters, and whether they change the encoder."""
     from samtune.methods import METHODS
 
     rows = [describe(name, base, classes) | {"variants": variants(name, base, classes)} for name in METHODS]
@@ -51,7 +51,7 @@ def methods(
 
 
 def variants(name: str, base: str, num_classes: int) -> list[dict[str, Any]]:
-    """Return the other published forms of a method: fields, source, and numbers of parameters."""
+    """Return the other published forms of a method, each with "fields", "what" and numbers of parameters."""
     from samtune.methods import METHODS
 
     rows = []
@@ -63,7 +63,7 @@ def variants(name: str, base: str, num_classes: int) -> list[dict[str, Any]]:
 
 
 def describe(name: str, base: str, num_classes: int, **fields: Any) -> dict[str, Any]:
-    """Return a method's numbers of parameters, its source, and whether it touches the encoder."""
+    """Return a method's name, source, numbers of parameters, and whether it changes the encoder."""
     from samtune.methods import METHODS, touches_encoder
 
     model, counts = count(name, base, num_classes, **fields)
@@ -71,7 +71,7 @@ def describe(name: str, base: str, num_classes: int, **fields: Any) -> dict[str,
 
 
 def count(name: str, base: str, num_classes: int, **fields: Any) -> tuple[Base, dict[str, Any]]:
-    """Adapt a base without weights, and count.
+    """Adapt a base without weights, and count its parameters.
 
     Returns:
         The adapted base, and "trainable" parameters, those of them in the encoder, the "total" of the base and the

@@ -24,7 +24,7 @@ Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on std
 _IMAGES = typer.Argument(help="Folder of images, a CSV manifest, or a folder with images/ and masks/.")
 Images = Annotated[str, _IMAGES]
 ImagesOrConfig = Annotated[str | None, _IMAGES]
-"""Of a verb whose images may come from a configuration file."""
+"""Images of a verb that may read them from a configuration file instead."""
 Masks = Annotated[str | None, typer.Argument(help="Folder of masks.")]
 Side = Annotated[
     int | None,

@@ -23,9 +23,9 @@ def emit(content: dict[str, Any], text: str, *, as_json: bool) -> None:
     """Print a verb's result.
 
     Args:
-        content: what --json prints; NaN becomes null.
-        text: what people read.
-        as_json: which of both.
+        content: content of the JSON output; NaN and infinite values become null.
+        text: text for people.
+        as_json: whether to print `content` instead of `text`.
     """
     if is_main_process():
         if as_json:
@@ -36,12 +36,12 @@ def emit(content: dict[str, Any], text: str, *, as_json: bool) -> None:
 def print_safely(text: str, stream: TextIO | None = None) -> None:
     r"""Print text that may hold any file name, on any terminal.
 
-    Control characters and bytes that are no UTF-8 are shown as escapes (`\x1b`), and so is what the stream's encoding
-    does not have, so that nothing crashes once the work is done.
+    Control characters, bytes that are not UTF-8 and characters that the stream's encoding lacks are shown as escapes
+    (`\x1b`), so that printing never fails after the work is done.
 
     Args:
-        text: newlines stay.
-        stream: where to; None for stdout.
+        text: text with newlines.
+        stream: stream to print to; None for stdout.
     """
     stream = sys.stdout if stream is None else stream
     encoding = getattr(stream, "encoding", None) or "utf-8"

@@ -29,7 +29,7 @@ def predict(
     device: Device = None,
     as_json: Json = False,
 ) -> None:
-    """Segment images: a PNG with each input's stem and size, and the values of the masks of training."""
+    """Segment images: write a PNG mask for each, with the values of the training masks."""
     from samtune.predict import load_predictor, predict_folder
 
     predictor = load_predictor(specialist, base, batch_size=batch_size, device=device, tta=averaging(tta))

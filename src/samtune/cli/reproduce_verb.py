@@ -31,14 +31,14 @@ def reproduce(
         Path,
         typer.Option("--data", metavar="DIR", help="Folder with one folder per data set, named as in `data list`."),
     ] = Path("data"),
-    out: Annotated[Path | None, typer.Option("--out", metavar="DIR", help="Where runs and scores are kept.")] = None,
+    out: Annotated[Path | None, typer.Option("--out", metavar="DIR", help="Folder of runs and scores.")] = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="List every cell, its published number and what data is missing.")
     ] = False,
     methods: Annotated[
-        str | None, typer.Option(help="Only these methods, by commas. Default: all of the paper.")
+        str | None, typer.Option(help="Methods, separated by commas. Default: all of the paper.")
     ] = None,
-    seeds: Annotated[int, typer.Option(min=1, help="How many seeds.")] = 3,
+    seeds: Annotated[int, typer.Option(min=1, help="Number of seeds.")] = 3,
     set_: Annotated[
         list[str] | None,
         typer.Option("--set", metavar="NAME=VALUE", help="A setting that takes precedence over the paper's."),
@@ -48,7 +48,7 @@ def reproduce(
     overwrite: Overwrite = False,
     as_json: Json = False,
 ) -> None:
-    """Compute a paper's table on the data that is present, resumably, beside the published numbers."""
+    """Compute a paper's table on the data at hand, beside the published numbers; can be interrupted and resumed."""
     from samtune.reproduce import RunSettings, make_plan, run_plan
 
     plan = make_plan(paper.value, data, base=base, methods=methods.split(",") if methods else ())
@@ -70,7 +70,7 @@ def reproduce(
 
 
 NAMED = 4
-"""Number of columns up to which a note names them."""
+"""Largest number of columns that a note names."""
 
 
 def _text(content: dict[str, Any], *, ran: bool) -> str:
@@ -93,7 +93,7 @@ def _text(content: dict[str, Any], *, ran: bool) -> str:
 
 
 def _notes(cells: Sequence[dict[str, Any]]) -> Iterator[str]:
-    """Yield each note once, after the columns it is about, and their rows where not all have it."""
+    """Yield each note once, after the columns it is about, and their rows where it is not about all."""
     for note in dict.fromkeys(cell["note"] for cell in cells if cell["note"]):
         columns = dict.fromkeys(cell["column"] for cell in cells if cell["note"] == note)
         rows, others = (

@@ -42,7 +42,7 @@ def train(
     recipe: Annotated[
         str | None,
         typer.Option(
-            help="auto: samtune's own, by the number of images. paper: as the method's source says. Default: auto."
+            help="auto: samtune's own, by the number of images. paper: that of the method's source. Default: auto."
         ),
     ] = None,
     base: Base = None,
@@ -55,13 +55,13 @@ def train(
         str | None, typer.Option(metavar="DIR", help="Images for validation alone; with --val-masks.")
     ] = None,
     val_masks: Annotated[str | None, typer.Option(metavar="DIR", help="Their masks.")] = None,
-    seed: Annotated[int | None, typer.Option(help="Of everything random. Default: 0.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Seed of everything random. Default: 0.")] = None,
     updates: Annotated[int | None, typer.Option(help="Optimiser steps. Default: the method's.")] = None,
     batch_size: Annotated[
         int | None, typer.Option(help="Images in an update, over all processes. Default: the method's.")
     ] = None,
     accumulate: Annotated[
-        int | None, typer.Option(help="Parts an update is computed in, to save memory. Default: as few as fit.")
+        int | None, typer.Option(help="Micro-batches of an update, to save memory. Default: as few as fit.")
     ] = None,
     set_: Annotated[
         list[str] | None,
@@ -70,9 +70,9 @@ def train(
     mask_values: Any,
     device: Device = None,
     config: Annotated[
-        Path | None, typer.Option(metavar="TOML", help="Settings as a file; the command line goes before it.")
+        Path | None, typer.Option(metavar="TOML", help="File of settings; the command line takes precedence.")
     ] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in --out.")] = False,
+    resume: Annotated[bool, typer.Option("--resume", help="Continue the run in --out.")] = False,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Estimate memory and time on this machine, and write nothing.")
     ] = False,
@@ -89,7 +89,7 @@ def train(
     if dry_run:
         if resume:
             raise ConfigError(
-                "--dry-run estimates a whole run, so it has no effect on --resume; leave one of them out."
+                "Expected --dry-run or --resume, got both: an estimate is of a whole run; leave one of them out."
             )
         from samtune.cli.estimate_text import estimate_text
         from samtune.training import estimate_run
@@ -120,15 +120,15 @@ def run(
     """Train from flat settings.
 
     Args:
-        given: settings of the command line, None where not given.
-        words: of --set.
-        file: of --config.
-        out: the run folder.
-        resume: go on with the run in `out`; what is not given is as that run has it.
-        report: write the page too.
+        given: settings of the command line; None for those not given.
+        words: values of --set.
+        file: file of --config.
+        out: run folder.
+        resume: continue the run in `out`, with its settings where none are given.
+        report: whether to write the page too.
 
     Returns:
-        The result, and what writes the page, or None where there is none to write.
+        The result, and a function that writes the page and returns its path; None where no page is to be written.
     """
     from samtune.config import claim_run, is_cut_off
     from samtune.training import finished_result, interruptible, locked
@@ -177,7 +177,7 @@ def _read(
     fields = {key: v for layer in layers for key, v in layer.get("method_fields", {}).items()} | fields
     layers += [settings, given] + ([{"method_fields": fields}] if fields else [])
     whole = make_config(*layers)
-    make_method(whole.train.method, **whole.train.method_fields)  # refuse before the data is read
+    make_method(whole.train.method, **whole.train.method_fields)  # refuse before reading the data
     dataset = open_dataset(whole.images, whole.masks, whole.data)
     whole = replace(whole, data=dataset.options)
     validation = None
@@ -208,6 +208,6 @@ def _text(result: TrainResult) -> str:
         names = {key: key.removesuffix("_per_image").capitalize() for key in result.validation if "_per_image" in key}
         names[metric.key] = metric.label
         scores = ", ".join(f"{name} {result.validation[key]:.3f}" for key, name in names.items())
-        lines.append(f"Validation ({result.num_val} images, which chose the step): {scores} per image.")
+        lines.append(f"Validation on {result.num_val} images, best update: {scores} per image.")
     lines.append(f"Specialist: {specialist}")
     return "\n".join(lines)

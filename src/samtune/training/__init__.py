@@ -1,4 +1,4 @@
-"""One loop for all methods: settings, the schedule of batches, cached features, checkpoints, the run folder."""
+"""Training, the same for all methods: settings, plan, cached features, loop, checkpoints and estimates."""
 
 from samtune.run_folder import RunFolder
 from samtune.training.divergence import Diverged

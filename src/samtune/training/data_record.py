@@ -1,4 +1,4 @@
-"""What data a run was started with (its `split.json`), and what is different when it is resumed."""
+"""Record of the data of a run (`split.json`), and its comparison when the run is resumed."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from samtune.data import Dataset, Split
 
 MAX_NAMED = 5
-"""So many files of each kind of change are named."""
+"""Number of files that are named for each kind of change."""
 
 PARTS = ("train", "val", "test")
 
@@ -25,8 +25,8 @@ def data_record(dataset: Dataset, parts: Split, validation: Dataset | None) -> d
 
     Args:
         dataset: the annotated images.
-        parts: which of them train and validate.
-        validation: images for validation alone; None where `parts` names those.
+        parts: indices of the training, validation and test images.
+        validation: images for validation alone; None where `parts` has the validation images.
 
     Returns:
         `split_record`, with the digest of each label map ("mask_id") of the images that train and validate, the class
@@ -51,13 +51,12 @@ def check_data(stored: dict[str, Any], now: dict[str, Any], file: Path) -> None:
     """Refuse to continue a run whose data changed.
 
     Args:
-        stored: the `data_record` that it was started with; entries that earlier versions did not write are not
-            compared.
-        now: that of the data as it is.
-        file: where `stored` lies.
+        stored: `data_record` of the start of the run; entries that earlier versions did not write are not compared.
+        now: `data_record` of the present data.
+        file: file that holds `stored`.
 
     Raises:
-        DataError: names what changed, up to five files of each kind.
+        DataError: the data changed; the message names up to five files for each kind of change.
     """
     changes = [
         f"the {words} were {stored[key]!r} and are {now[key]!r}"
@@ -99,19 +98,19 @@ def _stems(record: dict[str, Any], part: str) -> list[str]:
 
 
 def _changed_files(old: dict[str, dict[str, Any]], new: dict[str, dict[str, Any]], kind: str) -> list[str]:
-    """What is different between two sets of images, in words."""
+    """Return the differences between two sets of images, each as a clause."""
     common = sorted(old.keys() & new.keys())
 
     def differing(key: str) -> list[str]:
         return [stem for stem in common if None not in (a := old[stem].get(key), b := new[stem].get(key)) and a != b]
 
-    found = (
+    changes = (
         (f"{kind}images added", sorted(new.keys() - old.keys())),
         (f"{kind}images removed", sorted(old.keys() - new.keys())),
         (f"{kind}images changed", differing("content_id")),
         (f"{kind}masks changed", differing("mask_id")),
     )
-    return [f"{len(stems)} {what} ({_named(stems)})" for what, stems in found if stems]
+    return [f"{len(stems)} {what} ({_named(stems)})" for what, stems in changes if stems]
 
 
 def _named(stems: list[str]) -> str:

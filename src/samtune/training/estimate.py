@@ -1,7 +1,7 @@
-"""What a run would take, before it is started: memory, time and disk. Nothing is written.
+"""Estimate of a run's memory, time and disk space before it starts; nothing is written.
 
-The plan is made as `train` makes it. Memory is counted (`memory.py`); where that fits, one image is encoded and a few
-updates are done for real, which gives the times and mends the count by what the process then held at most.
+The plan is the one that `train` resolves. Memory is counted (`memory.py`); where the count fits, one image is encoded
+and a few updates are done, which gives the times, and the peak memory that corrects the count.
 """
 
 from __future__ import annotations
@@ -28,24 +28,26 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Estimate:
-    """What a run would take.
+    """Estimated memory, time and disk space of a run.
 
     Attributes:
         method: key of the method.
         base: name of the base.
         side: image size in pixels.
-        device: "cpu", "cuda", ...
-        num_train: images to train on.
-        num_val: images to validate on.
+        device: type of the device, such as "cpu" or "cuda".
+        num_train: number of training images.
+        num_val: number of validation images.
         trainable: number of trained parameters.
-        plan: every number of the run; "accumulate" is the number of parts an update would be computed in now.
-        features: "to_compute" views to encode, "bytes" they take on disk, "free_bytes" of that disk, "folder".
-        memory: "peak_bytes" at most: "measured_bytes", what this process held while it tried, with what it did not try
-            counted in, or where nothing was run (None), "counted_bytes"; and "limit_bytes", what this process could
-            have in all (None where that cannot be told).
+        plan: `Plan.numbers`; "accumulate" is the number of micro-batches with the memory that is free now.
+        features: "to_compute", the number of views to encode; "bytes" they take on disk; "free_bytes" of that disk;
+            and "folder".
+        memory: "measured_bytes", the peak of this process in the trial with the counted memory of what was not run
+            added, None where nothing was run; "counted_bytes", counted without running anything; "peak_bytes", the
+            measured number or else the counted one; and "limit_bytes", the most this process could have, None where
+            unknown.
         seconds: "load", "features", "start", "training", "validation" and their sum "total"; empty where nothing was
-            run, because it does not fit. Patience may end the run sooner.
-        fits: whether memory and disk suffice; None where the memory cannot be told.
+            run because it does not fit. Patience may end the run sooner.
+        fits: whether memory and disk space suffice; None where the available memory is unknown.
     """
 
     method: str
@@ -63,17 +65,17 @@ class Estimate:
 
 
 def estimate_run(settings: TrainSettings, dataset: Dataset, *, validation: Dataset | None = None) -> Estimate:
-    """Estimate a run on this machine, in its present state.
+    """Estimate a run on this machine with the memory and disk space that are free now.
 
-    Takes the time of loading the base, of encoding an image twice and of a few updates.
+    Takes as long as loading the base, encoding an image twice and doing a few updates.
 
     Args:
-        settings: as for `train`.
-        dataset: as for `train`.
-        validation: as for `train`.
+        settings: as in `train`.
+        dataset: as in `train`.
+        validation: as in `train`.
 
     Raises:
-        ConfigError, DataError, WeightsError: as `train`.
+        ConfigError, DataError, WeightsError: as in `train`.
     """
     accelerator = accelerator_of(settings)
     given = validation is not None
@@ -84,7 +86,7 @@ def estimate_run(settings: TrainSettings, dataset: Dataset, *, validation: Datas
     views, sample = views_of(model, plan, dataset, parts.train)
     held, available = held_bytes(model.device), available_bytes(model.device)
     trial = Trial(model, views, sample, accelerator, available)
-    say("Estimating: memory is counted, then a few images and updates are run for their time; nothing is written.")
+    say("Estimating: counting memory, then timing a few images and updates; nothing is written.")
     trial.encode()
     encoder = model.encoder_id
     adapt_base(model, plan, plan.task.num_maps(len(dataset.class_names)))
@@ -97,8 +99,9 @@ def estimate_run(settings: TrainSettings, dataset: Dataset, *, validation: Datas
     trial.fit(trainer, fixed=settings.accumulate is not None)
     trial.update(trainer)
     plan = trainer.plan
-    asked = CachedFeatures.of(model, sample)
-    features = _features(asked, model, plan.views if plan.cached else None, num_images=len(views))
+    features = _features(
+        CachedFeatures.of(model, sample), model, plan.views if plan.cached else None, num_images=len(views)
+    )
     memory = trial.memory(trainer, held)
     limit = memory["limit_bytes"]
     enough = features["bytes"] <= features["free_bytes"]
@@ -119,7 +122,14 @@ def estimate_run(settings: TrainSettings, dataset: Dataset, *, validation: Datas
 
 
 def _features(sample: CachedFeatures, model: Base, num_views: int | None, *, num_images: int) -> dict[str, Any]:
-    """What has to be encoded, told from the sample where there are many images; None: for the probe alone."""
+    """Return `Estimate.features`, extrapolated from the sample where there are more images.
+
+    Args:
+        sample: features of the sample.
+        model: adapted.
+        num_views: views of each image; None for one view of each image of the sample, which the probe needs.
+        num_images: number of training images.
+    """
     store = sample.store
     missing = len(sample.missing(range(num_views or 1)))
     if num_views is not None:

@@ -1,8 +1,8 @@
-"""What the model is fed: views of the training images, as pixels, or as features that were computed once.
+"""Training inputs: views of the training images, as pixels or as features that are computed once.
 
-`Views` prepares any view of an image with its label map. `CachedFeatures` encodes all views that training will ask for
-once, keeps them on disk (bf16, memory-mapped) and hands out batches; `FreshPixels` hands out pixels for methods that
-change the encoder. Both give the same batches for the same (image, view) pairs.
+`Views` prepares any view of an image with its label map. `CachedFeatures` encodes each view that training uses once,
+keeps the features on disk (bf16, memory-mapped) and returns batches of them; `FreshPixels` returns batches of pixels,
+for methods that change the encoder. The label maps of the same (image, view) pairs are the same in both.
 """
 
 from __future__ import annotations
@@ -39,13 +39,13 @@ CACHE_FORMAT = 1
 class Views:
     """Prepared views of the images of a dataset.
 
-    A view depends on the image and its number alone, not on the run's seed, so that runs share what was computed.
+    A view depends on the image and the view's number alone, not on the run's seed, so that runs share cached features.
 
     Attributes:
-        dataset: the images and masks.
-        indices: which of them, in the order of their training numbers.
-        spec: how they are prepared.
-        task: what is read of the masks.
+        dataset: images and masks.
+        indices: indices of the images into `dataset`, in training order.
+        spec: how images are prepared.
+        task: task that reads the annotations.
         augmentation: how views other than 0 differ from the image.
     """
 
@@ -59,11 +59,11 @@ class Views:
         return len(self.indices)
 
     def content_id(self, item: int) -> str:
-        """Digest of an image's pixels."""
+        """Return the digest of an image's pixels."""
         return self.dataset.content_id(self.indices[item])
 
     def prepare(self, item: int, number: int) -> tuple[Tensor, Tensor, Geometry]:
-        """Pixels (3, S, S), annotation (S, S), ignored outside the image, and where the image lies."""
+        """Return pixels (3, S, S), annotation (S, S), ignored outside the image, and where the image lies."""
         index = self.indices[item]
         seed = int(self.content_id(item)[:8], 16)
         return view(
@@ -76,38 +76,38 @@ class Views:
         )
 
     def key(self, item: int, number: int) -> tuple[object, ...]:
-        """All that a prepared view depends on."""
+        """Return everything that a prepared view depends on."""
         augmentation = _record(self.augmentation) if number else None
         return (CACHE_FORMAT, _record(self.spec), self.content_id(item), number, augmentation)
 
 
 SAMPLE_IMAGES, SAMPLE_BYTES = 256, 10**9
-"""At most so many images, and so many bytes of their features in float32, are looked at together: by the probe, and by
-methods whose first values come from the training images."""
+"""Largest number of images, and of bytes of their float32 features, that the probe and first values of a method are
+fitted to."""
 
 
 def sample_of(views: Views, bytes_per_image: int, *, seed: int) -> Views:
     """Return views of the training images that the probe and first values are fitted to.
 
     Args:
-        views: of all training images.
-        bytes_per_image: of an image's features in float32.
-        seed: of which images it is; they lie evenly spread over the data's own order.
+        views: views of all training images.
+        bytes_per_image: bytes of an image's features in float32.
+        seed: seed of the offset; the images are evenly spaced in the order of `views`.
 
     Returns:
-        `views` itself where all of them fit.
+        `views` itself where all images fit.
     """
     total = len(views)
     most = max(1, min(SAMPLE_IMAGES, SAMPLE_BYTES // bytes_per_image))
     if total <= most:
         return views
     shift = float(torch.rand((), generator=torch.Generator().manual_seed(seed), dtype=torch.float64))
-    say(f"The probe, and first values that come from the data, are fitted to {most} of the {total} training images.")
+    say(f"The probe and a method's first values are fitted to {most} of the {total} training images.")
     return replace(views, indices=tuple(views.indices[int((i + shift) * total / most)] for i in range(most)))
 
 
 LATER_FIELDS = ("mirror_odd",)
-"""Fields that are younger than the cache's format; where they are off, its keys are as they were."""
+"""Fields added since `CACHE_FORMAT`; left out of keys while off, so that earlier entries stay valid."""
 
 
 def _record(value: Augmentation | ImageSpec) -> dict[str, Any]:
@@ -115,11 +115,11 @@ def _record(value: Augmentation | ImageSpec) -> dict[str, Any]:
 
 
 class Source(Protocol):
-    """Hands out batches of training inputs."""
+    """Source of batches of training inputs."""
 
     @property
     def views(self) -> Views:
-        """What the batches are drawn from."""
+        """Views that the batches are made of."""
         ...
 
     def load(self, pairs: Sequence[tuple[int, int]]) -> tuple[Tensor | Features, Tensor]:
@@ -128,7 +128,7 @@ class Source(Protocol):
 
 
 def rows_of(inputs: Tensor | Features, rows: slice, device: torch.device) -> Tensor | Features:
-    """Return some images of a batch on a device, each tensor in one piece."""
+    """Return some images of a batch, contiguous, on a device."""
 
     def take(tensor: Tensor) -> Tensor:
         return tensor[rows].contiguous().to(device)
@@ -137,12 +137,12 @@ def rows_of(inputs: Tensor | Features, rows: slice, device: torch.device) -> Ten
 
 
 Entry = tuple[dict[str, "Tensor"], "Tensor"]
-"""What is kept of a view: each tensor of its features, bfloat16 as int16, and its annotation."""
+"""Cache entry of a view: each tensor of its features, bfloat16 viewed as int16, and its annotation."""
 
 
 @dataclass(frozen=True)
 class FreshPixels:
-    """Batches of pixels (B, 3, S, S), each view computed when it is asked for."""
+    """Batches of pixels (B, 3, S, S), computed for each batch."""
 
     views: Views
 
@@ -153,16 +153,16 @@ class FreshPixels:
 
 
 class CachedFeatures:
-    """Batches of features, computed once and kept on disk, each tensor of an image in a file of its own.
+    """Batches of features that are computed once and kept on disk, each tensor of a view in its own file.
 
-    Images are encoded in blocks that depend on the views alone and not on what is in the store, since sums over a
-    batch of another size may round otherwise: a run that is cut off here and resumed gets the same features.
+    Images are encoded in blocks that depend on the views alone and not on the content of the store, since rounding
+    depends on the batch size: an interrupted run gets the same features when it is resumed.
 
     Args:
-        views: of the training images.
-        encoder: what the features depend on besides the views, `Base.encoder_id`.
-        names: of the features' tensors.
-        store: where they are kept.
+        views: views of the training images.
+        encoder: everything the features depend on besides the views, `Base.encoder_id`.
+        names: names of the features' tensors.
+        store: store on disk.
     """
 
     def __init__(self, views: Views, encoder: str, names: Sequence[str], store: ArrayStore) -> None:
@@ -171,11 +171,11 @@ class CachedFeatures:
         self._label_digests: dict[int, str] = {}
         self._encode: Callable[[Tensor], Features] | None = None
         self._batch_size = 1
-        self._told_loss = False
+        self._reported_loss = False
 
     @staticmethod
     def of(base: Base, views: Views, encoder: str | None = None) -> CachedFeatures:
-        """Return the features of a model's encoder in the user's own store; `encoder` in place of `base.encoder_id`."""
+        """Return the features of a base's encoder in the default store; `encoder` replaces `base.encoder_id`."""
         return CachedFeatures(views, encoder or base.encoder_id, list(base.feature_shapes), ArrayStore.default())
 
     def make(
@@ -187,48 +187,48 @@ class CachedFeatures:
         rank: int = 0,
         num_processes: int = 1,
     ) -> int:
-        """Compute and keep what is not in the store yet; the next images are prepared while these are encoded.
+        """Compute and store missing features; the next block is prepared while one is encoded.
 
         Args:
-            encode: pixels (B, 3, S, S) -> features; kept for entries that turn out to be damaged later.
-            numbers: of the views wanted of each image.
+            encode: function of pixels (B, 3, S, S) to features; also used for entries that turn out damaged later.
+            numbers: numbers of the views of each image.
             batch_size: images encoded at once.
-            rank: this process computes every `num_processes`-th block from here.
-            num_processes: how many share the work.
+            rank: this process computes every `num_processes`-th block, from this one on.
+            num_processes: number of processes that share the work.
 
         Returns:
-            How many this process computed.
+            Number of views that this process computed.
 
         Raises:
-            DataError: they do not fit on the disk; told before anything is computed.
+            DataError: the features do not fit on the disk; raised before the first is stored.
         """
         self._encode, self._batch_size = encode, batch_size
         missing = set(self.missing(numbers))
-        self._tell_damage(missing)
+        self._report_damage(missing)
         blocks = [block for number in numbers for block in self._blocks(number)][rank::num_processes]
         blocks = [block for block in blocks if not missing.isdisjoint(block)]
         encoded = 0
-        with Prefetcher(lambda place: [self.views.prepare(*pair) for pair in blocks[place]], len(blocks)) as ahead:
-            for place in track(range(len(blocks)), "Computing the frozen features once"):
+        with Prefetcher(lambda number: [self.views.prepare(*pair) for pair in blocks[number]], len(blocks)) as ahead:
+            for number in track(range(len(blocks)), "Computing the frozen features once"):
                 check()
-                entries = self._compute(blocks[place], ahead.take(place))
+                entries = self._compute(blocks[number], ahead.take(number))
                 if not encoded:
                     self._announce(*next(iter(entries.values())), len(missing))
-                for pair in missing.intersection(blocks[place]):
+                for pair in missing.intersection(blocks[number]):
                     self._keep(pair, *entries[pair])
                     encoded += 1
         return encoded
 
     def missing(self, numbers: Sequence[int]) -> list[tuple[int, int]]:
-        """The (image, view) pairs of these views that are not in the store yet."""
-        wanted = [(item, number) for item in range(len(self.views)) for number in numbers]
-        return [pair for pair in wanted if not self._complete(*pair)]
+        """Return the (image, view) pairs of these views that are not in the store."""
+        pairs = [(item, number) for item in range(len(self.views)) for number in numbers]
+        return [pair for pair in pairs if not self._complete(*pair)]
 
     def load(self, pairs: Sequence[tuple[int, int]]) -> tuple[Features, Tensor]:
-        """See `Source.load`; features float32. Entries that are damaged or gone are computed again, and this is said.
+        """See `Source.load`; features are float32. Damaged or deleted entries are computed again with a message.
 
         Raises:
-            DataError: an entry is missing, and nothing was encoded with this object.
+            DataError: an entry is missing, and `make` was not called.
         """
         entries: dict[tuple[int, int], Entry] = {}
         for pair in pairs:
@@ -242,7 +242,7 @@ class CachedFeatures:
         return Features.of(tensors).map(lambda each: each.view(torch.bfloat16).float()), torch.stack(labels)
 
     def _blocks(self, number: int) -> list[list[tuple[int, int]]]:
-        """The images whose views of a number are encoded at once."""
+        """Return the (image, view) pairs of a view number, in groups that are encoded at once."""
         pairs = [(item, number) for item in range(len(self.views))]
         return [pairs[start : start + self._batch_size] for start in range(0, len(pairs), self._batch_size)]
 
@@ -252,7 +252,7 @@ class CachedFeatures:
         """Return the entries of a block.
 
         Raises:
-            DataError: the encoder gives other tensors than those of this cache.
+            DataError: the encoder returns other tensors than those of this cache.
         """
         assert self._encode is not None
         features = self._encode(torch.stack([pixels for pixels, _, _ in prepared]))
@@ -277,12 +277,12 @@ class CachedFeatures:
         return tensors, torch.from_numpy(self.store.read(self._label_key(*pair)))
 
     def _again(self, pair: tuple[int, int]) -> Entry:
-        """Compute an entry that was in the store once, with the images it was encoded with."""
+        """Compute a damaged or deleted entry again, together with its block."""
         if self._encode is None:
             raise DataError(f"The feature cache in {self.store.folder} lacks an entry; run the command again.")
-        if not self._told_loss:
-            self._told_loss = True
-            say(f"Entries of the feature cache in {self.store.folder} are damaged or gone, and are computed again.")
+        if not self._reported_loss:
+            self._reported_loss = True
+            say(f"Entries of the feature cache in {self.store.folder} are damaged or missing; they are computed again.")
         block = self._blocks(pair[1])[pair[0] // self._batch_size]
         entries = self._compute(block, [self.views.prepare(*member) for member in block])
         for member in block:
@@ -290,14 +290,14 @@ class CachedFeatures:
                 self._keep(member, *entries[member])
         return entries[pair]
 
-    def _tell_damage(self, missing: set[tuple[int, int]]) -> None:
-        """Say how many entries are there and of no use."""
+    def _report_damage(self, missing: set[tuple[int, int]]) -> None:
+        """Report how many entries are in the store but unusable."""
         keys = [key for pair in missing for key in self._keys(*pair)]
         num = sum(self.store.file(key).exists() and not self.store.has(key) for key in keys)
         if num:
             say(
-                f"{num} entries of the feature cache in {self.store.folder} are damaged or of an earlier version, and "
-                "are computed again."
+                f"{num} entries of the feature cache in {self.store.folder} are damaged or from an earlier version; "
+                "they are computed again."
             )
 
     def _complete(self, item: int, number: int) -> bool:
@@ -323,17 +323,17 @@ class CachedFeatures:
 
 
 def encoded_at_once(side: int) -> int:
-    """How many images are encoded together."""
+    """Return the number of images that are encoded at once, 1..8."""
     return max(1, min(8, (512 // side) ** 2))
 
 
 def encode_views(
     features: CachedFeatures, base: Base, numbers: Sequence[int], *, rank: int = 0, num_processes: int = 1
 ) -> int:
-    """Compute the frozen features that are not there yet.
+    """Compute missing frozen features.
 
     Args:
-        features: of the views; its `encoder` is that of `base`.
+        features: features of the views, of the same encoder as `base`.
         base: its encoder as the base has it; put into evaluation mode.
         numbers: of the views wanted of each image.
         rank: of this process.

@@ -1,8 +1,8 @@
-"""Ctrl-C and SIGTERM as a request that is honoured where a run can stop without loss.
+"""Ctrl-C and SIGTERM as requests to stop at the next point where nothing is lost.
 
-Within `interruptible()` the first signal only sets a flag. Long work asks for it between its steps (`check`), where
-everything in memory is whole, so that what is saved then is the state after a whole step. A second signal raises
-KeyboardInterrupt at once, wherever the program is; what lies on disk is then the last checkpoint, as after a kill.
+Within `interruptible()` the first signal only sets a flag. Long work checks it between its steps (`check`), so that
+the state it saves is that after a complete step. A second signal raises KeyboardInterrupt at once, and leaves the last
+checkpoint on disk, as a kill does.
 """
 
 from __future__ import annotations
@@ -20,27 +20,27 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 SAME_PRESS_S = 0.25
-"""A signal that follows the first within this time is the same press of Ctrl-C, forwarded by a program in between."""
+"""Seconds in which a second signal counts as the same press of Ctrl-C, forwarded by a program in between."""
 
 LAUNCHER_S = 10.0
-"""The same in a launch of several processes: the launcher sends its workers what the terminal sent them already."""
+"""The same with several processes, whose launcher repeats the signal that the terminal has sent to each."""
 
 POLL_S = 0.2
-"""How often a process that waits for others asks whether it was interrupted."""
+"""Seconds between two checks for a signal while waiting for other processes."""
 
 
 class Interrupted(KeyboardInterrupt):
-    """An interruption at a point where everything in memory is whole."""
+    """An interruption between two steps, where the state can be saved."""
 
 
 @dataclass
 class _Request:
-    """The state of an `interruptible` block.
+    """State of an `interruptible` block.
 
     Attributes:
-        number: of the signal that came; None before one.
-        at: when it came, monotonic seconds.
-        honoured: whether the program stopped for it.
+        number: number of the first signal; None before one.
+        at: time of the first signal, in monotonic seconds.
+        honoured: whether the program has stopped for it.
     """
 
     number: int | None = None
@@ -53,11 +53,11 @@ _active: _Request | None = None
 
 @contextmanager
 def interruptible() -> Iterator[None]:
-    """Turn Ctrl-C and SIGTERM into a request for the time of the block.
+    """Turn Ctrl-C and SIGTERM into requests to stop for the duration of a block.
 
-    Only the main thread can do so; in another one the block changes nothing. Within another `interruptible` block it
-    changes nothing either. A handler that somebody else installed, and a signal that is ignored, are left alone. If a
-    signal came and nothing stopped for it, it is sent again at the end of the block, to the handlers from before.
+    The block has no effect outside the main thread or within another `interruptible` block. Signals that are ignored
+    or have a handler of their own are left alone. A signal that nothing stopped for is sent again at the end of the
+    block, to the previous handlers.
     """
     global _active
     if _active is not None or threading.current_thread() is not threading.main_thread():
@@ -80,7 +80,7 @@ def interruptible() -> Iterator[None]:
 
 
 def stop_requested() -> bool:
-    """Whether a signal came that was not honoured yet; always False outside the main thread."""
+    """Return whether a signal came that nothing has stopped for yet; always False outside the main thread."""
     request = _active
     if request is None or threading.current_thread() is not threading.main_thread():
         return False
@@ -94,10 +94,10 @@ def honour() -> None:
 
 
 def check() -> None:
-    """Stop here if a signal came.
+    """Raise `Interrupted` if a signal came.
 
     Raises:
-        Interrupted: it did.
+        Interrupted: a signal came that nothing has stopped for yet.
     """
     if stop_requested():
         honour()

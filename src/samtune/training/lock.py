@@ -1,7 +1,7 @@
-"""One process at a time writes to a folder: a lock file that names the host and the process.
+"""Lock of a folder that one process at a time may write to: a file with the names of host and process.
 
-The file is locked by the operating system too, so that a lock whose process is gone never keeps a folder closed on the
-same machine. Another machine that shares the disk may not see that, and is told apart by the name in the file.
+The operating system locks the file too, so the lock of a process that has ended is recognised on the same machine.
+Another machine that shares the disk may not see that lock, so it goes by the host's name in the file.
 """
 
 from __future__ import annotations
@@ -24,20 +24,20 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _held: dict[Path, int] = {}
-"""Folders that this process holds, and by which thread."""
+"""Folders that this process has locked, and the thread that did."""
 
 
 @contextmanager
-def locked(folder: Path, what: str) -> Iterator[None]:
-    """Hold a folder for the time of the block; a block within a block of the same thread changes nothing.
+def locked(folder: Path, content: str) -> Iterator[None]:
+    """Lock a folder for the duration of a block; a nested block of the same thread has no effect.
 
     Args:
-        folder: made where it is not there; a new one that stays empty is removed again.
-        what: is in it, as in "run".
+        folder: folder to lock; created if missing, and removed again if it stays empty.
+        content: content of the folder in messages, such as "run".
 
     Raises:
-        ConfigError: another process or thread holds it.
-        OutputError: the disk refuses.
+        ConfigError: another process or thread has locked the folder, or the lock file is not samtune's.
+        OutputError: the lock file cannot be written.
     """
     own = Path(os.path.realpath(folder))
     if _held.get(own) == threading.get_ident():
@@ -46,7 +46,7 @@ def locked(folder: Path, what: str) -> Iterator[None]:
     file = folder / LOCK_FILE
     with reported(folder, LOCK_FILE):
         made = _make(folder)
-        descriptor = _take(file, what)
+        descriptor = _take(file, content)
     _held[own] = threading.get_ident()
     try:
         yield
@@ -61,48 +61,50 @@ def locked(folder: Path, what: str) -> Iterator[None]:
 
 
 def _make(folder: Path) -> list[Path]:
-    """Make a folder; which folders were made, the innermost first."""
+    """Create a folder with its parents, and return the created folders, the innermost first."""
     missing = [parent for parent in (folder, *folder.parents) if not parent.exists()]
     folder.mkdir(parents=True, exist_ok=True)
     return missing
 
 
-def _take(file: Path, what: str) -> int:
-    """Open the lock file for this process alone; its descriptor."""
+def _take(file: Path, content: str) -> int:
+    """Open and lock the file, and return its descriptor."""
     while True:
         descriptor = os.open(file, os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0), 0o666)
         try:
-            got = _lock(descriptor)
+            is_locked = _lock(descriptor)
             owner = _read(descriptor)
-            if got is not False and not owner and os.fstat(descriptor).st_size:
-                raise ConfigError(f"{file} is not samtune's lock; move it, or use another folder.")
-            _check(file, what, owner, got)
+            if is_locked is not False and not owner and os.fstat(descriptor).st_size:
+                raise ConfigError(f"{file} is not a lock file of samtune; move it, or use another folder.")
+            _check(file, content, owner, is_locked)
             if _is_at(file, descriptor):
                 if owner:
-                    say(f"Taking over the {what} in {file.parent} from process {owner['pid']}, which no longer runs.")
+                    say(
+                        f"Taking over the {content} in {file.parent} from process {owner['pid']}, which no longer runs."
+                    )
                 _write(descriptor)
                 return descriptor
         except BaseException:
             os.close(descriptor)
             raise
-        os.close(descriptor)  # its owner removed it in between
+        os.close(descriptor)  # its owner removed the file meanwhile
 
 
-def _check(file: Path, what: str, owner: dict[str, Any], got: bool | None) -> None:
-    """Refuse a lock that is held, or that may be held on another machine."""
+def _check(file: Path, content: str, owner: dict[str, Any], is_locked: bool | None) -> None:
+    """Raise ConfigError where another process holds the lock, or may hold it on another machine."""
     if owner and owner["host"] != platform.node():
         raise ConfigError(
-            f"Process {owner['pid']} on {owner['host']} is working on the {what} in {file.parent}, and this is "
-            f"{platform.node()}; wait for it, or delete {file} if it no longer runs."
+            f"Process {owner['pid']} on {owner['host']} is working on the {content} in {file.parent}; this machine is "
+            f"{platform.node()}. Wait for it, or delete {file} if it no longer runs."
         )
     alive = bool(owner) and owner["pid"] != os.getpid() and _is_alive(owner["pid"])
-    if got is False or (got is None and alive):
+    if is_locked is False or (is_locked is None and alive):
         who = f"process {owner['pid']}" if owner else "another process"
-        raise ConfigError(f"The {what} in {file.parent} is in use by {who}; wait for it, or use another folder.")
+        raise ConfigError(f"The {content} in {file.parent} is in use by {who}; wait for it, or use another folder.")
 
 
 def _read(descriptor: int) -> dict[str, Any]:
-    """Who holds the lock, {"host", "pid"}; empty where the file does not say."""
+    """Return "host" and "pid" of the owner; empty where the file names none."""
     try:
         os.lseek(descriptor, 0, os.SEEK_SET)
         content = json.loads(os.read(descriptor, 4096))
@@ -142,7 +144,11 @@ else:
     import fcntl
 
     def _lock(descriptor: int) -> bool | None:
-        """Lock an open file as long as it is open: whether that worked, None on a disk that knows no locks."""
+        """Lock an open file until it is closed.
+
+        Returns:
+            Whether that succeeded; None on a disk without locks.
+        """
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

@@ -55,7 +55,7 @@ def choose_parts(
     parts = parts_that_fit(memory, num_images, room, least=plan.accumulate)
     if memory.most_images(room) == 0:
         say(
-            f"A single image may not fit: an update of one takes about {size(memory.first_bytes)}, and "
+            f"A single image may not fit into memory: an update of one takes about {size(memory.first_bytes)}, and "
             f"{size(available)} are free; {WAYS_OUT}."
         )
     elif parts > plan.accumulate:

@@ -1,4 +1,4 @@
-"""From a batch to the number that an update makes smaller."""
+"""Objective of training: the loss of a batch with the method's penalties."""
 
 from __future__ import annotations
 

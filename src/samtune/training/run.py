@@ -1,4 +1,4 @@
-"""`train`: from settings and a dataset to a run folder with a specialist in it.
+"""Training of a specialist: `train` turns settings and a dataset into a run folder.
 
 split -> base -> probe on the frozen features -> adapt -> features once, if the method leaves the encoder alone
 -> the loop (`trainer.py`) -> specialist/, metrics.json
@@ -54,17 +54,17 @@ class TrainResult:
     """Result of a run.
 
     Attributes:
-        run: its folder.
+        run: run folder.
         method: key of the method.
         trainable: number of trained parameters.
-        steps: updates done.
-        num_train: images trained on.
-        num_val: images validated on.
-        seconds: wall time by phase: "features", "training", "total" (of this process's life, not of earlier ones).
-        validation: scores of the values kept; empty without validation images.
-        stopped: "finished", "early" (no better score for long), "interrupted", or "diverged" (a loss, a gradient or a
-            value was NaN or infinite; the best values from before are kept).
-        notes: sentences on what was inferred or noticed.
+        steps: number of updates done.
+        num_train: number of training images.
+        num_val: number of validation images.
+        seconds: wall time by phase, "features", "training" and "total", of this process alone where a run is resumed.
+        validation: scores of the kept values on the validation images; empty without those.
+        stopped: "finished"; "early", by patience; "interrupted"; or "diverged", where a loss, a gradient or a value was
+            NaN or infinite and the best earlier values are kept.
+        notes: sentences on the data, the recipe and the course of the run.
     """
 
     run: Path
@@ -107,27 +107,27 @@ def train(
     """Train a specialist.
 
     Args:
-        settings: of the run.
-        dataset: the annotated images; split into training and validation here unless `validation` is given.
-        run: its folder; made where it is not there.
+        settings: settings of the run.
+        dataset: annotated images; split into training and validation images unless `validation` is given.
+        run: run folder; created if missing.
         validation: images for validation alone, of the same classes.
-        resume: go on from the run's last checkpoint; without one the run starts anew.
+        resume: continue from the last checkpoint of the run; without a checkpoint the run starts anew.
 
-    Ctrl-C and SIGTERM stop the run after the update, or before the validation image, that is being computed; the best
-    values so far are kept, and a resumed run gives what an undisturbed one gives. A second Ctrl-C stops at once, and
-    the run can be resumed from its last checkpoint.
+    Ctrl-C and SIGTERM stop the run after the current update, or before the next validation image, and keep the best
+    values so far; resumed, the run gives the result of an uninterrupted one. A second Ctrl-C stops at once, and the run
+    can be resumed from its last checkpoint.
 
     Returns:
         The result; the specialist is in `run/specialist`.
 
     Raises:
-        ConfigError: settings that contradict each other or the method, or that the run was not started with; another
-            process is at work on the run.
-        Diverged: a ConfigError; the loss became NaN or infinite before there were values worth keeping.
-        DataError: no image to train on, the validation set has other classes, the data changed since the run was
-            started, or a file of the run is damaged.
-        WeightsError: the base cannot be had, or the checkpoint is damaged.
-        KeyboardInterrupt: Ctrl-C or SIGTERM before the first update, or a second one.
+        ConfigError: settings contradict each other or the method, or differ from those of the run to resume; or
+            another process is writing to the run folder.
+        Diverged: a ConfigError; training diverged before the first evaluation.
+        DataError: there is no training image, the validation images have other classes, the data changed since the run
+            was started, or a file of the run is damaged.
+        WeightsError: the base cannot be loaded, or the checkpoint is damaged.
+        KeyboardInterrupt: Ctrl-C or SIGTERM before the first update, or twice.
     """
     accelerator = accelerator_of(settings)
     finished = finished_result(run) if resume else None
@@ -137,7 +137,7 @@ def train(
         try:
             return _train(settings, dataset, RunFolder(run), accelerator, validation, resume)
         except KeyboardInterrupt:
-            say("Interrupted; --resume goes on with the run.")
+            say("Interrupted; --resume continues the run.")
             raise
 
 
@@ -189,7 +189,7 @@ def _train(
         settings=_plain(settings) | {"base": model.sha256},
     )
     if resume and trainer.resume():
-        say(f"Going on after update {trainer.progress.step} of {plan.updates}.")
+        say(f"Resuming after update {trainer.progress.step} of {plan.updates}.")
     elif not resume and accelerator.is_main_process:
         folder.remove_last()
         folder.metrics.unlink(missing_ok=True)
@@ -202,12 +202,12 @@ def _train(
 
 
 def _check_specialist(folder: RunFolder) -> None:
-    """Refuse to train where the specialist could not be written in the end."""
+    """Raise OutputError where the specialist could not be written after training."""
     try:
         saving_to(folder.specialist)
     except OutputError as error:
         raise OutputError(
-            f"{str(error).partition('; choose')[0]}; move what you want to keep to another folder, and delete "
+            f"{str(error).partition('; choose')[0]}; move files to keep to another folder, and delete "
             f"{folder.specialist}."
         ) from error
 
@@ -222,7 +222,7 @@ def _parts(
     settings: TrainSettings, dataset: Dataset, validation: Dataset | None, folder: RunFolder, accelerator: Accelerator,
     resume: bool,
 ) -> Split:  # fmt: skip
-    """Choose training and validation images, and write them to the run folder or compare them with what is there."""
+    """Split the images, and record the split in the run folder or compare it with the record there."""
     if validation is not None and len(validation.class_names) != len(dataset.class_names):
         raise DataError(
             f"Expected the same classes in training and validation masks, got {list(dataset.class_names)} and "
@@ -252,7 +252,7 @@ def _encode(features: CachedFeatures, base: Base, numbers: range | list[int], ac
 
 
 def _parts_of_an_update(trainer: Trainer, num_maps: int) -> int:
-    """As few as fit into the memory; the same number in all processes."""
+    """Return the fewest micro-batches that fit into memory, the same number in all processes."""
     accelerator, plan = trainer.accelerator, trainer.plan
     parts = choose_parts(
         trainer.model, plan, plan.batch_size // accelerator.num_processes, num_classes=num_maps,
@@ -270,29 +270,29 @@ def _validation(
     accelerator: Accelerator,
     encoder: str | None,
 ) -> Validation | None:
-    """The validation images; `encoder` names what the features depend on where they stay the same, else None."""
+    """Return the validation images, None without any; `encoder` as in `Validation`."""
     indices = parts.val if validation is None else tuple(range(len(validation)))
     if not indices:
-        say("No image was kept for validation: the last values are kept, and nothing can stop the run early.")
+        say("There are no validation images: the last values are kept, and the run does not stop early.")
         return None
     rank, world = accelerator.process_index, accelerator.num_processes
     return Validation(validation or dataset, task, indices, encoder, rank, world)
 
 
 def _finish(trainer: Trainer, dataset: Dataset, parts: Split, stopped: str, clock: _Clock) -> TrainResult:
-    """Write the specialist and the result; the checkpoint goes when nothing is left to do."""
+    """Write the specialist and the result, and remove the checkpoint of a run that was not interrupted."""
     task, folder, accelerator, progress = trainer.plan.task, trainer.folder, trainer.accelerator, trainer.progress
     notes = [*dataset.notes, *parts.notes, *trainer.plan.notes]
     if progress.best_scores.get("predicted_share", 1.0) < COLLAPSE_SHARE:
         notes.append(
-            "Collapse: the kept model calls (almost) every pixel of the validation images background; try the loss "
+            "Collapse: the kept model predicts (almost) only background on the validation images; try the loss "
             "balanced_bce_dice, a larger side for thin or small objects, or another learning rate."
         )
         say(notes[-1])
     elif progress.collapsed:
         notes.append(
-            f"Collapse: training fell to all background; the kept model is that of update {progress.best_step}, "
-            "before the fall or after it."
+            f"Collapse: during training the model predicted (almost) only background; the kept values are those of "
+            f"update {progress.best_step}."
         )
         say(notes[-1])
     if trainer.stopped_because:
@@ -332,28 +332,28 @@ def _finish(trainer: Trainer, dataset: Dataset, parts: Split, stopped: str, cloc
 
 
 def finished_result(run: Path) -> TrainResult | None:
-    """The result of a run that has nothing left to do, which is said; None where there is something."""
+    """Return the result of a finished run, with a message; None where the run can be continued."""
     if not RunFolder(run).metrics.is_file():
         return None
     result = read_result(run)
     if result.stopped == "interrupted":
         return None
-    RunFolder(run).remove_last()  # a kill may have come before that
+    RunFolder(run).remove_last()  # left by a kill just before its removal
     say(f"The run in {run} is finished; there is nothing to resume.")
     return result
 
 
 def read_result(run: Path) -> TrainResult:
-    """The result of a finished run, from its `metrics.json`.
+    """Return the result of a run from its `metrics.json`.
 
     Raises:
-        ConfigError: the run is not finished.
+        ConfigError: the file is missing, since training has not ended.
         DataError: the file is damaged.
     """
     folder = RunFolder(run)
     if not folder.metrics.is_file():
         raise ConfigError(
-            f"Expected a finished run in {run}, got a folder without {METRICS_FILE}; train it, or --resume."
+            f"Expected a finished run in {run}, got a folder without {METRICS_FILE}; train, or continue with --resume."
         )
     stored = folder.read_metrics()
     names = [name for name in TrainResult.__dataclass_fields__ if name != "run"]
@@ -361,6 +361,6 @@ def read_result(run: Path) -> TrainResult:
         values = {name: stored[name] for name in names} | {"notes": tuple(stored["notes"])}
     except (KeyError, TypeError) as error:
         raise DataError(
-            f"{folder.metrics} is damaged: it lacks {error}; restore the file, or train again in a new folder."
+            f"{folder.metrics} is damaged ({error} is missing); restore the file, or train again in a new folder."
         ) from error
     return TrainResult(run=run, **values)

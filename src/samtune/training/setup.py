@@ -1,4 +1,4 @@
-"""Steps before the first update, the same for a run, its estimate and a comparison: device, base, facts and plan."""
+"""Steps before the first update, shared by a run, its estimate and a comparison: device, base, facts and plan."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def autocast_of(settings: TrainSettings, model: Base) -> torch.dtype | None:
     """Return the dtype of autocast in training; None for none.
 
     Args:
-        settings: of the run.
+        settings: settings of the run.
         model: on its device, with its encoder's dtype set.
     """
     if settings.precision == "auto":
@@ -89,10 +89,10 @@ def autocast_of(settings: TrainSettings, model: Base) -> torch.dtype | None:
 def base_and_plan(
     settings: TrainSettings, dataset: Dataset, parts: Split, accelerator: Accelerator
 ) -> tuple[Base, Plan]:
-    """Load the base, resolve the plan and say it.
+    """Load the base, resolve the plan and report it.
 
     Args:
-        settings: of the run.
+        settings: settings of the run.
         dataset: annotated images.
         parts: training and validation images.
         accelerator: of this process.

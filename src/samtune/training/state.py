@@ -1,4 +1,4 @@
-"""All that a run needs to go on after a kill, in one safetensors file that is replaced whole.
+"""Checkpoint of a run: one safetensors file, replaced atomically.
 
     last/state.safetensors    tensors: learned, optimiser moments, running average, best so far; numbers in the header
 
@@ -29,21 +29,21 @@ if TYPE_CHECKING:
 
 @dataclass
 class Progress:
-    """The numbers of a run at a step.
+    """Numbers of a run after a step.
 
     Attributes:
-        step: updates done.
-        best_score: of the best evaluation so far; -1 before the first.
+        step: number of updates done.
+        best_score: score of the best evaluation so far; -1 before the first.
         best_step: updates done at that evaluation.
-        evaluations_without_better: since then.
-        steps_without_foreground: updates in a row whose predictions were (almost) all background.
-        collapsed: whether that was told.
+        evaluations_without_better: number of evaluations since then.
+        steps_without_foreground: number of updates in a row that predicted (almost) only background.
+        collapsed: whether a collapse was reported.
         stopped_early: whether patience ended the run.
         history_bytes: length of `history.jsonl` at this step.
         history_crc: CRC-32 of that much of it; None in checkpoints of earlier versions.
-        unscored: the history's row of this step where its evaluation was interrupted; it is not in the file yet.
-        best_scores: the scores of the best evaluation.
-        parts: that an update is computed in; 0 before that is decided.
+        unscored: row of this step where its evaluation was interrupted; not in the history's file yet.
+        best_scores: scores of the best evaluation.
+        parts: number of micro-batches of an update; 0 before it is decided.
     """
 
     step: int = 0
@@ -65,9 +65,9 @@ class State:
     """A checkpoint.
 
     Attributes:
-        progress: the numbers.
-        groups: tensors by group ("learned", "best", ...) and name.
-        settings: of the run, as plain JSON values; empty in checkpoints of earlier versions.
+        progress: numbers of the run.
+        groups: tensors by group ("learned", "optimiser", "average" and "best") and name.
+        settings: settings of the run, as JSON values; empty in checkpoints of earlier versions.
     """
 
     progress: Progress
@@ -79,8 +79,8 @@ def write_state(folder: Path, state: State) -> None:
     """Save a checkpoint; a kill at any moment leaves the old one or the new one.
 
     Args:
-        folder: the run's `last/`.
-        state: what is saved.
+        folder: folder `last/` of the run.
+        state: checkpoint.
     """
     make_folder(folder)
     tensors = {
@@ -98,7 +98,7 @@ def write_state(folder: Path, state: State) -> None:
 
 
 def read_state(folder: Path) -> State | None:
-    """Read a checkpoint; None where there is none.
+    """Return the checkpoint in a folder; None if there is none.
 
     Raises:
         WeightsError: the file is damaged.
@@ -127,22 +127,22 @@ def read_state(folder: Path) -> State | None:
 
 
 def check_settings(stored: dict[str, Any], now: dict[str, Any], run: Path) -> None:
-    """Refuse to continue a checkpoint with other settings; how often one is written may change.
+    """Refuse to continue a checkpoint with other settings; the time between checkpoints may differ.
 
     Raises:
-        ConfigError: names each setting with both values.
+        ConfigError: settings differ; the message names each with both values.
     """
     keys = sorted((stored.keys() & now.keys()) - {"checkpoint_every_s"})
     differing = [f"{key} was {stored[key]!r} and is {now[key]!r}" for key in keys if stored[key] != now[key]]
     if differing:
         raise ConfigError(
-            f"The run in {run} was started with other settings: {'; '.join(differing)}. Resume it with the settings "
-            "it has, or train in a new folder."
+            f"The run in {run} was started with other settings: {'; '.join(differing)}. Resume it with its own "
+            "settings, or train in a new folder."
         )
 
 
 def _checksum(tensors: dict[str, Tensor]) -> int:
-    """CRC-32 of all tensors, in the order of their names."""
+    """Return the CRC-32 of all tensors in the order of their names."""
     crc = 0
     for key in sorted(tensors):
         crc = zlib.crc32(key.encode(), crc)
@@ -151,7 +151,12 @@ def _checksum(tensors: dict[str, Tensor]) -> int:
 
 
 def optimiser_tensors(optimiser: torch.optim.Optimizer, names: list[str]) -> dict[str, Tensor]:
-    """AdamW's moments and step counts, named `parameter/moment`."""
+    """Return AdamW's moments and step counts, named `parameter|moment`.
+
+    Args:
+        optimiser: AdamW.
+        names: names of its parameters, in the order of its groups.
+    """
     state = optimiser.state_dict()["state"]
     return {
         f"{names[index]}|{key}": torch.as_tensor(value)
@@ -161,11 +166,15 @@ def optimiser_tensors(optimiser: torch.optim.Optimizer, names: list[str]) -> dic
 
 
 def put_optimiser_tensors(optimiser: torch.optim.Optimizer, names: list[str], tensors: dict[str, Tensor]) -> None:
-    """Load what `optimiser_tensors` gave."""
-    whole: dict[str, Any] = optimiser.state_dict()
+    """Load what `optimiser_tensors` returned.
+
+    Raises:
+        ValueError: a tensor belongs to an unknown parameter.
+    """
+    content: dict[str, Any] = optimiser.state_dict()
     state: dict[int, dict[str, Tensor]] = {}
     for key, tensor in tensors.items():
         name, _, moment = key.partition("|")
         state.setdefault(names.index(name), {})[moment] = tensor
-    whole["state"] = state
-    optimiser.load_state_dict(whole)
+    content["state"] = state
+    optimiser.load_state_dict(content)

@@ -1,6 +1,7 @@
-"""The parts of a run that are tried for their time and memory: one image encoded, a few updates, a few scores.
+"""Trial of a run: encode one image, do a few updates and score a few images, to measure their time and memory.
 
-`estimate_run` goes through them in the order of a run, and asks at the end what memory and time the whole would take.
+`estimate_run` calls the methods of `Trial` in the order of a run; `memory` and `seconds` then scale what was measured
+to the whole run.
 """
 
 from __future__ import annotations
@@ -45,16 +46,21 @@ if TYPE_CHECKING:
     from samtune.training.settings import TrainSettings
 
 WHOLE_S = 20.0
-"""An update is timed with all its images, and several validation images are scored, where that takes no longer than
-this; else one image, and scaled."""
+"""Seconds up to which an update is timed with all its images and several validation images are scored; above it one
+image is timed, and the time is scaled."""
 
 SCORED = 4
-"""So many validation images are scored for their time, since what is in them decides it; one where that takes long."""
+"""Number of validation images that are timed, since the time depends on their content."""
 
 
 @dataclass(frozen=True)
 class RandomFeatures:
-    """In the place of features that were computed once: batches of the same shapes; nothing is read from disk."""
+    """Source of random features in the shapes of the cached ones; reads nothing from disk.
+
+    Attributes:
+        views: views that the label maps' size is taken from.
+        shapes: shape of each tensor of the features, without the batch axis.
+    """
 
     views: Views
     shapes: dict[str, tuple[int, ...]]
@@ -62,12 +68,12 @@ class RandomFeatures:
     def load(self, pairs: Sequence[tuple[int, int]]) -> tuple[Features, Tensor]:
         """See `features.Source`."""
         features, labels = self._drawn
-        rows = [place % len(labels) for place in range(len(pairs))]
+        rows = [position % len(labels) for position in range(len(pairs))]
         return features.map(lambda each: each[rows]), labels[rows]
 
     @cached_property
     def _drawn(self) -> tuple[Features, Tensor]:
-        """Two of each, drawn once: random numbers take longer than reading a store does."""
+        """Features and label maps of two images, drawn once: random numbers take longer than reading from disk."""
         draw, side = torch.Generator().manual_seed(0), self.views.spec.image_size
         labels = torch.rand(2, side, side, generator=draw) > 0.7
         tensors = {name: torch.randn(2, *shape, generator=draw) for name, shape in self.shapes.items()}
@@ -75,14 +81,22 @@ class RandomFeatures:
 
 
 class Trial:
-    """The parts of a run that are tried, and what they took.
+    """Measures the phases of a run, each on a few images.
 
     Args:
-        model: the base, on its device.
-        views: of the training images.
-        sample: of those that are looked at together.
-        accelerator: of this process.
-        available: bytes this process could still take; None where that cannot be told.
+        model: base, on its device; it gets its method between `encode` and `start`.
+        views: views of the training images.
+        sample: views of the images that the probe and first values are fitted to.
+        accelerator: processes and device.
+        available: bytes that this process could still take; None where unknown.
+
+    Attributes:
+        ran: whether anything was run; False where one image does not fit into memory.
+        times: seconds by phase.
+        counted: bytes by phase, counted without running it.
+        update_memory: counted memory of an update; None before `fit`, and where it cannot be counted.
+        largest_run: images in the largest micro-batch that was run.
+        cached: whether features are computed once.
     """
 
     def __init__(
@@ -99,7 +113,7 @@ class Trial:
         self._seen: tuple[Tensor, Tensor] | None = None
 
     def encode(self) -> None:
-        """Count an encoding, and time one if it fits; fit the probe to what came of it."""
+        """Count the memory of encoding; where it fits, time encoding an image and fitting the probe to it."""
         model, at_once = self.model, encoded_at_once(self.model.spec.image_size)
         num_bytes = count_encoding(model, at_once) or 0
         self.counted["features"] = int(waste(model.device) * num_bytes)
@@ -122,7 +136,7 @@ class Trial:
         self._timed("probe", lambda: fit_probe(*self._pair(), num_classes=num_maps), most=1)
 
     def start(self, method: StartsFromData) -> None:
-        """Time the first values that come from data."""
+        """Time the computation of first values from the training images."""
         if self.ran:
             embedding, labels = self._pair()
             self._timed(
@@ -130,7 +144,7 @@ class Trial:
             )
 
     def trainer(self, settings: TrainSettings, plan: Plan, validation: Validation | None) -> Trainer:
-        """The loop as it would be, on features that need no disk; it never writes to its folder."""
+        """Return the training loop of the run, on random features where they are cached; it writes nothing."""
         self.cached = plan.cached
         return Trainer(
             model=self.model,
@@ -144,7 +158,12 @@ class Trial:
         )
 
     def fit(self, trainer: Trainer, *, fixed: bool) -> None:
-        """Count an update and decide its parts, as `micro_batch.choose_parts` would, in the trainer's plan."""
+        """Count the memory of an update, and set its parts in the trainer's plan as `micro_batch.choose_parts` does.
+
+        Args:
+            trainer: its `plan` is replaced.
+            fixed: whether the user set the number of parts.
+        """
         plan = trainer.plan
         if not plan.updates:
             return
@@ -157,7 +176,7 @@ class Trial:
         trainer.plan = replace(plan, accumulate=parts_that_fit(self.update_memory, share, room, least=plan.accumulate))
 
     def update(self, trainer: Trainer) -> None:
-        """Time an update, if one image fits, and scoring a validation image."""
+        """Time an update and the scoring of a validation image, where one image fits into memory."""
         plan = trainer.plan
         first = 0 if self.update_memory is None else self.update_memory.first_bytes
         if self.counted.get("kept", 0) + first > self.available:
@@ -166,7 +185,7 @@ class Trial:
             return
         share = plan.batch_size // self.accelerator.num_processes
         if plan.updates:
-            # Parts weigh the same in time, so an update of one image is measured first, which is never too long.
+            # An update of one image first: it is never too long, and time grows linearly with the images.
             trainer.plan = replace(plan, batch_size=self.accelerator.num_processes, accumulate=1)
             self.largest_run = 1
             taken = warm_mean(trainer.try_updates(most=3, most_s=3.0)) * share
@@ -180,7 +199,7 @@ class Trial:
             self._score(trainer, trainer.validation)
 
     def _score(self, trainer: Trainer, validation: Validation) -> None:
-        """Time the scores of a validation image, its encoding included and not; of a few, where that is quick."""
+        """Time the scoring of a validation image with and without its encoding; of a few images where that is quick."""
 
         def scores(num: int) -> Callable[[], Any]:
             some = replace(validation, indices=validation.indices[:num], encoder="a trial")
@@ -198,7 +217,15 @@ class Trial:
             self.times["score"] /= num
 
     def memory(self, trainer: Trainer, held: int) -> dict[str, int | None]:
-        """The most that the process will hold."""
+        """Return the most memory that the process will hold, in bytes.
+
+        Args:
+            trainer: from `trainer`.
+            held: bytes that the process held before the trial.
+
+        Returns:
+            `Estimate.memory`.
+        """
         model, on_cpu, plan = self.model, self.model.device.type == "cpu", trainer.plan
         share = plan.batch_size // self.accelerator.num_processes
         largest = math.ceil(share / plan.accumulate)
@@ -214,7 +241,7 @@ class Trial:
         measured = None
         if self.ran:
             measured = peak_bytes(model.device) + remembered
-            if update is not None and largest > self.largest_run:  # scaled by what the count was wrong by
+            if update is not None and largest > self.largest_run:  # corrects the count by the error seen so far
                 scale = max(1.0, (measured - held) / (kept + update.total(self.largest_run)))
                 measured += int(scale * (largest - self.largest_run) * update.more_bytes)
             measured = max(measured, held + sample)
@@ -226,22 +253,29 @@ class Trial:
         }  # fmt: skip
 
     def seconds(self, trainer: Trainer, to_compute: int) -> dict[str, float]:
-        """The times of the phases, scaled to the plan."""
+        """Return the seconds of each phase, scaled to the plan.
+
+        Args:
+            trainer: from `trainer`.
+            to_compute: number of views to encode.
+        """
         plan, times = trainer.plan, self.times
-        overlap = max if self.model.device.type != "cpu" else _sum  # on a CPU both want the same cores
+        encode_view = times["encode"] + times["prepare"]  # on a CPU both need the same cores
+        if self.model.device.type != "cpu":
+            encode_view = max(times["encode"], times["prepare"])
         fits = times["probe"] + times.get("start", 0.0)
         num_val = 0 if trainer.validation is None else len(trainer.validation.indices)
         evaluations = math.ceil(plan.updates / plan.evaluate_every) or 1
         score, encode = times.get("score", 0.0), times.get("score and encode", 0.0) - times.get("score", 0.0)
         return {
-            "features": to_compute * overlap(times["encode"], times["prepare"]),
+            "features": to_compute * encode_view,
             "start": fits * len(self.sample) / 2,
             "training": plan.updates * times.get("update", 0.0),
             "validation": num_val * (evaluations * score + (1 if self.cached else evaluations) * max(0.0, encode)),
         }
 
     def _pair(self) -> tuple[Tensor, Tensor]:
-        """The image that was encoded, twice, since what is fitted to several images may not like one."""
+        """Return the encoded image twice, since fitting may need several images."""
         assert self._seen is not None
         return torch.cat([self._seen[0]] * 2), torch.cat([self._seen[1]] * 2)
 
@@ -257,13 +291,9 @@ class Trial:
         return done
 
 
-def _sum(one: float, other: float) -> float:
-    return one + other
-
-
 def warm_mean(times: list[float]) -> float:
-    """The mean without the first, which is cold; the first where it is all there is.
+    """Return the mean without the first time, which is cold; the first where it is the only one.
 
-    A run takes the sum of its steps, slow ones included, so it is the mean that tells it and not the median.
+    The mean and not the median, since a run takes the sum of its steps, slow ones included.
     """
     return statistics.fmean(times[1:] or times)
