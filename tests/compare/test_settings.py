@@ -18,11 +18,11 @@ from tests.compare.conftest import settings
 
 def test_settings_that_cannot_be_compared_are_refused(base: Path) -> None:
     for changes, words in (
-        ({"shots": (4, 4)}, "different `shots`"),
-        ({"num_seeds": 0}, "at least 1 seed"),
-        ({"jobs": 0}, "at least 1 job"),
+        ({"shots": (4, 4)}, "distinct `shots`"),
+        ({"num_seeds": 0}, "`num_seeds` >= 1"),
+        ({"jobs": 0}, "`jobs` >= 1"),
         ({"methods": ("ptsm",)}, "did you mean 'ptsam'"),
-        ({"methods": ()}, "at least one method"),
+        ({"methods": ()}, "at least one of `methods`"),
         ({"more": {"seed": 1}}, "--set without seed"),
         ({"more": {"viws": 1}}, "names of training settings"),
         ({"method_fields": {"lora": {"rank": 2}}}, "hyper-parameters of the compared methods only"),

@@ -81,15 +81,15 @@ class CompareSettings:
         """Check every field by building every method and the settings of every training once."""
         wrong = []
         if not self.shots or min(self.shots) < 1 or len(set(self.shots)) != len(self.shots):
-            wrong.append(f"expected different `shots` >= 1, got {list(self.shots)}")
+            wrong.append(f"expected distinct `shots` >= 1, got {list(self.shots)}")
         if self.num_seeds < 1:
-            wrong.append(f"expected at least 1 seed, got {self.num_seeds}")
+            wrong.append(f"expected `num_seeds` >= 1, got {self.num_seeds}")
         if self.num_test is not None and self.num_test < 1:
-            wrong.append(f"expected at least 1 test image, got {self.num_test}")
+            wrong.append(f"expected `num_test` >= 1, got {self.num_test}")
         if self.jobs is not None and self.jobs < 1:
-            wrong.append(f"expected at least 1 job, got {self.jobs}")
+            wrong.append(f"expected `jobs` >= 1, got {self.jobs}")
         if not self.methods:
-            wrong.append("expected at least one method to compare, got none")
+            wrong.append("expected at least one of `methods`, got none")
         taken = sorted(set(self.more) & set(OWN))
         if taken:
             wrong.append(f"expected --set without {', '.join(taken)}, which the comparison sets itself")
