@@ -100,7 +100,7 @@ def test_masks_are_asked_for_only_where_they_decide(settings: dict[str, Any], ne
 
 @pytest.mark.parametrize("orientation", [UPRIGHT, TURNED])
 def test_the_choice_by_the_masks_is_a_note(orientation: Orientation) -> None:
-    expected = "The masks tell up from down (by chance once in 4,096)" if orientation.upright else "The masks do not"
+    expected = "The masks show which way is up (by chance once in 4,096)" if orientation.upright else "The masks do not"
     assert plan_of({}, orientation=orientation).notes[-1].startswith(expected)
     assert not plan_of({"augmentation": "varied"}, orientation=orientation).notes
 
@@ -130,9 +130,9 @@ def test_averaging_is_part_of_the_summary() -> None:
 
 @pytest.mark.parametrize(
     ("num_images", "updates", "words"),
-    [(12, 150, "these are few, so the method's 150 updates see each 50 times"),
-     (60, 150, "see each 10 times"),
-     (61, 153, "these are many, so 153 updates instead of the method's 150, that each image is seen 10 times")],
+    [(12, 150, "the method's 150 updates, which see each image 50 times"),
+     (60, 150, "see each image 10 times"),
+     (61, 153, "153 updates instead of the method's 150, so that each image is seen 10 times")],
 )  # fmt: skip
 def test_auto_goes_by_the_number_of_images_and_says_so(num_images: int, updates: int, words: str) -> None:
     plan = plan_of({"method": "lora"}, num_images=num_images, touches_encoder=True)
@@ -142,7 +142,8 @@ def test_auto_goes_by_the_number_of_images_and_says_so(num_images: int, updates:
 
 
 def test_a_loss_of_the_methods_own_is_part_of_the_summary() -> None:
-    assert plan_of({"method": "lora"}, has_own_loss=True).summary[-1] == "In place of that loss lora brings its own."
+    summary = plan_of({"method": "lora"}, has_own_loss=True).summary
+    assert summary[-1] == "lora has its own loss, which replaces that one."
 
 
 @pytest.mark.parametrize(
@@ -172,7 +173,7 @@ def test_what_the_user_sets_wins() -> None:
     assert (plan.updates, plan.batch_size, plan.accumulate, plan.evaluate_every, plan.patience) == (8, 3, 1, 4, 0)
     assert (plan.learning_rate, plan.weight_decay, plan.schedule, plan.clip_norm) == (1e-3, 0, "warmup_cosine", 0)
     assert (plan.loss, plan.views) == ("bce", 5)
-    against = next(line for line in plan.notes if line.startswith("Set by you"))
+    against = next(line for line in plan.notes if line.startswith("Your settings override"))
     for words in (
         "epochs=2 (published: 30)", "loss=bce (published: structure_published)", "square=false (published: true)",
         "learning_rate=0.001 (published: 0.0001)", "method.paper=false (published: true)",

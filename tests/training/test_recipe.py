@@ -28,7 +28,7 @@ def test_nothing_is_noted_against_the_recipe_where_nothing_is_set() -> None:
     notes = recipe_notes(TrainSettings(recipe="paper", method="ts_sam"), 1)
     assert not any(note.startswith("Set by you") for note in notes)
     notes = recipe_notes(TrainSettings(recipe="paper", method="ts_sam", updates=7), 1)
-    assert notes[-1] == "Set by you against the published recipe: updates=7 (published: 80 epochs)."
+    assert notes[-1] == "Your settings override the published recipe: updates=7 (published: 80 epochs)."
 
 
 @pytest.mark.parametrize("name", METHODS)
@@ -41,7 +41,7 @@ def test_auto_is_the_methods_own_recipe_and_paper_its_sources(name: str) -> None
     assert known == (name not in ("ptsam", "ptsam_encoder", "full", "probe"))
     assert recipe_of(paper).square == known
     assert (recipe_of(paper) == METHODS[name].recipe) == (not known)
-    assert ("by the recipe of its source" if known else "no source at hand") in notes[0]
+    assert ("by the recipe of its source" if known else "no source describes") in notes[0]
     fields = method_fields(method_of(paper, 1))
     if "paper" in fields:
         assert fields["paper"] is True
@@ -59,7 +59,7 @@ def test_auto_is_the_methods_own_recipe_and_paper_its_sources(name: str) -> None
 def test_several_classes(method: str, given: dict[str, Any], expected: dict[str, Any]) -> None:
     settings = TrainSettings(method=method, method_fields=given, recipe="paper")
     assert method_fields(method_of(settings, 11)).items() >= expected.items()
-    own = any("for one class: several are trained in samtune's own" in note for note in recipe_notes(settings, 11))
+    own = any("for one class; samtune's own form replaces it" in note for note in recipe_notes(settings, 11))
     assert own == (method == "sam_adapter")
 
 

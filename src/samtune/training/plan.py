@@ -1,7 +1,7 @@
-"""The plan of a run: every setting decided, in one place, from what the user set and what is known of the run.
+"""Plan of a run: every setting, resolved in one function from the user's settings and the facts of the run.
 
-`resolve` is pure: it reads no file, prints nothing and touches no model. Whoever needs to know what a run will do, the
-run itself, its estimate and a comparison that computes features beforehand, gathers the facts and asks it.
+`resolve` is pure: it reads no file, prints nothing and touches no model. A run, its estimate, and a comparison that
+computes features beforehand, gather the same facts and so resolve the same plan.
 """
 
 from __future__ import annotations
@@ -26,23 +26,23 @@ if TYPE_CHECKING:
 Number = TypeVar("Number", int, float)
 
 FEW_IMAGES = 16
-"""Up to this many training images a recipe's averaging of predictions is taken."""
+"""Largest number of training images for which a recipe's averaging of predictions applies."""
 
 MIN_PASSES = 10
-"""Least number of times that auto shows each image: with many images it raises the method's updates to this."""
+"""Least number of passes over the images under recipe auto, which raises the method's updates where there are many."""
 
 EVALUATIONS = 20
-"""Number of evaluations where neither the user nor the recipe sets it."""
+"""Default number of evaluations."""
 
 FRESH_VIEWS = 1_000_000
-"""Number of views where each step computes its own, the image as it is among them."""
+"""Number of views of an image where each step computes a new one; view 0 is the image itself."""
 
 CACHED_VIEWS = 9
-"""Number of views of an image whose features are computed once, the image as it is among them."""
+"""Number of views of an image where their features are cached; view 0 is the image itself."""
 
 WIDE_CELL = 4
-"""Pixels: from this width of the logits' cells on, labels are taken at the cells; enlarging the logits would make the
-loss work on sixteen times as many pixels as the decoder answers for."""
+"""Width of a cell of the logits, in input pixels, from which the loss is computed at the logits' resolution; enlarged
+to the input's, the logits would have at least sixteen times as many values."""
 
 
 @dataclass(frozen=True)
@@ -53,10 +53,10 @@ class Facts:
         num_images: training images.
         num_classes: K, the background not counted.
         touches_encoder: the method changes the encoder, so features cannot be computed once (`setup.effects_of`).
-        has_own_loss: the method brings a loss in place of the recipe's.
+        has_own_loss: the method has a loss of its own, which replaces the recipe's.
         cell_pixels: width in input pixels of one of the logits' cells.
         num_processes: processes that share an update.
-        orientation: whether the masks of the run's images tell up from down; None where `needs_orientation` is False.
+        orientation: whether the masks show which way is up; None where `needs_orientation` is False.
     """
 
     num_images: int
@@ -70,7 +70,7 @@ class Facts:
 
 @dataclass(frozen=True)
 class Plan:
-    """A run with every setting decided.
+    """Resolved settings of a run.
 
     Attributes:
         task: what is predicted.
@@ -98,8 +98,8 @@ class Plan:
         loss_side: resolution of the loss, "input" or "logits".
         tta: views over which the specialist's predictions are averaged.
         augmentation: how views differ from the image, a key of `data.views.augmentation.AUGMENTATIONS`.
-        notes: sentences that a reader of the result must know; to be said, and kept with it.
-        summary: sentences that describe the run; to be said before it.
+        notes: sentences to print and to keep with the result.
+        summary: sentences that describe the run, to print before it.
     """
 
     task: Task
@@ -137,18 +137,18 @@ class Plan:
 
 
 def needs_orientation(settings: TrainSettings) -> bool:
-    """Return whether the masks must be looked at for the choice of views: reading them takes time."""
+    """Return whether `resolve` needs the orientation of the masks, which takes time to read."""
     recipe = recipe_of(settings)
     word = settings.augmentation or recipe.augmentation
     return word == "auto" and _has_updates(settings, recipe) and settings.views != 0
 
 
 def resolve(settings: TrainSettings, facts: Facts) -> Plan:
-    """Decide everything that a run depends on.
+    """Resolve the plan of a run.
 
     Args:
-        settings: as the user gave them.
-        facts: of the run.
+        settings: settings of the user.
+        facts: facts of the run.
 
     Raises:
         ConfigError: settings contradict each other, the method or the number of processes.
@@ -206,7 +206,7 @@ def _check_effects(settings: TrainSettings, facts: Facts) -> None:
     """Refuse settings that would have no effect with this method."""
     if facts.has_own_loss and settings.loss != "auto":
         raise ConfigError(
-            f"Expected `loss` auto with these fields of {settings.method}, which bring a loss of their own, got "
+            f"Expected `loss` auto with these fields of {settings.method}, which have a loss of their own, got "
             f"{settings.loss}."
         )
     if settings.recompute and not facts.touches_encoder:
@@ -216,7 +216,7 @@ def _check_effects(settings: TrainSettings, facts: Facts) -> None:
 
 
 def _augmentation(settings: TrainSettings, recipe: Recipe, facts: Facts) -> tuple[str, tuple[str, ...]]:
-    """Return how views differ from the image, and a sentence where the masks decided it."""
+    """Return the kind of augmentation, and a sentence where it follows from the masks."""
     word = settings.augmentation or recipe.augmentation
     if word != "auto":
         return word, ()
@@ -226,20 +226,20 @@ def _augmentation(settings: TrainSettings, recipe: Recipe, facts: Facts) -> tupl
         raise ValueError("These settings need `Facts.orientation`; see `needs_orientation`.")
     if facts.orientation.upright:
         return "flip", (
-            f"The masks tell up from down (by chance once in {1 / facts.orientation.p_value:,.0f}), so views are "
-            "mirrored left-right alone; augmentation=varied turns, cuts and relights them too.",
+            f"The masks show which way is up (by chance once in {1 / facts.orientation.p_value:,.0f}), so views are "
+            "only mirrored left-right; augmentation=varied also rotates, crops and changes their light.",
         )
     return "varied", (
-        "The masks do not tell up from down, so views are mirrored, turned, cut out and lit anew; if the scenes "
-        "stand upright nevertheless, augmentation=flip.",
+        "The masks do not show which way is up, so views are mirrored, rotated, cropped and changed in light; if the "
+        "scenes are upright nevertheless, set augmentation=flip.",
     )
 
 
 def _averaging(settings: TrainSettings, recipe: Recipe, num_images: int, augmentation: str) -> Averaging:
     """Return the views over which the specialist's predictions are averaged.
 
-    The recipe sets it for few images, where it was measured (docs/benchmarks/nano.md). No more views than training had:
-    turned ones need the varied augmentation. Published recipes, and what is trained by auto in their stead, have none.
+    The recipe's applies to few images, where it was measured (docs/benchmarks/nano.md), and includes no rotations that
+    training did not have. There is none with recipe paper.
     """
     if settings.tta is not None:
         return settings.tta
@@ -283,19 +283,18 @@ def _updates(settings: TrainSettings, recipe: Recipe, num_images: int, batch_siz
     """Return the number of optimiser steps, and the reason in words."""
     epochs = settings.epochs if settings.epochs is not None else recipe.epochs
     if settings.updates is not None:
-        return settings.updates, "the updates are as asked"
+        return settings.updates, "the number of updates was set"
     if epochs is not None:
-        asked = "as asked" if settings.epochs is not None else "as published"
+        origin = "as set" if settings.epochs is not None else "as published"
         updates = math.ceil(epochs * num_images / batch_size)
-        return updates, f"{epochs} passes over them, {asked}, are {updates} updates"
+        return updates, f"{epochs} passes, {origin}, are {updates} updates"
     enough = math.ceil(MIN_PASSES * num_images / batch_size)
     if 0 < recipe.updates < enough:
         return enough, (
-            f"these are many, so {enough} updates instead of the method's {recipe.updates}, that each image is seen "
-            f"{MIN_PASSES} times"
+            f"{enough} updates instead of the method's {recipe.updates}, so that each image is seen {MIN_PASSES} times"
         )
     passes = recipe.updates * batch_size / num_images
-    return recipe.updates, f"these are few, so the method's {recipe.updates} updates see each {passes:.0f} times"
+    return recipe.updates, f"the method's {recipe.updates} updates, which see each image {passes:.0f} times"
 
 
 def _loss_side(settings: TrainSettings, recipe: Recipe, cell_pixels: int) -> LossSide:
@@ -322,15 +321,15 @@ def _loss(settings: TrainSettings, recipe: Recipe, task: Task, num_classes: int)
 
 def _summary(settings: TrainSettings, facts: Facts, plan: Plan, why: str) -> tuple[str, ...]:
     """Return sentences that describe the run: updates, batch, rate, loss, views and averaging."""
-    own = (f"In place of that loss {settings.method} brings its own.",) if facts.has_own_loss else ()
+    own = (f"{settings.method} has its own loss, which replaces that one.",) if facts.has_own_loss else ()
     if not plan.updates:
-        return ("No updates: the values fitted to the training images, as they are, are the result.", *own)
+        return ("No updates: the values fitted to the training images are the result.", *own)
     views = "a new view of an image at each step"
     if plan.views == 1:
         views = "the images as they are"
     elif plan.cached:
         views = f"each image and {plan.views - 1} augmented views of it"
-    loss = plan.loss + (" at the logits' own size" if plan.loss_side == "logits" else "")
+    loss = plan.loss + (" at the logits' resolution" if plan.loss_side == "logits" else "")
     sentences = [
         f"Recipe {settings.recipe}, {facts.num_images} training images: {why}.",
         f"{plan.updates} updates of {plan.batch_size} images, learning rate {plan.learning_rate:g}, loss {loss}; "

@@ -2,7 +2,7 @@
 
 auto    the method's own recipe
 paper   the recipe of the method's source (`PaperRecipe`), with the hyper-parameters of the source's own form; a method
-        without one is trained as by auto
+        without one is trained with recipe auto
 """
 
 from __future__ import annotations
@@ -45,18 +45,18 @@ def recipe_of(settings: TrainSettings) -> Recipe:
 
 
 def paper_recipe_of(settings: TrainSettings) -> PaperRecipe | None:
-    """Return the recipe of the method's source; None where it is not asked for or not known."""
+    """Return the recipe of the method's source; None with recipe auto, and where the source's is unknown."""
     method = METHODS.get(settings.method)
     return method.paper_recipe if settings.recipe == "paper" and isinstance(method, WithPaperRecipe) else None
 
 
 def recipe_notes(settings: TrainSettings, num_classes: int) -> tuple[str, ...]:
-    """Return sentences on what `recipe="paper"` sets, what the source leaves open, and what the user set against it."""
+    """Return sentences on what `recipe="paper"` sets, what the source leaves open, and which settings override it."""
     if settings.recipe != "paper":
         return ()
     paper = paper_recipe_of(settings)
     if paper is None:
-        note = f"Recipe paper: no source at hand says how {settings.method} was trained, so it is trained as by auto."
+        note = f"Recipe paper: no source describes how {settings.method} was trained, so recipe auto is used."
         return (note,)
     fields = paper.fields_for(num_classes, settings.method_fields)
     own = [f"method.{name}={_word(value)}" for name, value in fields.items() if name not in settings.method_fields]
@@ -68,7 +68,7 @@ def recipe_notes(settings: TrainSettings, num_classes: int) -> tuple[str, ...]:
         notes += _notes_on_classes(settings, paper, fields)
     against = _against(settings, paper, num_classes)
     if against:
-        notes.append(f"Set by you against the published recipe: {', '.join(against)}.")
+        notes.append(f"Your settings override the published recipe: {', '.join(against)}.")
     return tuple(notes)
 
 
@@ -78,9 +78,9 @@ def _notes_on_classes(settings: TrainSettings, paper: PaperRecipe, fields: dict[
 
     notes = []
     if paper.recipe.loss in ONE_CLASS and "head" not in fields and settings.loss == "auto":
-        notes.append(f"The published loss {paper.recipe.loss} is for one class: several take ce_dice, as by auto.")
+        notes.append(f"The published loss {paper.recipe.loss} is for one class; ce_dice replaces it, as in auto.")
     if paper.one_class:
-        notes.append(f"The published form of {settings.method} is for one class: several are trained in samtune's own.")
+        notes.append(f"The published form of {settings.method} is for one class; samtune's own form replaces it.")
     return notes
 
 

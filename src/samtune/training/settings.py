@@ -57,9 +57,9 @@ class TrainSettings:
             middle of the logits' cells, which saves time and memory and sees only some points of what is thinner than a
             cell; "auto" is logits where a cell is at least `plan.WIDE_CELL` input pixels wide (SAM's are).
         ema: decay of the running average of the trained tensors; 0 for none.
-        augmentation: how views differ from the image: varied (flips, turns, windows, light), upright (the same
-            without turns), flip (left-right, half of the time), or auto: flip where the masks tell up from down, else
-            varied.
+        augmentation: how views differ from the image: varied (flips, rotations, crops, light), upright (the same
+            without rotations), flip (left-right, half of the time), or auto: flip where the masks show which way is
+            up, else varied.
         views: augmented views of an image besides itself; None for 8 where features are cached (1 where they are
             flipped only), else a new view at every step. 0 trains on the images as they are.
         square: squash images to the base's square instead of keeping their aspect and padding; the specialist then
