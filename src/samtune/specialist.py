@@ -101,7 +101,7 @@ class Specialist:
         extra = {key: value for key, value in settings.items() if key not in _SETTINGS}
         fields = own.pop("method_fields", {})
         if not isinstance(fields, dict):
-            raise ConfigError(f"Expected `method_fields` as a dict of names and values, got {shown(fields)}.")
+            raise ConfigError(f"Expected `method_fields` to be a table of names and values, got {shown(fields)}.")
         training = TrainSettings(method=method, method_fields=fields | extra, **own)
         with ExitStack() as temporary:
             images, masks = _as_paths(images, masks, temporary)
