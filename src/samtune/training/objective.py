@@ -19,12 +19,12 @@ if TYPE_CHECKING:
 
 
 class Objective(nn.Module):
-    """The loss of a batch as one module, so that a data-parallel wrapper sees one forward pass.
+    """Loss of a batch as one module, so that a data-parallel wrapper sees one forward pass.
 
     Args:
         model: an adapted model.
-        task: what its logits mean.
-        loss: a loss of the task; without effect where the method brings its own.
+        task: task of the model.
+        loss: a loss of the task; without effect where the method has its own.
         loss_side: "input" or "logits", the resolution at which logits and targets are compared.
     """
 

@@ -1,4 +1,4 @@
-"""Scores on the validation images: each decoded at its original size, each counted once over all processes."""
+"""Scores on the validation images, each at its original size and counted once over all processes."""
 
 from __future__ import annotations
 
@@ -29,22 +29,21 @@ THRESHOLD = 0.5
 """Probability above which a pixel is foreground while a model is trained."""
 
 REMEMBERED_BYTES = 10**9
-"""Features of validation images are kept in memory up to this size."""
+"""Largest size of the features of validation images that are kept in memory."""
 
 
 @dataclass
 class Validation:
-    """The validation images, and how they are shared between processes.
+    """Validation images, and their distribution to processes.
 
     Attributes:
         dataset: images and masks.
         task: what is predicted and scored.
-        indices: all of the validation part, over all processes.
-        encoder: what the features depend on besides the images (see `CachedFeatures`) where the encoder does not
-            change, so that each image is encoded once: the first `REMEMBERED_BYTES` of features stay in memory, the
-            others on disk. None where it is trained.
-        rank: this process scores every `num_processes`-th image from here.
-        num_processes: how many share the work.
+        indices: indices of the validation images of all processes.
+        encoder: `Base.encoder_id` where the encoder does not change, so that each image is encoded once: the first
+            `REMEMBERED_BYTES` of features are kept in memory, the others on disk. None where the encoder is trained.
+        rank: this process scores every `num_processes`-th image, from this one on.
+        num_processes: number of processes that share the work.
     """
 
     dataset: Dataset
@@ -57,15 +56,15 @@ class Validation:
     _remembered_bytes: int = field(default=0, repr=False)
 
     def scores(self, model: Base) -> dict[str, float]:
-        """Score the model as it is now.
+        """Score the model with its present values.
 
         Returns:
-            `TaskScores.summary` over all processes' images, and `predicted_share`, the mean share of an image's pixels
-            that is called foreground.
+            `TaskScores.summary` over all processes' images, and `predicted_share`, the mean over the images of the
+            share of pixels predicted as foreground.
 
         Raises:
-            Interrupted: Ctrl-C, where this process works alone; several go on, or they would wait for each other.
-            NotFinite: the model predicts NaN or an infinite value.
+            Interrupted: Ctrl-C or SIGTERM came; not with several processes, which would wait for each other.
+            NotFinite: a prediction is NaN or infinite.
         """
         accumulator = self.task.scores(self.dataset.class_names)
         shares: list[float] = []
@@ -85,7 +84,7 @@ class Validation:
             accumulator = first.merged(others)
             shares = gather_object(shares)
         if any(map(math.isnan, shares)):
-            raise NotFinite("the model predicts values that are NaN or infinite on a validation image")
+            raise NotFinite("a prediction on a validation image is NaN or infinite")
         return accumulator.summary() | {"predicted_share": sum(sorted(shares)) / len(shares)}
 
     def _predict(self, model: Base, index: int) -> np.ndarray:
@@ -108,11 +107,11 @@ class Validation:
             self._features[index] = (features, inputs.geometries[0])
             self._remembered_bytes += sum(each.nbytes for each in features.tensors().values())
             if self._remembered_bytes >= REMEMBERED_BYTES:
-                say(f"{len(self._features)} validation images' features stay in memory; the others' are kept on disk.")
+                say(f"Features of {len(self._features)} validation images stay in memory; the others are kept on disk.")
         return features, inputs.geometries[0]
 
     def _from_disk(self, model: Base, index: int, encoder: str) -> tuple[Features, Geometry]:
-        """The features of an image as the training images' are kept, rounded to bfloat16."""
+        """Return the features of an image from the cache on disk, rounded to bfloat16 as those of training images."""
         kept = CachedFeatures.of(model, Views(self.dataset, (index,), model.spec, self.task), encoder)
 
         def encode_pixels(pixels: Tensor) -> Features:
