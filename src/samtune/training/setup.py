@@ -10,8 +10,8 @@ import torch
 from accelerate import Accelerator, DistributedDataParallelKwargs
 from accelerate.state import AcceleratorState, PartialState
 from accelerate.utils import DistributedType
-from torch import nn
 
+from samtune.adapters.loading import without_content
 from samtune.bases import LOGITS_PER_CELL, Base, keep_frozen_low, load_base
 from samtune.data.views.augmentation import AUGMENTATIONS
 from samtune.data.views.orientation import find_orientation
@@ -142,23 +142,13 @@ def effects_of(base: Base, method: Method, num_maps: int) -> tuple[bool, bool]:
         MethodError: the method does not fit the base.
     """
     try:
-        twin = adapt(_without_content(base), method, num_classes=num_maps)
+        twin = adapt(without_content(base), method, num_classes=num_maps)
         return touches_encoder(twin), has_own_loss(twin)
     except SamTuneError:
         raise
     except (RuntimeError, NotImplementedError):  # a method that reads the content of the base's tensors
         twin = adapt(copy.deepcopy(base), method, num_classes=num_maps)
         return touches_encoder(twin), has_own_loss(twin)
-
-
-def _without_content(base: Base) -> Base:
-    """Return a copy whose parameters and buffers lie on the meta device."""
-    memo: dict[int, object] = {
-        id(parameter): nn.Parameter(torch.empty_like(parameter, device="meta"), requires_grad=parameter.requires_grad)
-        for parameter in base.parameters()
-    }
-    memo |= {id(buffer): torch.empty_like(buffer, device="meta") for buffer in base.buffers()}
-    return copy.deepcopy(base, memo)
 
 
 def cell_pixels(base: Base) -> int:
