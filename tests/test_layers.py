@@ -9,7 +9,19 @@ import samtune
 
 ROOT = Path(samtune.__file__).parent
 
-FLOOR = {"types", "errors", "progress", "files", "outputs", "text", "system", "printable", "values", "inputs"}
+FLOOR = {
+    "types",
+    "errors",
+    "progress",
+    "files",
+    "outputs",
+    "text",
+    "system",
+    "printable",
+    "values",
+    "inputs",
+    "plugins",
+}
 FLOOR |= {"tensor_files", "array_store", "prefetch"}
 FLOOR |= {"run_folder", "comparison_folder"}
 LEVEL_2 = {"bases", "data", "metrics", "losses", "averaging", "overlay"}
@@ -22,6 +34,7 @@ ALLOWED: dict[str, set[str]] = {
     "progress": {"printable"},
     "values": {"printable"},
     "inputs": {"errors", "printable"},
+    "plugins": {"errors", "printable", "progress"},
     "array_store": {"errors", "files", "text"},
     "tensor_files": {"errors", "inputs", "printable"},
     "run_folder": {"errors", "files", "inputs", "outputs"},

@@ -138,8 +138,8 @@ def check_batch_equals_singles(model: Sam1) -> None:
 
 
 def test_every_method_has_a_row() -> None:
-    assert {row.method for row in ROWS.values()} == set(METHODS)
-    for name in METHODS:
+    assert set(METHODS.own) <= {row.method for row in ROWS.values()} <= set(METHODS)
+    for name in METHODS.own:
         assert ROWS[name].method == name, "the plain row of a method carries its name"
         assert not ROWS[name].fields, "the plain row of a method has its default fields"
 

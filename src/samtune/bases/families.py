@@ -1,7 +1,7 @@
 """Table of the families of bases: one folder and one row of `FAMILIES` each.
 
 To add a family, write a class with the members of `Family` in its own folder and put an instance of it into the table,
-or call `register_family` from outside the package.
+or name it among the entry points `samtune.bases` of a package (`samtune/plugins.py`).
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from samtune.bases.sam1.family import Sam1Family
 from samtune.errors import ConfigError
+from samtune.plugins import Table, instance_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -86,8 +87,24 @@ class Family(Protocol):
         ...
 
 
-FAMILIES: dict[str, Family] = {family.name: family for family in (Sam1Family(),)}
-"""Family of each name."""
+def _as_family(value: Any) -> Family:
+    """Return a family, made from its class if it comes as one.
+
+    Raises:
+        ConfigError: members are missing, or its `model_type` is another family's.
+    """
+    family: Family = instance_of(Family, value)
+    for other in FAMILIES.values():
+        if other.name != family.name and other.model_type == family.model_type:
+            raise ConfigError(
+                f"Expected a new model_type of the family {family.name!r}, got {family.model_type!r}, which is that of "
+                f"{other.name!r}."
+            )
+    return family
+
+
+FAMILIES: Table[Family] = Table("family of bases", "samtune.bases", (Sam1Family(),), _as_family)
+"""Family of each name; installed packages add more."""
 
 
 def register_family(family: Family) -> None:
@@ -96,13 +113,7 @@ def register_family(family: Family) -> None:
     Raises:
         ConfigError: another family has its name or its `model_type`.
     """
-    for other in FAMILIES.values():
-        if other is not family and (other.name == family.name or other.model_type == family.model_type):
-            raise ConfigError(
-                f"Expected a new name and model_type of the family {family.name!r} ({family.model_type!r}), got those "
-                f"of {other.name!r} ({other.model_type!r}); rename it."
-            )
-    FAMILIES[family.name] = family
+    FAMILIES.register(family)
 
 
 def published() -> dict[str, Family]:

@@ -8,6 +8,8 @@ import typer
 
 from samtune.cli.options import Json
 from samtune.cli.output import emit, table
+from samtune.errors import MethodError, SamTuneError
+from samtune.printable import one_line
 
 if TYPE_CHECKING:
     from samtune.bases import Base
@@ -27,7 +29,15 @@ def methods(
     """List the methods with their source, numbers of trained parameters, and whether they change the encoder."""
     from samtune.methods import METHODS
 
-    rows = [describe(name, base, classes) | {"variants": variants(name, base, classes)} for name in METHODS]
+    rows, refusals = [], []
+    for name in METHODS:
+        try:
+            rows.append(describe(name, base, classes) | {"variants": variants(name, base, classes)})
+        except Exception as error:  # foreign code of an installed package
+            if name in METHODS.own and not isinstance(error, MethodError):
+                raise
+            reason = str(error) if isinstance(error, SamTuneError) else f"{type(error).__name__}: {error}"
+            refusals.append({"name": name, "source": METHODS[name].source, "reason": one_line(reason)})
     header = ("method", "trained", "in encoder", "share", "encoder")
     cells = [
         (
@@ -46,8 +56,9 @@ def methods(
         for row in rows
         for other in row["variants"]
     )
+    others += "".join(f"\n{row['name']} does not fit: {row['reason']}" for row in refusals)
     text = f"On {base} ({rows[0]['total']:,} parameters):\n{table(header, cells)}\n{SHARE}\n\n{others}\n\n{sources}"
-    emit({"base": base, "num_classes": classes, "methods": rows}, text, as_json=as_json)
+    emit({"base": base, "num_classes": classes, "methods": rows, "refused": refusals}, text, as_json=as_json)
 
 
 def variants(name: str, base: str, num_classes: int) -> list[dict[str, Any]]:

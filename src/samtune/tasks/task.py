@@ -1,5 +1,7 @@
 """Protocol of a task, and the table of tasks: the only module besides a task's own file that knows its name.
 
+A package outside adds a task by the entry points `samtune.tasks` instead (`samtune/plugins.py`).
+
 annotation --label_maps, targets--> loss <--logits-- model --decide, answer--> answer --scores, evaluation--> metrics
 
 An annotation and the labels of an answer have the same form, integers (H, W): label maps for areas, ids for a task that
@@ -11,6 +13,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self
 
 from samtune.errors import ConfigError
+from samtune.plugins import Table, instance_of
 from samtune.printable import shown
 from samtune.tasks.areas import Areas
 from samtune.text import did_you_mean
@@ -183,8 +186,19 @@ class Task(Protocol):
 
 DEFAULT_TASK = Areas.name
 
-TASKS: dict[str, Task] = {DEFAULT_TASK: Areas()}
-"""Every task by its name."""
+
+def _as_task(value: Any) -> Task:
+    """Return a task, made from its class if it comes as one.
+
+    Raises:
+        ConfigError: members are missing.
+    """
+    task: Task = instance_of(Task, value)
+    return task
+
+
+TASKS: Table[Task] = Table("task", "samtune.tasks", (Areas(),), _as_task)
+"""Every task by its name; installed packages add more."""
 
 
 def register_task(task: Task) -> None:
@@ -193,19 +207,16 @@ def register_task(task: Task) -> None:
     Raises:
         ConfigError: the table has a task of this name.
     """
-    if task.name in TASKS:
-        raise ConfigError(f"Expected a new name for the task, got {shown(task.name)}, which is taken; rename it.")
-    TASKS[task.name] = task
+    TASKS.register(task)
 
 
 def find_task(name: str) -> Task:
     """Return a task by its name.
 
     Raises:
-        ConfigError: there is no such task; the nearest name is suggested.
+        ConfigError: there is no such task; the nearest name is suggested, or the group of entry points named.
     """
     if name not in TASKS:
-        raise ConfigError(
-            f"Expected `task` to be one of {', '.join(TASKS)}, got {shown(name)}{did_you_mean(name, TASKS)}."
-        )
+        near = did_you_mean(name, TASKS) or f"; {TASKS.absence(name)}"
+        raise ConfigError(f"Expected `task` to be one of {', '.join(TASKS)}, got {shown(name)}{near}.")
     return TASKS[name]

@@ -5,21 +5,36 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from samtune.data.formats.folders import MaskFolders
-from samtune.data.formats.format import Records
+from samtune.data.formats.format import Format, Records
 from samtune.data.formats.manifest import Manifest
 from samtune.data.formats.public_set import PublicSet
 from samtune.data.options import DataOptions
 from samtune.errors import DataError
 from samtune.inputs import as_path
+from samtune.plugins import Table, instance_of
 
 if TYPE_CHECKING:
-    from samtune.data.formats.format import Detection, Format
+    from samtune.data.formats.format import Detection
 
-FORMATS: dict[str, Format] = {each.name: each for each in (MaskFolders(), Manifest(), PublicSet())}
-"""Name -> format. The order has no meaning: a path that two formats detect with equal certainty is refused."""
+
+def _as_format(value: Any) -> Format:
+    """Return a format, made from its class if it comes as one.
+
+    Raises:
+        ConfigError: members are missing.
+    """
+    made: Format = instance_of(Format, value)
+    return made
+
+
+FORMATS: Table[Format] = Table(
+    "annotation format", "samtune.formats", (MaskFolders(), Manifest(), PublicSet()), _as_format
+)
+"""Name -> format; installed packages add more. The order has no meaning: a path that two formats detect with equal
+certainty is refused."""
 
 
 def find_pairs(images: Path | str, masks: Path | str | None = None, options: DataOptions | None = None) -> Records:

@@ -1,9 +1,12 @@
-"""Table of methods: the only module that names each method, besides its own file."""
+"""Table of methods: the only module that names each method, besides its own file.
+
+A package outside adds a method by the entry points `samtune.methods` instead (`samtune/plugins.py`).
+"""
 
 from __future__ import annotations
 
 import typing
-from dataclasses import fields
+from dataclasses import fields, is_dataclass
 from typing import Any, ClassVar, Protocol, runtime_checkable
 
 from samtune.errors import ConfigError
@@ -19,16 +22,34 @@ from samtune.methods.ptsam import PTSAM
 from samtune.methods.ptsam_encoder import PTSAMEncoder
 from samtune.methods.sam_adapter import SAMAdapter
 from samtune.methods.seam.protocol import Method
+from samtune.methods.seam.recipes import Recipe
 from samtune.methods.ssf import SSF
 from samtune.methods.ts_sam import TSSAM
 from samtune.methods.vpt import VPT
+from samtune.plugins import Table, check_members
 from samtune.printable import shown
 from samtune.text import did_you_mean
 from samtune.values import UnfitError, conform
 
-METHODS: dict[str, type[Any]] = {
-    cls.name: cls
-    for cls in (
+
+def _as_method(value: Any) -> type[Any]:
+    """Return a method's class.
+
+    Raises:
+        ConfigError: it is no frozen dataclass, or lacks what `Method` declares.
+    """
+    if not isinstance(value, type) or not is_dataclass(value) or not value.__dataclass_params__.frozen:  # type: ignore[attr-defined]
+        raise ConfigError(f"Expected a frozen dataclass, got {shown(value)}.")
+    check_members(Method, value)
+    if not isinstance(value.recipe, Recipe):  # type: ignore[attr-defined]
+        raise ConfigError(f"Expected `recipe` to be a `Recipe`, got {shown(value.recipe)}.")  # type: ignore[attr-defined]
+    return value
+
+
+METHODS: Table[type[Any]] = Table(
+    "method",
+    "samtune.methods",
+    (
         PTSAM,
         PTSAMEncoder,
         DecoderOnly,
@@ -44,9 +65,10 @@ METHODS: dict[str, type[Any]] = {
         Full,
         Scratch,
         LinearProbe,
-    )
-}
-"""Class of each method, by its name on the command line."""
+    ),
+    _as_method,
+)
+"""Class of each method, by its name on the command line; installed packages add more."""
 
 MAX_FIELD = 4096
 """Upper limit of whole-number hyper-parameters. Each counts layers, channels or tokens that are built, and SAM's widest
@@ -77,9 +99,11 @@ def stored_method(name: str, stored: dict[str, Any]) -> Method:
         stored: the fields in the card. A missing field has its `earlier` value, not today's default.
 
     Raises:
-        ConfigError: as for `make_method`.
+        ConfigError: as for `make_method`; for a method that is not installed, it names the group of entry points.
     """
-    cls = METHODS.get(name)
+    if name not in METHODS:
+        raise ConfigError(f"Expected a method of {', '.join(METHODS)}, got {shown(name)}; {METHODS.absence(name)}.")
+    cls = METHODS[name]
     earlier: dict[str, Any] = cls.earlier if isinstance(cls, WithEarlierForm) else {}
     return make_method(name, **(earlier | stored))
 
@@ -97,7 +121,9 @@ def make_method(name: str, /, **values: Any) -> Method:
     """
     if not isinstance(name, str) or name not in METHODS:
         near = did_you_mean(name, METHODS) if isinstance(name, str) else ""
-        raise ConfigError(f"Expected a method of {', '.join(METHODS)}, got {shown(name)}{near}.")
+        refused = METHODS.refused(name) if isinstance(name, str) else ""
+        reason = f"; {refused}" if refused else near
+        raise ConfigError(f"Expected a method of {', '.join(METHODS)}, got {shown(name)}{reason}.")
     cls = METHODS[name]
     hints = typing.get_type_hints(cls)
     known = {field.name: hints[field.name] for field in fields(cls)}
