@@ -348,11 +348,11 @@ def test_features_of_another_model_are_refused() -> None:
 
 
 @pytest.mark.parametrize(
-    ("fields", "told"),
-    [({"side_channels": 7}, "even and 2 or more, but 7"), ({"refinements": -1}, "0 or more, but -1")],
+    ("fields", "message"),
+    [({"side_channels": 7}, "to be even and >= 2, got 7"), ({"refinements": -1}, ">= 0, got -1")],
 )
-def test_refusals(fields: dict[str, Any], told: str) -> None:
-    with pytest.raises(ConfigError, match=told):
+def test_refusals(fields: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
         make_method("ts_sam", **fields)
 
 

@@ -243,7 +243,7 @@ def test_fit_raises_and_says_where_the_best_is(prepared: Path, tmp_path: Path, m
     data = prepared / "data"
     settings: dict[str, Any] = {"base": str(prepared / "base"), "updates": 6, "views": 1, "device": "cpu"}
     monkeypatch.setattr(Trainer, "update", at_call(3, Trainer.update))
-    with pytest.raises(KeyboardInterrupt, match="best so far is in"):
+    with pytest.raises(KeyboardInterrupt, match="best model so far is in"):
         Specialist.fit(data / "images", data / "masks", run=tmp_path / "run", **settings)
     assert Specialist.load(tmp_path / "run").card.num_images == 6
     monkeypatch.undo()
