@@ -10,7 +10,7 @@ each g_i would be as likely to have the other sign (sign-flip test, Fisher 1935;
 draws). At least seven images are needed. Only labels are tested: other content of an image, such as a caption in a
 corner, does not show which way up its objects are.
 
-Results on real data sets: `docs/design/orientation.md`.
+Results on real data sets: `docs/benchmarks/orientation.md`.
 """
 
 from __future__ import annotations
