@@ -99,7 +99,7 @@ def test_a_wrapped_original_is_refused(checkpoint: Path) -> None:
 def test_another_architecture_is_refused(folder: Path) -> None:
     config = json.loads((folder / "config.json").read_text())
     (folder / "config.json").write_text(json.dumps(config | {"model_type": "sam2"}))
-    refused(folder, "model_type 'sam'", "got 'sam2'", "not supported")
+    refused(folder, "model_type 'sam'", "got 'sam2'", "does not support yet", "samtune.bases")
 
 
 def test_missing_and_broken_files_are_refused(folder: Path, tmp_path: Path) -> None:

@@ -126,7 +126,7 @@ def test_a_method_with_a_loss_of_its_own(prepared: Path, caplog: pytest.LogCaptu
     fields = {"head": "queries", "num_queries": 3}
     with caplog.at_level(logging.INFO, logger="samtune"):
         run(prepared, "queries", method="decoder_only", method_fields=fields, updates=60, learning_rate=1e-2)
-    assert any("brings its own" in record.message for record in caplog.records)
+    assert any("has its own loss" in record.message for record in caplog.records)
     losses = [row["loss"] for row in history(prepared / "queries")]
     assert sum(losses[-10:]) < 0.85 * sum(losses[:10])
     with pytest.raises(ConfigError, match="Expected `loss` auto with these fields"):

@@ -150,8 +150,8 @@ def _read_config(folder: Path, name: str) -> tuple[Family, Any]:
             return family, family.architecture(config, f"the config.json of {name}")
     known = " or ".join(repr(family.model_type) for family in FAMILIES.values())
     raise WeightsError(
-        f"Expected model_type {known} in the config.json of {one_line(name)}, got {shown(kind)}; for "
-        f"other models, {FAMILIES.absence(str(kind))}."
+        f"Expected model_type {known} in the config.json of {one_line(name)}, got {shown(kind)}, "
+        f"which samtune does not support yet; if a package does, {FAMILIES.absence(str(kind))}."
     )
 
 

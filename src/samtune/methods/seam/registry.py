@@ -102,7 +102,8 @@ def stored_method(name: str, stored: dict[str, Any]) -> Method:
         ConfigError: as for `make_method`; for a method that is not installed, it names the group of entry points.
     """
     if name not in METHODS:
-        raise ConfigError(f"Expected a method of {', '.join(METHODS)}, got {shown(name)}; {METHODS.absence(name)}.")
+        near = did_you_mean(name, METHODS) or f"; {METHODS.absence(name)}"
+        raise ConfigError(f"Expected a method of {', '.join(METHODS)}, got {shown(name)}{near}.")
     cls = METHODS[name]
     earlier: dict[str, Any] = cls.earlier if isinstance(cls, WithEarlierForm) else {}
     return make_method(name, **(earlier | stored))
