@@ -168,5 +168,5 @@ def test_what_is_not_installed_names_the_group(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"got 'elsewhere'; install the package .*group `samtune.tasks`\)\.$"):
         find_task("elsewhere")
     (tmp_path / "config.json").write_text('{"model_type": "elsewhere"}')
-    with pytest.raises(WeightsError, match=r"got 'elsewhere'; .* install the package .*group `samtune.bases`\)\.$"):
+    with pytest.raises(WeightsError, match=r"got 'elsewhere', .*; install the package .*group `samtune.bases`\)\.$"):
         load_base(tmp_path)

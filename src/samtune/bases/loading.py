@@ -151,7 +151,7 @@ def _read_config(folder: Path, name: str) -> tuple[Family, Any]:
     known = " or ".join(repr(family.model_type) for family in FAMILIES.values())
     raise WeightsError(
         f"Expected model_type {known} in the config.json of {one_line(name)}, got {shown(kind)}, "
-        f"which samtune does not support yet; if a package does, {FAMILIES.absence(str(kind))}."
+        f"which samtune alone does not support yet; {FAMILIES.absence(str(kind))}."
     )
 
 
