@@ -29,6 +29,7 @@ from samtune.printable import one_line, shown
 from samtune.progress import say
 from samtune.run_folder import CONFIG_FILE, LOCK_FILE, RunFolder
 from samtune.text import did_you_mean
+from samtune.training.names import settings_by_name
 from samtune.training.settings import TrainSettings
 from samtune.values import convert_fields
 
@@ -63,6 +64,9 @@ class RunConfig:
 _OWN = tuple(f.name for f in fields(RunConfig) if f.name not in ("data", "train"))
 _DATA = tuple(f.name for f in fields(DataOptions))
 _TRAIN = tuple(f.name for f in fields(TrainSettings))
+SETTINGS = (*_OWN, *_DATA, *_TRAIN)
+"""Names of all settings of a run."""
+
 MAX_REASON = 200
 """Largest length of a parser's message."""
 
@@ -77,6 +81,7 @@ def read_config(file: Path) -> dict[str, Any]:
         ConfigError: the file is missing, is not TOML, or has unknown keys.
     """
     values = parse_toml(read_text(file, ConfigError, bytes_as_names=True), one_line(str(file)))
+    values = settings_by_name(values, SETTINGS)
     _refuse_unknown(values, one_line(str(file)))
     return values
 
@@ -181,11 +186,10 @@ def is_cut_off(run: Path, config: RunConfig, *, page: bool = False) -> bool:
 
 
 def _refuse_unknown(values: dict[str, Any], where: str) -> None:
-    known = (*_OWN, *_DATA, *_TRAIN)
     wrong = []
     for key in values:
-        if key not in known:
-            wrong.append(f"{shown(key)}{did_you_mean(str(key), known)}")
+        if key not in SETTINGS:
+            wrong.append(f"{shown(key)}{did_you_mean(str(key), SETTINGS)}")
     if wrong:
         more = f" and {len(wrong) - MAX_NAMED} more" if len(wrong) > MAX_NAMED else ""
         raise ConfigError(f"Expected known settings in {where}, got {', '.join(wrong[:MAX_NAMED])}{more}.")

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from samtune.cli.compare_verb import _numbers
-from samtune.cli.options import set_values
+from samtune.cli.options import values_by_method
 from samtune.cli.output import emit, print_safely
 from samtune.errors import ConfigError
 from samtune.outputs import OutputFolder, without_formula
@@ -137,13 +137,13 @@ SET = [
 
 @pytest.mark.parametrize(("word", "settings"), SET, ids=lambda value: ascii(value)[:24])
 def test_set_reads_a_value(word: str, settings: dict[str, object]) -> None:
-    assert set_values([word]) == (settings, {})
+    assert values_by_method([word]) == (settings, {})
 
 
 @pytest.mark.parametrize("word", ["", "=", "=1", ".", ".=1", "a.=1", " =1", "updates", "\x1b[2J", "²", "x" * 10_000])
 def test_set_refuses_what_is_no_setting(word: str) -> None:
     with pytest.raises(ConfigError) as caught:
-        set_values([word])
+        values_by_method([word])
     assert len(str(caught.value)) < 300
     assert "\x1b" not in str(caught.value)
 

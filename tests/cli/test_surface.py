@@ -39,6 +39,7 @@ SURFACE = {
     ],
     "doctor": [*MASKS, "--fix", "--json", "--side", "images", "masks"],
     "methods": ["--base", "--classes", "--json"],
+    "settings": ["--json", "--method"],
     "info": ["--json", "specialist"],
     "data": [],
     "reproduce": [

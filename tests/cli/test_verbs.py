@@ -13,7 +13,8 @@ import numpy as np
 import pytest
 
 from samtune.cli.demo_verb import MARK
-from samtune.cli.options import data_values, set_values
+from samtune.cli.options import data_values, method_settings
+from samtune.config import SETTINGS
 from samtune.data import read_image
 from samtune.errors import ConfigError
 from samtune.outputs import OutputFolder
@@ -252,13 +253,13 @@ def test_unreadable_inputs_give_code_2_and_stop_nothing(
 
 def test_set_words() -> None:
     words = ["method.rank=4", "views=0", 'method.roles=["qkv"]', "loss=dice", "learning_rate=1e-3"]
-    assert set_values(words) == (
+    assert method_settings(words, "lora", SETTINGS) == (
         {"views": 0, "loss": "dice", "learning_rate": 1e-3},
         {"rank": 4, "roles": ["qkv"]},
     )
     for word in ("rank", "=3", "model.rank=3"):
         with pytest.raises(ConfigError, match="for --set"):
-            set_values([word])
+            method_settings([word], "lora", SETTINGS)
 
 
 def test_mask_words() -> None:

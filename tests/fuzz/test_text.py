@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from samtune.cli.options import data_values, set_values
+from samtune.cli.options import data_values, method_settings
+from samtune.config import SETTINGS as KNOWN
 from samtune.config import claim_run, config_text, make_config, parse_toml, read_config
 from samtune.data.formats.table import find_pairs
 from samtune.data.options import DataOptions
@@ -127,7 +128,7 @@ def test_options_are_taken_or_refused(
     run = tmp_path_factory.mktemp("run")
 
     def work() -> Any:
-        settings, fields = set_values([f"{key}={word}" for key, word in given_])
+        settings, fields = method_settings([f"{key}={word}" for key, word in given_], "lora", KNOWN)
         settings = {"images": "i", "method": "lora"} | settings | data_values(classes, colours, ignore, None, ids=ids)
         return configure(settings | ({"method_fields": fields} if fields else {}), run)
 

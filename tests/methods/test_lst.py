@@ -149,7 +149,14 @@ def test_numbers_on_sams_sizes() -> None:
     assert side + 3_505_536 == 11_512_423
 
 
-@pytest.mark.parametrize("fields", [{"width": 10, "num_heads": 3}, {"width": 0}, {"num_heads": 0}])
-def test_refusals(fields: dict[str, int]) -> None:
-    with pytest.raises(ConfigError, match=r"multiple of `lst\.num_heads`"):
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"width": 10, "num_heads": 3}, r"multiple of `lst\.num_heads`"),
+        ({"width": 0}, r"Expected `lst\.width` >= 1, got 0\."),
+        ({"num_heads": 0}, r"Expected `lst\.num_heads` >= 1, got 0\."),
+    ],
+)
+def test_refusals(fields: dict[str, int], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
         make_method("lst", **fields)

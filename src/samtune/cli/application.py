@@ -20,6 +20,7 @@ from samtune.cli import (
     methods_verb,
     predict_verb,
     reproduce_verb,
+    settings_verb,
     train_verb,
 )
 from samtune.cli.output import is_main_process, print_safely
@@ -47,6 +48,7 @@ app.command("evaluate")(evaluate_verb.evaluate)
 app.command("compare")(compare_verb.compare)
 app.command("doctor")(doctor_verb.doctor)
 app.command("methods")(methods_verb.methods)
+app.command("settings")(settings_verb.settings)
 app.command("info")(info_verb.info)
 app.command("reproduce")(reproduce_verb.reproduce)
 app.add_typer(data_verb.app, name="data")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import fields as fields_of
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -43,18 +44,21 @@ def compare(
     base: Base = None,
     side: Side = None,
     updates: Annotated[
-        int,
+        int | None,
         typer.Option(
-            min=1, help="Optimiser steps of every training, the same for all; cheap methods may gain from more."
+            min=1,
+            help="Optimiser steps of every training, the same for all; cheap methods may gain from more. Default: 80.",
         ),
-    ] = 80,
+    ] = None,
     test: Annotated[
         int | None, typer.Option(min=1, help="Test images, the same for all. Default: half, at most 200.")
     ] = None,
     set_: Annotated[
         list[str] | None,
         typer.Option(
-            "--set", metavar="NAME=VALUE", help="A setting of every training, or METHOD.FIELD; may be repeated."
+            "--set",
+            metavar="NAME=VALUE",
+            help="A setting of every training, or METHOD.FIELD; see `samtune settings`; repeat.",
         ),
     ] = None,
     suggest: Annotated[
@@ -82,20 +86,21 @@ def compare(
     from samtune.cli.comparison_text import comparison_text
     from samtune.compare import CompareSettings
     from samtune.compare import compare as run_comparison
-    from samtune.data import open_dataset
+    from samtune.data import DataOptions, open_dataset
     from samtune.pages import write_comparison_page
     from samtune.training import locked
 
-    more, fields = values_by_method(set_ or [])
+    more, fields = _settings(set_ or [], _words(methods))
+    mask_values = {f.name: more.pop(f.name) for f in fields_of(DataOptions) if f.name in more} | mask_values
     settings = CompareSettings(
         methods=_words(methods),
         shots=_numbers(shots),
         num_seeds=seeds,
-        base=base or CompareSettings.base,
-        side=side,
-        updates=updates,
+        base=base or more.pop("base", CompareSettings.base),
+        side=more.pop("side", None) if side is None else side,
+        updates=more.pop("updates", CompareSettings.updates) if updates is None else updates,
         num_test=test,
-        device=device,
+        device=device or more.pop("device", None),
         jobs=jobs,
         method_fields=fields,
         val=more.pop("val", CompareSettings.val),
@@ -120,6 +125,18 @@ def compare(
         sys.exit(130)
     if comparison.failures:
         sys.exit(2)
+
+
+def _settings(words: list[str], methods: tuple[str, ...]) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
+    """Return the words of --set as settings, and hyper-parameters by method; the probe is in every comparison."""
+    from samtune.data import DataOptions
+    from samtune.methods import METHODS
+    from samtune.metrics.rows import BASELINES
+    from samtune.training.names import SETTINGS, assign
+
+    rows = [name for name in dict.fromkeys((*methods, *BASELINES)) if name in METHODS or name not in BASELINES]
+    values, by_method = values_by_method(words)
+    return assign(values, by_method, rows, (*SETTINGS, *(f.name for f in fields_of(DataOptions))))
 
 
 def _title(images: str, class_names: tuple[str, ...]) -> str:

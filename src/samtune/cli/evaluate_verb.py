@@ -9,8 +9,8 @@ import typer
 
 from samtune.cli.options import (
     Averaged,
-    Base,
     BatchSize,
+    CardBase,
     Device,
     Images,
     Json,
@@ -61,7 +61,7 @@ def evaluate(
         Path | None, typer.Option("--per-image", metavar="CSV", help="Write the score of each image.")
     ] = None,
     tta: Averaged = None,
-    base: Base = None,
+    base: CardBase = None,
     batch_size: BatchSize = 4,
     mask_values: Any,
     device: Device = None,

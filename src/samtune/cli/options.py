@@ -15,7 +15,7 @@ from samtune.errors import ConfigError
 from samtune.printable import shown
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from samtune.data import DataOptions
     from samtune.types import Averaging
@@ -33,9 +33,17 @@ Side = Annotated[
 Base = Annotated[
     str | None,
     typer.Option(
-        "--base", metavar="NAME", help="Base model: a hub id, a local folder, an original .pth file, or nano."
+        "--base",
+        metavar="NAME",
+        help="Base model: a hub id, a local folder, an original .pth file, or nano. Default: facebook/sam-vit-base.",
     ),
 ]
+"""Base of a new training."""
+CardBase = Annotated[
+    str | None,
+    typer.Option("--base", metavar="NAME", help="Base model, if not where it was: by default as the specialist says."),
+]
+"""Base of a specialist."""
 Device = Annotated[
     str | None,
     typer.Option("--device", metavar="NAME", help="cpu, cuda or mps. Default: cuda where there is one."),
@@ -239,22 +247,32 @@ def data_options(values: dict[str, Any]) -> DataOptions | None:
     return DataOptions(**values) if values else None
 
 
-def set_values(given: list[str]) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Return words such as `method.rank=4` as values: TOML where it is TOML, else the word itself.
+def method_settings(given: list[str], method: Any, known: Sequence[str]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return the words of --set for the training of one method.
+
+    Args:
+        given: words such as `lr=1e-3`, `method.rank=4`, `lora.rank=4` or `rank=4`.
+        method: key of the method, unless the words set it.
+        known: names of settings.
 
     Returns:
-        Settings of the run, and hyper-parameters of the method (those with `method.` before their name).
+        Settings of the run, and hyper-parameters of the method.
 
     Raises:
-        ConfigError: a word has no `=`.
+        ConfigError: a word has no `=`, a name is unknown or of another method, or the method is unknown.
     """
-    settings, fields = values_by_method(given)
+    from samtune.training.names import assign
+
+    values, by_home = values_by_method(given)
+    method = values.get("method", method)
+    settings, fields = assign(values, by_home, [method] if given else [], known)
     for home in fields:
-        if home != "method":
+        if home != method:
             raise ConfigError(
-                f"Expected the name of a setting or method.FIELD for --set, got {shown(home)} before the point."
+                f"Expected the name of a setting, method.FIELD or {method}.FIELD for --set, got {shown(home)} before "
+                "the point."
             )
-    return settings, fields.get("method", {})
+    return settings, fields.get(method, {})
 
 
 def values_by_method(given: list[str]) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from samtune.cli.options import Averaged, Base, BatchSize, Device, Json, Overwrite, averaging
+from samtune.cli.options import Averaged, BatchSize, CardBase, Device, Json, Overwrite, averaging
 from samtune.cli.output import emit, print_safely
 from samtune.printable import one_line
 
@@ -24,7 +24,7 @@ def predict(
     overlay: Annotated[bool, typer.Option("--overlay", help="Write stem_overlay.jpg too.")] = False,
     overwrite: Overwrite = False,
     tta: Averaged = None,
-    base: Base = None,
+    base: CardBase = None,
     batch_size: BatchSize = 4,
     device: Device = None,
     as_json: Json = False,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from samtune.cli.options import Base, Device, Json, Overwrite, set_values
+from samtune.cli.options import Device, Json, Overwrite, values_by_method
 from samtune.cli.output import emit, table
 from samtune.errors import ConfigError
 
@@ -43,13 +43,16 @@ def reproduce(
         list[str] | None,
         typer.Option("--set", metavar="NAME=VALUE", help="A setting that takes precedence over the paper's."),
     ] = None,
-    base: Base = None,
+    base: Annotated[
+        str | None, typer.Option("--base", metavar="NAME", help="Base model. Default: the paper's.")
+    ] = None,
     device: Device = None,
     overwrite: Overwrite = False,
     as_json: Json = False,
 ) -> None:
     """Compute a paper's table on the data at hand, beside the published numbers; can be interrupted and resumed."""
     from samtune.reproduce import RunSettings, make_plan, run_plan
+    from samtune.training.names import assign
 
     plan = make_plan(paper.value, data, base=base, methods=methods.split(",") if methods else ())
     if dry_run:
@@ -63,8 +66,8 @@ def reproduce(
             f"Expected data for at least one cell of the table, got none ({'; '.join(missing)}); see "
             "samtune data list, and --dry-run for the whole plan."
         )
-    settings, fields = set_values(set_ or [])
-    choices = RunSettings(seeds, device, settings | ({"method_fields": fields} if fields else {}))
+    settings, fields = assign(*values_by_method(set_ or []), list(dict.fromkeys(name for name, *_ in plan.trainings)))
+    choices = RunSettings(seeds, device, settings, fields)
     content = run_plan(plan, out, choices, overwrite=overwrite)
     emit(content, f"{_text(content, ran=True)}\nTable: {out / 'reproduce.csv'}", as_json=as_json)
 

@@ -17,7 +17,7 @@ from samtune.cli.options import (
     Json,
     Masks,
     Side,
-    set_values,
+    method_settings,
     with_mask_options,
 )
 from samtune.cli.output import emit, is_main_process
@@ -166,12 +166,14 @@ def _read(
     given: dict[str, Any], words: list[str], files: list[Path | None]
 ) -> tuple[RunConfig, Dataset, Dataset | None]:
     """Return the whole configuration, the images and those for validation alone; later files take precedence."""
-    from samtune.config import make_config, read_config
+    from samtune.config import SETTINGS, make_config, read_config
     from samtune.data import open_dataset
     from samtune.methods import make_method
+    from samtune.training import TrainSettings
 
-    settings, fields = set_values(words)
     layers = [read_config(path) for path in files if path is not None]
+    methods = [TrainSettings.method, *(layer["method"] for layer in layers if "method" in layer)]
+    settings, fields = method_settings(words, given["method"] or methods[-1], SETTINGS)
     if given["images"] is not None:  # a folder on the command line comes with its own masks, or none
         layers = [{key: v for key, v in layer.items() if key not in ("images", "masks")} for layer in layers]
     fields = {key: v for layer in layers for key, v in layer.get("method_fields", {}).items()} | fields

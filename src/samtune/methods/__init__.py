@@ -16,7 +16,7 @@ from samtune.methods.seam.adapt import (
 )
 from samtune.methods.seam.protocol import Foldable, Method, StartsFromData
 from samtune.methods.seam.recipes import PaperRecipe, Recipe, WithPaperRecipe
-from samtune.methods.seam.registry import METHODS, make_method, method_fields
+from samtune.methods.seam.registry import METHODS, find_method, make_method, method_fields
 
 __all__ = [
     "METHODS",
@@ -32,6 +32,7 @@ __all__ = [
     "cell_shares",
     "delta",
     "disagreement",
+    "find_method",
     "fit_probe",
     "fold",
     "has_own_loss",

@@ -17,15 +17,17 @@ well), and GELU, as in SAM's own MLP. In Houlsby's paper the layer norms are tra
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from samtune.errors import ConfigError
 from samtune.methods.parts.trained_decoder import train_decoder
+from samtune.methods.seam.fields import check_ranges
 from samtune.methods.seam.recipes import BASELINE_PAPER, PaperRecipe, Recipe
+from samtune.values import Ranges
 
 if TYPE_CHECKING:
     from samtune.bases import Base
@@ -58,7 +60,7 @@ class Adapter:
     """Bottlenecks in the encoder and a trained mask decoder.
 
     Attributes:
-        bottleneck: m, the width of each bottleneck, 1 or more.
+        bottleneck: width m of each bottleneck, in channels.
     """
 
     bottleneck: int = 2
@@ -70,11 +72,11 @@ class Adapter:
     )
     starts_as_identity: ClassVar[bool] = True
     recipe: ClassVar[Recipe] = Recipe(learning_rate=5e-4, weight_decay=1e-2, updates=150, batch_size=4)
+    ranges: ClassVar[Ranges] = {"bottleneck": (1, math.inf)}
     paper_recipe: ClassVar[PaperRecipe] = BASELINE_PAPER
 
     def __post_init__(self) -> None:
-        if self.bottleneck < 1:
-            raise ConfigError(f"Expected `adapter.bottleneck` >= 1, got {self.bottleneck}.")
+        check_ranges(self)
 
     def attach(self, base: Base, *, num_classes: int) -> None:
         """See `Method.attach`."""

@@ -60,7 +60,9 @@ from samtune.methods.parts.bicubic_patches import PATCH, interpolation_tables
 from samtune.methods.parts.heads import NUM_QUERIES, Head, check_head, train_decoder_with
 from samtune.methods.parts.trained_decoder import MaskTokens
 from samtune.methods.seam.adapt import init_device
+from samtune.methods.seam.fields import check_range, check_ranges
 from samtune.methods.seam.recipes import CONV_LORA_PAPER, PaperRecipe, Recipe
+from samtune.values import Ranges
 
 if TYPE_CHECKING:
     from samtune.bases import Base
@@ -71,14 +73,15 @@ class ConvLoRA:
     """Low-rank updates with convolutional experts in the encoder, and a trained mask decoder.
 
     Attributes:
-        rank: R, 1 or more.
-        alpha: the update is scaled by alpha / rank.
-        num_experts: M, 2 or more; expert i convolves the grid enlarged i times.
-        balance: weight of each layer's balance loss, 0 or more.
-        paper: give the router no gradient from the task, as the authors' code does.
-        head: one mask token per class, or mask queries; see `parts/heads.py`.
-        num_queries: Q, for queries; more than the number of classes.
-        mask_tokens: mask tokens in the attention of the decoder; see `parts.trained_decoder.MaskTokens`.
+        rank: rank R of each update.
+        alpha: scale of the updates, which are multiplied by alpha / rank.
+        num_experts: number M of convolutions, of which the i-th reads the grid enlarged i times.
+        balance: weight of each layer's balance loss, which spreads the work over the experts.
+        paper: whether the router gets no gradient from the task, as in the authors' code.
+        head: one mask token per class, or mask queries. See `parts/heads.py`.
+        num_queries: number of mask queries with head=queries, more than there are classes.
+        mask_tokens: mask tokens in the decoder's attention: all of SAM's too, or the method's own.
+            See `parts.trained_decoder.MaskTokens`.
     """
 
     rank: int = 3
@@ -93,10 +96,13 @@ class ConvLoRA:
     name: ClassVar[str] = "conv_lora"
     source: ClassVar[str] = "Zhong et al., Convolution Meets LoRA, ICLR 2024, arXiv 2401.17868; AutoGluon f34ebb4f"
     recipe: ClassVar[Recipe] = Recipe(learning_rate=5e-4, weight_decay=1e-2, updates=150, batch_size=4)
+    ranges: ClassVar[Ranges] = {
+        "rank": (1, math.inf), "num_experts": (2, math.inf), "balance": (0, math.inf), "num_queries": (2, math.inf),
+    }  # fmt: skip
     paper_recipe: ClassVar[PaperRecipe] = replace(CONV_LORA_PAPER, fields={"paper": True, "mask_tokens": "own"})
 
     def __post_init__(self) -> None:
-        _check_numbers("conv_lora.", self.rank, self.num_experts, self.balance)
+        check_ranges(self)
         if self.paper and self.balance == 0:
             raise ConfigError(
                 "Expected `conv_lora.balance` > 0 with paper=true, got 0; without it the router does not learn."
@@ -191,7 +197,8 @@ class ConvLoRALinear(nn.Linear):
         Raises:
             ConfigError: a number is out of range.
         """
-        _check_numbers("", rank, num_experts, balance)
+        for name, value in (("rank", rank), ("num_experts", num_experts), ("balance", balance)):
+            check_range(name, value, ConvLoRA.ranges[name])
         if prefix < 0:
             raise ConfigError(f"Expected `prefix` >= 0, got {prefix}.")
         layer = cls(linear.in_features, linear.out_features, linear.bias is not None, rank, num_experts)
@@ -323,12 +330,3 @@ def balance_loss(logits: Tensor, noisy: Tensor, spread: Tensor) -> Tensor:
 
 def _squared_variation(values: Tensor) -> Tensor:
     return values.var() / (values.mean().square() + 1e-10)
-
-
-def _check_numbers(where: str, rank: int, num_experts: int, balance: float) -> None:
-    if rank < 1:
-        raise ConfigError(f"Expected `{where}rank` >= 1, got {rank}.")
-    if num_experts < 2:
-        raise ConfigError(f"Expected `{where}num_experts` >= 2, got {num_experts}; lora has none.")
-    if not (balance >= 0 and math.isfinite(balance)):
-        raise ConfigError(f"Expected `{where}balance` >= 0, got {balance}.")

@@ -18,6 +18,7 @@ first mask is meaningless. The default gives it fixed prompt tokens, the centres
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, ClassVar, Literal
 
@@ -25,7 +26,9 @@ from samtune.methods.parts.heads import NUM_QUERIES, Head, check_head, train_dec
 from samtune.methods.parts.prompt_tokens import new_tokens, start_tokens
 from samtune.methods.parts.trained_decoder import MaskTokens
 from samtune.methods.ptsam import PTSAM
+from samtune.methods.seam.fields import check_ranges
 from samtune.methods.seam.recipes import CONV_LORA_PAPER, PaperRecipe, Recipe
+from samtune.values import Ranges
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -38,10 +41,11 @@ class DecoderOnly:
     """The mask decoder trained, all else frozen.
 
     Attributes:
-        head: one mask token per class, or mask queries; see `parts/heads.py`.
-        num_queries: Q, for queries; more than the number of classes.
-        mask_tokens: mask tokens in the attention of the decoder; see `parts.trained_decoder.MaskTokens`.
-        prompts: "prototype" for fixed prompt tokens, centres of the training images' features; "none" as published.
+        head: one mask token per class, or mask queries. See `parts/heads.py`.
+        num_queries: number of mask queries with head=queries, more than there are classes.
+        mask_tokens: mask tokens in the decoder's attention: all of SAM's too, or the method's own.
+            See `parts.trained_decoder.MaskTokens`.
+        prompts: fixed prompt tokens from the training images' features (prototype), or none as published.
     """
 
     head: Head = "class_tokens"
@@ -54,9 +58,11 @@ class DecoderOnly:
         "baseline of Zhong et al., Convolution Meets LoRA, ICLR 2024, arXiv 2401.17868; AutoGluon f34ebb4f"
     )
     recipe: ClassVar[Recipe] = Recipe(learning_rate=3e-4, weight_decay=1e-2, updates=300, augmentation="flip")
+    ranges: ClassVar[Ranges] = {"num_queries": (2, math.inf)}
     paper_recipe: ClassVar[PaperRecipe] = replace(CONV_LORA_PAPER, fields={"prompts": "none", "mask_tokens": "own"})
 
     def __post_init__(self) -> None:
+        check_ranges(self)
         check_head("decoder_only", self.head, self.num_queries)
 
     @property

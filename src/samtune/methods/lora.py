@@ -16,6 +16,7 @@ rule, B zero.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, ClassVar
 
@@ -27,7 +28,9 @@ from samtune.errors import ConfigError, MethodError
 from samtune.methods.parts.heads import NUM_QUERIES, Head, check_head, train_decoder_with
 from samtune.methods.parts.trained_decoder import MaskTokens
 from samtune.methods.seam.adapt import init_device
+from samtune.methods.seam.fields import check_ranges
 from samtune.methods.seam.recipes import CONV_LORA_PAPER, PaperRecipe, Recipe
+from samtune.values import Ranges
 
 if TYPE_CHECKING:
     from samtune.bases import Base, Block
@@ -38,13 +41,14 @@ class LoRA:
     """Low-rank updates in the encoder and a trained mask decoder.
 
     Attributes:
-        rank: R, 1 or more.
-        alpha: the update is scaled by alpha / rank.
-        roles: which linears of each block: qkv, proj, mlp_in, mlp_out.
-        decoder: train the mask decoder too, as the paper does.
-        head: one mask token per class, or mask queries; see `parts/heads.py`.
-        num_queries: Q, for queries; more than the number of classes.
-        mask_tokens: mask tokens in the attention of the decoder; see `parts.trained_decoder.MaskTokens`.
+        rank: rank R of each update.
+        alpha: scale of the updates, which are multiplied by alpha / rank.
+        roles: linears of each block that are updated: qkv, proj, mlp_in, mlp_out.
+        decoder: whether the mask decoder is trained too, as in the paper.
+        head: one mask token per class, or mask queries. See `parts/heads.py`.
+        num_queries: number of mask queries with head=queries, more than there are classes.
+        mask_tokens: mask tokens in the decoder's attention: all of SAM's too, or the method's own.
+            See `parts.trained_decoder.MaskTokens`.
     """
 
     rank: int = 3
@@ -58,11 +62,11 @@ class LoRA:
     name: ClassVar[str] = "lora"
     source: ClassVar[str] = "Hu et al., LoRA, ICLR 2022; Zhong et al., ICLR 2024, arXiv 2401.17868; AutoGluon f34ebb4f"
     recipe: ClassVar[Recipe] = Recipe(learning_rate=5e-4, weight_decay=1e-2, updates=150, batch_size=4)
+    ranges: ClassVar[Ranges] = {"rank": (1, math.inf), "num_queries": (2, math.inf)}
     paper_recipe: ClassVar[PaperRecipe] = replace(CONV_LORA_PAPER, with_decoder={"mask_tokens": "own"})
 
     def __post_init__(self) -> None:
-        if self.rank < 1:
-            raise ConfigError(f"Expected `lora.rank` >= 1, got {self.rank}.")
+        check_ranges(self)
         if not self.roles:
             raise ConfigError("Expected at least one role in `lora.roles`, got none; the default is qkv.")
         if len(set(self.roles)) != len(self.roles):

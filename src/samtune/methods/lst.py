@@ -25,6 +25,7 @@ encoder.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
@@ -35,7 +36,9 @@ from torch import Tensor, nn
 from samtune.bases.kernels.attention import attend, from_windows, to_windows
 from samtune.errors import ConfigError
 from samtune.methods.parts.trained_decoder import train_decoder
+from samtune.methods.seam.fields import check_ranges
 from samtune.methods.seam.recipes import BASELINE_PAPER, PaperRecipe, Recipe
+from samtune.values import Ranges
 
 if TYPE_CHECKING:
     from samtune.bases import Base, Call
@@ -46,8 +49,8 @@ class LST:
     """A ladder side network and a trained mask decoder.
 
     Attributes:
-        width: w, channels of the side network.
-        num_heads: of its attention; divides the width.
+        width: number w of channels of the side network, a multiple of its attention heads.
+        num_heads: number of attention heads of the side network.
     """
 
     width: int = 100
@@ -57,13 +60,14 @@ class LST:
     source: ClassVar[str] = "Sung et al., LST, NeurIPS 2022, arXiv 2206.06522; the form for SAM is our own"
     starts_as_identity: ClassVar[bool] = True
     recipe: ClassVar[Recipe] = Recipe(learning_rate=5e-4, weight_decay=1e-2, updates=300, batch_size=4)
+    ranges: ClassVar[Ranges] = {"width": (1, math.inf), "num_heads": (1, math.inf)}
     paper_recipe: ClassVar[PaperRecipe] = BASELINE_PAPER
 
     def __post_init__(self) -> None:
-        if self.width < 1 or self.num_heads < 1 or self.width % self.num_heads:
+        check_ranges(self)
+        if self.width % self.num_heads:
             raise ConfigError(
-                f"Expected `lst.width` to be a multiple of `lst.num_heads`, both >= 1, got {self.width} and "
-                f"{self.num_heads}."
+                f"Expected `lst.width` to be a multiple of `lst.num_heads`, got {self.width} and {self.num_heads}."
             )
 
     def attach(self, base: Base, *, num_classes: int) -> None:

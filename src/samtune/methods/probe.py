@@ -15,6 +15,7 @@ arXiv 1610.01644; the threshold, the soft targets of cells on an outline and the
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
@@ -25,12 +26,14 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from samtune.bases import aligned
-from samtune.errors import ConfigError, WeightsError
+from samtune.errors import WeightsError
 from samtune.files import whole
 from samtune.methods.parts.shares import cell_shares
+from samtune.methods.seam.fields import check_ranges
 from samtune.methods.seam.recipes import Recipe
 from samtune.tensor_files import UNREADABLE
 from samtune.types import Features
+from samtune.values import Ranges
 
 if TYPE_CHECKING:
     from samtune.bases import Base
@@ -46,7 +49,7 @@ class LinearProbe:
     Its recipe has no updates: the fit is the specialist. With updates, training continues from the fit.
 
     Attributes:
-        strength: weight of the L2 term in the fit, 0 or more.
+        strength: weight of the L2 term in the fit.
     """
 
     strength: float = STRENGTH
@@ -54,11 +57,11 @@ class LinearProbe:
     name: ClassVar[str] = "probe"
     source: ClassVar[str] = "logistic regression on the frozen features; Alain, Bengio, arXiv 1610.01644"
     starts_as_identity: ClassVar[bool] = False
+    ranges: ClassVar[Ranges] = {"strength": (0, math.inf)}
     recipe: ClassVar[Recipe] = Recipe(learning_rate=1e-4, updates=0, batch_size=4)
 
     def __post_init__(self) -> None:
-        if not self.strength >= 0:
-            raise ConfigError(f"Expected `probe.strength` >= 0, got {self.strength}.")
+        check_ranges(self)
 
     def attach(self, base: Base, *, num_classes: int) -> None:
         """See `Method.attach`."""

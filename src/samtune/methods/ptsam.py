@@ -25,14 +25,16 @@ quarter turns. Off by default:
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from torch import Tensor
 
-from samtune.errors import ConfigError
 from samtune.methods.parts.prompt_tokens import Init, attach_tokens, start_tokens
+from samtune.methods.seam.fields import check_ranges
 from samtune.methods.seam.recipes import Recipe
+from samtune.values import Ranges
 
 if TYPE_CHECKING:
     from samtune.bases import Base
@@ -47,14 +49,14 @@ class PTSAM:
     """Learned tokens in the frozen mask decoder.
 
     Attributes:
-        num_tokens: n, tokens per class.
-        init: initial values of the tokens. "points": SAM's own positive and negative point embeddings with the
-            positional encoding of random points. "prototype": centres of the foreground and background features of the
-            training images plus SAM's point embeddings (like "points" until `start`). "sam_scale": normal with the
-            standard deviation of "points". The paper does not give its own; "uniform", VPT's rule
-            +-sqrt(6 / (3 * 16^2 + C)), is the likeliest, since the paper builds on VPT, and "normal", N(0, 0.02),
-            another usual one. Both have a tenth of SAM's scale or less.
-        ensemble: M, token sets per class that are trained side by side and averaged.
+        num_tokens: number n of prompt tokens per class.
+        init: initial values of the tokens: centres of the training images' features (prototype), or noise. "points":
+            SAM's own positive and negative point embeddings with the positional encoding of random points. "prototype":
+            centres of the foreground and background features of the training images plus SAM's point embeddings (like
+            "points" until `start`). "sam_scale": normal with the standard deviation of "points". The paper does not
+            give its own; "uniform", VPT's rule +-sqrt(6 / (3 * 16^2 + C)), is the likeliest, since the paper builds on
+            VPT, and "normal", N(0, 0.02), another usual one. Both have a tenth of SAM's scale or less.
+        ensemble: number M of token sets per class that are trained side by side and averaged.
     """
 
     num_tokens: int = 8
@@ -65,13 +67,11 @@ class PTSAM:
     source: ClassVar[str] = "Piater et al., Prompt-Tuning SAM, CVPRW 2025, arXiv 2504.16739"
     starts_as_identity: ClassVar[bool] = False
     recipe: ClassVar[Recipe] = Recipe(learning_rate=3e-2, updates=400, batch_size=4, few_tta="d4")
+    ranges: ClassVar[Ranges] = {"num_tokens": (1, math.inf), "ensemble": (1, MAX_MEMBERS)}
     removed: ClassVar[dict[str, Any]] = {"mask_token": 0, "dense": "none", "dense_folds": 4}
 
     def __post_init__(self) -> None:
-        if self.num_tokens < 1:
-            raise ConfigError(f"Expected `ptsam.num_tokens` >= 1, got {self.num_tokens}.")
-        if not 1 <= self.ensemble <= MAX_MEMBERS:
-            raise ConfigError(f"Expected 1 <= `ptsam.ensemble` <= {MAX_MEMBERS}, got {self.ensemble}.")
+        check_ranges(self)
 
     def attach(self, base: Base, *, num_classes: int) -> None:
         """See `Method.attach`."""

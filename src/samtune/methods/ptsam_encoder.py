@@ -18,6 +18,7 @@ concatenation, since a prompt's own output is dropped; the block's norm1 on the 
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
@@ -25,8 +26,10 @@ from torch import Tensor
 
 from samtune.errors import ConfigError
 from samtune.methods.parts.prompt_tokens import Init, attach_tokens, start_tokens
+from samtune.methods.seam.fields import check_ranges
 from samtune.methods.seam.recipes import Recipe
 from samtune.methods.vpt import uniform_prompts
+from samtune.values import Ranges
 
 if TYPE_CHECKING:
     from samtune.bases import Base
@@ -37,12 +40,12 @@ class PTSAMEncoder:
     """Learned tokens in the mask decoder and in every encoder block.
 
     Attributes:
-        num_tokens: decoder tokens per class.
-        init: initial values of the decoder tokens; see `ptsam.PTSAM`.
-        encoder_tokens: n, prompts of each encoder block.
-        gated: add a trained scalar of each block to the attention logits of its prompts.
-        gate_start: initial value of the gates; with -5 the model starts close to `ptsam`, while eight untrained prompts
-            without a gate take about 4 % of a window's attention.
+        num_tokens: number of decoder tokens per class.
+        init: initial values of the decoder tokens, as for ptsam. See `ptsam.PTSAM`.
+        encoder_tokens: number of prompts of each encoder block.
+        gated: whether a trained number per block is added to the attention logits of its prompts.
+        gate_start: initial value of the gates, with gated=true. With -5 the model starts close to `ptsam`, while eight
+            untrained prompts without a gate take about 4 % of a window's attention.
     """
 
     num_tokens: int = 8
@@ -55,11 +58,10 @@ class PTSAMEncoder:
     source: ClassVar[str] = "Piater et al., Prompt-Tuning SAM, CVPRW 2025, arXiv 2504.16739; Jia et al., VPT, ECCV 2022"
     starts_as_identity: ClassVar[bool] = False
     recipe: ClassVar[Recipe] = Recipe(learning_rate=1e-2, updates=300, batch_size=4)
+    ranges: ClassVar[Ranges] = {"num_tokens": (1, math.inf), "encoder_tokens": (1, math.inf)}
 
     def __post_init__(self) -> None:
-        for field in ("num_tokens", "encoder_tokens"):
-            if getattr(self, field) < 1:
-                raise ConfigError(f"Expected `ptsam_encoder.{field}` >= 1, got {getattr(self, field)}.")
+        check_ranges(self)
         if self.gate_start != -5.0 and not self.gated:
             raise ConfigError("`ptsam_encoder.gate_start` has no effect without the gate; set gated=true as well.")
 

@@ -37,6 +37,7 @@ the method. If images are padded, the zero padding has an edge in HF(I).
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
@@ -51,7 +52,9 @@ from samtune.methods.parts.stem import Stem, is_scrambled, scrambled
 from samtune.methods.parts.trained_decoder import train_decoder
 from samtune.methods.parts.whole_decoder import WholeDecoder
 from samtune.methods.seam.adapt import init_device
+from samtune.methods.seam.fields import check_ranges
 from samtune.methods.seam.recipes import SIDE_NOTE, SIDE_RECIPE, PaperRecipe, Recipe, Variant
+from samtune.values import Ranges
 
 if TYPE_CHECKING:
     from samtune.bases import Base, Call
@@ -63,12 +66,13 @@ class SAMAdapter:
     """Prompts from edges and patches ahead of every block, and a trained mask decoder.
 
     Attributes:
-        factor: q = C // factor channels between the maps; 32 as published, 16 in Conv-LoRA's table.
-        decoder: trained part of the mask decoder for one class: "whole", as published, or "used", without the
-            parameters that have no effect. Several classes always train the latter.
-        paper: initialise the decoder and, with `stem="auto"`, read the patches as the public code does; see the top of
-            this file. Only for one class and the whole decoder.
-        stem: order of the patches; see `parts/stem.py`.
+        factor: divisor of the encoder's channels, which gives those of the prompts' bottleneck. q = C // factor; 32 as
+            published, 16 in Conv-LoRA's table.
+        decoder: trained part of the mask decoder for one class: whole as published, or used without what has no effect.
+            Several classes always train the latter.
+        paper: whether the decoder starts, and patches are read, as in the public code, for one class. Patches with
+            `stem="auto"`, and only with the whole decoder; see the top of this file.
+        stem: order in which the patches are read. See `parts/stem.py`.
     """
 
     factor: int = 32
@@ -86,11 +90,11 @@ class SAMAdapter:
     variants: ClassVar[tuple[Variant, ...]] = (
         Variant({"factor": 16, "decoder": "used"}, "as counted in Conv-LoRA's table (on ViT-H)"),
     )
+    ranges: ClassVar[Ranges] = {"factor": (1, math.inf)}
     earlier: ClassVar[dict[str, Any]] = {"stem": "equation"}
 
     def __post_init__(self) -> None:
-        if self.factor < 1:
-            raise ConfigError(f"Expected `sam_adapter.factor` >= 1, got {self.factor}.")
+        check_ranges(self)
         if self.paper and self.decoder != "whole":
             raise ConfigError(f"Expected `sam_adapter.decoder` to be whole with paper=true, got {self.decoder}.")
 

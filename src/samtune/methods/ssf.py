@@ -177,7 +177,8 @@ class SSF:
     """Scales and shifts throughout the encoder and a trained mask decoder.
 
     Attributes:
-        init: first values. "normal": gamma ~ N(1, 0.02), beta ~ N(0, 0.02), as in the paper. "identity": 1 and 0.
+        init: first values of scales and shifts: noise around 1 and 0 (normal), or exactly these (identity). "normal":
+            gamma ~ N(1, 0.02), beta ~ N(0, 0.02), as in the paper. "identity": 1 and 0.
     """
 
     init: Init = "normal"

@@ -23,15 +23,17 @@ VPT in Swin's windows. Deep prompts are computed as extra keys and values alone,
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 import torch
 
 from samtune.bases import EncoderPrompts
-from samtune.errors import ConfigError
 from samtune.methods.parts.trained_decoder import train_decoder
+from samtune.methods.seam.fields import check_ranges
 from samtune.methods.seam.recipes import BASELINE_PAPER, PaperRecipe, Recipe
+from samtune.values import Ranges
 
 if TYPE_CHECKING:
     from samtune.bases import Base
@@ -42,8 +44,8 @@ class VPT:
     """Learned tokens in the encoder and a trained mask decoder.
 
     Attributes:
-        num_tokens: n, prompts of each block when deep, of the whole encoder when shallow; 1 or more.
-        deep: new prompts in every block; otherwise one set at the input, which passes through all blocks.
+        num_tokens: number of prompts of each block when deep, of the whole encoder when shallow.
+        deep: whether every block has new prompts, instead of one set at the input that passes through all.
     """
 
     num_tokens: int = 12
@@ -56,11 +58,11 @@ class VPT:
     )
     starts_as_identity: ClassVar[bool] = False
     recipe: ClassVar[Recipe] = Recipe(learning_rate=1e-3, updates=150, batch_size=4)
+    ranges: ClassVar[Ranges] = {"num_tokens": (1, math.inf)}
     paper_recipe: ClassVar[PaperRecipe] = BASELINE_PAPER
 
     def __post_init__(self) -> None:
-        if self.num_tokens < 1:
-            raise ConfigError(f"Expected `vpt.num_tokens` >= 1, got {self.num_tokens}.")
+        check_ranges(self)
 
     def attach(self, base: Base, *, num_classes: int) -> None:
         """See `Method.attach`."""

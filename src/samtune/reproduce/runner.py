@@ -44,11 +44,13 @@ class RunSettings:
         seeds: number of seeds; they count from 0.
         device: "cpu", "cuda", or None for CUDA where available.
         settings: fields of `TrainSettings` that override those of the paper.
+        method_fields: hyper-parameters by method.
     """
 
     seeds: int = 3
     device: str | None = None
     settings: dict[str, Any] = field(default_factory=dict)
+    method_fields: dict[str, dict[str, Any]] = field(default_factory=dict)
 
 
 def paper_settings(method: str, column: Column, base: str, seed: int, choices: RunSettings) -> TrainSettings:
@@ -67,7 +69,8 @@ def paper_settings(method: str, column: Column, base: str, seed: int, choices: R
         "method": method, "base": base, "seed": seed, "shots": column.shots, "device": choices.device,
         "val": 0.25 if column.shots else VALIDATION, "recipe": "paper",
     }  # fmt: skip
-    return TrainSettings(**(values | choices.settings))
+    own = choices.method_fields.get(method)
+    return TrainSettings(**(values | choices.settings | ({"method_fields": own} if own else {})))
 
 
 def run_plan(plan: Plan, folder: Path, choices: RunSettings, *, overwrite: bool = False) -> dict[str, Any]:

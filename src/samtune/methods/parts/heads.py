@@ -67,10 +67,8 @@ def check_head(method: str, head: Head, num_queries: int) -> None:
     """Check the fields of a method that selects a head.
 
     Raises:
-        ConfigError: the number of queries is out of range, or has no effect.
+        ConfigError: the number of queries has no effect.
     """
-    if num_queries < 2:
-        raise ConfigError(f"Expected `{method}.num_queries` >= 2, got {num_queries}.")
     if head == "class_tokens" and num_queries != NUM_QUERIES:
         raise ConfigError(f"`{method}.num_queries` has no effect with class tokens; set head=queries as well.")
 

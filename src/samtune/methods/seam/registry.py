@@ -21,6 +21,7 @@ from samtune.methods.probe import LinearProbe
 from samtune.methods.ptsam import PTSAM
 from samtune.methods.ptsam_encoder import PTSAMEncoder
 from samtune.methods.sam_adapter import SAMAdapter
+from samtune.methods.seam.fields import MAX_FIELD
 from samtune.methods.seam.protocol import Method
 from samtune.methods.seam.recipes import Recipe
 from samtune.methods.ssf import SSF
@@ -70,10 +71,6 @@ METHODS: Table[type[Any]] = Table(
 )
 """Class of each method, by its name on the command line; installed packages add more."""
 
-MAX_FIELD = 4096
-"""Upper limit of whole-number hyper-parameters. Each counts layers, channels or tokens that are built, and SAM's widest
-layer has fewer."""
-
 
 @runtime_checkable
 class WithEarlierForm(Protocol):
@@ -109,6 +106,23 @@ def stored_method(name: str, stored: dict[str, Any]) -> Method:
     return make_method(name, **(earlier | stored))
 
 
+def find_method(name: str) -> type[Any]:
+    """Return the class of a method.
+
+    Args:
+        name: a key of `METHODS`.
+
+    Raises:
+        ConfigError: the name is unknown; the nearest one is named.
+    """
+    if not isinstance(name, str) or name not in METHODS:
+        near = did_you_mean(name, METHODS) if isinstance(name, str) else ""
+        refused = METHODS.refused(name) if isinstance(name, str) else ""
+        reason = f"; {refused}" if refused else near
+        raise ConfigError(f"Expected a method of {', '.join(METHODS)}, got {shown(name)}{reason}.")
+    return METHODS[name]
+
+
 def make_method(name: str, /, **values: Any) -> Method:
     """Build a method from its name and hyper-parameters.
 
@@ -120,12 +134,7 @@ def make_method(name: str, /, **values: Any) -> Method:
         ConfigError: the name or a hyper-parameter is unknown (the nearest one is named), a value has the wrong type,
             or a field of an earlier version has another value than its default.
     """
-    if not isinstance(name, str) or name not in METHODS:
-        near = did_you_mean(name, METHODS) if isinstance(name, str) else ""
-        refused = METHODS.refused(name) if isinstance(name, str) else ""
-        reason = f"; {refused}" if refused else near
-        raise ConfigError(f"Expected a method of {', '.join(METHODS)}, got {shown(name)}{reason}.")
-    cls = METHODS[name]
+    cls = find_method(name)
     hints = typing.get_type_hints(cls)
     known = {field.name: hints[field.name] for field in fields(cls)}
     removed: dict[str, Any] = cls.removed if isinstance(cls, WithRemovedFields) else {}

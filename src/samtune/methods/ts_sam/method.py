@@ -38,6 +38,7 @@ here), and for shadows `shadow_bce`, with the frequency branch.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -46,8 +47,10 @@ from torch import Tensor, nn
 from samtune.errors import ConfigError, MethodError
 from samtune.methods.parts.frequency import high_frequency
 from samtune.methods.parts.stem import Stem, is_scrambled, scrambled
+from samtune.methods.seam.fields import check_ranges
 from samtune.methods.seam.recipes import SIDE_NOTE, SIDE_RECIPE, PaperRecipe, Recipe, Variant
 from samtune.methods.ts_sam.modules import FusionDecoder, Refinement, SideAdapter
+from samtune.values import Ranges
 
 if TYPE_CHECKING:
     from samtune.bases import Base, Call
@@ -62,13 +65,14 @@ class TSSAM:
     """Side adapters, multi-scale refinement and a fusion decoder.
 
     Attributes:
-        side_channels: S, an even number; None for the number of channels of the neck, which is 256 on every SAM and
-            that of the public configurations.
-        refinements: number of last blocks that are refined, 12 as published; all blocks if there are fewer.
-        frequency: add a 16 x 16 convolution of the image's high frequencies to the side stream's entry, as in the
-            published shadow models.
-        paper: norm, enlargement and, with `stem="auto"`, entry of the public code; see the top of this file.
-        stem: order in which the entry reads the patches; see `parts/stem.py`.
+        side_channels: number of channels of the side stream, even, by default that of the neck. S; the neck has 256 on
+            every SAM, as in the public configurations.
+        refinements: number of last blocks that are refined, or all where there are fewer. 12 as published.
+        frequency: whether the side stream also reads the image's high frequencies. By a 16 x 16 convolution at its
+            entry, as in the published shadow models.
+        paper: whether norm, enlargement and entry are those of the public code. The entry with `stem="auto"`; see the
+            top of this file.
+        stem: order in which the entry reads the patches. See `parts/stem.py`.
     """
 
     side_channels: int | None = None
@@ -83,13 +87,13 @@ class TSSAM:
     recipe: ClassVar[Recipe] = Recipe(learning_rate=8e-4, weight_decay=1e-2, updates=400, loss="ce_iou")
     paper_recipe: ClassVar[PaperRecipe] = PaperRecipe(SIDE_RECIPE, SIDE_NOTE, fields={"paper": True})
     variants: ClassVar[tuple[Variant, ...]] = (Variant({"frequency": True}, "as published for shadows"),)
+    ranges: ClassVar[Ranges] = {"side_channels": (2, math.inf), "refinements": (0, math.inf)}
     earlier: ClassVar[dict[str, Any]] = {"stem": "equation"}
 
     def __post_init__(self) -> None:
-        if self.side_channels is not None and (self.side_channels < 2 or self.side_channels % 2):
+        check_ranges(self)
+        if self.side_channels is not None and self.side_channels % 2:
             raise ConfigError(f"Expected `ts_sam.side_channels` to be even and >= 2, got {self.side_channels}.")
-        if self.refinements < 0:
-            raise ConfigError(f"Expected `ts_sam.refinements` >= 0, got {self.refinements}.")
 
     def attach(self, base: Base, *, num_classes: int) -> None:
         """See `Method.attach`."""
