@@ -21,6 +21,7 @@ FLOOR = {
     "values",
     "inputs",
     "plugins",
+    "notebook",
 }
 FLOOR |= {"tensor_files", "array_store", "prefetch"}
 FLOOR |= {"run_folder", "comparison_folder"}
@@ -31,7 +32,8 @@ ALLOWED: dict[str, set[str]] = {
     **{part: set() for part in FLOOR},
     "files": {"errors", "text"},
     "outputs": {"errors", "files", "text"},
-    "progress": {"printable"},
+    "progress": {"errors", "printable"},
+    "notebook": {"printable"},
     "values": {"printable"},
     "inputs": {"errors", "printable"},
     "plugins": {"errors", "printable", "progress"},

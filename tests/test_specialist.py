@@ -34,6 +34,11 @@ def test_fit_predict_evaluate_save_and_load(base: Path, data: Path, tmp_path: Pa
         data / "images", data / "masks", run=tmp_path / "run", num_tokens=4, shots=4, **quick(base)
     )
     assert specialist.card.fields["num_tokens"] == 4
+    check_history(specialist.history)
+    assert repr(specialist).startswith(f"Specialist(method='ptsam', base={str(base)[:20]!r}"[:-1])
+    assert "classes=['foreground'], images=3, iou_per_image=0." in repr(specialist)
+    assert "\n" not in repr(specialist)
+    assert "<script" not in specialist._repr_html_()
     assert specialist.card.num_images == 3
     assert (tmp_path / "run" / "config.toml").is_file()
     files = sorted((data / "images").iterdir())
@@ -50,10 +55,18 @@ def test_fit_predict_evaluate_save_and_load(base: Path, data: Path, tmp_path: Pa
 
     loaded = Specialist.load(specialist.save(tmp_path / "alone"), device="cpu")
     assert loaded.class_names == specialist.class_names
+    assert loaded.history == {}
     for found, expected in zip(loaded.predict(data / "images"), labels, strict=True):
         assert_same_labels(found, expected)
     with pytest.raises(ConfigError, match="folder for --unseen"):
         loaded.evaluate(data / "images", data / "masks", unseen=True)
+
+
+def check_history(history: dict[str, list[Any]]) -> None:
+    assert history["step"] == [1, 2, 3, 4]
+    assert all(isinstance(loss, float) for loss in history["loss"])
+    assert len(history["val_iou_per_image"]) == 4
+    assert history["val_iou_per_image"][-1] is not None
 
 
 @pytest.mark.parametrize("kind", ["bool", "ids"])

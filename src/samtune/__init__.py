@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from samtune.bases import Base, load_base
+    from samtune.data import DataOptions, Dataset, open_dataset, read_image
     from samtune.errors import (
         ConfigError,
         DataError,
@@ -33,6 +34,8 @@ __all__ = [
     "Base",
     "ConfigError",
     "DataError",
+    "DataOptions",
+    "Dataset",
     "MethodError",
     "OutputError",
     "SamTuneError",
@@ -41,6 +44,8 @@ __all__ = [
     "WeightsError",
     "load_base",
     "make_method",
+    "open_dataset",
+    "read_image",
 ]
 
 _HOMES = {
@@ -48,7 +53,11 @@ _HOMES = {
     "make_method": "samtune.methods",
     "Base": "samtune.bases",
     "load_base": "samtune.bases",
+    "DataOptions": "samtune.data",
+    "Dataset": "samtune.data",
     "Specialist": "samtune.specialist",
+    "open_dataset": "samtune.data",
+    "read_image": "samtune.data",
 }
 
 

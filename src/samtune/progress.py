@@ -8,17 +8,24 @@ from __future__ import annotations
 
 import logging
 import sys
+import time
 from collections.abc import Sized
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
-from samtune.printable import one_line
+from samtune.errors import ConfigError
+from samtune.printable import one_line, shown
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
+    from contextlib import AbstractContextManager
 
 T = TypeVar("T")
 logger = logging.getLogger("samtune")
+
+LINE_EVERY_S = 10.0
+"""Seconds between two lines on a loop, where there is no terminal to draw a bar in."""
 
 
 class Progress(Protocol):
@@ -63,6 +70,70 @@ class TerminalProgress:
             bar.stop()
 
 
+@dataclass
+class _Loop:
+    """A loop that has started: its description, number of items, and time of its last line (monotonic seconds)."""
+
+    description: str
+    total: int | None
+    done: int = 0
+    line_at: float = field(default_factory=time.monotonic)
+
+
+class PrintingProgress(TerminalProgress):
+    """Renderer for calls from Python: sentences as lines on stderr, or as log records if the log "samtune" shows them.
+
+    Loops are bars if stderr is a terminal; elsewhere, as in a notebook, a line every ten seconds.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._loops: list[_Loop] = []
+
+    def started(self, description: str, total: int | None) -> None:
+        """See `Progress`."""
+        super().started(description, total)
+        self._loops.append(_Loop(description, total))
+
+    def advanced(self) -> None:
+        """See `Progress`."""
+        super().advanced()
+        loop = self._loops[-1]
+        loop.done += 1
+        if self._bars[-1] is None and time.monotonic() - loop.line_at >= LINE_EVERY_S:
+            loop.line_at = time.monotonic()
+            of_total = "" if loop.total is None else f" of {loop.total}"
+            self.said(f"{loop.description}: {loop.done}{of_total}")
+
+    def said(self, sentence: str) -> None:
+        """See `Progress`."""
+        if logger.isEnabledFor(logging.INFO) and logger.hasHandlers():
+            super().said(sentence)
+        else:
+            print(one_line(sentence), file=sys.stderr, flush=True)
+
+    def finished(self) -> None:
+        """See `Progress`."""
+        self._loops.pop()
+        super().finished()
+
+
+class SilentProgress:
+    """Renderer that shows nothing."""
+
+    def started(self, description: str, total: int | None) -> None:
+        """See `Progress`."""
+
+    def advanced(self) -> None:
+        """See `Progress`."""
+
+    def said(self, sentence: str) -> None:
+        """See `Progress`."""
+
+    def finished(self) -> None:
+        """See `Progress`."""
+
+
 _current: Progress = TerminalProgress()
 
 
@@ -75,6 +146,29 @@ def reporting_to(progress: Progress) -> Iterator[None]:
         yield
     finally:
         _current = before
+
+
+def showing(progress: Progress | bool) -> AbstractContextManager[None]:
+    """Return a context within which all work is reported as a caller in Python asks.
+
+    Args:
+        progress: True for lines and bars on stderr, or for the renderer of an enclosing `reporting_to`; False for
+            silence; or a renderer.
+
+    Raises:
+        ConfigError: it is neither a bool nor has the methods of `Progress`.
+    """
+    if progress is True:
+        return reporting_to(PrintingProgress()) if type(_current) is TerminalProgress else nullcontext()
+    if progress is False:
+        return reporting_to(SilentProgress())
+    methods = ("started", "advanced", "said", "finished")
+    if isinstance(progress, type) or not all(callable(getattr(progress, name, None)) for name in methods):
+        raise ConfigError(
+            f"Expected `progress` to be True, False or an object with the methods {', '.join(methods)}, got "
+            f"{shown(progress)}."
+        )
+    return reporting_to(progress)
 
 
 def say(sentence: str) -> None:

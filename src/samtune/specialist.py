@@ -8,34 +8,43 @@ from __future__ import annotations
 
 import tempfile
 import weakref
+from collections.abc import Iterable
 from contextlib import ExitStack
 from dataclasses import fields as fields_of
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import cv2
-import numpy as np
-
 from samtune.adapters import copy_specialist
 from samtune.config import RunConfig, claim_run
-from samtune.data import open_dataset, read_image
-from samtune.data.views.transforms import check_image
-from samtune.errors import ConfigError, ShapeError
-from samtune.files import reported
-from samtune.predict import Predictor, evaluate, find_images, load_predictor
+from samtune.data import DataOptions, open_dataset
+from samtune.data.in_memory import as_paths
+from samtune.errors import ConfigError
+from samtune.notebook import html_card, one_line_repr
+from samtune.predict import Predictor, evaluate, load_predictor
+from samtune.predict.inputs import each_image
 from samtune.printable import shown
+from samtune.progress import say, showing
+from samtune.run_folder import run_of
+from samtune.tasks import find_task
 from samtune.training import TrainSettings, locked, train
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    import numpy as np
+    from PIL import Image
+
     from samtune.adapters import AdapterCard
-    from samtune.data import DataOptions, Dataset
+    from samtune.data import Dataset
     from samtune.predict import Evaluation
+    from samtune.progress import Progress
     from samtune.types import Averaging, Prediction
 
     Paths = str | Path
-    Images = Paths | np.ndarray | Sequence[Paths] | Sequence[np.ndarray]
+    Picture = Paths | np.ndarray | Image.Image
+    Images = Picture | Iterable[Picture]
+    Listed = np.ndarray | Sequence[Picture]
 
 _SETTINGS = tuple(f.name for f in fields_of(TrainSettings))
 
@@ -55,6 +64,43 @@ class Specialist:
         self.path = path
         self.base = base
         self.predictor = predictor
+        self._noted: set[str] = set()
+
+    def __repr__(self) -> str:
+        """Return one line: method, base, classes, training images, and the score on the validation images."""
+        return one_line_repr("Specialist", self._facts())
+
+    def _repr_html_(self) -> str:
+        """Return HTML for notebooks: the same, and all scores on the validation images."""
+        metrics = self.card.metrics
+        header = ("measure", "on the validation images") if metrics else ()
+        return html_card("Specialist", self._facts(), header=header, rows=metrics.items())
+
+    def _facts(self) -> dict[str, object]:
+        card = self.card
+        facts: dict[str, object] = {
+            "method": card.method,
+            "base": card.base,
+            "classes": list(card.class_names),
+            "images": card.num_images,
+        }
+        key = find_task(card.task).headline.key
+        return facts | ({key: card.metrics[key]} if key in card.metrics else {})
+
+    @property
+    def history(self) -> dict[str, list[Any]]:
+        """Course of the training, as columns of equal length with one value per update.
+
+        "step" counts from 1; "loss", "learning_rate" and "gradient_norm" are floats; "val_..." are scores on the
+        validation images, None at updates without an evaluation. Empty for a specialist that was loaded without its
+        run.
+
+        Raises:
+            DataError: the record in the run folder is damaged.
+        """
+        run = run_of(self.path)
+        rows = [] if run is None else run.read_history()
+        return {name: [row.get(name) for row in rows] for name in dict.fromkeys(key for row in rows for key in row)}
 
     @property
     def card(self) -> AdapterCard:
@@ -69,42 +115,46 @@ class Specialist:
     @classmethod
     def fit(
         cls,
-        images: Paths | Sequence[np.ndarray],
-        masks: Paths | Sequence[np.ndarray] | None = None,
+        images: Paths | Listed,
+        masks: Paths | Listed | None = None,
         method: str = "ptsam",
         *,
+        class_names: Sequence[str] | None = None,
         options: DataOptions | None = None,
         run: Paths | None = None,
+        progress: Progress | bool = True,
         **settings: Any,
     ) -> Specialist:
         """Train a specialist.
 
         Args:
-            images: a folder or a manifest, or arrays, uint8 (H, W, 3) RGB of any sizes.
-            masks: a folder, or one array (H, W) per image: bool, or integers with 0 for background, 1..K for classes
-                and 255 for ignored. None where `images` names the masks too, as a manifest does.
+            images: a folder or a manifest; a list of files, PIL images, and arrays as for `predict`, of any sizes; or
+                an array (N, H, W, C).
+            masks: a folder; or one mask per image: a file, a PIL image, or an array (H, W), bool, or integers with 0
+                for background, 1..K for classes and 255 for ignored; or an array (N, H, W). None where `images` names
+                the masks too, as a manifest does.
             method: key of `samtune.METHODS`.
+            class_names: K names in the order of the ids; None for those in `options` or in the files.
             options: how to read mask files where they are ambiguous.
             run: run folder, new or empty; None for a temporary one, which is removed with the specialist.
+            progress: True shows notes and progress on stderr, False nothing; or an object with the methods of
+                `samtune.progress.Progress`, which receives them.
             settings: fields of `TrainSettings` (`base`, `shots`, `seed`, `val`, `side`, `updates`, ...); any other
                 name is a hyper-parameter of the method (`rank=4`).
 
         Raises:
             DataError: the data cannot be used; all problems are reported together.
-            ConfigError: a setting or hyper-parameter is unknown or out of range, or `run` holds files.
-            ShapeError: an array has a wrong shape or type.
+            ConfigError: a setting or hyper-parameter is unknown or out of range, class names are given twice, or `run`
+                holds files.
+            ShapeError: an array has a wrong shape or type, or an argument is neither a path nor a list.
             WeightsError: the base cannot be loaded.
             KeyboardInterrupt: Ctrl-C or SIGTERM. If `run` is given, it keeps the best model so far, which `load` loads
                 and `samtune train --out RUN --resume` continues from.
         """
-        own = {key: value for key, value in settings.items() if key in _SETTINGS}
-        extra = {key: value for key, value in settings.items() if key not in _SETTINGS}
-        fields = own.pop("method_fields", {})
-        if not isinstance(fields, dict):
-            raise ConfigError(f"Expected `method_fields` to be a table of names and values, got {shown(fields)}.")
-        training = TrainSettings(method=method, method_fields=fields | extra, **own)
-        with ExitStack() as temporary:
-            images, masks = _as_paths(images, masks, temporary)
+        training = _settings(method, settings)
+        options = _named(options, class_names)
+        with ExitStack() as temporary, showing(progress):
+            images, masks = as_paths(images, masks, temporary)
             dataset = open_dataset(images, masks, options)
             kept = run is not None
             if run is None:
@@ -146,44 +196,56 @@ class Specialist:
         """
         return cls(Path(path), base, load_predictor(path, base, batch_size=batch_size, device=device, tta=tta))
 
-    def predict(self, images: Images) -> list[np.ndarray]:
+    def predict(self, images: Images, *, progress: Progress | bool = True) -> list[np.ndarray]:
         """Segment images.
 
         Args:
-            images: an array, uint8 (H, W, 3) RGB, or a sequence of arrays or files; or a path: a file, a folder or a
-                pattern.
+            images: one image or several. A path: a file, a folder or a pattern. An array, (H, W), (H, W, 1) or
+                (H, W, 3) RGB; a fourth channel is dropped. uint8 is used as it is and True is 255; samples of any
+                other integer or floating-point type are scaled per image, as those of files are: percentile 0.5 of
+                the image becomes 0 and percentile 99.5 becomes 255, whatever the range. A PIL image, turned upright.
+                A list or another iterable of files, arrays and PIL images; or an array (N, H, W, C).
+            progress: as for `fit`. What reading changed is reported once per specialist.
 
         Returns:
             One label map per image, uint8 (H, W) at the image's size: 0 background, 1..K classes. The images of a
             folder are in the order of their sorted paths.
 
         Raises:
-            DataError: a file is missing or not an image.
-            ShapeError: an array is not uint8 (H, W, 3).
+            DataError: a path does not exist or is not an image, or an array has NaN or infinite values.
+            ShapeError: an array has another shape or type, or an image is of another type.
         """
-        return [prediction.labels for prediction in self._predictions(images)]
+        with showing(progress):
+            return [prediction.labels for prediction in self._predictions(images)]
 
-    def probabilities(self, images: Images) -> list[np.ndarray]:
+    def probabilities(self, images: Images, *, progress: Progress | bool = True) -> list[np.ndarray]:
         """Return the probabilities of the classes at each pixel.
 
         Args:
             images: as for `predict`.
+            progress: as for `predict`.
 
         Returns:
             One array per image, float32 (K, H, W) in 0..1 at the image's size; with K > 1 they and the background's
             sum to 1.
+
+        Raises:
+            DataError: as for `predict`.
+            ShapeError: as for `predict`.
         """
-        return [prediction.probabilities for prediction in self._predictions(images)]
+        with showing(progress):
+            return [prediction.probabilities for prediction in self._predictions(images)]
 
     def evaluate(
         self,
-        images: Paths | Sequence[np.ndarray],
-        masks: Paths | Sequence[np.ndarray] | None = None,
+        images: Paths | Listed,
+        masks: Paths | Listed | None = None,
         *,
         unseen: bool = False,
         protocol: str = "default",
         at: int | None = None,
         options: DataOptions | None = None,
+        progress: Progress | bool = True,
     ) -> Evaluation:
         """Score the specialist on annotated images, next to stock SAM and the probe.
 
@@ -194,13 +256,15 @@ class Specialist:
             protocol: set of measures: default, cod, shadow, sod, polyp, skin, leaf, road, trans10k or microscopy.
             at: side in pixels of the square that predictions and masks are squashed to; None for each image's size.
             options: how to read mask files where they are ambiguous.
+            progress: as for `fit`.
 
         Raises:
             DataError: the data cannot be used, the classes differ in number, or no image is left to score.
             ConfigError: `unseen` is set, but the images of training are not known; or `protocol` or `at` is invalid.
+            ShapeError: as for `fit`.
         """
-        with ExitStack() as temporary:
-            images, masks = _as_paths(images, masks, temporary)
+        with ExitStack() as temporary, showing(progress):
+            images, masks = as_paths(images, masks, temporary)
             return evaluate(
                 self.path,
                 open_for(self.card, images, masks, options),
@@ -229,7 +293,11 @@ class Specialist:
 
     def _predictions(self, images: Images) -> Iterator[Prediction]:
         batch: list[np.ndarray] = []
-        for image in _arrays(images):
+        for image, clauses in each_image(images):
+            for clause in clauses:
+                if clause not in self._noted:
+                    self._noted.add(clause)
+                    say(f"Images {clause}.")
             batch.append(image)
             if len(batch) == self.predictor.batch_size:
                 yield from self.predictor.images(batch)
@@ -248,64 +316,26 @@ def open_for(card: AdapterCard, images: Paths, masks: Paths | None, options: Dat
     return open_dataset(images, masks, options or card.values.options(card.class_names), allow_empty=True)
 
 
-def _arrays(images: Images) -> Iterator[np.ndarray]:
-    """Yield the images one by one, reading those that are files."""
-    if isinstance(images, np.ndarray) and images.ndim == 3:
-        yield images
-    elif isinstance(images, str | Path):
-        for source in find_images([images]):
-            yield read_image(source.file)
-    else:
-        for image in images:
-            yield image if isinstance(image, np.ndarray) else read_image(Path(image))
+def _settings(method: str, values: dict[str, Any]) -> TrainSettings:
+    """Return the settings of a training; names that are no settings are hyper-parameters of the method."""
+    own = {key: value for key, value in values.items() if key in _SETTINGS}
+    extra = {key: value for key, value in values.items() if key not in _SETTINGS}
+    fields = own.pop("method_fields", {})
+    if not isinstance(fields, dict):
+        raise ConfigError(f"Expected `method_fields` to be a table of names and values, got {shown(fields)}.")
+    return TrainSettings(method=method, method_fields=fields | extra, **own)
 
 
-def _as_paths(
-    images: Paths | Sequence[np.ndarray],
-    masks: Paths | Sequence[np.ndarray] | None,
-    temporary: ExitStack,
-) -> tuple[Paths, Paths | None]:
-    """Return paths unchanged; write arrays as PNG to a folder that is removed when `temporary` is closed."""
-    if isinstance(images, str | Path):
-        if masks is not None and not isinstance(masks, str | Path):
-            raise ShapeError(
-                "Expected images and masks both as paths or both as arrays, got arrays only for the masks."
-            )
-        return images, masks
-    if masks is None or isinstance(masks, str | Path):
-        raise ShapeError("Expected images and masks both as paths or both as arrays, got arrays only for the images.")
-    if len(images) != len(masks):
-        raise ShapeError(f"Expected one mask per image, got {len(images)} images and {len(masks)} masks.")
-    root = Path(temporary.enter_context(tempfile.TemporaryDirectory(prefix="samtune-arrays-")))
-    for folder in ("images", "masks"):
-        (root / folder).mkdir()
-    for number, (image, mask) in enumerate(zip(images, masks, strict=True)):
-        check_image(image)
-        _write(root / "images" / f"{number:06d}.png", np.ascontiguousarray(image[..., ::-1]))
-        _write(root / "masks" / f"{number:06d}.png", _as_ids(np.asarray(mask), image.shape[:2], number))
-    return root / "images", root / "masks"
-
-
-def _as_ids(mask: np.ndarray, image_hw: tuple[int, ...], number: int) -> np.ndarray:
-    """Return a mask array as uint8 ids.
+def _named(options: DataOptions | None, class_names: Sequence[str] | None) -> DataOptions | None:
+    """Return the options with these class names.
 
     Raises:
-        ShapeError: the shape is not that of the image, the type is neither bool nor integer, or values exceed 0..255.
+        ConfigError: the names are invalid, or `options` has names too.
     """
-    if mask.shape != image_hw or mask.dtype.kind not in "biu":
-        raise ShapeError(
-            f"Expected mask {number} as a bool or integer array of its image's shape {tuple(image_hw)}, got "
-            f"{mask.dtype} {mask.shape}."
-        )
-    if mask.dtype == bool:
-        return mask.astype(np.uint8) * np.uint8(255)
-    if mask.size and (mask.min() < 0 or mask.max() > 255):
-        raise ShapeError(f"Expected values 0..255 in mask {number}, got {mask.min()}..{mask.max()}.")
-    return mask.astype(np.uint8)
-
-
-def _write(file: Path, pixels: np.ndarray) -> None:
-    done, coded = cv2.imencode(".png", pixels)
-    assert done
-    with reported(file.parent, file.name):
-        file.write_bytes(coded.tobytes())
+    if class_names is None:
+        return options
+    if options is not None and options.class_names is not None:
+        raise ConfigError("Expected class names once, got `class_names` and `options.class_names`; leave one out.")
+    is_list = isinstance(class_names, Iterable) and not isinstance(class_names, str)
+    names: Any = tuple(class_names) if is_list else class_names  # anything else is refused by `DataOptions`
+    return replace(options or DataOptions(), class_names=names)

@@ -65,3 +65,13 @@ def test_rows_count_what_is_missing(missing: int, tmp_path: Path) -> None:
         del results.records[Cell("unet", 16, seed)]  # type: ignore[attr-defined]
     rows = {row["row"]: row for row in compared(results, tmp_path).to_json()["rows"]}
     assert (rows["unet"]["num_missing"], rows["unet"]["num_seeds"]) == (missing, 3 - missing)
+
+
+def test_it_shows_itself_in_one_line_and_in_html(tmp_path: Path) -> None:
+    comparison = compared(lora_results(), tmp_path)
+    assert repr(comparison).startswith("Comparison(folder='")
+    assert "test_images=30, cells='" in repr(comparison)
+    assert repr(comparison).endswith(f"keep={comparison.advice.keep!r})")
+    page = comparison._repr_html_()
+    assert "<td>lora</td><td>16</td>" in page
+    assert "<td>Stock SAM</td>" in page

@@ -74,3 +74,14 @@ def test_the_csv_lists_the_baselines_that_score_better(tmp_path: Path) -> None:
     assert [row["name"] for row in rows] == list(NAMES)
     assert [row["regression"] for row in rows] == ["", "", "probe stock_sam", ""]
     assert float(rows[0]["stock_sam_iou"]) == pytest.approx(0.3)
+
+
+def test_it_shows_itself_in_one_line_and_in_html() -> None:
+    evaluation = made(specialist=8, stock_sam=3)
+    assert repr(evaluation) == (
+        "Evaluation(images=4, protocol='default', iou_per_image={'specialist': 0.800, 'stock_sam': 0.300})"
+    )
+    page = evaluation._repr_html_()
+    assert "<th>Specialist</th><th>Stock SAM</th>" in page
+    assert "<td>0.800</td><td>0.300</td>" in page
+    assert "Tuning paid" in page

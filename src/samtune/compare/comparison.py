@@ -9,7 +9,9 @@ from samtune.compare.cells import DONE
 from samtune.compare.settings import Cell
 from samtune.compare.suggest import Committee, suggest
 from samtune.comparison_folder import ComparisonFolder
-from samtune.metrics.rows import STOCK
+from samtune.metrics.rows import STOCK, row_name
+from samtune.notebook import html_card, one_line_repr
+from samtune.text import decimals
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -46,6 +48,30 @@ class Comparison:
     num_new: int = 0
     features: dict[str, Any] = field(default_factory=dict)
     overwrite: bool = False
+
+    def __repr__(self) -> str:
+        """Return one line: folder, test images, finished cells, and the method to keep."""
+        return one_line_repr("Comparison", self._facts())
+
+    def _repr_html_(self) -> str:
+        """Return HTML for notebooks: each row with its mean and standard deviation over the seeds, and the advice."""
+        summaries = self.results.summaries()
+        header = ("row", "labelled images", f"{self.results.task.headline.label}, mean", "standard deviation", "seeds")
+        rows = [
+            (row_name(each.row).label, each.shots, decimals(each.mean), decimals(each.std), len(each.scores))
+            for each in summaries
+        ]
+        advice = (*self.advice.summary, *self.advice.group_sentences, *self.advice.curve_sentences)
+        return html_card("Comparison", self._facts(), header=header, rows=rows, sentences=(*advice, *self.notes))
+
+    def _facts(self) -> dict[str, object]:
+        done = sum(record["status"] == DONE for record in self.results.records.values())
+        return {
+            "folder": str(self.folder),
+            "test_images": len(self.results.stems),
+            "cells": f"{done} of {len(self.results.cells)}",
+            "keep": self.advice.keep,
+        }
 
     @property
     def failures(self) -> list[dict[str, str]]:

@@ -8,6 +8,7 @@
     options.py    `DataOptions`: what a user states about masks
     survey.py     one pass over all files, for `open_dataset` and `inspect`
     dataset.py    `open_dataset` and `Dataset`
+    in_memory.py  arrays, PIL images and lists of files from Python as a data set on disk
     split.py      training, validation and test images
     stratify.py   each class in training and in validation
     doctor.py     `inspect`: every problem of a data set

@@ -15,6 +15,7 @@ from samtune.data.masks import MaskValues
 from samtune.data.options import DataOptions
 from samtune.data.survey import survey
 from samtune.errors import DataError
+from samtune.notebook import html_card, one_line_repr
 from samtune.printable import one_line
 from samtune.progress import say, track
 from samtune.types import Pair
@@ -59,6 +60,21 @@ class Dataset:
 
     def __len__(self) -> int:
         return len(self.pairs)
+
+    def __repr__(self) -> str:
+        """Return one line: images, classes, and the encoding of the masks."""
+        return one_line_repr("Dataset", self._facts())
+
+    def _repr_html_(self) -> str:
+        """Return HTML for notebooks: the same, each class with its share of the pixels, and the notes."""
+        content = self.describe()
+        shares, images = content["foreground_share"], content["num_with_class"]
+        rows = [(name, f"{shares[name]:.1%}", images[name]) for name in self.class_names]
+        header = ("class", "share of the pixels", "images")
+        return html_card("Dataset", self._facts(), header=header, rows=rows, sentences=self.notes)
+
+    def _facts(self) -> dict[str, object]:
+        return {"images": len(self), "classes": list(self.class_names), "masks": self.encoding.kind}
 
     @property
     def num_classes(self) -> int:

@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 from samtune.metrics import EXPLAINED
 from samtune.metrics.regressions import MAX_LISTED, regression_sentence, worst_by_image
-from samtune.metrics.rows import SPECIALIST
+from samtune.metrics.rows import SPECIALIST, row_name
 from samtune.metrics.verdict import run_verdict
+from samtune.notebook import html_card, one_line_repr
 from samtune.outputs import OutputFolder
+from samtune.text import decimals
 
 if TYPE_CHECKING:
     from samtune.metrics import EvaluationProtocol, Headline, ImageScore, Regression, Scores
@@ -53,6 +55,20 @@ class Evaluation:
     measures: dict[str, dict[str, float | None]] = field(default_factory=dict)
     values: dict[str, dict[str, dict[str, float | None]]] = field(default_factory=dict, repr=False)
     regressions: tuple[Regression, ...] = ()
+
+    def __repr__(self) -> str:
+        """Return one line: images, protocol, and the task's metric of each row."""
+        key = self.metric.key
+        return one_line_repr("Evaluation", self._facts() | {key: {row: self.value(row, key) for row in self.rows}})
+
+    def _repr_html_(self) -> str:
+        """Return HTML for notebooks: the headline measures of each row, the verdict and the notes."""
+        rows = [(key, *(decimals(self.value(row, key)) for row in self.rows)) for key in self.headline]
+        header = ("measure", *(row_name(row).label for row in self.rows))
+        return html_card("Evaluation", self._facts(), header=header, rows=rows, sentences=(*self.verdict, *self.notes))
+
+    def _facts(self) -> dict[str, object]:
+        return {"images": self.num_images, "protocol": self.protocol.name}
 
     @property
     def headline(self) -> dict[str, str]:

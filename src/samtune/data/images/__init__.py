@@ -8,6 +8,7 @@
     raw.py         the records `Raw`, `Header` and `Samples` of a decoded file; EXIF orientation
     intensity.py   more than 8 bit, signed and floating point to bytes; missing samples
     reading.py     `read_image`: any file as uint8 RGB, and what was changed on the way
+    arrays.py      arrays and PIL images from Python as uint8 RGB, by the same rules
     duplicates.py  images that are equal or nearly equal
 
 `samtune.data` exports `read_image`, `content_id` and `list_images`.

@@ -43,7 +43,15 @@ def read_with_notes(path: Path) -> tuple[np.ndarray, list[str]]:
     Raises:
         DataError: as `read_image`.
     """
-    raw = decode(path)
+    return convert(decode(path), path)
+
+
+def convert(raw: Raw, path: Path) -> tuple[np.ndarray, list[str]]:
+    """Return decoded samples as uint8 (H, W, 3) RGB, and what was changed, as clauses; see `read_with_notes`.
+
+    Raises:
+        DataError: the number of channels is not 1, 3 or 4 besides alpha, or memory does not suffice.
+    """
     try:
         rgb, missing = _picture(raw, path)
     except MemoryError as error:
