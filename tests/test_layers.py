@@ -1,4 +1,4 @@
-"""Arrows only downward: walks the imports of every module and checks them against a table of layers."""
+"""The shape of the source: imports point down a table of layers, files and functions are short."""
 
 from __future__ import annotations
 
@@ -226,3 +226,59 @@ def test_a_circle_is_seen_through_type_hints_and_functions() -> None:
     assert imported_modules("import samtune.a.x as x\nfrom samtune import a, other", [], known) == {
         "samtune.a.x", "samtune.a", "samtune",
     }  # fmt: skip
+
+
+MAX_FILE_LINES = 400
+MAX_BODY_LINES = 60
+"""Of a function, without its parameters and docstring; most are far shorter, and a screen has about 50."""
+
+
+def body_lines(function: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
+    """Lines of a function after its parameters and docstring."""
+    first = function.body[0]
+    has_docstring = isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant)
+    start = first.end_lineno if has_docstring else first.lineno - 1
+    assert start is not None
+    assert function.end_lineno is not None
+    return function.end_lineno - start
+
+
+def long_functions(source: str, most: int) -> list[str]:
+    """Line, name and length of every function, also of methods and inner ones, with more lines than `most`."""
+    functions = [n for n in ast.walk(ast.parse(source)) if isinstance(n, ast.FunctionDef | ast.AsyncFunctionDef)]
+    return [f"{n.lineno}: {n.name} has {body_lines(n)} lines" for n in functions if body_lines(n) > most]
+
+
+def test_files_and_functions_are_short() -> None:
+    found = []
+    for path in sorted(ROOT.rglob("*.py")):
+        source, name = path.read_text(), path.relative_to(ROOT).as_posix()
+        num_lines = len(source.splitlines())
+        found += [f"{name}: {num_lines} lines"] if num_lines > MAX_FILE_LINES else []
+        found += [f"{name}:{each}" for each in long_functions(source, MAX_BODY_LINES)]
+    assert not found, f"at most {MAX_FILE_LINES} and {MAX_BODY_LINES}; split by meaning:\n" + "\n".join(found)
+
+
+def test_the_length_of_a_function_is_that_of_its_body() -> None:
+    source = """
+def short(
+    a: int,
+    b: int,
+) -> None:
+    '''Do nothing.
+
+    At length.
+    '''
+    a = 1
+    b = 2
+
+class A:
+    async def long(self) -> None:
+        def inner():
+            x = 1
+            return x
+        inner()
+"""
+    assert long_functions(source, 1) == ["2: short has 2 lines", "14: long has 4 lines", "15: inner has 2 lines"]
+    assert long_functions(source, 3) == ["14: long has 4 lines"]
+    assert not long_functions(source, 4)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from samtune.cli.compare_verb import _numbers
+from samtune.cli.compare_verb import parse_shots
 from samtune.cli.options import values_by_method
 from samtune.cli.output import emit, print_safely
 from samtune.errors import ConfigError
@@ -151,7 +151,11 @@ def test_set_refuses_what_is_no_setting(word: str) -> None:
 @pytest.mark.parametrize("words", ["²", "", "1,²", "1" * 5000, "-1", "1.5", "\x1b"], ids=ascii)
 def test_shots_that_are_no_numbers_are_refused(words: str) -> None:
     with pytest.raises(ConfigError, match="Expected numbers of images as --shots"):
-        _numbers(words)
+        parse_shots(words)
+
+
+def test_shots_are_read_with_spaces_and_without() -> None:
+    assert parse_shots("4, 8,16") == (4, 8, 16)
 
 
 @pytest.mark.parametrize("side", ["0", "-1", "1000000000000"])

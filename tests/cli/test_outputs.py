@@ -331,13 +331,18 @@ def test_a_shared_list_is_copied_before_it_grows(run: Run, specialist: Path, pla
 def test_a_copy_that_was_cut_off_is_begun_anew(run: Run, place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     """Also where the data was changed in between."""
     words = ("doctor", place.data / "images", place.data / "masks", "--fix", place.root / "o")
-    from samtune.data import mending
+    copies: list[str] = []
 
-    def killed(*_: object) -> None:
-        raise KeyboardInterrupt
+    def killed_at_the_second(source: Path, target: Path) -> None:
+        copies.append(source.name)
+        if len(copies) == 2:
+            raise KeyboardInterrupt
+        target.write_bytes(source.read_bytes())
 
-    monkeypatch.setattr(mending, "_as_png", killed)
+    monkeypatch.setattr(shutil, "copyfile", killed_at_the_second)
     assert run(*words).code == 130
+    assert copies == ["a.png", "b.png"]
+    assert (place.root / "o" / "masks" / "b.png").is_file()
     monkeypatch.undo()
     monkeypatch.setenv("SAMTUNE_CACHE", str(place.root / "cache"))
     for part in ("images", "masks"):

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from samtune.compare import Cell
-from samtune.compare.cells import FORMAT, CellStore, commit, digest_of, machine, versions
+from samtune.compare.cells import DONE, FAILED, FORMAT, CellStore, cell_bytes, commit, digest_of, machine, versions
 
 CELL = Cell("ptsam", 4, 1)
 CONFIG = {"row": "ptsam", "shots": 4, "seed": 1, "train": "abc"}
@@ -58,3 +58,20 @@ def test_a_record_names_what_computed_it() -> None:
     assert {"system", "processor", "gpu"} == set(machine())
     found = commit()
     assert found is None or len(found.rstrip("+")) == 40
+
+
+def measured(peak: int | None, status: str = DONE) -> dict[str, Any]:
+    return {"status": status, "memory_bytes": {"process_peak": peak}}
+
+
+def test_a_measured_peak_replaces_the_estimate_of_memory() -> None:
+    records = {
+        Cell("unet", 4, 0): measured(800),
+        Cell("unet", 4, 1): measured(1000),
+        Cell("unet", 4, 2): {"status": FAILED},
+        Cell("probe", 4, 0): measured(9000),
+        Cell("lora", 4, 0): measured(None),
+    }
+    assert cell_bytes("unet", records, {"unet": 7}) == 1250
+    assert cell_bytes("lora", records, {"lora": 7}) == 7
+    assert cell_bytes("ptsam", records, {"ptsam": 7}) == 7

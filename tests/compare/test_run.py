@@ -23,7 +23,7 @@ from samtune.compare import (
 from samtune.compare.features import prepare
 from samtune.compare.isolation import ChildDied
 from samtune.compare.measure import measure
-from samtune.compare.run import _need, ordered
+from samtune.compare.run import ordered
 from samtune.comparison_folder import FEATURES_FILE
 from samtune.data import Dataset, open_dataset
 from samtune.errors import DataError, WeightsError
@@ -58,6 +58,8 @@ def test_every_cell_is_there_with_all_that_is_needed_to_doubt_it(comparison: Com
         assert set(record["per_image"]) == set(results.stems)
         assert record["metrics"]["iou_per_image"] == pytest.approx(np.mean(list(record["per_image"].values())))
         assert record["memory_bytes"]["process_peak"] > 1e7
+        assert record["machine"]["cells_at_once"] == 1
+        assert record["machine"]["threads"] == torch.get_num_threads()
         assert record["counts"]["num_test"] == 5
         assert not set(record["train"] + record["val"]) & set(results.stems)
         assert len(record["train"]) + len(record["val"]) == cell.shots
@@ -190,25 +192,3 @@ def test_the_last_draw_begins_with_what_takes_most() -> None:
     assert [cell.row for cell in done[6:]] == ["lora", "lora", "ptsam", "ptsam", "probe", "probe"]
     assert sorted(done, key=cells.index) == cells
     assert ordered([], {}) == []
-
-
-def test_what_was_measured_is_better_than_a_guess(comparison: Comparison) -> None:
-    records = comparison.results.records
-    peak = max(r["memory_bytes"]["process_peak"] for cell, r in records.items() if cell.row == "unet")
-    assert _need("unet", records, {"unet": 7}) == int(1.25 * peak)
-    assert _need("lora", records, {"lora": 7}) == 7
-
-
-def test_what_ran_side_by_side_is_told(
-    comparison: Comparison, base: Path, dataset: Dataset, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    record = comparison.results.records[Cell("ptsam", 2, 0)]
-    assert record["machine"]["cells_at_once"] == 1
-    assert record["machine"]["threads"] == torch.get_num_threads()
-    monkeypatch.setitem(record["machine"], "cells_at_once", 2)
-    from samtune.compare.run import _cell_notes
-
-    notes = _cell_notes(dict(comparison.results.records))
-    assert len(notes) == 1
-    assert "1 cell at a time" in notes[0]
-    assert "2 cells at a time" in notes[0]

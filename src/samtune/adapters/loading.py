@@ -64,18 +64,7 @@ def load_specialist(
     file = folder / TENSOR_FILE
     headers = check_tensor_file(file, card)
     model = base if isinstance(base, Base) else load_base_for(card, base, folder)
-    if model.sha256 != card.base_sha256:
-        raise WeightsError(
-            f"{folder} was trained on the base {card.base} (weights sha256 {card.base_sha256[:16]}), got "
-            f"{model.name} ({model.sha256[:16]}); pass the base it was trained on with --base."
-        )
-    if model.spec.image_size != card.side:
-        raise WeightsError(f"{folder} was trained at {card.side} pixels, got a base loaded at {model.spec.image_size}.")
-    if (model.spec.mean, model.spec.std) != (card.pixel_mean, card.pixel_std):
-        raise WeightsError(
-            f"{folder} was trained with pixel_mean {card.pixel_mean} and pixel_std {card.pixel_std}, got a base with "
-            f"{model.spec.mean} and {model.spec.std}; copy the folder again."
-        )
+    _check_base(model, card, folder)
     method = _check_fit(model, card, headers, folder)
     adapt(model, method, num_classes=card.maps)
     assign_learned(model, dict(tensors_of(file)), str(folder))
@@ -133,6 +122,26 @@ def check_tensor_file(file: Path, card: AdapterCard) -> dict[str, TensorHeader]:
             "damaged or belongs to another run, so copy the whole folder again."
         )
     return read_headers(file, WeightsError)
+
+
+def _check_base(model: Base, card: AdapterCard, folder: Path) -> None:
+    """Check that a base is the one that a specialist was trained on: its weights, image size and pixel statistics.
+
+    Raises:
+        WeightsError: it is another.
+    """
+    if model.sha256 != card.base_sha256:
+        raise WeightsError(
+            f"{folder} was trained on the base {card.base} (weights sha256 {card.base_sha256[:16]}), got "
+            f"{model.name} ({model.sha256[:16]}); pass the base it was trained on with --base."
+        )
+    if model.spec.image_size != card.side:
+        raise WeightsError(f"{folder} was trained at {card.side} pixels, got a base loaded at {model.spec.image_size}.")
+    if (model.spec.mean, model.spec.std) != (card.pixel_mean, card.pixel_std):
+        raise WeightsError(
+            f"{folder} was trained with pixel_mean {card.pixel_mean} and pixel_std {card.pixel_std}, got a base with "
+            f"{model.spec.mean} and {model.spec.std}; copy the folder again."
+        )
 
 
 def _check_fit(model: Base, card: AdapterCard, headers: dict[str, TensorHeader], folder: Path) -> Method:

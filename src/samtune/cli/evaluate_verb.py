@@ -33,39 +33,44 @@ NUM_WORST = 10
 """Number of images with the lowest scores that are listed."""
 
 
+SpecialistFolder = Annotated[Path, typer.Argument(help="Run folder, or its specialist/ folder.")]
+Unseen = Annotated[bool, typer.Option("--unseen", help="Leave out images that the run trained or validated on.")]
+Protocol = Annotated[
+    str,
+    typer.Option(
+        metavar="NAME",
+        help="Measures of a field, see docs/metrics.md: cod, shadow, sod, polyp, skin, leaf, road, trans10k, "
+        "microscopy, or default: foreground IoU and Dice.",
+    ),
+]
+At = Annotated[
+    int | None,
+    typer.Option(metavar="SIDE", help="Score at SIDE x SIDE, squashed. Default: the images' own size."),
+]
+Spacing = Annotated[
+    float | None, typer.Option(metavar="UNITS", help="Side of a pixel, for distances. Default: pixels.")
+]
+PerImage = Annotated[Path | None, typer.Option("--per-image", metavar="CSV", help="Write the score of each image.")]
+Report = Annotated[bool, typer.Option("--report/--no-report", help=f"Write RUN/{REPORT_FILE} anew.")]
+
+
 @with_mask_options
 def evaluate(
-    specialist: Annotated[Path, typer.Argument(help="Run folder, or its specialist/ folder.")],
+    specialist: SpecialistFolder,
     images: Images,
     masks: Masks = None,
     *,
-    unseen: Annotated[
-        bool, typer.Option("--unseen", help="Leave out images that the run trained or validated on.")
-    ] = False,
-    protocol: Annotated[
-        str,
-        typer.Option(
-            metavar="NAME",
-            help="Measures of a field, see docs/metrics.md: cod, shadow, sod, polyp, skin, leaf, road, trans10k, "
-            "microscopy, or default: foreground IoU and Dice.",
-        ),
-    ] = "default",
-    at: Annotated[
-        int | None,
-        typer.Option(metavar="SIDE", help="Score at SIDE x SIDE, squashed. Default: the images' own size."),
-    ] = None,
-    spacing: Annotated[
-        float | None, typer.Option(metavar="UNITS", help="Side of a pixel, for distances. Default: pixels.")
-    ] = None,
-    per_image: Annotated[
-        Path | None, typer.Option("--per-image", metavar="CSV", help="Write the score of each image.")
-    ] = None,
+    unseen: Unseen = False,
+    protocol: Protocol = "default",
+    at: At = None,
+    spacing: Spacing = None,
+    per_image: PerImage = None,
     tta: Averaged = None,
     base: CardBase = None,
     batch_size: BatchSize = 4,
     mask_values: Any,
     device: Device = None,
-    report: Annotated[bool, typer.Option("--report/--no-report", help=f"Write RUN/{REPORT_FILE} anew.")] = True,
+    report: Report = True,
     overwrite: Overwrite = False,
     as_json: Json = False,
 ) -> None:

@@ -32,51 +32,61 @@ if TYPE_CHECKING:
     from samtune.training import TrainResult
 
 
+Out = Annotated[Path | None, typer.Option("--out", metavar="RUN", help="Run folder to write; new or empty.")]
+MethodName = Annotated[str | None, typer.Option(help="See `samtune methods`. Default: ptsam.")]
+RecipeName = Annotated[
+    str | None,
+    typer.Option(
+        help="auto: samtune's own, by the number of images. paper: that of the method's source. Default: auto."
+    ),
+]
+Shots = Annotated[int | None, typer.Option(help="Use this many images in all, validation included. Default: all.")]
+Val = Annotated[float | None, typer.Option(help="Share of the images kept for validation. Default: 0.25.")]
+ValImages = Annotated[str | None, typer.Option(metavar="DIR", help="Images for validation alone; with --val-masks.")]
+ValMasks = Annotated[str | None, typer.Option(metavar="DIR", help="Their masks.")]
+Seed = Annotated[int | None, typer.Option(help="Seed of everything random. Default: 0.")]
+Updates = Annotated[int | None, typer.Option(help="Optimiser steps. Default: the method's.")]
+UpdateSize = Annotated[int | None, typer.Option(help="Images in an update, over all processes. Default: the method's.")]
+Accumulate = Annotated[
+    int | None, typer.Option(help="Micro-batches of an update, to save memory. Default: as few as fit.")
+]
+Set = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="NAME=VALUE", help="Any setting, or method.FIELD of the method; repeat."),
+]
+ConfigFile = Annotated[
+    Path | None, typer.Option(metavar="TOML", help="File of settings; the command line takes precedence.")
+]
+Resume = Annotated[bool, typer.Option("--resume", help="Continue the run in --out.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Estimate memory and time on this machine, and write nothing.")]
+Report = Annotated[bool, typer.Option("--report/--no-report", help=f"Write RUN/{REPORT_FILE}.")]
+
+
 @with_mask_options
 def train(
     images: ImagesOrConfig = None,
     masks: Masks = None,
     *,
-    out: Annotated[Path | None, typer.Option("--out", metavar="RUN", help="Run folder to write; new or empty.")] = None,
-    method: Annotated[str | None, typer.Option(help="See `samtune methods`. Default: ptsam.")] = None,
-    recipe: Annotated[
-        str | None,
-        typer.Option(
-            help="auto: samtune's own, by the number of images. paper: that of the method's source. Default: auto."
-        ),
-    ] = None,
+    out: Out = None,
+    method: MethodName = None,
+    recipe: RecipeName = None,
     base: Base = None,
     side: Side = None,
-    shots: Annotated[
-        int | None, typer.Option(help="Use this many images in all, validation included. Default: all.")
-    ] = None,
-    val: Annotated[float | None, typer.Option(help="Share of the images kept for validation. Default: 0.25.")] = None,
-    val_images: Annotated[
-        str | None, typer.Option(metavar="DIR", help="Images for validation alone; with --val-masks.")
-    ] = None,
-    val_masks: Annotated[str | None, typer.Option(metavar="DIR", help="Their masks.")] = None,
-    seed: Annotated[int | None, typer.Option(help="Seed of everything random. Default: 0.")] = None,
-    updates: Annotated[int | None, typer.Option(help="Optimiser steps. Default: the method's.")] = None,
-    batch_size: Annotated[
-        int | None, typer.Option(help="Images in an update, over all processes. Default: the method's.")
-    ] = None,
-    accumulate: Annotated[
-        int | None, typer.Option(help="Micro-batches of an update, to save memory. Default: as few as fit.")
-    ] = None,
-    set_: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="NAME=VALUE", help="Any setting, or method.FIELD of the method; repeat."),
-    ] = None,
+    shots: Shots = None,
+    val: Val = None,
+    val_images: ValImages = None,
+    val_masks: ValMasks = None,
+    seed: Seed = None,
+    updates: Updates = None,
+    batch_size: UpdateSize = None,
+    accumulate: Accumulate = None,
+    set_: Set = None,
     mask_values: Any,
     device: Device = None,
-    config: Annotated[
-        Path | None, typer.Option(metavar="TOML", help="File of settings; the command line takes precedence.")
-    ] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Continue the run in --out.")] = False,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Estimate memory and time on this machine, and write nothing.")
-    ] = False,
-    report: Annotated[bool, typer.Option("--report/--no-report", help=f"Write RUN/{REPORT_FILE}.")] = True,
+    config: ConfigFile = None,
+    resume: Resume = False,
+    dry_run: DryRun = False,
+    report: Report = True,
     as_json: Json = False,
 ) -> None:
     """Train a specialist on images and masks."""
@@ -91,12 +101,7 @@ def train(
             raise ConfigError(
                 "Expected --dry-run or --resume, got both: an estimate is of a whole run; leave one of them out."
             )
-        from samtune.cli.estimate_text import estimate_text
-        from samtune.training import estimate_run
-
-        whole, dataset, validation = _read(given, set_ or [], [config])
-        estimate = estimate_run(whole.train, dataset, validation=validation)
-        emit(vars(estimate), estimate_text(estimate), as_json=as_json)
+        _estimate(given, set_ or [], config, as_json=as_json)
         return
     if out is None:
         raise ConfigError("Expected --out with the run folder to write, got none; only --dry-run needs none.")
@@ -112,6 +117,16 @@ def train(
         emit({}, f"Report:     {page}", as_json=False)
     if result.stopped == "interrupted":
         sys.exit(130)
+
+
+def _estimate(given: dict[str, Any], words: list[str], file: Path | None, *, as_json: bool) -> None:
+    """Print the estimate of a run; the arguments are those of `run`."""
+    from samtune.cli.estimate_text import estimate_text
+    from samtune.training import estimate_run
+
+    whole, dataset, validation = _read(given, words, [file])
+    estimate = estimate_run(whole.train, dataset, validation=validation)
+    emit(vars(estimate), estimate_text(estimate), as_json=as_json)
 
 
 def run(

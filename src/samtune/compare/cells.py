@@ -18,6 +18,8 @@ from samtune.files import make_folder, write_json
 from samtune.metrics.rows import STOCK, UNET
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from samtune.compare.isolation import Outcome
     from samtune.compare.job import Job
     from samtune.compare.sharing import Division
@@ -157,3 +159,20 @@ def machine() -> dict[str, Any]:
 
 def _fingerprint(job: Job, indices: tuple[int, ...]) -> str | None:
     return job.dataset.subset(indices).fingerprint() if indices else None
+
+
+def cell_bytes(row: str, records: Mapping[Cell, dict[str, Any]], estimated_bytes: Mapping[str, int]) -> int:
+    """Return the memory in bytes that a cell of a row may take: 1.25 times the measured peak, else the estimate.
+
+    Args:
+        row: the row.
+        records: cell -> its record, of the cells computed so far.
+        estimated_bytes: row -> estimated memory of a cell.
+    """
+    peaks = [
+        record["memory_bytes"]["process_peak"] or 0
+        for cell, record in records.items()
+        if cell.row == row and record["status"] == DONE
+    ]
+    measured = int(1.25 * max(peaks, default=0))
+    return measured or estimated_bytes[row]

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from samtune.compare.advice import advise
-from samtune.compare.cells import DONE, CellStore, configuration, digest_of, record_of
+from samtune.compare.cells import DONE, CellStore, cell_bytes, configuration, digest_of, record_of
 from samtune.compare.comparison import Comparison
 from samtune.compare.draws import draw_test
 from samtune.compare.features import prepare
@@ -18,6 +18,7 @@ from samtune.compare.groups import image_groups, units_of
 from samtune.compare.isolation import isolated
 from samtune.compare.job import Job
 from samtune.compare.measure import measure
+from samtune.compare.notes import cell_notes, note_on_others
 from samtune.compare.results import Results
 from samtune.compare.settings import Cell, CompareSettings
 from samtune.compare.sharing import Division, divide, in_processes, one_by_one
@@ -96,7 +97,7 @@ def _compare(
     stems = tuple(dataset.pairs[i].stem for i in draws.test)
     results = Results(job.task, cells, records, stems, units_of(dataset, draws.test))
     groups, why = image_groups(dataset, draws.test) if STOCK in results.rows else ((), ())
-    notes = [*notes, *(f"{note}." for note in (*dataset.notes, *draws.notes)), *_cell_notes(records)]
+    notes = [*notes, *(f"{note}." for note in (*dataset.notes, *draws.notes)), *cell_notes(records)]
     averaged = [row for row in settings.trained_rows if METHODS[row].recipe.few_tta != "none"]
     if averaged:
         notes.append(
@@ -159,31 +160,11 @@ def _finished(store: CellStore, configs: dict[Cell, dict[str, Any]]) -> tuple[di
     others = store.others(files)
     notes = []
     if others:
-        notes.append(_note_on_others(others, configs))
+        notes.append(note_on_others(others, configs))
         say(notes[0])
     if records:
         say(f"{len(records)} of {len(configs)} cells are finished already and are not computed again.")
     return records, notes
-
-
-def _note_on_others(others: list[dict[str, Any]], configs: dict[Cell, dict[str, Any]]) -> str:
-    """Return a sentence on stored cells that are not part of this comparison, and on what differs."""
-    differing: dict[str, str] = {}
-    unrequested = 0
-    for record in others:
-        config = configs.get(Cell(record["row"], record["shots"], record["seed"]))
-        if config is None:
-            unrequested += 1
-            continue
-        for key in sorted(config.keys() | record["config"].keys()):
-            old, new = record["config"].get(key), config.get(key)
-            if old != new:
-                shown = "other images or labels" if key in ("test", "train", "val") else f"{old!r}, now {new!r}"
-                differing.setdefault(key, f"{key}: {shown}")
-    why = "; ".join(differing.values())
-    parts = [f"were made with other settings ({why})"] if differing else []
-    parts += [f"are not requested now ({unrequested})"] if unrequested else []
-    return f"{len(others)} cell(s) in this folder {' or '.join(parts)}; they are kept but not shown."
 
 
 def _compute(
@@ -244,7 +225,7 @@ def _division(
     reported: list[Division] = []
 
     def division(cells: Sequence[Cell]) -> Division:
-        need = max(_need(row, records, need_bytes) for row in {cell.row for cell in cells})
+        need = max(cell_bytes(row, records, need_bytes) for row in {cell.row for cell in cells})
         now = divide(settings.jobs, num_cells=num_cells, need_bytes=need, free_bytes=free_bytes, on_cpu=on_cpu)
         if now not in reported[-1:]:
             reported.append(now)
@@ -252,43 +233,3 @@ def _division(
         return now
 
     return division
-
-
-def _need(row: str, records: Mapping[Cell, dict[str, Any]], need_bytes: Mapping[str, int]) -> int:
-    """Return the memory that a cell of a row may take: 1.25 times the measured peak, else the estimate."""
-    peaks = [
-        record["memory_bytes"]["process_peak"] or 0
-        for cell, record in records.items()
-        if cell.row == row and record["status"] == DONE
-    ]
-    measured = int(1.25 * max(peaks, default=0))
-    return measured or need_bytes[row]
-
-
-def _cell_notes(records: dict[Cell, dict[str, Any]]) -> list[str]:
-    """Return sentences on cells that are not comparable, and on trainings that collapsed or diverged."""
-    notes = []
-    for key, name in (("versions", "versions"), ("commit", "commits"), ("machine", "machines")):
-        different = {str(_without_division(record.get(key))) for record in records.values()}
-        if len(different) > 1:
-            notes.append(f"The cells were computed with different {name}: {'; '.join(sorted(different))}.")
-    divisions = {
-        str(Division(record["machine"].get("cells_at_once", 1), record["machine"]["threads"])).rstrip(".")
-        for record in records.values()
-    }
-    if len(divisions) > 1:
-        notes.append(
-            f"The cells ran in different ways ({'; '.join(sorted(divisions))}): their times are not comparable."
-        )
-    for cell, record in records.items():
-        notes += [f"{cell.name}: {note}" for note in record.get("notes", []) if note.startswith("Collapse")]
-        if record.get("stopped") == "diverged":
-            notes.append(f"{cell.name}: the training diverged; its scores are those of the best step before.")
-    return notes
-
-
-def _without_division(value: Any) -> Any:
-    """Return the machine of a record without its division."""
-    if not isinstance(value, dict):
-        return value
-    return {key: content for key, content in value.items() if key not in ("threads", "cells_at_once")}

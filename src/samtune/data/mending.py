@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
     from samtune.data.images.raw import Header
     from samtune.data.masks import MaskEncoding
+    from samtune.data.survey import Survey
     from samtune.types import Pair
 
 MAX_ASPECT_DIFFERENCE = 0.02
@@ -97,13 +98,7 @@ def mend(images: Path | str, masks: Path | str | None, out: Path | str, options:
     """
     out = Path(out)
     _check_out(out, [Path(p) for p in (images, masks) if p is not None and Path(p).is_dir()])
-    result = survey(images, masks, options or DataOptions())
-    encoding = result.inference.encoding
-    if encoding is None:
-        raise DataError(problems_text(result.inference.problems or result.problems))
-    ambiguous = [problem for problem in result.problems if problem.kind == "turned_image"]
-    if ambiguous:
-        raise DataError(problems_text(ambiguous))
+    result, encoding = _unambiguous_survey(images, masks, options or DataOptions())
     inputs = [file for pair in result.pairs for file in (pair.image, pair.mask)]
     inputs += [Path(path) for path in (images, masks) if path is not None and Path(path).is_file()]
     folder = _empty_folder(out, inputs)
@@ -122,6 +117,24 @@ def mend(images: Path | str, masks: Path | str | None, out: Path | str, options:
     notes = [f"{count(len(copy.lines), 'pair')} written to {out}", encoding.sentence, *result.notes]
     notes += [f"{count(num, noun)} {change}" for (noun, change), num in copy.changes.items()]
     return Findings(len(copy.lines), encoding.num_classes, tuple(left_out), tuple(notes))
+
+
+def _unambiguous_survey(
+    images: Path | str, masks: Path | str | None, options: DataOptions
+) -> tuple[Survey, MaskEncoding]:
+    """Return the survey of a data set and the encoding of its masks.
+
+    Raises:
+        DataError: the encoding or the orientation of the masks is ambiguous.
+    """
+    result = survey(images, masks, options)
+    encoding = result.inference.encoding
+    if encoding is None:
+        raise DataError(problems_text(result.inference.problems or result.problems))
+    ambiguous = [problem for problem in result.problems if problem.kind == "turned_image"]
+    if ambiguous:
+        raise DataError(problems_text(ambiguous))
+    return result, encoding
 
 
 def _check_out(out: Path, sources: list[Path]) -> None:

@@ -59,10 +59,7 @@ def split(dataset: Dataset, *, shots: int | None = None, val: float = 0.25, seed
         ConfigError: `shots` or `val` is out of range.
         DataError: the data set has fewer images than `shots`, or none for training.
     """
-    if shots is not None and shots < 1:
-        raise ConfigError(f"Expected `shots` >= 1, got {shots}.")
-    if not 0 <= val < 1:
-        raise ConfigError(f"Expected `val` as a share in 0 <= val < 1, got {val}.")
+    _check_arguments(shots, val)
     named = {part: [i for i, p in enumerate(dataset.pairs) if p.split == part] for part in ("train", "val", "test")}
     unnamed = [i for i, p in enumerate(dataset.pairs) if p.split is None]
     notes = _named_notes(dataset, named, len(unnamed))
@@ -86,6 +83,18 @@ def split(dataset: Dataset, *, shots: int | None = None, val: float = 0.25, seed
     notes += class_notes(dataset, train, validation)
     notes.append(f"Split with seed {seed}: {len(train)} train, {len(validation)} validation, {len(test)} unused (test)")
     return Split(tuple(train), tuple(validation), tuple(test), tuple(notes), seed)
+
+
+def _check_arguments(shots: int | None, val: float) -> None:
+    """Check the ranges of the arguments of `split`.
+
+    Raises:
+        ConfigError: one is out of range.
+    """
+    if shots is not None and shots < 1:
+        raise ConfigError(f"Expected `shots` >= 1, got {shots}.")
+    if not 0 <= val < 1:
+        raise ConfigError(f"Expected `val` as a share in 0 <= val < 1, got {val}.")
 
 
 def _named_notes(dataset: Dataset, named: dict[str, list[int]], num_unnamed: int) -> list[str]:

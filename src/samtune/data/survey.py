@@ -23,6 +23,8 @@ from samtune.text import count
 from samtune.types import Pair, Problem
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from samtune.data.images.raw import Header
     from samtune.data.masks import MaskEncoding
     from samtune.data.options import DataOptions
@@ -68,17 +70,7 @@ def survey(images: Path | str, masks: Path | str | None, options: DataOptions, *
     problems = list(records.problems)
     if not records.pairs and not any(problem.stops_training for problem in problems):
         problems.insert(0, Problem("no_pairs", str(images), "there are no images", "check the path", True))
-    pairs, headers, stats, clauses = [], [], [], []
-    for pair in track(records.pairs, "reading masks", len(records.pairs)):
-        image, mask = _image(pair.image, problems), _mask(pair.mask, problems)
-        if image is not None and mask is not None:
-            header, changes = image
-            pairs.append(pair)
-            headers.append(header)
-            clauses.append(changes)
-            stats.append(mask)
-            if mask.pages > 1 and header.pages == 1 and header.hw == mask.hw:
-                problems.append(_pages_problem(mask))
+    pairs, headers, stats, clauses = _read(records.pairs, problems)
     orientations = infer_orientations(pairs, headers, stats, options)
     problems += orientations.problems
     for pair, header, mask in zip(orientations.pairs, headers, stats, strict=True):
@@ -107,6 +99,29 @@ def survey(images: Path | str, masks: Path | str | None, options: DataOptions, *
         tuple(notes),
         orientations.drawn_on,
     )
+
+
+def _read(
+    pairs: Sequence[Pair], problems: list[Problem]
+) -> tuple[list[Pair], list[Header], list[MaskStats], list[list[str]]]:
+    """Read the headers of images and the values of masks; what is wrong with a file is added to the problems.
+
+    Returns:
+        The readable pairs, and for each of them the header of its image, the statistics of its mask, and what reading
+        changes in its image.
+    """
+    readable, headers, stats, clauses = [], [], [], []
+    for pair in track(pairs, "reading masks", len(pairs)):
+        image, mask = _image(pair.image, problems), _mask(pair.mask, problems)
+        if image is not None and mask is not None:
+            header, changes = image
+            readable.append(pair)
+            headers.append(header)
+            clauses.append(changes)
+            stats.append(mask)
+            if mask.pages > 1 and header.pages == 1 and header.hw == mask.hw:
+                problems.append(_pages_problem(mask))
+    return readable, headers, stats, clauses
 
 
 def _has_objects(stats: list[MaskStats], encoding: MaskEncoding) -> bool:

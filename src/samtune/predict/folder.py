@@ -30,7 +30,7 @@ from samtune.predict.reading import Source, find_images, read_ahead, write_behin
 from samtune.progress import say, track
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
 
     from samtune.data import MaskValues
     from samtune.predict.predictor import Predictor
@@ -123,26 +123,38 @@ def predict_folder(
     folder.claim(name for stem in stems.values() for name in kinds.names(stem))
     skipped: list[dict[str, str]] = []
     clauses: list[list[str]] = []
-
-    def tasks() -> Iterator[Callable[[], Path]]:
-        batches = read_ahead(sources, lambda source: read_with_notes(source.file), predictor.batch_size)
-        for batch in track(batches, "Predicting", -(-len(sources) // predictor.batch_size)):
-            readable = []
-            for source, read in batch:
-                if isinstance(read, DataError):
-                    skipped.append({"file": str(source.file), "why": str(read)})
-                else:
-                    readable.append((source, read[0]))
-                    clauses.append(read[1])
-            predictions = predictor.images([image for _, image in readable])
-            for (source, image), prediction in zip(readable, predictions, strict=True):
-                yield partial(_write, folder, stems[source], image, prediction, kinds)
-
-    files = tuple(write_behind(tasks(), most=predictor.batch_size))
+    predicted = _predict(predictor, sources, skipped, clauses)
+    writes = (partial(_write, folder, stems[source], image, answer, kinds) for source, image, answer in predicted)
+    files = tuple(write_behind(writes, most=predictor.batch_size))
     changes = count_notes(clauses)
     for note in changes:
         say(note)
     return Written(files, tuple(skipped), (*notes, *changes))
+
+
+def _predict(
+    predictor: Predictor, sources: Sequence[Source], skipped: list[dict[str, str]], clauses: list[list[str]]
+) -> Iterator[tuple[Source, np.ndarray, Prediction]]:
+    """Yield each readable source with its image and prediction.
+
+    Args:
+        predictor: the specialist.
+        sources: the inputs.
+        skipped: receives {"file": ..., "why": ...} of each source that cannot be read.
+        clauses: receives what reading changed in each image.
+    """
+    batches = read_ahead(sources, lambda source: read_with_notes(source.file), predictor.batch_size)
+    for batch in track(batches, "Predicting", -(-len(sources) // predictor.batch_size)):
+        readable = []
+        for source, read in batch:
+            if isinstance(read, DataError):
+                skipped.append({"file": str(source.file), "why": str(read)})
+            else:
+                readable.append((source, read[0]))
+                clauses.append(read[1])
+        predictions = predictor.images([image for _, image in readable])
+        for (source, image), prediction in zip(readable, predictions, strict=True):
+            yield source, image, prediction
 
 
 def name_outputs(sources: Sequence[Source], kinds: _Kinds) -> tuple[dict[Source, str], tuple[str, ...]]:

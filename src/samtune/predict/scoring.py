@@ -1,7 +1,8 @@
 """Evaluation of a specialist on annotated images, next to the untouched base and the probe.
 
 Each image is read, predicted at its original size, counted and dropped, so memory does not grow with their number. If
-the method does not change the encoder, an image is encoded once for all rows.
+the method does not change the encoder, an image is encoded once for all rows. Every row averages over the same views,
+so that averaging does not favour the specialist.
 """
 
 from __future__ import annotations
@@ -29,8 +30,9 @@ from samtune.run_folder import specialist_folder
 from samtune.tasks import find_task
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
+    from samtune.adapters import AdapterCard
     from samtune.data import Dataset
     from samtune.metrics import EvaluationProtocol, ProtocolScores
     from samtune.predict.models import ComparedModels
@@ -57,16 +59,14 @@ def evaluate(
         path: a run folder or its specialist's folder; only a run has a probe and a record of the images it saw.
         dataset: images and masks of the specialist's classes.
         base: where to load the base from; None for the name on the specialist's card.
-        unseen: leave out the images (by their pixels, whatever their names) that the run trained or
-            validated on.
+        unseen: leave out the images (by their pixels, whatever their names) that the run trained or validated on.
         protocol: name of a protocol of the specialist's task (areas: `metrics.PROTOCOLS`).
         at: side in pixels of the square that predictions (bilinear) and masks (nearest) are resized to before they
             are compared, as in the reference code of several papers with 1024; None for each image's own size.
         spacing: side of a pixel in any unit, for distances; None for pixels.
         batch_size: images that are encoded together.
         device: as for `load_predictor`.
-        tta: views of an image to average over (see `segment`), the same for every row, so that averaging does not
-            favour the specialist; None for the setting on its card.
+        tta: views of an image to average over (see `segment`), the same for every row; None for the card's setting.
         tell: also report the notes as progress.
 
     Raises:
@@ -76,43 +76,74 @@ def evaluate(
         WeightsError: the specialist is damaged or the base is not the one it was trained on.
     """
     card = read_card(specialist_folder(path))
-    task = find_task(card.task)
-    rules = find_protocol(protocol, task.protocols)
+    rules = find_protocol(protocol, find_task(card.task).protocols)
     check_scale(rules, at, spacing)
     views = averaging(card, tta)
     notes = compare_classes(card, dataset, str(path))
     seen = find_seen(path, unseen=unseen, notes=notes)
-    models = load_models(path, base, device)
-    notes += models.notes
-    if views != "none":
-        why = "the setting of the specialist" if tta is None else "as requested"
-        notes.append(f"Every row is averaged over {IN_WORDS[views]}, {why}.")
-    models = replace(models, tta=views, at=at, protocol_threshold=rules.threshold)
-    width = spacing or 1.0
-    accumulators = {name: task.evaluation(rules, card.class_names, (width, width)) for name in models.names}
-    skipped, num_seen = _score_images(models, dataset, accumulators, rules, batch_size, seen=seen, unseen=unseen)
-    per_image = {name: accumulator.overlap.rows() for name, accumulator in accumulators.items()}
-    num_images = len(per_image[SPECIALIST])
-    if not num_images:
-        raise DataError(_nothing_left(len(dataset), num_seen if unseen else 0, skipped))
-    notes += seen_notes(num_seen, num_images, unseen=unseen)
+    models = replace(load_models(path, base, device), tta=views, at=at, protocol_threshold=rules.threshold)
+    accumulators = _accumulators(card, rules, models.names, spacing)
+    scored = _score_images(models, dataset, accumulators, rules, batch_size, seen=seen, unseen=unseen)
+    notes += [*models.notes, *_view_notes(views, tta), *seen_notes(scored.num_seen, scored.num_images, unseen=unseen)]
+    evaluation = _evaluation(card, rules, accumulators, models, scored, notes)
+    for note in evaluation.notes if tell else ():
+        say(note)
+    return evaluation
+
+
+def _view_notes(views: Averaging, requested: Averaging | None) -> list[str]:
+    """Return a sentence on the views that predictions are averaged over; none for one view."""
+    if views == "none":
+        return []
+    why = "the setting of the specialist" if requested is None else "as requested"
+    return [f"Every row is averaged over {IN_WORDS[views]}, {why}."]
+
+
+def _accumulators(
+    card: AdapterCard, rules: EvaluationProtocol, rows: Iterable[str], spacing: float | None
+) -> dict[str, ProtocolScores]:
+    """Return row -> empty sums of the measures of the protocol."""
+    side = spacing or 1.0
+    return {row: find_task(card.task).evaluation(rules, card.class_names, (side, side)) for row in rows}
+
+
+@dataclass(frozen=True)
+class _Scored:
+    """Numbers of images.
+
+    Attributes:
+        num_images: images that were scored.
+        num_seen: images that the run trained or validated on.
+        skipped: {"file": ..., "why": ...} of each image that cannot be read.
+    """
+
+    num_images: int
+    num_seen: int
+    skipped: list[dict[str, str]]
+
+
+def _evaluation(
+    card: AdapterCard,
+    rules: EvaluationProtocol,
+    accumulators: Mapping[str, ProtocolScores],
+    models: ComparedModels,
+    scored: _Scored,
+    notes: list[str],
+) -> Evaluation:
+    """Return the evaluation of what the accumulators hold."""
     values = {name: accumulator.values for name, accumulator in accumulators.items()}
     results = {name: accumulator.result() for name, accumulator in accumulators.items()}
-    notes += undefined_notes(results[SPECIALIST][1])
-    if tell:
-        for note in notes:
-            say(note)
     return Evaluation(
-        num_images=num_images,
+        num_images=scored.num_images,
         protocol=rules,
-        metric=task.headline,
+        metric=find_task(card.task).headline,
         class_names=card.class_names,
         rows={name: overlap for name, (overlap, _) in results.items()},
-        per_image=per_image,
-        skipped=tuple(skipped),
-        notes=tuple(notes),
-        tta=views,
-        resolution="native" if at is None else f"squashed to {at} x {at}",
+        per_image={name: accumulator.overlap.rows() for name, accumulator in accumulators.items()},
+        skipped=tuple(scored.skipped),
+        notes=(*notes, *undefined_notes(results[SPECIALIST][1])),
+        tta=models.tta,
+        resolution="native" if models.at is None else f"squashed to {models.at} x {models.at}",
         measures={name: more for name, (_, more) in results.items()},
         values=values,
         regressions=find_regressions(values, rules, SPECIALIST),
@@ -128,14 +159,14 @@ def _score_images(
     *,
     seen: frozenset[str],
     unseen: bool,
-) -> tuple[list[dict[str, str]], int]:
+) -> _Scored:
     """Predict every image with every model, and add the results to the accumulators.
 
-    Returns:
-        {"file": ..., "why": ...} of each image that cannot be read, and the number of images seen in training.
+    Raises:
+        DataError: no image is left to score.
     """
     skipped: list[dict[str, str]] = []
-    num_seen = 0
+    num_images = num_seen = 0
     total = -(-len(dataset) // batch_size)
     for batch in track(read_ahead(range(len(dataset)), _reader(dataset), batch_size), "Evaluating", total):
         scored = []
@@ -147,12 +178,15 @@ def _score_images(
             num_seen += was_seen
             if not (was_seen and unseen):
                 scored.append((index, read))
+        num_images += len(scored)
         predictions = models.predict([read.image for _, read in scored])
         for (index, read), predicted in zip(scored, predictions, strict=True):
             target = _target(dataset, index, read, models.at, wants_objects="instances" in rules.groups)
             for row, (labels, foreground) in predicted.items():
                 accumulators[row].add(replace(target, predicted=labels, foreground=foreground))
-    return skipped, num_seen
+    if not num_images:
+        raise DataError(_nothing_left(len(dataset), num_seen if unseen else 0, skipped))
+    return _Scored(num_images, num_seen, skipped)
 
 
 @dataclass(frozen=True)

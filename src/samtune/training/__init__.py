@@ -6,7 +6,8 @@ from samtune.training.estimate import Estimate, estimate_run
 from samtune.training.interruption import interruptible
 from samtune.training.lock import locked
 from samtune.training.plan import Facts, Plan, resolve
-from samtune.training.run import TrainResult, finished_result, read_result, train
+from samtune.training.result import TrainResult, finished_result, read_result
+from samtune.training.run import train
 from samtune.training.settings import TrainSettings
 
 __all__ = [

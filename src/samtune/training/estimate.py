@@ -23,7 +23,9 @@ from samtune.training.validation import Validation
 if TYPE_CHECKING:
     from samtune.bases import Base
     from samtune.data import Dataset
+    from samtune.training.plan import Plan
     from samtune.training.settings import TrainSettings
+    from samtune.training.trainer import Trainer
 
 
 @dataclass(frozen=True)
@@ -82,22 +84,14 @@ def estimate_run(settings: TrainSettings, dataset: Dataset, *, validation: Datas
     parts = split_dataset(dataset, shots=settings.shots, val=0 if given else settings.val, seed=settings.seed)
     before = time.monotonic()
     model, plan = base_and_plan(settings, dataset, parts, accelerator)
-    seconds = {"load": time.monotonic() - before}
+    load_s = time.monotonic() - before
     views, sample = views_of(model, plan, dataset, parts.train)
     held, available = held_bytes(model.device), available_bytes(model.device)
     trial = Trial(model, views, sample, accelerator, available)
     say("Estimating: counting memory, then timing a few images and updates; nothing is written.")
-    trial.encode()
-    encoder = model.encoder_id
-    adapt_base(model, plan, plan.task.num_maps(len(dataset.class_names)))
-    if isinstance(plan.method, StartsFromData):
-        trial.start(plan.method)
     scored = validation or dataset
     val = tuple(range(len(scored))) if given else parts.val
-    scoring = Validation(scored, plan.task, val, encoder if plan.cached else None) if val else None
-    trainer = trial.trainer(settings, plan, scoring)
-    trial.fit(trainer, fixed=settings.accumulate is not None)
-    trial.update(trainer)
+    trainer = _try_out(trial, settings, plan, len(dataset.class_names), scored, val)
     plan = trainer.plan
     features = _features(
         CachedFeatures.of(model, sample), model, plan.views if plan.cached else None, num_images=len(views)
@@ -116,9 +110,38 @@ def estimate_run(settings: TrainSettings, dataset: Dataset, *, validation: Datas
         plan=plan.numbers(),
         features=features,
         memory=memory,
-        seconds=_with_total(seconds | trial.seconds(trainer, features["to_compute"])) if trial.ran else {},
+        seconds=_with_total({"load": load_s} | trial.seconds(trainer, features["to_compute"])) if trial.ran else {},
         fits=None if limit is None else enough and (memory["peak_bytes"] or 0) <= limit,
     )
+
+
+def _try_out(
+    trial: Trial, settings: TrainSettings, plan: Plan, num_classes: int, scored: Dataset, val: tuple[int, ...]
+) -> Trainer:
+    """Encode, adapt and update as the run would, as far as it fits into memory.
+
+    Args:
+        trial: the trial of the run.
+        settings: of the run.
+        plan: of the run.
+        num_classes: number of classes.
+        scored: data set of the validation images.
+        val: indices of the validation images in `scored`; may be empty.
+
+    Returns:
+        The trainer after a few updates; its plan has the number of micro-batches that fit.
+    """
+    model = trial.model
+    trial.encode()
+    encoder = model.encoder_id
+    adapt_base(model, plan, plan.task.num_maps(num_classes))
+    if isinstance(plan.method, StartsFromData):
+        trial.start(plan.method)
+    scoring = Validation(scored, plan.task, val, encoder if plan.cached else None) if val else None
+    trainer = trial.trainer(settings, plan, scoring)
+    trial.fit(trainer, fixed=settings.accumulate is not None)
+    trial.update(trainer)
+    return trainer
 
 
 def _features(sample: CachedFeatures, model: Base, num_views: int | None, *, num_images: int) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """Training of a specialist: `train` turns settings and a dataset into a run folder.
 
 split -> base -> probe on the frozen features -> adapt -> features once, if the method leaves the encoder alone
--> the loop (`trainer.py`) -> specialist/, metrics.json
+-> the loop (`trainer.py`) -> specialist/, metrics.json (`result.py`)
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ from typing import TYPE_CHECKING, Any
 
 from accelerate.utils import gather_object
 
-from samtune.adapters import card_of, save, saving_to
+from samtune.adapters import saving_to
 from samtune.data import split as split_dataset
 from samtune.data.stratify import class_notes
-from samtune.errors import ConfigError, DataError, OutputError
+from samtune.errors import DataError, OutputError
 from samtune.files import make_folder, write_json
-from samtune.methods import StartsFromData, fit_probe, trainable
+from samtune.methods import StartsFromData, fit_probe
 from samtune.progress import say
-from samtune.run_folder import METRICS_FILE, RunFolder
+from samtune.run_folder import RunFolder
 from samtune.tasks import find_task
 from samtune.training.data_record import check_data, data_record
 from samtune.training.features import (
@@ -33,8 +33,9 @@ from samtune.training.interruption import check, interruptible
 from samtune.training.lock import locked
 from samtune.training.micro_batch import choose_parts
 from samtune.training.recipe import method_of
+from samtune.training.result import TrainResult, finish, finished_result
 from samtune.training.setup import accelerator_of, adapt_base, autocast_of, base_and_plan, views_of
-from samtune.training.trainer import COLLAPSE_SHARE, Trainer
+from samtune.training.trainer import Trainer
 from samtune.training.validation import Validation
 
 if TYPE_CHECKING:
@@ -42,41 +43,12 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from accelerate import Accelerator
+    from torch import Tensor
 
     from samtune.bases import Base
     from samtune.data import Dataset, Split
     from samtune.tasks import Task
     from samtune.training.settings import TrainSettings
-
-
-@dataclass(frozen=True)
-class TrainResult:
-    """Result of a run.
-
-    Attributes:
-        run: run folder.
-        method: key of the method.
-        trainable: number of trained parameters.
-        steps: number of updates done.
-        num_train: number of training images.
-        num_val: number of validation images.
-        seconds: wall time by phase, "features", "training" and "total", of this process alone where a run is resumed.
-        validation: scores of the kept values on the validation images; empty without those.
-        stopped: "finished"; "early", by patience; "interrupted"; or "diverged", where a loss, a gradient or a value was
-            NaN or infinite and the best earlier values are kept.
-        notes: sentences on the data, the recipe and the course of the run.
-    """
-
-    run: Path
-    method: str
-    trainable: int
-    steps: int
-    num_train: int
-    num_val: int
-    seconds: dict[str, float]
-    validation: dict[str, float]
-    stopped: str
-    notes: tuple[str, ...] = ()
 
 
 @dataclass
@@ -159,10 +131,7 @@ def _train(
     with clock.phase("features"):
         frozen = CachedFeatures.of(model, views)
         first = frozen if sample is views else CachedFeatures.of(model, sample)
-        _encode(first, model, [0], accelerator)
-        features, annotations = first.load([(item, 0) for item in range(len(sample))])
-        embedding, labels = features.embedding, task.label_maps(annotations)
-        del features, annotations
+        embedding, labels = _first_features(first, model, task, accelerator)
         if accelerator.is_main_process:
             fit_probe(embedding, labels, num_maps).save(folder.probe)
     check()
@@ -175,12 +144,11 @@ def _train(
             plan.method.start(model, embedding.to(model.device), labels, seed=plan.seed)
         del embedding, labels
     check()
+    encoder = model.encoder_id if plan.cached else None
     trainer = Trainer(
         model=model,
         source=source,
-        validation=_validation(
-            task, parts, dataset, validation, accelerator, model.encoder_id if plan.cached else None
-        ),
+        validation=_validation(task, parts, dataset, validation, accelerator, encoder),
         plan=plan,
         autocast=autocast_of(settings, model),
         accelerator=accelerator,
@@ -188,17 +156,23 @@ def _train(
         checkpoint_every_s=settings.checkpoint_every_s,
         settings=_plain(settings) | {"base": model.sha256},
     )
-    if resume and trainer.resume():
-        say(f"Resuming after update {trainer.progress.step} of {plan.updates}.")
-    elif not resume and accelerator.is_main_process:
-        folder.remove_last()
-        folder.metrics.unlink(missing_ok=True)
-        folder.cut_history(0)
+    _begin(trainer, resume)
     if not trainer.progress.parts and not settings.accumulate:
         trainer.updater.parts = _parts_of_an_update(trainer, num_maps)
     with clock.phase("training"):
         stopped = trainer.run()
-    return _finish(trainer, dataset, parts, stopped, clock)
+    return finish(trainer, dataset, parts, stopped, clock.all())
+
+
+def _begin(trainer: Trainer, resume: bool) -> None:
+    """Continue from the last checkpoint, or remove what an earlier run left in the folder."""
+    folder = trainer.folder
+    if resume and trainer.resume():
+        say(f"Resuming after update {trainer.progress.step} of {trainer.plan.updates}.")
+    elif not resume and trainer.accelerator.is_main_process:
+        folder.remove_last()
+        folder.metrics.unlink(missing_ok=True)
+        folder.cut_history(0)
 
 
 def _check_specialist(folder: RunFolder) -> None:
@@ -251,6 +225,19 @@ def _encode(features: CachedFeatures, base: Base, numbers: range | list[int], ac
     accelerator.wait_for_everyone()
 
 
+def _first_features(
+    features: CachedFeatures, base: Base, task: Task, accelerator: Accelerator
+) -> tuple[Tensor, Tensor]:
+    """Return the frozen embedding and the label map of the first view of each image, computing what is missing.
+
+    Returns:
+        Embedding (N, C, H, W), and label maps uint8 (N, side, side) of the task.
+    """
+    _encode(features, base, [0], accelerator)
+    loaded, annotations = features.load([(item, 0) for item in range(len(features.views))])
+    return loaded.embedding, task.label_maps(annotations)
+
+
 def _parts_of_an_update(trainer: Trainer, num_maps: int) -> int:
     """Return the fewest micro-batches that fit into memory, the same number in all processes."""
     accelerator, plan = trainer.accelerator, trainer.plan
@@ -277,90 +264,3 @@ def _validation(
         return None
     rank, world = accelerator.process_index, accelerator.num_processes
     return Validation(validation or dataset, task, indices, encoder, rank, world)
-
-
-def _finish(trainer: Trainer, dataset: Dataset, parts: Split, stopped: str, clock: _Clock) -> TrainResult:
-    """Write the specialist and the result, and remove the checkpoint of a run that was not interrupted."""
-    task, folder, accelerator, progress = trainer.plan.task, trainer.folder, trainer.accelerator, trainer.progress
-    notes = [*dataset.notes, *parts.notes, *trainer.plan.notes]
-    if progress.best_scores.get("predicted_share", 1.0) < COLLAPSE_SHARE:
-        notes.append(
-            "Collapse: the kept model predicts (almost) only background on the validation images; try the loss "
-            "balanced_bce_dice, a larger side for thin or small objects, or another learning rate."
-        )
-        say(notes[-1])
-    elif progress.collapsed:
-        notes.append(
-            f"Collapse: during training the model predicted (almost) only background; the kept values are those of "
-            f"update {progress.best_step}."
-        )
-        say(notes[-1])
-    if trainer.stopped_because:
-        notes.append(trainer.stopped_because)
-    num_val = 0 if trainer.validation is None else len(trainer.validation.indices)
-    result = TrainResult(
-        run=folder.path,
-        method=trainer.plan.method.name,
-        trainable=sum(parameter.numel() for parameter in trainable(trainer.model).values()),
-        steps=progress.step,
-        num_train=len(parts.train),
-        num_val=num_val,
-        seconds=clock.all(),
-        validation=progress.best_scores,
-        stopped=stopped,
-        notes=tuple(notes),
-    )
-    if accelerator.is_main_process:
-        card = replace(
-            card_of(trainer.model, dataset.class_names, task=task.name, num_maps=task.num_maps(dataset.num_classes)),
-            metrics=dict(progress.best_scores),
-            data_fingerprint=dataset.subset(parts.train).fingerprint(),
-            num_images=len(parts.train),
-            recipe=trainer.plan.recipe,
-            tta=trainer.plan.tta,
-            mask_values=dataset.mask_values.values,
-            mask_colours=dataset.mask_values.colours,
-        )
-        save(trainer.model, folder.specialist, card)
-        content = {key: value for key, value in vars(result).items() if key != "run"}
-        plan = trainer.plan.numbers() | {"accumulate": trainer.updater.parts}
-        write_json(folder.metrics, content | {"best_step": progress.best_step, "plan": plan})
-        if stopped != "interrupted":
-            folder.remove_last()
-    accelerator.wait_for_everyone()
-    return result
-
-
-def finished_result(run: Path) -> TrainResult | None:
-    """Return the result of a finished run, with a message; None where the run can be continued."""
-    if not RunFolder(run).metrics.is_file():
-        return None
-    result = read_result(run)
-    if result.stopped == "interrupted":
-        return None
-    RunFolder(run).remove_last()  # left by a kill just before its removal
-    say(f"The run in {run} is finished; there is nothing to resume.")
-    return result
-
-
-def read_result(run: Path) -> TrainResult:
-    """Return the result of a run from its `metrics.json`.
-
-    Raises:
-        ConfigError: the file is missing, since training has not ended.
-        DataError: the file is damaged.
-    """
-    folder = RunFolder(run)
-    if not folder.metrics.is_file():
-        raise ConfigError(
-            f"Expected a finished run in {run}, got a folder without {METRICS_FILE}; train, or continue with --resume."
-        )
-    stored = folder.read_metrics()
-    names = [name for name in TrainResult.__dataclass_fields__ if name != "run"]
-    try:
-        values = {name: stored[name] for name in names} | {"notes": tuple(stored["notes"])}
-    except (KeyError, TypeError) as error:
-        raise DataError(
-            f"{folder.metrics} is damaged ({error} is missing); restore the file, or train again in a new folder."
-        ) from error
-    return TrainResult(run=run, **values)
