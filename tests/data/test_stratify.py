@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import random
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +20,7 @@ SEEDS = range(50)
 
 
 def data(
-    classes: list[set[int]], groups: list[str | None] | None = None, parts: list[str | None] | None = None
+    classes: list[set[int]], groups: Sequence[str | None] | None = None, parts: Sequence[str | None] | None = None
 ) -> Dataset:
     """Images that have these classes, without any file."""
     num = max((max(each, default=0) for each in classes), default=1)
@@ -82,7 +83,7 @@ def test_each_class_is_in_both_parts_where_it_can_be(name: str) -> None:
             assert len(present(dataset, parts.val)) >= 4
         else:
             assert present(dataset, parts.val) >= in_val
-        if present(dataset, train) == present(dataset, val) == set().union(*classes):
+        if all(classes) and present(dataset, train) == present(dataset, val) == set().union(*classes):
             assert (list(parts.train), list(parts.val)) == (train, val)
 
 

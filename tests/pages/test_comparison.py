@@ -90,6 +90,38 @@ def test_a_run_with_the_same_numbers_has_the_same_verdict(stock: float, tmp_path
     assert verdict[0].replace("the specialist", "small") in summary
 
 
+def test_detection_is_the_mean_over_draws_in_terminal_json_and_page(tmp_path: Path) -> None:
+    results = lora_results()
+    for cell, record in results.records.items():
+        values = dict.fromkeys(("sensitivity", "auroc"), 0.75 + 0.125 * cell.seed / 2)
+        record["metrics"]["detection"] = {
+            "num_with_objects": 8, "num_empty": 22, **values, "specificity": None,
+            "false_alarms_per_empty_image": 1.5 if cell.row == "lora" else 0.25,
+        }  # fmt: skip
+    comparison = compared(results, tmp_path)
+    page, file = write_comparison_page(comparison, title="Cells", run=here)
+    content = comparison.to_json() | {"report": str(file)}
+    (lora,) = [row for row in content["rows"] if row["row"] == "lora"]
+    assert lora["detection"]["auroc"] == pytest.approx((0.75 + 0.8125 + 0.875) / 3)
+    assert lora["detection"]["specificity"] is None
+    assert lora["detection"]["false_alarms_per_empty_image"] == 1.5
+    lines = comparison_text(page, content).splitlines()
+    (line,) = [line for line in lines if line.startswith("lora ") and "1.500" in line]
+    assert line.split()[1:] == ["0.812", "–", "0.812", "1.500"]
+    html = Page(file.read_text(encoding="utf-8")).text
+    assert "Does the image have objects?" in html
+    assert "1.500" in html
+
+
+def test_sets_without_empty_images_have_no_detection(tmp_path: Path) -> None:
+    comparison = compared(lora_results(), tmp_path)
+    page, file = write_comparison_page(comparison, title="Cells", run=here)
+    content = comparison.to_json() | {"report": str(file)}
+    assert not any("detection" in row for row in content["rows"])
+    assert "false alarms" not in comparison_text(page, content)
+    assert "Does the image have objects?" not in file.read_text(encoding="utf-8")
+
+
 def test_rows_are_methods_then_baselines(tmp_path: Path) -> None:
     rows = compared_rows(compared(lora_results(), tmp_path))
     assert [row.label for row in rows] == ["lora", "Stock SAM", "Probe", "Blurred colour", "U-Net"]

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from samtune.cli.evaluate_verb import _text
 from samtune.metrics import IOU, PROTOCOLS, Regression, SegmentationScores
 from samtune.predict import Evaluation
 
@@ -85,3 +86,42 @@ def test_it_shows_itself_in_one_line_and_in_html() -> None:
     assert "<th>Specialist</th><th>Stock SAM</th>" in page
     assert "<td>0.800</td><td>0.300</td>" in page
     assert "Tuning paid" in page
+
+
+def mixed() -> Evaluation:
+    """Two images with objects and two without; the specialist finds one and raises two alarms."""
+    scores = SegmentationScores(("cell",))
+    found, nothing, alarms = np.zeros((8, 8), np.uint8), np.zeros((8, 8), np.uint8), np.zeros((8, 8), np.uint8)
+    found[:4], alarms[0, 0], alarms[5, 5] = 1, 1, 1
+    for name, predicted, target in zip(
+        NAMES, (found, nothing, nothing, alarms), (found, found, nothing, nothing), strict=True
+    ):
+        scores.add(name, predicted, target)
+    return Evaluation(
+        num_images=4,
+        protocol=PROTOCOLS["default"],
+        metric=IOU,
+        class_names=("cell",),
+        rows={"specialist": scores.result()},
+        per_image={"specialist": scores.rows()},
+        values={"specialist": {row.name: {"iou": row.iou} for row in scores.rows()}},
+    )
+
+
+def test_detection_is_shown_where_images_are_empty() -> None:
+    evaluation = mixed()
+    assert list(evaluation.headline)[-4:] == ["sensitivity", "specificity", "auroc", "false_alarms_per_empty_image"]
+    values = [evaluation.value("specialist", key) for key in list(evaluation.headline)[-4:]]
+    # pairs: found > nothing, found > alarms, a tie of nothing with nothing, nothing < alarms
+    assert values == [0.5, 0.5, 2.5 / 4, 1.0]
+    assert evaluation.to_json()["rows"]["specialist"]["detection"] == {
+        "num_with_objects": 2, "num_empty": 2, "sensitivity": 0.5, "specificity": 0.5, "auroc": 0.625,
+        "false_alarms_per_empty_image": 1.0,
+    }  # fmt: skip
+    assert "1.000" in next(line for line in _text(evaluation).splitlines() if line.startswith("false_alarms"))
+
+
+def test_without_empty_images_there_is_no_detection() -> None:
+    evaluation = made(specialist=8, stock_sam=3)
+    assert "auroc" not in evaluation.headline
+    assert "detection" not in evaluation.to_json()["rows"]["specialist"]

@@ -6,7 +6,7 @@ import statistics
 from typing import TYPE_CHECKING, Any
 
 from samtune.cli.output import table
-from samtune.text import duration, size
+from samtune.text import decimals, duration, size
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -24,13 +24,30 @@ def comparison_text(page: ComparisonPage, content: Mapping[str, Any]) -> str:
         page: records of the page.
         content: content of the JSON output.
     """
-    lines = [_table(page), "", *page.sentences, "", *page.group_sentences, "", *_regressions(page)]
+    lines = [_table(page), *_detection(page), "", *page.sentences, "", *page.group_sentences, "", *_regressions(page)]
     lines += ["", *page.curve_sentences]
     lines += [f"Failed: {row['cell']}: {row['why']}" for row in page.failures]
     if page.suggestion_sentences:
         lines += ["", *page.suggestion_sentences]
         lines += [f"  {item['disagreement']:.2f}  {item['file']}" for item in content["suggestions"][:MAX_SUGGESTIONS]]
     return "\n".join([*lines, "", f"Cells:  {content['csv']}", f"Report: {content['report']}"])
+
+
+def _detection(page: ComparisonPage) -> list[str]:
+    """Return the table of image-level detection; nothing where every test image has objects."""
+    from samtune.metrics.detection import DETECTION_EXPLAINED
+
+    found = [(row.label, row.detection) for row in page.rows if row.detection is not None]
+    if not found:
+        return []
+    header = ("row", "sensitivity", "specificity", "AUROC", "false alarms")
+    rows = [(label, *(decimals(values[key]) for key in DETECTION_EXPLAINED)) for label, values in found]
+    return [
+        "",
+        f"Images with and without objects, {page.shots[-1]} labelled images:",
+        table(header, rows),
+        *(f"  {name}: {words}" for name, words in zip(header[1:], DETECTION_EXPLAINED.values(), strict=True)),
+    ]
 
 
 def _regressions(page: ComparisonPage) -> list[str]:

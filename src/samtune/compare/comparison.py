@@ -123,6 +123,7 @@ class Comparison:
                 "row": row.row, "images": row.shots or None, results.task.headline.key: row.mean, "std": row.std,
                 "num_seeds": len(row.scores), "num_failed": row.num_failed, "num_missing": row.num_missing,
                 "trainable": row.trainable, "seconds": row.time_s, "peak_memory_bytes": row.memory_bytes,
+                **({} if row.detection is None else {"detection": dict(row.detection)}),
             }
             for row in results.summaries()
         ]  # fmt: skip

@@ -10,6 +10,7 @@ import numpy as np
 
 from samtune.compare.cells import DONE
 from samtune.compare.settings import Cell
+from samtune.metrics.detection import mean_detection
 from samtune.metrics.differences import Difference, difference
 from samtune.metrics.rows import STOCK
 
@@ -35,6 +36,7 @@ class RowSummary:
         time_s: mean time of a training in seconds, without the shared features; None without a finished cell.
         memory_bytes: largest peak memory of a cell's process; None where it was not measured.
         num_images: mean number of labelled images used; it differs from `shots` where groups are kept whole.
+        detection: key of `metrics.detection.Detection` -> mean over the seeds; None where every test image has objects.
     """
 
     row: str
@@ -46,6 +48,7 @@ class RowSummary:
     time_s: float | None
     memory_bytes: int | None
     num_images: float
+    detection: Mapping[str, float | None] | None = None
 
     @property
     def mean(self) -> float:
@@ -113,6 +116,7 @@ class Results:
             time_s=sum(times) / len(times) if times else None,
             memory_bytes=max(known, default=None),
             num_images=sum(used) / len(used) if used else float(shots),
+            detection=mean_detection(record["metrics"].get("detection") for record in done.values()),
         )
 
     def summaries(self) -> list[RowSummary]:

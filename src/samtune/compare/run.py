@@ -23,8 +23,10 @@ from samtune.compare.results import Results
 from samtune.compare.settings import Cell, CompareSettings
 from samtune.compare.sharing import Division, divide, in_processes, one_by_one
 from samtune.comparison_folder import CSV_FILE, FEATURES_FILE, KIND, PAGE_FILES, SUGGESTIONS_FILE, ComparisonFolder
+from samtune.data.presence import has_objects
 from samtune.errors import ConfigError, OutputError, SamTuneError
 from samtune.methods import METHODS
+from samtune.metrics.detection import detection_notes
 from samtune.metrics.rows import STOCK
 from samtune.outputs import OutputFolder
 from samtune.progress import say
@@ -98,6 +100,8 @@ def _compare(
     results = Results(job.task, cells, records, stems, units_of(dataset, draws.test))
     groups, why = image_groups(dataset, draws.test) if STOCK in results.rows else ((), ())
     notes = [*notes, *(f"{note}." for note in (*dataset.notes, *draws.notes)), *cell_notes(records)]
+    num_with_objects = int(has_objects(dataset)[list(draws.test)].sum())
+    notes += detection_notes(num_with_objects, len(draws.test) - num_with_objects)
     averaged = [row for row in settings.trained_rows if METHODS[row].recipe.few_tta != "none"]
     if averaged:
         notes.append(

@@ -10,6 +10,7 @@
     dataset.py    `open_dataset` and `Dataset`
     in_memory.py  arrays, PIL images and lists of files from Python as a data set on disk
     split.py      training, validation and test images
+    presence.py   images with and without objects, by their shares in training and in validation
     stratify.py   each class in training and in validation
     doctor.py     `inspect`: every problem of a data set
     mending.py    `mend`: a repaired copy of a data set

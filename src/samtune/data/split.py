@@ -7,6 +7,7 @@ import random
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from samtune.data.presence import PresenceQueue, presence_notes
 from samtune.data.stratify import Drawn, balance, class_notes
 from samtune.errors import ConfigError, DataError
 from samtune.text import count
@@ -41,6 +42,9 @@ def split(dataset: Dataset, *, shots: int | None = None, val: float = 0.25, seed
     taken from its front. So 8 shots are a subset of 16 shots with the same seed, in training and in validation. Groups
     stay whole, so that the run may use fewer images than `shots`, by less than one group. Only a first group that is
     larger than `shots` is cut, and its other images are in no part.
+
+    Where only some images have objects, training and validation both get their share of these, rounded up as long as
+    there are enough (see `presence`), and a note says how many.
 
     If training or validation lacks a class that it could have, or lacks images without any object although there are
     some, groups are exchanged (see `stratify`) and a note says so; the nesting in the shots may then be lost.
@@ -81,6 +85,7 @@ def split(dataset: Dataset, *, shots: int | None = None, val: float = 0.25, seed
     train, drawn, rest = (sorted(i for group in part for i in group) for part in vars(parts).values())
     validation, test = named["val"] or drawn, sorted(named["test"] + rest)
     notes += class_notes(dataset, train, validation)
+    notes += presence_notes(dataset, train, validation, drawn=not named["val"])
     notes.append(f"Split with seed {seed}: {len(train)} train, {len(validation)} validation, {len(test)} unused (test)")
     return Split(tuple(train), tuple(validation), tuple(test), tuple(notes), seed)
 
@@ -134,6 +139,7 @@ def _draw(dataset: Dataset, pool: list[int], shots: int, val: float, seed: int) 
     """Return training, validation and rest, taken from the front of one seeded permutation of groups.
 
     A group goes to validation when the share of the images so far requires it, so both parts are nested in `shots`.
+    Where some groups have objects and others do not, each part takes them in turn, by their shares of all groups.
     """
     groups: dict[str, list[int]] = {}
     for index in pool:
@@ -142,28 +148,29 @@ def _draw(dataset: Dataset, pool: list[int], shots: int, val: float, seed: int) 
         groups.setdefault(key, []).append(index)
     order = sorted(groups)
     random.Random(seed).shuffle(order)
+    queue = PresenceQueue(dataset, [groups[key] for key in order])
     train: list[list[int]] = []
     validation: list[list[int]] = []
     used = num_val = 0
-    for key in order:
-        members = groups[key]
-        if used + len(members) > shots:
+    while queue:
+        size = len(queue.next_for("val"))
+        validates = bool(train) and _num_val(used + size, val) - num_val >= size / 2
+        part = "val" if validates else "train"
+        if used + len(queue.next_for(part)) > shots:
             break
+        members = queue.take(part)
         used += len(members)
-        if train and _num_val(used, val) - num_val >= len(members) / 2:
-            validation.append(members)
-            num_val += len(members)
-        else:
-            train.append(members)
+        num_val += len(members) if validates else 0
+        (validation if validates else train).append(members)
     num_used = len(train) + len(validation)
     if not num_used:
         # The first group is larger than `shots`. Its other images are in no part: tests must be of unseen groups.
-        return Drawn([groups[order[0]][:shots]], [], [groups[key] for key in order[1:]])
+        return Drawn([queue.take("train")[:shots]], [], queue.rest())
     if val > 0 and not validation and num_used > 1:
         smallest = min(train, key=len)
         validation = [smallest]
         train = [group for group in train if group is not smallest]
-    return Drawn(train, validation, [groups[key] for key in order[num_used:]])
+    return Drawn(train, validation, queue.rest())
 
 
 def _num_val(num: int, val: float) -> int:

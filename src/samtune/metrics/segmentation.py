@@ -21,6 +21,7 @@ import numpy as np
 
 from samtune.errors import DataError, ShapeError
 from samtune.metrics.counts import Counts, count, dice, iou, precision, recall
+from samtune.metrics.detection import Detection, ImageDetection, detect, summarise
 from samtune.metrics.summary import Mean
 
 if TYPE_CHECKING:
@@ -46,6 +47,7 @@ class ImageScore:
         dice: mean Dice over the same classes; 1 where there is none.
         precision: mean precision over the same classes; 1 where there is none.
         recall: mean recall over the same classes; 1 where there is none.
+        detection: whether the image has objects, and whether the prediction has.
     """
 
     name: str
@@ -54,6 +56,7 @@ class ImageScore:
     dice: float
     precision: float
     recall: float
+    detection: ImageDetection
 
     def to_dict(self, class_names: Sequence[str]) -> dict[str, str | float | None]:
         """Return one flat table row: name, its scores and, with K > 1, `iou_<class>` (None where absent)."""
@@ -94,6 +97,7 @@ class Scores:
             `iou_per_image` and `dice_per_image` (mean over exactly those images, NaN where there are none),
             `iou_pooled`, `dice_pooled`, `precision_pooled`, `recall_pooled` (over all images; 1 for a class that
             occurs in none).
+        detection: over images; None where every image has objects.
     """
 
     num_images: int
@@ -111,16 +115,21 @@ class Scores:
     recall_pooled: float
     worst: tuple[tuple[str, float], ...]
     per_class: dict[str, dict[str, float]]
+    detection: Detection | None = None
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the same fields as plain JSON values; NaN becomes None (JSON has no NaN)."""
-        plain: dict[str, Any] = {
-            key: _json(value) for key, value in vars(self).items() if key not in ("worst", "per_class")
-        }
+        """Return the same fields as plain JSON values; NaN becomes None (JSON has no NaN).
+
+        "detection" is there only if an image has no object.
+        """
+        tables = ("worst", "per_class", "detection")
+        plain: dict[str, Any] = {key: _json(value) for key, value in vars(self).items() if key not in tables}
         plain["worst"] = [[name, value] for name, value in self.worst]
         plain["per_class"] = {
             name: {key: _json(value) for key, value in row.items()} for name, row in self.per_class.items()
         }
+        if self.detection is not None:  # records of sets without empty images stay as they are
+            plain["detection"] = dict(vars(self.detection))
         return plain
 
 
@@ -159,8 +168,8 @@ class SegmentationScores:
         """
         counts = count(predicted, target, len(self.class_names))
         present = counts.present
-        values = (_mean_of_present(score(counts), present) for score in SCORES.values())
-        row = ImageScore(name, counts, *values)
+        values = {name: _mean_of_present(score(counts), present) for name, score in SCORES.items()}
+        row = ImageScore(name, counts, detection=detect(predicted, target), **values)
         self._insert(row)
         return row
 
@@ -183,6 +192,7 @@ class SegmentationScores:
             num_images=len(rows),
             worst=tuple((name, value) for value, name in worst),
             per_class=self._per_class(pooled),
+            detection=summarise([row.detection for row in rows]),
             **values,
         )
 

@@ -100,6 +100,7 @@ def compared_rows(comparison: Comparison) -> list[ComparedRow]:
             num_failed=sum(each.num_failed for each in learned or [last]),
             is_kept=row == advice.keep,
             level=None if learned or not last.scores else last.mean,
+            detection=last.detection,
         )
         for row in order
         for learned in [[] if row == STOCK else [results.summary(row, shots) for shots in results.shots]]

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from samtune.metrics import EXPLAINED
+from samtune.metrics.detection import DETECTION_EXPLAINED
 from samtune.metrics.regressions import MAX_LISTED, regression_sentence, worst_by_image
 from samtune.metrics.rows import SPECIALIST, row_name
 from samtune.metrics.verdict import run_verdict
@@ -72,12 +73,15 @@ class Evaluation:
 
     @property
     def headline(self) -> dict[str, str]:
-        """Description of each key that the protocol shows first."""
-        return {key: self.protocol.explained.get(key) or EXPLAINED[key] for key in self.protocol.headline}
+        """Description of each key that is shown first: the protocol's, then detection where images are empty."""
+        shown = {key: self.protocol.explained.get(key) or EXPLAINED[key] for key in self.protocol.headline}
+        return shown if self.rows[SPECIALIST].detection is None else shown | DETECTION_EXPLAINED
 
     def value(self, row: str, key: str) -> float | None:
         """Return a value of a row over all images by its key; None where it is undefined or unknown."""
         value: float | None = getattr(self.rows[row], key, None)
+        if key in DETECTION_EXPLAINED:
+            value = getattr(self.rows[row].detection, key, None)
         return self.measures[row].get(key) if value is None and row in self.measures else value
 
     @property

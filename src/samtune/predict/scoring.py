@@ -18,6 +18,7 @@ from samtune.data.views.resizing import resize_labels
 from samtune.data.views.symmetries import IN_WORDS
 from samtune.errors import DataError
 from samtune.metrics import Case, find_protocol, find_regressions
+from samtune.metrics.detection import detection_notes
 from samtune.metrics.rows import SPECIALIST
 from samtune.predict.checks import check_scale, compare_classes, undefined_notes
 from samtune.predict.evaluation import Evaluation
@@ -133,6 +134,9 @@ def _evaluation(
     """Return the evaluation of what the accumulators hold."""
     values = {name: accumulator.values for name, accumulator in accumulators.items()}
     results = {name: accumulator.result() for name, accumulator in accumulators.items()}
+    detection = results[SPECIALIST][0].detection
+    notes = [*notes, *undefined_notes(results[SPECIALIST][1])]
+    notes += [] if detection is None else detection_notes(detection.num_with_objects, detection.num_empty)
     return Evaluation(
         num_images=scored.num_images,
         protocol=rules,
@@ -141,7 +145,7 @@ def _evaluation(
         rows={name: overlap for name, (overlap, _) in results.items()},
         per_image={name: accumulator.overlap.rows() for name, accumulator in accumulators.items()},
         skipped=tuple(scored.skipped),
-        notes=(*notes, *undefined_notes(results[SPECIALIST][1])),
+        notes=tuple(notes),
         tta=models.tta,
         resolution="native" if models.at is None else f"squashed to {models.at} x {models.at}",
         measures={name: more for name, (_, more) in results.items()},

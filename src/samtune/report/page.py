@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
-from samtune.metrics.rows import SPECIALIST
+from samtune.metrics.rows import SPECIALIST, row_name
 from samtune.outputs import OutputFolder
 from samtune.overlay import PREDICTION_COLOUR, TRUTH_COLOUR
 from samtune.printable import printable
@@ -57,6 +57,10 @@ def write_report(path: Path, page: ReportPage, *, overwrite: bool = False) -> Pa
         "page.html.jinja",
         page=page,
         main=_main_row(page),
+        detections=[
+            (row_name(row).label, found) for row, scores in page.rows.items() if (found := scores.get("detection"))
+        ],
+        detection_scope="",
         strips=figures.strips(page.per_image, page.metric.label) if any(page.per_image.values()) else None,
         curves=_curves(page.history, page.metric.label),
         history=_thinned(page.history),

@@ -127,6 +127,8 @@ class ComparedRow:
         num_failed: number of failed cells.
         is_kept: whether it is the method to keep.
         level: mean IoU of a row that is not trained; None for others.
+        detection: key of `metrics.detection.Detection` -> mean over draws at the largest number of images; None where
+            every test image has objects.
     """
 
     label: str
@@ -141,6 +143,7 @@ class ComparedRow:
     num_failed: int = 0
     is_kept: bool = False
     level: float | None = None
+    detection: Mapping[str, float | None] | None = None
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ from accelerate.utils import gather_object
 
 from samtune.adapters import saving_to
 from samtune.data import split as split_dataset
+from samtune.data.presence import undecided_notes
 from samtune.data.stratify import class_notes
 from samtune.errors import DataError, OutputError
 from samtune.files import make_folder, write_json
@@ -206,7 +207,8 @@ def _parts(
         dataset, shots=settings.shots, val=0 if validation is not None else settings.val, seed=settings.seed
     )
     if validation is not None:
-        notes = class_notes(validation, (), tuple(range(len(validation))))
+        indices = tuple(range(len(validation)))
+        notes = (*class_notes(validation, (), indices), *undecided_notes(validation, indices))
         parts = replace(parts, notes=(*parts.notes, *notes))
     for note in parts.notes:
         say(note)
