@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import multiprocessing
+import os
 import shutil
 import threading
 from collections.abc import Callable
@@ -100,6 +102,88 @@ def test_an_entry_that_is_gone_after_it_was_verified(tmp_path: Path) -> None:
     np.testing.assert_array_equal(store.get(KEY), array())
 
 
+def stored(folder: Path, *numbers: int) -> list[Path]:
+    """Put arrays, and return their files by path."""
+    store = ArrayStore(folder)
+    for number in numbers:
+        store.put(ArrayStore.key(number), array(number))
+    return sorted(store.file(ArrayStore.key(number)) for number in numbers)
+
+
+def test_entries_are_listed_with_size_and_time(tmp_path: Path) -> None:
+    assert ArrayStore(tmp_path / "nowhere").entries() == []
+    files = stored(tmp_path, 1, 2, 3)
+    os.utime(files[1], ns=(5, 7))
+    entries = ArrayStore(tmp_path).entries()
+    assert [entry.file for entry in entries] == files
+    assert [entry.num_bytes for entry in entries] == [file.stat().st_size for file in files]
+    assert entries[1].written_ns == 7
+
+
+def test_only_the_entries_given_are_removed(tmp_path: Path) -> None:
+    files = stored(tmp_path, 1, 2, 3)
+    store = ArrayStore(tmp_path)
+    first, second, third = store.entries()
+    num_bytes = first.num_bytes + third.num_bytes
+    done = store.remove([first, third])
+    assert (done.removed, done.failed, done.num_bytes) == ((first, third), (), num_bytes)
+    assert [entry.file for entry in store.entries()] == [files[1]]
+    assert [path for path in tmp_path.iterdir() if path.is_dir()] == [files[1].parent]
+    assert store.remove([first]).removed == ()  # gone
+    os.utime(files[1], ns=(5, 7))  # written again since it was listed
+    assert store.remove([second]).removed == ()
+    assert files[1].is_file()
+    stored(tmp_path, 1)
+    assert store.has(ArrayStore.key(1))
+
+
+def test_no_link_is_followed_and_no_other_file_removed(tmp_path: Path) -> None:
+    """A sub-folder and an entry that are links, before listing or since; files and folders of the user."""
+    stored(tmp_path / "theirs", 1, 2, 3, 4)
+    theirs = {file: file.read_bytes() for file in (tmp_path / "theirs").rglob("*") if file.is_file()}
+    outside = [next(iter(theirs)), *theirs]
+    own = tmp_path / "own"
+    files = stored(own, 11, 12, 13)
+    kept = [own / "notes.npy", own / "ab" / "diary.txt", own / "masks" / "ab" / f"{'0' * 16}.png"]
+    for file in kept:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(b"of the user")
+    linked_entry = own / "ab" / f"ab{'0' * 62}.npy"
+    linked_entry.symlink_to(outside[0])
+    (own / "ab" / f"ac{'0' * 62}.npy").mkdir()
+    linked_folder = next(own / f"{n:02x}" for n in range(256) if not (own / f"{n:02x}").exists())
+    linked_folder.symlink_to(outside[1].parent)
+    store = ArrayStore(own)
+    entries = store.entries()
+    assert [entry.file for entry in entries] == files
+    shutil.move(files[0].parent, tmp_path / "moved")
+    files[0].parent.symlink_to(tmp_path / "moved")
+    files[1].unlink()
+    files[1].symlink_to(outside[0])
+    assert [entry.file for entry in store.remove(entries).removed] == [files[2]]
+    assert {file: file.read_bytes() for file in theirs} == theirs
+    assert all(file.read_bytes() == b"of the user" for file in kept)
+    assert linked_entry.is_symlink()
+    assert linked_folder.is_symlink()
+    assert (tmp_path / "moved" / files[0].name).is_file()
+
+
+def test_entries_that_cannot_be_removed_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    files = stored(tmp_path, 1, 2)
+    unlink = Path.unlink
+
+    def refused(self: Path, missing_ok: bool = False) -> None:
+        if self == files[0]:
+            raise PermissionError(errno.EACCES, "in use", str(self))
+        unlink(self, missing_ok)
+
+    monkeypatch.setattr(Path, "unlink", refused)
+    store = ArrayStore(tmp_path)
+    done = store.remove(store.entries())
+    assert [entry.file for entry, _ in done.failed] == [files[0]]
+    assert [entry.file for entry in done.removed] == [files[1]]
+
+
 def work(folder: Path, seed: int, rounds: int) -> None:
     """Put, get, delete and make room at random, and never see anything but whole entries."""
     draw, store = np.random.default_rng(seed), ArrayStore(folder)
@@ -114,6 +198,7 @@ def work(folder: Path, seed: int, rounds: int) -> None:
                     read = store.get if number % 2 else store.read
                     np.testing.assert_array_equal(read(key), array(number))
             case 4:
+                store.remove(store.entries()[number:])
                 store.file(key).unlink(missing_ok=True)
                 if draw.random() < 0.2:
                     shutil.rmtree(store.file(key).parent, ignore_errors=True)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import ast
+import csv
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -18,6 +20,7 @@ ROOT = Path(samtune.__file__).parent
 FILES = (
     run_folder.CONFIG_FILE, run_folder.SPLIT_FILE, run_folder.HISTORY_FILE, run_folder.METRICS_FILE,
     run_folder.PROBE_FILE, run_folder.REPORT_FILE, run_folder.STATE_FILE, run_folder.LOCK_FILE,
+    run_folder.SESSIONS_FILE, run_folder.SCORES_FILE,
     comparison_folder.CSV_FILE, comparison_folder.SUGGESTIONS_FILE, comparison_folder.FEATURES_FILE,
 )  # fmt: skip
 """Names that no other string of the package contains."""
@@ -91,6 +94,54 @@ def test_the_history_reads_back_and_can_be_cut(tmp_path: Path) -> None:
     assert run.read_history() == [{"step": 0, "loss": 0.5}]
     with pytest.raises(DataError, match="is damaged"):
         run.cut_history(length, crc + 1)
+
+
+def test_the_table_of_scores_follows_the_history(tmp_path: Path) -> None:
+    run = RunFolder(tmp_path)
+    length, crc = run.append_history([{"step": 1, "loss": 0.5}])
+    assert not run.scores.exists()
+    evaluated: list[dict[str, Any]] = [{"step": 2, "loss": 0.1 + 0.2, "val_iou": 1e-17}, {"step": 3}]
+    length, crc = run.append_history(evaluated, crc)
+    first = run.scores.read_bytes()
+    run.append_history([{"step": 4, "val_iou": 0.5, "val_dice": 0.75}], crc)
+    with run.scores.open(newline="") as stream:
+        assert list(csv.DictReader(stream)) == [
+            {"step": "2", "loss": "0.30000000000000004", "val_iou": "1e-17", "val_dice": ""},
+            {"step": "4", "loss": "", "val_iou": "0.5", "val_dice": "0.75"},
+        ]
+    run.cut_history(length, crc)
+    assert run.scores.read_bytes() == first
+    assert run.foreign() == []
+    run.cut_history(0)
+    assert not run.scores.exists()
+
+
+def test_the_table_of_scores_replaces_a_link_and_not_its_target(tmp_path: Path) -> None:
+    run = RunFolder(tmp_path / "run")
+    run.path.mkdir()
+    (tmp_path / "theirs.csv").write_text("theirs")
+    run.scores.symlink_to(tmp_path / "theirs.csv")
+    run.append_history([{"step": 1, "val_iou": 0.5}])
+    assert run.scores.read_bytes() == b"step,val_iou\r\n1,0.5\r\n"
+    assert not run.scores.is_symlink()
+    assert (tmp_path / "theirs.csv").read_text() == "theirs"
+
+
+def test_sessions_are_added_until_the_run_begins_anew(tmp_path: Path) -> None:
+    run = RunFolder(tmp_path)
+
+    def stored() -> list[object]:
+        return [json.loads(line) for line in run.sessions.read_text().splitlines()]
+
+    run.add_session({"command": "train"}, is_first=False)  # of an earlier version, which wrote no sessions
+    run.add_session({"command": "train --resume"}, is_first=False)
+    assert stored() == [{"command": "train"}, {"command": "train --resume"}]
+    run.sessions.write_text('{"command": "train"}')  # without its line break
+    run.add_session({"command": "caf\udce9"}, is_first=False)  # an argument that is not UTF-8
+    assert stored() == [{"command": "train"}, {"command": "caf\udce9"}]
+    run.add_session({"command": "anew"}, is_first=True)
+    assert stored() == [{"command": "anew"}]
+    assert run.foreign() == []
 
 
 def test_the_split_tells_which_images_were_seen(tmp_path: Path) -> None:

@@ -11,9 +11,13 @@ from __future__ import annotations
 
 import hashlib
 import io
+import os
+import re
 import shutil
+import stat
 import struct
 import zlib
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -24,6 +28,7 @@ from samtune.files import cache_folder, make_folder, remove_partials, whole
 from samtune.text import size
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
     from pathlib import Path
 
 _TRAILER = struct.Struct("<8sQI")
@@ -31,12 +36,48 @@ _TRAILER = struct.Struct("<8sQI")
 
 _NAME = b"samtune1"
 
+_FOLDER, _FILE = re.compile(r"[0-9a-f]{2}"), re.compile(r"[0-9a-f]{64}\.npy")
+"""Names of the sub-folders and of the entries in them."""
+
 TRIES = 5
 """Attempts to write an entry while other processes remove its folder."""
 
 
 class MissingEntry(LookupError):  # noqa: N818
     """An entry is missing from the store, or damaged."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """File of an entry.
+
+    Attributes:
+        file: path.
+        num_bytes: size.
+        written_ns: time when it was written, in nanoseconds since 1970.
+    """
+
+    file: Path
+    num_bytes: int
+    written_ns: int
+
+
+@dataclass(frozen=True)
+class Removal:
+    """What `ArrayStore.remove` did.
+
+    Attributes:
+        removed: entries that were removed.
+        failed: entries that could not be removed, each with the error.
+    """
+
+    removed: tuple[Entry, ...]
+    failed: tuple[tuple[Entry, OSError], ...]
+
+    @property
+    def num_bytes(self) -> int:
+        """Bytes of the removed entries."""
+        return sum(entry.num_bytes for entry in self.removed)
 
 
 @dataclass(frozen=True)
@@ -122,6 +163,47 @@ class ArrayStore:
                 if not isinstance(error.__cause__, FileNotFoundError) or not tries_left:
                     raise
 
+    def entries(self) -> list[Entry]:
+        """Return all entries, whole or damaged, by path. Links within the store and other files are left out.
+
+        Raises:
+            OSError: a folder cannot be read.
+        """
+        return [entry for folder in self._folders() for entry in _entries(folder)]
+
+    def remove(self, entries: Iterable[Entry]) -> Removal:
+        """Remove entries, also while other processes use the store: they compute them again.
+
+        Entries that are gone, or were written again or replaced by a link since they were listed, are left alone. The
+        partial files of killed processes are removed too, and sub-folders that are then empty.
+        """
+        removed, failed = [], []
+        for entry in entries:
+            try:
+                if not entry.file.parent.is_symlink() and _entry(entry.file) == entry:
+                    entry.file.unlink()
+                    removed.append(entry)
+            except FileNotFoundError:
+                continue
+            except OSError as error:
+                failed.append((entry, error))
+        for folder in self._folders():
+            remove_partials(folder)
+            with suppress(OSError):  # not empty
+                folder.rmdir()
+        return Removal(tuple(removed), tuple(failed))
+
+    def _folders(self) -> list[Path]:
+        """Return the sub-folders of entries that exist, without links; none where the store does not exist."""
+        try:
+            with os.scandir(self.folder) as found:
+                names = sorted(
+                    each.name for each in found if _FOLDER.fullmatch(each.name) and each.is_dir(follow_symlinks=False)
+                )
+        except FileNotFoundError:
+            return []
+        return [self.folder / name for name in names]
+
     def free_bytes(self) -> int:
         """Return the free bytes on the disk of the store."""
         existing = next(parent for parent in (self.folder, *self.folder.parents) if parent.exists())
@@ -141,6 +223,22 @@ class ArrayStore:
                 f"The features need {size(num_bytes)} on disk, and {size(free)} are free at "
                 f"{self.folder}; set SAMTUNE_CACHE to a folder on a larger disk, or use fewer views (--set views=2)."
             )
+
+
+def _entries(folder: Path) -> Iterator[Entry]:
+    """Yield the entries in a sub-folder, by name."""
+    with suppress(FileNotFoundError):  # removed by another process
+        for name in sorted(filter(_FILE.fullmatch, os.listdir(folder))):
+            with suppress(FileNotFoundError):
+                entry = _entry(folder / name)
+                if entry is not None:
+                    yield entry
+
+
+def _entry(file: Path) -> Entry | None:
+    """Return the entry at a path; None for a link, a folder or a device."""
+    status = file.lstat()
+    return Entry(file, status.st_size, status.st_mtime_ns) if stat.S_ISREG(status.st_mode) else None
 
 
 def _verify(content: bytes) -> None:

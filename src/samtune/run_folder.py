@@ -3,7 +3,9 @@
 RUN/
   config.toml        settings of the run, every default filled in
   split.json         images that it trained and validated on
+  sessions.jsonl     one JSON object per start and resume: date, command line, versions, machine
   history.jsonl      one JSON object per update
+  metrics.csv        rows of the history with scores on the validation images, as a table
   metrics.json       scores, counts, seconds
   probe.safetensors  logistic regression on the frozen features
   specialist/        the adapter
@@ -13,6 +15,8 @@ RUN/
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 import zlib
 from contextlib import suppress
@@ -27,7 +31,9 @@ from samtune.outputs import LIST_FILE, OutputFolder
 
 CONFIG_FILE = "config.toml"
 SPLIT_FILE = "split.json"
+SESSIONS_FILE = "sessions.jsonl"
 HISTORY_FILE = "history.jsonl"
+SCORES_FILE = "metrics.csv"
 METRICS_FILE = "metrics.json"
 PROBE_FILE = "probe.safetensors"
 REPORT_FILE = "report.html"
@@ -36,10 +42,16 @@ LOCK_FILE = "samtune.lock"
 SPECIALIST_FOLDER, LAST_FOLDER = "specialist", "last"
 
 OWN = {
-    "": (CONFIG_FILE, SPLIT_FILE, HISTORY_FILE, METRICS_FILE, PROBE_FILE, LIST_FILE, LOCK_FILE),
+    "": (
+        CONFIG_FILE, SPLIT_FILE, SESSIONS_FILE, HISTORY_FILE, SCORES_FILE, METRICS_FILE, PROBE_FILE, LIST_FILE,
+        LOCK_FILE,
+    ),
     LAST_FOLDER: (STATE_FILE, LIST_FILE),
-}
+}  # fmt: skip
 """Sub-folder of a run ("" for the run itself) -> files that belong to the run by name."""
+
+SCORE_PREFIX = "val_"
+"""Prefix of the names of validation scores in a row of the history."""
 
 REPORT_KIND, SPECIALIST_KIND = "report", "specialist"
 """Kinds of files in the list of outputs of a folder; see `outputs`."""
@@ -67,6 +79,16 @@ class RunFolder:
     def history(self) -> Path:
         """One JSON object per update, without times, so that the same run gives the same bytes."""
         return self.path / HISTORY_FILE
+
+    @property
+    def sessions(self) -> Path:
+        """One JSON object per start and resume: date, command line, versions, machine."""
+        return self.path / SESSIONS_FILE
+
+    @property
+    def scores(self) -> Path:
+        """Rows of the history with scores on the validation images, as CSV; missing before the first of them."""
+        return self.path / SCORES_FILE
 
     @property
     def split(self) -> Path:
@@ -144,8 +166,21 @@ class RunFolder:
     def _folders(self) -> list[Path]:
         return [path for path in (self.specialist, self.last) if path.is_dir() and not path.is_symlink()]
 
+    def add_session(self, record: dict[str, Any], *, is_first: bool) -> None:
+        """Add a start or a resume to the sessions.
+
+        Args:
+            record: JSON values; see `system.session_record`.
+            is_first: whether the run begins anew, so that earlier sessions are dropped.
+        """
+        before = b"" if is_first or not self.sessions.is_file() else self.sessions.read_bytes()
+        if before and not before.endswith(b"\n"):  # edited, or cut off when it was copied
+            before += b"\n"
+        with whole(self.sessions) as partial:
+            partial.write_bytes(before + json.dumps(record).encode() + b"\n")
+
     def append_history(self, rows: list[dict[str, Any]], crc: int = 0) -> tuple[int, int]:
-        """Append rows to the history.
+        """Append rows to the history; the table of scores is written anew if some have scores.
 
         Args:
             rows: one per update.
@@ -158,10 +193,13 @@ class RunFolder:
         with reported(self.path, self.history.name), self.history.open("ab") as file:
             file.write(content)
             file.flush()
-            return file.tell(), zlib.crc32(content, crc)
+            length = file.tell()
+        if any(map(_has_scores, rows)):
+            self._write_scores()
+        return length, zlib.crc32(content, crc)
 
     def cut_history(self, length: int, crc: int | None = None) -> int:
-        """Drop the rows written after the last checkpoint.
+        """Drop the rows written after the last checkpoint, from the table of scores too.
 
         Args:
             length: bytes to keep.
@@ -182,7 +220,24 @@ class RunFolder:
             )
         with whole(self.history) as partial:  # a new file: the old one may be a link, or a backup's hard link
             partial.write_bytes(kept)
+        self._write_scores()
         return actual
+
+    def _write_scores(self) -> None:
+        """Write the table of scores from the history; without scores there is no table."""
+        with suppress(DataError):  # a damaged history stops those who read it, not the training that writes the table
+            rows = [row for row in self.read_history() if _has_scores(row)]
+            if not rows:
+                with reported(self.path, SCORES_FILE):
+                    self.scores.unlink(missing_ok=True)
+                return
+            columns = list(dict.fromkeys(name for row in rows for name in row))
+            text = io.StringIO(newline="")
+            table = csv.DictWriter(text, columns, restval="")
+            table.writeheader()
+            table.writerows(rows)
+            with whole(self.scores) as partial:
+                partial.write_bytes(text.getvalue().encode())
 
     def read_history(self) -> list[dict[str, Any]]:
         """Return the rows of the history, without an incomplete last line; none without a history.
@@ -249,6 +304,11 @@ class RunFolder:
                 f"{file} is damaged: it is not the JSON that training wrote; restore the file, or {otherwise}."
             ) from error
         return content
+
+
+def _has_scores(row: dict[str, Any]) -> bool:
+    """Return whether a row of the history is that of an evaluation."""
+    return any(name.startswith(SCORE_PREFIX) for name in row)
 
 
 def specialist_folder(path: str | Path) -> Path:

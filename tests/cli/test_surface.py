@@ -42,6 +42,7 @@ SURFACE = {
     "settings": ["--json", "--method"],
     "info": ["--json", "specialist"],
     "data": [],
+    "cache": ["--json"],
     "reproduce": [
         "--base", "--data", "--device", "--dry-run", "--json", "--methods", "--out", "--overwrite", "--seeds", "--set",
         "paper",

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from samtune.compare import Cell
-from samtune.compare.cells import DONE, FAILED, FORMAT, CellStore, cell_bytes, commit, digest_of, machine, versions
+from samtune.compare.cells import DONE, FAILED, FORMAT, CellStore, cell_bytes, commit, digest_of, machine
 
 CELL = Cell("ptsam", 4, 1)
 CONFIG = {"row": "ptsam", "shots": 4, "seed": 1, "train": "abc"}
@@ -54,7 +54,6 @@ def test_the_digest_is_of_the_values_whatever_their_order() -> None:
 
 
 def test_a_record_names_what_computed_it() -> None:
-    assert {"python", "samtune", "torch", "transformers", "numpy"} == set(versions())
     assert {"system", "processor", "gpu"} == set(machine())
     found = commit()
     assert found is None or len(found.rstrip("+")) == 40

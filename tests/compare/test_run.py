@@ -53,7 +53,7 @@ def test_every_cell_is_there_with_all_that_is_needed_to_doubt_it(comparison: Com
     assert results.rows == (*BASELINES, "ptsam", "ptsam_encoder")
     assert len(results.cells) == comparison.num_new == 1 + 2 * 2 * 5
     for cell, record in results.records.items():
-        assert {"config", "versions", "commit", "machine", "finished", "digest", "base"} <= set(record)
+        assert {"config", "versions", "commit", "command", "machine", "finished", "digest", "base"} <= set(record)
         assert record["error"] is None
         assert set(record["per_image"]) == set(results.stems)
         assert record["metrics"]["iou_per_image"] == pytest.approx(np.mean(list(record["per_image"].values())))

@@ -36,7 +36,7 @@ from samtune.training.trainer import Trainer
 from samtune.training.updater import Updater
 from tests.training.tiny_run import prepare, run
 
-SAME = ("history.jsonl", "probe.safetensors", "specialist/adapter_model.safetensors")
+SAME = ("history.jsonl", "metrics.csv", "probe.safetensors", "specialist/adapter_model.safetensors")
 
 
 def assert_same(whole: Path, other: Path) -> None:

@@ -296,5 +296,5 @@ def test_damaged_features_are_computed_again(
         run(prepared, "own", **SETTINGS)
     if (damage, when) != ("gone", "before") and when != "while training":
         assert "computed again" in caplog.text
-    for file in ("history.jsonl", "probe.safetensors", "specialist/adapter_model.safetensors"):
+    for file in ("history.jsonl", "metrics.csv", "probe.safetensors", "specialist/adapter_model.safetensors"):
         assert (whole / file).read_bytes() == (prepared / "own" / file).read_bytes()

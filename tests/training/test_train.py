@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+import csv
 import gc
 import json
 import logging
 import signal
+import sys
 import weakref
 from pathlib import Path
 from typing import Any
@@ -199,15 +201,49 @@ def test_resume_after_being_stopped_anywhere(prepared: Path, method: str, monkey
     result = run(prepared, name, resume=True, **settings)
     assert result.steps == 12
     whole, stopped = prepared / f"whole-{method}", prepared / name
-    for file in ("history.jsonl", "specialist/adapter_model.safetensors", "probe.safetensors"):
+    for file in ("history.jsonl", "metrics.csv", "specialist/adapter_model.safetensors", "probe.safetensors"):
         assert (whole / file).read_bytes() == (stopped / file).read_bytes(), file
 
 
 def test_resume_of_a_finished_run_changes_nothing(prepared: Path) -> None:
     result = run(prepared, "done", updates=3)
-    before = (prepared / "done" / "metrics.json").read_bytes()
+    names = ("metrics.json", "metrics.csv", "sessions.jsonl")
+    before = [(prepared / "done" / name).read_bytes() for name in names]
     assert run(prepared, "done", updates=3, resume=True) == result
-    assert (prepared / "done" / "metrics.json").read_bytes() == before
+    assert [(prepared / "done" / name).read_bytes() for name in names] == before
+
+
+def test_each_start_and_resume_is_a_session(prepared: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = RunFolder(prepared / "sessions")
+
+    def sessions() -> list[dict[str, Any]]:
+        return [json.loads(line) for line in folder.sessions.read_text().splitlines()]
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Trainer, "update", at_call(2, Trainer.update))
+        assert run(prepared, "sessions", updates=4).stopped == "interrupted"
+    with pytest.raises(ConfigError, match="started with other settings"):
+        run(prepared, "sessions", updates=4, resume=True, learning_rate=0.5)
+    assert [session["after_update"] for session in sessions()] == [0]
+    monkeypatch.setattr(sys, "argv", ["samtune", "train", "--resume"])
+    assert run(prepared, "sessions", updates=4, resume=True).stopped == "finished"
+    first, second = sessions()
+    assert (first["after_update"], second["after_update"]) == (0, 2)
+    assert second["command"] == "samtune train --resume"
+    assert second["machine"]["device"] == "cpu"
+    assert second["versions"]["torch"] == torch.__version__
+    again = run(prepared, "sessions", updates=1)
+    assert again.steps == 1
+    assert [session["after_update"] for session in sessions()] == [0]
+
+
+def test_the_table_of_scores_has_a_line_per_evaluation(prepared: Path) -> None:
+    run(prepared, "table", updates=4, evaluations=2)
+    with RunFolder(prepared / "table").scores.open(newline="") as stream:
+        lines = list(csv.DictReader(stream))
+    scored = [row for row in history(prepared / "table") if "val_iou_per_image" in row]
+    assert [line["step"] for line in lines] == ["2", "4"]
+    assert [{name: float(value) for name, value in line.items()} for line in lines] == scored
 
 
 def test_ctrl_c_keeps_the_best_so_far(prepared: Path, monkeypatch: pytest.MonkeyPatch) -> None:

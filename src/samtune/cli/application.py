@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from samtune.cli import (
+    cache_verb,
     compare_verb,
     data_verb,
     demo_verb,
@@ -52,6 +53,7 @@ app.command("settings")(settings_verb.settings)
 app.command("info")(info_verb.info)
 app.command("reproduce")(reproduce_verb.reproduce)
 app.add_typer(data_verb.app, name="data")
+app.add_typer(cache_verb.app, name="cache")
 
 
 @app.callback()

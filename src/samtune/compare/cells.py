@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from samtune.compare.settings import Cell
 from samtune.files import make_folder, write_json
 from samtune.metrics.rows import STOCK, UNET
+from samtune.system import command_line, versions
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -100,7 +101,7 @@ def digest_of(config: dict[str, Any]) -> str:
 
 
 def record_of(cell: Cell, config: dict[str, Any], base: str, outcome: Outcome, division: Division) -> dict[str, Any]:
-    """Return the record of a cell that is stored: configuration, versions, machine, and result or error."""
+    """Return the record of a cell: configuration, versions, command line, machine, and result or error."""
     record: dict[str, Any] = {
         "format": FORMAT,
         "digest": digest_of(config),
@@ -111,6 +112,7 @@ def record_of(cell: Cell, config: dict[str, Any], base: str, outcome: Outcome, d
         "config": config,
         "versions": versions(),
         "commit": commit(),
+        "command": command_line(),
         "machine": machine() | {"threads": division.threads, "cells_at_once": division.jobs},
         "finished": datetime.now(UTC).isoformat(timespec="seconds"),
     }
@@ -119,15 +121,6 @@ def record_of(cell: Cell, config: dict[str, Any], base: str, outcome: Outcome, d
         return record | {"status": FAILED, "error": error}
     record |= {"status": DONE, "error": None} | outcome.value
     return record
-
-
-@cache
-def versions() -> dict[str, str]:
-    """Return the versions of Python and of the libraries that compute."""
-    from importlib.metadata import version
-
-    names = ("samtune", "torch", "transformers", "numpy")
-    return {"python": platform.python_version()} | {name: version(name) for name in names}
 
 
 @cache

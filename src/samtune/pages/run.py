@@ -12,7 +12,7 @@ from samtune.pages.examples import choose_examples
 from samtune.predict import evaluate, load_predictor
 from samtune.progress import say
 from samtune.report import Example, HistoryRow, ReportPage, RunFacts, write_report
-from samtune.run_folder import RunFolder, specialist_folder
+from samtune.run_folder import SCORE_PREFIX, RunFolder, specialist_folder
 from samtune.tasks import find_task
 
 if TYPE_CHECKING:
@@ -143,7 +143,7 @@ def _task(run: Path) -> Task:
 
 
 def _history(run: Path) -> list[HistoryRow]:
-    key = f"val_{_task(run).headline.key}"
+    key = f"{SCORE_PREFIX}{_task(run).headline.key}"
     return [HistoryRow(int(row["step"]), row.get("loss"), row.get(key)) for row in RunFolder(run).read_history()]
 
 

@@ -23,6 +23,7 @@ from samtune.files import make_folder, write_json
 from samtune.methods import StartsFromData, fit_probe
 from samtune.progress import say
 from samtune.run_folder import RunFolder
+from samtune.system import session_record
 from samtune.tasks import find_task
 from samtune.training.data_record import check_data, data_record
 from samtune.training.features import (
@@ -166,7 +167,7 @@ def _train(
 
 
 def _begin(trainer: Trainer, resume: bool) -> None:
-    """Continue from the last checkpoint, or remove what an earlier run left in the folder."""
+    """Continue from the last checkpoint, or remove what an earlier run left in the folder; record the session."""
     folder = trainer.folder
     if resume and trainer.resume():
         say(f"Resuming after update {trainer.progress.step} of {trainer.plan.updates}.")
@@ -174,6 +175,9 @@ def _begin(trainer: Trainer, resume: bool) -> None:
         folder.remove_last()
         folder.metrics.unlink(missing_ok=True)
         folder.cut_history(0)
+    if trainer.accelerator.is_main_process:  # only now: a refused resume leaves the folder as it was
+        record = session_record(trainer.accelerator.device) | {"after_update": trainer.progress.step}
+        folder.add_session(record, is_first=not resume)
 
 
 def _check_specialist(folder: RunFolder) -> None:

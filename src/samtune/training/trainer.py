@@ -17,6 +17,7 @@ from samtune.errors import WeightsError
 from samtune.methods import delta
 from samtune.prefetch import Prefetcher
 from samtune.progress import say, track
+from samtune.run_folder import SCORE_PREFIX
 from samtune.training.divergence import NotFinite, all_finite, diverged
 from samtune.training.interruption import Interrupted, honour, stop_requested
 from samtune.training.schedule import batch
@@ -316,7 +317,7 @@ class Trainer:
             raise
         finally:
             assign_learned(self.model, current, "the current values")
-        self._rows[-1] |= {f"val_{name}": value for name, value in scores.items()}
+        self._rows[-1] |= {f"{SCORE_PREFIX}{name}": value for name, value in scores.items()}
         progress = self.progress
         score = scores[self.plan.task.headline.key]
         if score > progress.best_score:
