@@ -169,7 +169,7 @@ def test_a_set_without_any_object_has_scores(run: Path, samples: Path, tmp_path:
 
 
 UNDEFINED_WITHOUT_OBJECTS = frozenset(
-    {"hd95_per_image", "seg_per_image"}
+    {"hd95_per_image", "seg_per_image", "sensitivity", "auroc"}
     | {f"{key}_percent_{over}" for key in ("ber", "shadow_error") for over in ("per_image", "pooled")}
 )
 

@@ -112,8 +112,10 @@ class Evaluation:
         return sentence, worst[:MAX_LISTED]
 
     def to_json(self) -> dict[str, Any]:
-        """Return JSON values; `per_class` repeats that of the specialist's row."""
-        rows = self.scores
+        """Return JSON values; each row has every key of `headline`, and `per_class` repeats the specialist's."""
+        rows = {
+            row: {key: self.value(row, key) for key in self.headline} | values for row, values in self.scores.items()
+        }
         return {
             "num_images": self.num_images,
             "protocol": self.protocol.name,
