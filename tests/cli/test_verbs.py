@@ -292,7 +292,6 @@ def test_mask_words() -> None:
             data_values(None, [word], None, None)
 
 
-@pytest.mark.slow
 def test_demo(run: Run, base: Path, tmp_path: Path) -> None:
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "thesis.txt").write_text("keep")

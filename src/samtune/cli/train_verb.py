@@ -135,7 +135,7 @@ def run(
     """Train from flat settings.
 
     Args:
-        given: settings of the command line; None for those not given.
+        given: settings of the command line; those not given are None or missing.
         words: values of --set.
         file: file of --config.
         out: run folder.
@@ -188,8 +188,8 @@ def _read(
 
     layers = [read_config(path) for path in files if path is not None]
     methods = [TrainSettings.method, *(layer["method"] for layer in layers if "method" in layer)]
-    settings, fields = method_settings(words, given["method"] or methods[-1], SETTINGS)
-    if given["images"] is not None:  # a folder on the command line comes with its own masks, or none
+    settings, fields = method_settings(words, given.get("method") or methods[-1], SETTINGS)
+    if given.get("images") is not None:  # a folder on the command line comes with its own masks, or none
         layers = [{key: v for key, v in layer.items() if key not in ("images", "masks")} for layer in layers]
     fields = {key: v for layer in layers for key, v in layer.get("method_fields", {}).items()} | fields
     layers += [settings, given] + ([{"method_fields": fields}] if fields else [])
