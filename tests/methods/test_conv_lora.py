@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import copy
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
@@ -33,6 +35,21 @@ def layer_of(*, rank: int = 3, seed: int = 0, bias: bool = True, **fields: Any) 
         for number, parameter in enumerate(layer.parameters()):
             parameter.copy_(noise(*parameter.shape, seed=seed + number))
     return layer
+
+
+@contextmanager
+def routed_experts() -> Iterator[list[Tensor]]:
+    """Collect the experts (N,) that each forward pass of a layer selects."""
+    experts: list[Tensor] = []
+    apply = ConvLoRALinear.apply_experts
+
+    def collected(layer: ConvLoRALinear, low: Tensor, expert: Tensor) -> Tensor:
+        experts.append(expert)
+        return apply(layer, low, expert)
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(ConvLoRALinear, "apply_experts", collected)
+        yield experts
 
 
 def naive_expert(layer: ConvLoRALinear, z: Tensor, expert: int) -> Tensor:
@@ -88,9 +105,10 @@ def test_equals_a_loop_over_samples(tokens: Tensor, rank: int) -> None:
     layer = layer_of(rank=rank).eval()
     with torch.no_grad(), recording() as outputs:
         expected, chosen = naive_layer(layer, tokens, None)
-        found = layer(tokens)
-    assert layer.chosen is not None
-    assert layer.chosen.tolist() == chosen
+        with routed_experts() as experts:
+            found = layer(tokens)
+    (expert,) = experts
+    assert expert.tolist() == chosen
     assert len(set(chosen)) > 1, "the case routes to more than one expert"
     assert (found - expected).abs().max() <= 1e-10
     assert outputs.penalties == []
@@ -101,11 +119,12 @@ def test_equals_the_loop_in_training_given_the_same_noise(paper: bool) -> None:
     tokens = torch.cat([GRIDS["padded windows"], 2 * GRIDS["padded windows"]])
     layer = layer_of(paper=paper)
     torch.manual_seed(3)
-    found = layer(tokens)
+    with routed_experts() as experts:
+        found = layer(tokens)
     torch.manual_seed(3)
     expected, chosen = naive_layer(layer, tokens, torch.randn(len(tokens), EXPERTS))
-    assert layer.chosen is not None
-    assert layer.chosen.tolist() == chosen
+    (expert,) = experts
+    assert expert.tolist() == chosen
     assert len(set(chosen)) > 3
     assert (found - expected).abs().max() <= 1e-10
 
@@ -195,8 +214,9 @@ def test_windowed_blocks_route_each_window_and_global_ones_each_image() -> None:
     with torch.no_grad():
         for block in model.blocks:
             block.at("qkv").gate.normal_(0, 10, generator=torch.Generator().manual_seed(0))
-        model.encode(torch.randn(3, 3, 96, 96, generator=torch.Generator().manual_seed(0)))
-        windowed, whole = (block.at("qkv").chosen for block in model.blocks)
+        with routed_experts() as experts:
+            model.encode(torch.randn(3, 3, 96, 96, generator=torch.Generator().manual_seed(0)))
+    windowed, whole = experts
     assert (windowed.shape, whole.shape) == ((3 * 4,), (3,)), "6 x 6 tokens make 2 x 2 windows of 4 with padding"
     assert len(set(windowed.tolist())) > 1
 
@@ -215,9 +235,11 @@ def test_the_block_hands_over_windows_as_the_loop_expects() -> None:
         expected, chosen = naive_layer(layer, windows, None)
         seen: list[Tensor] = []
         handle = layer.register_forward_hook(lambda _m, _i, out: seen.append(out))
-        block(tokens)
+        with routed_experts() as experts:
+            block(tokens)
         handle.remove()
-    assert layer.chosen.tolist() == chosen
+    (expert,) = experts
+    assert expert.tolist() == chosen
     assert (seen[0] - expected).abs().max() <= 1e-4 * expected.abs().max()
 
 
@@ -246,9 +268,9 @@ def test_the_routers_gradient_is_that_of_the_probability_times_the_answer() -> N
     tokens = noise(1, 4, 4, 6, seed=7)
     torch.manual_seed(0)
     direction = noise(1, 4, 4, 10, seed=8)
-    (layer(tokens) * direction).sum().backward()
-    assert layer.chosen is not None
-    expert = int(layer.chosen[0])
+    with routed_experts() as experts:
+        (layer(tokens) * direction).sum().backward()
+    expert = int(experts[0][0])
     torch.manual_seed(0)
     draws = torch.randn(1, EXPERTS)
     with torch.no_grad():
@@ -348,14 +370,13 @@ def test_compiles_without_a_graph_break(training: bool) -> None:
 def test_half_precision_chooses_the_same_experts() -> None:
     layer, tokens = layer_of().float().eval(), GRIDS["padded windows"].float()
     with torch.no_grad():
-        exact = layer(tokens)
-        chosen = layer.chosen
-        with torch.autocast("cpu", torch.bfloat16):
-            rough = layer(tokens)
-        assert chosen is not None
-        assert layer.chosen is not None
-        assert (layer.chosen == chosen).float().mean() >= 0.75, "but for logits that rounding makes equal"
-        same = layer.chosen == chosen
+        with routed_experts() as experts:
+            exact = layer(tokens)
+            with torch.autocast("cpu", torch.bfloat16):
+                rough = layer(tokens)
+        chosen, roughly_chosen = experts
+        assert (roughly_chosen == chosen).float().mean() >= 0.75, "but for logits that rounding makes equal"
+        same = roughly_chosen == chosen
         assert (rough - exact)[same].abs().max() <= 0.1 * exact.abs().max()
         whole = copy.deepcopy(layer).bfloat16()
         assert whole(tokens.bfloat16()).isfinite().all()

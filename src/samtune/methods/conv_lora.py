@@ -145,7 +145,6 @@ class ConvLoRALinear(nn.Linear):
         gate_noise: (R, M) parameter W_n, zero at the start.
         grid: (H, W) of tokens (B, L, in), None for tokens (B, H, W, in).
         prefix: number of tokens ahead of the grid in (B, L, in), such as a class token.
-        chosen: (N,) int64, the experts of the last forward pass; None before the first.
     """
 
     lora_a: nn.Parameter
@@ -154,7 +153,6 @@ class ConvLoRALinear(nn.Linear):
     expert_bias: nn.Parameter
     gate: nn.Parameter
     gate_noise: nn.Parameter
-    chosen: Tensor | None
 
     def __init__(self, in_features: int, out_features: int, bias: bool, rank: int, num_experts: int) -> None:
         super().__init__(in_features, out_features, bias, device="meta")
@@ -164,7 +162,6 @@ class ConvLoRALinear(nn.Linear):
         self.scale = 1.0
         self.balance = 0.0
         self.paper = False
-        self.chosen = None
 
     @classmethod
     def from_linear(
@@ -270,12 +267,10 @@ class ConvLoRALinear(nn.Linear):
         # Products and sums, because autocast would round a matrix product to half precision.
         logits = (pooled[:, :, None] * self.gate.float()).sum(1)
         if not self.training:
-            self.chosen = logits.argmax(1)
-            return self.chosen, None
+            return logits.argmax(1), None
         spread = F.softplus((pooled[:, :, None] * self.gate_noise.float()).sum(1)) + 0.01
         noisy = logits + torch.randn_like(logits) * spread
         expert = noisy.argmax(1)
-        self.chosen = expert
         penalty, outputs = self.balance * balance_loss(logits, noisy, spread), current_outputs()
         if outputs is not None:
             outputs.penalties.append(penalty)
