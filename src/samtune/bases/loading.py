@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from importlib import resources
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from samtune.bases.checkpoints import read_checkpoint
 from samtune.bases.families import FAMILIES, published
@@ -24,7 +24,7 @@ from samtune.tensor_files import check_finite
 
 if TYPE_CHECKING:
     import torch
-    from torch import Tensor
+    from torch import Tensor, nn
 
     from samtune.bases.base import Base
     from samtune.bases.families import Family
@@ -63,10 +63,9 @@ def load_base(
         WeightsError: the checkpoint is missing, damaged, or of an unknown family.
         ConfigError: the image size does not fit, or `precision` is unknown.
     """
-    state, family, architecture = _read(name)
+    state, family, library = _read(name)
     for key, tensor in state.items():
         check_finite(key, tensor, str(name), WeightsError)
-    library = family.empty(architecture)
     fill(library, state, family.aliases)
     sha256 = digest(state, family.aliases)
     base = family.wrap(library, name=str(name), sha256=sha256, image_size=image_size).requires_grad_(False)
@@ -90,12 +89,11 @@ def build(name: str | Path, image_size: int | None = None) -> Base:
     """
     family = published().get(str(name))
     if family is not None:
-        architecture = family.architecture(dict(family.sizes[str(name)]), str(name))
+        library = family.empty(family.architecture(dict(family.sizes[str(name)]), str(name)))
     elif Path(name).suffix == ORIGINAL_SUFFIX:
-        _, family, architecture = _read_original(Path(name))
+        _, family, library = _read_original(Path(name))
     else:
-        family, architecture = _read_config(_folder(str(name)), str(name))
-    library = family.empty(architecture)
+        family, library = _read_config(_folder(str(name)), str(name))
     return family.wrap(library, name=str(name), sha256="", image_size=image_size).requires_grad_(False)
 
 
@@ -126,20 +124,19 @@ def is_folder(name: str) -> bool:
         return False
 
 
-def _read(name: str | Path) -> tuple[dict[str, Tensor], Family, Any]:
-    """Return the tensors of a base in aligned float32, its family and its architecture."""
+def _read(name: str | Path) -> tuple[dict[str, Tensor], Family, nn.Module]:
+    """Return the tensors of a base in aligned float32, its family and its model on the meta device."""
     path = Path(name)
     if path.suffix == ORIGINAL_SUFFIX:
-        state, family, architecture = _read_original(path)
-        return {key: aligned(tensor) for key, tensor in state.items()}, family, architecture
+        state, family, library = _read_original(path)
+        return {key: aligned(tensor) for key, tensor in state.items()}, family, library
     folder = _folder(str(name))
-    family, architecture = _read_config(folder, str(name))
-    state = read_safetensors(folder, family.empty(architecture), family.aliases, str(name))
-    return state, family, architecture
+    family, library = _read_config(folder, str(name))
+    return read_safetensors(folder, library, family.aliases, str(name)), family, library
 
 
-def _read_config(folder: Path, name: str) -> tuple[Family, Any]:
-    """Return the family and the architecture that the config.json of a folder describes."""
+def _read_config(folder: Path, name: str) -> tuple[Family, nn.Module]:
+    """Return the family that the config.json of a folder names, and its model on the meta device."""
     file = folder / "config.json"
     if not file.exists():
         raise WeightsError(f"No config.json in {one_line(name)}; expected a folder in transformers' format.")
@@ -147,7 +144,7 @@ def _read_config(folder: Path, name: str) -> tuple[Family, Any]:
     kind = config.get("model_type")
     for family in FAMILIES.values():
         if family.model_type == kind:
-            return family, family.architecture(config, f"the config.json of {name}")
+            return family, family.empty(family.architecture(config, f"the config.json of {name}"))
     known = " or ".join(repr(family.model_type) for family in FAMILIES.values())
     raise WeightsError(
         f"Expected model_type {known} in the config.json of {one_line(name)}, got {shown(kind)}, "
@@ -155,16 +152,17 @@ def _read_config(folder: Path, name: str) -> tuple[Family, Any]:
     )
 
 
-def _read_original(path: Path) -> tuple[dict[str, Tensor], Family, Any]:
-    """Return the tensors of an original checkpoint under transformers' names, its family and its architecture."""
+def _read_original(path: Path) -> tuple[dict[str, Tensor], Family, nn.Module]:
+    """Return an original checkpoint's tensors by transformers' names, its family and its model on the meta device."""
     state = read_checkpoint(path)
     for family in FAMILIES.values():
         translated = family.original(state, str(path))
         if translated is not None:
             tensors, architecture = translated
             shapes = {key: tuple(tensor.shape) for key, tensor in tensors.items()}
-            check_shapes(family.empty(architecture), shapes, family.aliases, str(path))
-            return tensors, family, architecture
+            library = family.empty(architecture)
+            check_shapes(library, shapes, family.aliases, str(path))
+            return tensors, family, library
     raise WeightsError(
         f"Expected an original checkpoint of {' or '.join(FAMILIES)} in {one_line(str(path))}, got other keys; unwrap "
         "a fine-tuned or wrapped state dict first."
