@@ -85,9 +85,8 @@ class Table(MutableMapping[str, T]):
 
     def absence(self, name: str) -> str:
         """Return why a name that a file or a user asks for is not in the table, as a clause: what to do about it."""
-        self._load()
-        return self._refusals.get(
-            name, f"install the package that adds this {self.noun} (entry-point group `{self.group}`)"
+        return (
+            self.refused(name) or f"install the package that adds this {self.noun} (entry-point group `{self.group}`)"
         )
 
     def refused(self, name: str) -> str:

@@ -115,12 +115,13 @@ def find_method(name: str) -> type[Any]:
     Raises:
         ConfigError: the name is unknown; the nearest one is named.
     """
-    if not isinstance(name, str) or name not in METHODS:
-        near = did_you_mean(name, METHODS) if isinstance(name, str) else ""
-        refused = METHODS.refused(name) if isinstance(name, str) else ""
-        reason = f"; {refused}" if refused else near
-        raise ConfigError(f"Expected a method of {', '.join(METHODS)}, got {shown(name)}{reason}.")
-    return METHODS[name]
+    reason = ""
+    if isinstance(name, str):
+        if name in METHODS:
+            return METHODS[name]
+        refused = METHODS.refused(name)
+        reason = f"; {refused}" if refused else did_you_mean(name, METHODS)
+    raise ConfigError(f"Expected a method of {', '.join(METHODS)}, got {shown(name)}{reason}.")
 
 
 def make_method(name: str, /, **values: Any) -> Method:
