@@ -4,8 +4,9 @@
 
 Probabilities are averaged rather than logits, so that one overconfident prediction cannot outvote the others: of the
 logits +30, -5, -5, -5, -5 the mean is +2, but that of the probabilities corresponds to -1.4.
-Source: Stone, "The opinion pool", Ann. Math. Stat. 32, 1961; for ensembles of networks Lakshminarayanan et al.,
-NeurIPS 2017, arXiv 1612.01474.
+Sources: Stone, "The Opinion Pool", Annals of Mathematical Statistics 32(4), 1961; for ensembles of neural networks,
+Lakshminarayanan et al., "Simple and Scalable Predictive Uncertainty Estimation Using Deep Ensembles", NeurIPS 2017,
+arXiv 1612.01474.
 """
 
 from __future__ import annotations

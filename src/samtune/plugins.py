@@ -5,8 +5,8 @@ A package adds a row by naming an object in its pyproject.toml, here a method:
     [project.entry-points."samtune.methods"]
     mlp_adapter = "mlp_adapter:MLPAdapter"
 
-Entry points are read when a table is first asked for more than one of its own rows, so a command that needs none pays
-nothing. One that cannot be used is left out with a sentence that names its package; the others stay usable.
+Entry points are read when a table is first asked for anything but one of its own rows, so a command that needs no other
+row pays nothing. One that cannot be used is left out with a sentence that names its package; the others stay usable.
 """
 
 from __future__ import annotations

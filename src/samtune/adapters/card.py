@@ -49,7 +49,7 @@ class AdapterCard:
         side: image size in pixels.
         pixel_mean: subtracted per RGB channel, in units of 0..255.
         pixel_std: divides per RGB channel, in units of 0..255.
-        threshold: probability from which a pixel is foreground (K = 1).
+        threshold: probability above which a pixel is foreground (K = 1).
         metrics: scores on the validation part, by name; empty without a validation part.
         data_fingerprint: digest of the training images and masks.
         num_images: number of training images.

@@ -32,16 +32,13 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+from typing import Any, ClassVar, Protocol
 
 import torch
 from torch import Tensor, nn
 
 from samtune.bases.kernels.upscaling import FineImage, masks_of
 from samtune.errors import MethodError
-
-if TYPE_CHECKING:
-    pass
 
 
 class Roles(nn.Module):
@@ -175,7 +172,7 @@ class Side(Protocol):
         ...
 
     def __call__(self, index: int, tokens: Tensor, state: Any, call: Call) -> tuple[Tensor, Any]:
-        """Read the encoder's tokens, and change them if wanted: ahead of the first block, and after each block.
+        """Read the encoder's tokens, and possibly change them: ahead of the first block, and after each block.
 
         Args:
             index: -1 ahead of the first block (position embedding added), then the index of the block.
@@ -189,7 +186,7 @@ class Side(Protocol):
         ...
 
     def end(self, embedding: Tensor, state: Any, call: Call) -> tuple[Tensor, Mapping[str, Tensor]]:
-        """Read the neck's output, and change it if wanted.
+        """Read the neck's output, and possibly change it.
 
         Args:
             embedding: (B, C, H, W).

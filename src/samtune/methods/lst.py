@@ -10,9 +10,9 @@
 Nothing flows back into the encoder or its neck: what is learned reads them and is added behind them, so no activation
 of theirs is kept. Each step still runs the encoder forward.
 Cost, with w the width: L (12 w^2 + 13 w) + L (C w + w) + (L - 1) + 2 w + (256 w + 256), and the decoder's 3,505,536
-for one class: on ViT-H 8,006,887 + 3,505,536 = 11,512,423. Not to be used where memory is no concern (`lora` changes
-the features themselves), nor where the frozen features show the object already (`ptsam`, `decoder_only` compute them
-once and train in seconds).
+for one class: on ViT-H 8,006,887 + 3,505,536 = 11,512,423. Do not use it where memory is no concern (`lora` changes the
+features themselves), or where the frozen features already show the object (`ptsam` and `decoder_only` compute them once
+and train in seconds).
 
 Source: Sung, Cho, Bansal, "LST: Ladder Side-Tuning", NeurIPS 2022, arXiv 2206.06522, for the ladder, the gates
 between the side's own state and what comes from the frozen network, and a side network that is the same at a fraction
